@@ -1,0 +1,55 @@
+"""The only module a plugin imports: the contract, and the parts it may build with."""
+
+from coregpt.contract.companion import Companion
+from coregpt.contract.config import ModelShape, OptimConfig, Share
+from coregpt.contract.context import Context
+from coregpt.contract.errors import PluginError
+from coregpt.contract.plugin import Plugin, hookimpl
+from coregpt.contract.rules import (
+    Clock,
+    DecayRule,
+    Dials,
+    ParamGroup,
+    ParamInfo,
+    ParamRule,
+    Role,
+    Schedule,
+    Stages,
+    UpdateRule,
+)
+from coregpt.contract.runview import RunView
+from coregpt.contract.site import Site
+from coregpt.engine.attention import attend
+from coregpt.engine.masks import SameDocument, SlidingWindow
+from coregpt.engine.parts import MLP, Attend, Attention, Linear, RMSNorm
+
+__all__ = [
+    "MLP",
+    "Attend",
+    "Attention",
+    "Clock",
+    "Companion",
+    "Context",
+    "DecayRule",
+    "Dials",
+    "Linear",
+    "ModelShape",
+    "OptimConfig",
+    "ParamGroup",
+    "ParamInfo",
+    "ParamRule",
+    "Plugin",
+    "PluginError",
+    "RMSNorm",
+    "Role",
+    "RunView",
+    "SameDocument",
+    "Schedule",
+    "Share",
+    "Site",
+    "SlidingWindow",
+    "Stages",
+    "UpdateRule",
+    "attend",
+    "hookimpl",
+]

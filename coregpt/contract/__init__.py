@@ -1,0 +1,1 @@
+"""What plugins and engine agree on. No training code."""

@@ -1,0 +1,143 @@
+"""The 20 questions a plugin may answer: the table of contents of everything that can be changed.
+
+Hooks are asked while a model is built and never again. The prefix is the semantics:
+
+- `make_*` builds one part. At most one plugin may answer a site (return None to pass); any number may wrap
+  it with `@hookimpl(wrapper=True)`, where `part = yield` is what the plugins inside made.
+- `add_*` collects what every plugin answers.
+
+Shapes: B batch, T tokens of a row, H heads, D head width; `x`, `y` are (B, T, dim), `q`, `k`, `v` (B, T, H, D).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from coregpt.contract.companion import Companion
+from coregpt.contract.plugin import hookspec
+from coregpt.contract.rules import DecayRule, ParamGroup, ParamInfo, ParamRule, Schedule, UpdateRule
+from coregpt.contract.site import Site
+
+if TYPE_CHECKING:
+    from coregpt.contract.runview import RunView
+
+Answer = nn.Module | None
+MaskRule = Callable[[Tensor, Tensor, Tensor, Any], Tensor]
+
+
+class Hooks:
+    """Specifications only; pluggy reads the signatures, people read the docstrings."""
+
+    @hookspec
+    def make_embedding(self, at: Site) -> Answer:  # type: ignore[empty-body]
+        """Module `(tokens, ctx) -> x` that turns (B, T) ids into the first residual stream.
+
+        Default: a table (V, dim), role `embedding`.
+        """
+
+    @hookspec
+    def make_block(self, at: Site) -> Answer:  # type: ignore[empty-body]
+        """Module `(x, ctx) -> x`: one layer. Default: an attention branch, then an MLP branch."""
+
+    @hookspec
+    def make_connection(self, at: Site) -> Answer:  # type: ignore[empty-body]
+        """How a branch meets the residual stream: a module with `read(x, ctx)` and `write(x, y, ctx)`.
+
+        Default: `read` gives x, `write` gives x + y. Sites: `attention.connection`, `mlp.connection`.
+        """
+
+    @hookspec
+    def make_norm(self, at: Site, dim: int) -> Answer:  # type: ignore[empty-body]
+        """Module `(x) -> x` over the last dimension, of width `dim`.
+
+        Default: RMSNorm without gain at `pre` sites and `final_norm`, identity at `post` sites.
+        """
+
+    @hookspec
+    def make_attention(self, at: Site) -> Answer:  # type: ignore[empty-body]
+        """Module `(x, ctx) -> y`. Default: q, k, v projections, position, attend, output projection."""
+
+    @hookspec
+    def make_position(self, at: Site, dim: int) -> Answer:  # type: ignore[empty-body]
+        """Module `(q, k, ctx) -> (q, k)` on heads of width `dim`: how attention learns where tokens stand.
+
+        Default: learned absolute positions. The first layer that relies on them adds one table
+        (context, dim) to the embedding; where every layer's position is claimed there is no such table.
+        """
+
+    @hookspec
+    def make_attend(self, at: Site) -> Answer:  # type: ignore[empty-body]
+        """Module `(q, k, v, x, ctx) -> y` (B, T, H, D): softmax attention under the site's mask.
+
+        Default: SDPA on CPU, FlexAttention for masked layers on CUDA; scale 1 / sqrt(D).
+        """
+
+    @hookspec
+    def make_mlp(self, at: Site) -> Answer:  # type: ignore[empty-body]
+        """Module `(x, ctx) -> y`. Default: up, activation, down."""
+
+    @hookspec
+    def make_activation(self, at: Site, width: int) -> Answer:  # type: ignore[empty-body]
+        """Module over hidden tensors (B, T, width) with attributes `inputs` and `width`.
+
+        `inputs = 1`: called with `up(x)`. `inputs = 2`: gated, called with `up(x), gate(x)`. The argument
+        is the width an ungated MLP gets; the answer's `width` is the one it wants. Default: GELU.
+        """
+
+    @hookspec
+    def make_linear(self, at: Site, d_in: int, d_out: int) -> Answer:  # type: ignore[empty-body]
+        """Module `(x) -> y` from width `d_in` to `d_out`. Every linear map of the model asks here.
+
+        Default: weight (d_out, d_in), no bias.
+        """
+
+    @hookspec
+    def make_head(self, at: Site) -> Answer:  # type: ignore[empty-body]
+        """Module `(x) -> logits` (B, T, V). Default: a linear map of its own (untied), role `head`."""
+
+    @hookspec
+    def make_loss(self, at: Site) -> Answer:  # type: ignore[empty-body]
+        """Module `(logits, targets, ctx) -> scalar`: what training minimises (evaluation never asks).
+
+        Default: mean next-token cross-entropy.
+        """
+
+    @hookspec
+    def make_update(self, group: ParamGroup) -> UpdateRule | None:  # type: ignore[empty-body]
+        """The update rule of one role and shape. Default: AdamW with the run's `optim` options."""
+
+    @hookspec
+    def make_decay(self, group: ParamGroup) -> DecayRule | None:  # type: ignore[empty-body]
+        """How the weights of one group shrink. Default: lr x weight_decay x p, decoupled."""
+
+    @hookspec
+    def add_logit_transforms(self, at: Site) -> Answer:  # type: ignore[empty-body]
+        """Module `(logits, ctx) -> logits`, part of the model (evaluation sees it). Applied in order."""
+
+    @hookspec
+    def add_masks(self, at: Site) -> MaskRule | None:  # type: ignore[empty-body]
+        """Predicate `(b, q, k, ctx) -> bool tensor`: may query q of row b see key k? ANDed with causal.
+
+        Arguments are index tensors that broadcast. Make it a frozen dataclass with `__call__`: layers
+        whose rules are equal share one mask.
+        """
+
+    @hookspec
+    def add_losses(self, at: Site) -> dict[str, nn.Module] | None:  # type: ignore[empty-body]
+        """`{name: module (logits, targets, ctx) -> scalar}` added to the training loss, logged by name."""
+
+    @hookspec
+    def add_schedules(self, run: "RunView") -> dict[str, Schedule] | None:  # type: ignore[empty-body]
+        """`{dial: f(clock) -> float}` (smooth: a 0-d tensor in the graph) or `{dial: Stages(...)}` (static).
+
+        Reserved: `lr` multiplies every learning rate; `batch_tokens` and `seq_len` (Stages) size the batch.
+        """
+
+    @hookspec
+    def add_param_rules(self, param: ParamInfo) -> ParamRule | None:  # type: ignore[empty-body]
+        """Multipliers, a role or an initial value for one parameter, asked when it is made."""
+
+    @hookspec
+    def add_companions(self, run: "RunView") -> Companion | None:  # type: ignore[empty-body]
+        """An object that acts at five moments of the run (see `Companion`)."""

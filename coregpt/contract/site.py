@@ -1,0 +1,170 @@
+"""A Site says where a part goes and makes what is inside it.
+
+Parts never reach into each other: they are handed a Site, ask it for linears, norms and parameters, and are
+found again by path. Values of parameters depend on (seed, path) only, so that arms of one seed start from
+identical shared weights and no plugin shifts another's random numbers.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coregpt.contract.config import ModelShape
+from coregpt.contract.errors import PluginError
+from coregpt.contract.rules import ParamInfo, ParamRule, Role
+
+
+@dataclass
+class Assembly:
+    """The model under construction: hooks to ask, and everything made so far."""
+
+    shape: ModelShape
+    seed: int
+    device: torch.device
+    hook: Any
+    params: dict[str, nn.Parameter] = field(default_factory=dict)
+    infos: dict[str, ParamInfo] = field(default_factory=dict)
+    rules: dict[str, ParamRule] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    masks: dict[Hashable, tuple[Any, ...]] = field(default_factory=dict)
+    """Distinct sets of mask rules; filled by attention parts, built once per forward pass."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One place in the model, `path` long (`blocks.0.mlp.up`). Immutable; children are made from it."""
+
+    assembly: Assembly
+    path: str
+    layer: int | None = None
+    """Number of the block this site lies in; None outside blocks."""
+    role: Role = "matrix"
+    writes: bool = False
+    """The site is a projection into the residual stream."""
+    std: float = 0.02
+    """Standard deviation a weight made here starts with, unless it says otherwise."""
+
+    @property
+    def shape(self) -> ModelShape:
+        return self.assembly.shape
+
+    @property
+    def device(self) -> torch.device:
+        """Where buffers belong (parameters made here are already there)."""
+        return self.assembly.device
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return self.path.rsplit(".", 1)[-1]
+
+    def child(self, name: str, **changes: Any) -> "Site":
+        """The site `name` inside this one; keeps the layer."""
+        path = f"{self.path}.{name}" if self.path else name
+        return replace(self, path=path, **changes)
+
+    # -- parts, each one a question to the plugins ---------------------------------------------------
+
+    def linear(
+        self, name: str, d_in: int, d_out: int, role: Role = "matrix", writes: bool = False, std: float | None = None
+    ) -> nn.Module:
+        """A linear map. `writes` marks a projection into the residual stream (smaller initial weights)."""
+        default = self.shape.init_std / (math.sqrt(2 * self.shape.depth) if writes else 1)
+        at = self.child(name, role=role, writes=writes, std=default if std is None else std)
+        return self.ask("make_linear", at, d_in=d_in, d_out=d_out)
+
+    def norm(self, name: str, dim: int) -> nn.Module:
+        """A norm over `dim`; sites named `post` are the identity unless a plugin claims them."""
+        return self.ask("make_norm", self.child(name), dim=dim)
+
+    def position(self, dim: int) -> nn.Module:
+        """`(q, k, ctx) -> (q, k)` for heads of width `dim`."""
+        return self.ask("make_position", self.child("position"), dim=dim)
+
+    def activation(self, width: int) -> nn.Module:
+        """The nonlinearity of an MLP of hidden width `width`, with its attribute `inputs`."""
+        return self.ask("make_activation", self.child("activation"), width=width)
+
+    def part(self, kind: str, name: str | None = None, **changes: Any) -> nn.Module:
+        """The part `make_{kind}` builds at the site `name` (default: `kind`) inside this one."""
+        return self.ask(f"make_{kind}", self.child(name or kind, **changes))
+
+    def shared(self, key: str, make: Callable[["Site"], Any]) -> Any:
+        """One part used from several sites: made at the path `shared.{key}` by whoever asks first."""
+        if key not in self.assembly.shared:
+            self.assembly.shared[key] = make(Site(self.assembly, f"shared.{key}"))
+        return self.assembly.shared[key]
+
+    def masks(self) -> Hashable:
+        """Collects `add_masks` for this site; returns the key of its rule set in `ctx.masks`."""
+        rules = tuple(self.assembly.hook.add_masks(at=self))
+        self.assembly.masks.setdefault(rules, rules)
+        return rules
+
+    # -- parameters: the only two ways to make one ------------------------------------------------------
+
+    def weight(
+        self, name: str, shape: tuple[int, ...], role: Role | None = None, std: float | None = None
+    ) -> nn.Parameter:
+        """A random parameter, N(0, std^2), drawn from (seed, path) alone."""
+        return self._parameter(name, shape, role or self.role, self.std if std is None else std, 0.0)
+
+    def scale(self, name: str, shape: tuple[int, ...], value: float, role: Role = "scalar") -> nn.Parameter:
+        """A constant parameter: gains, biases, gates, lambdas."""
+        return self._parameter(name, shape, role, 0.0, value)
+
+    def _parameter(self, name: str, shape: tuple[int, ...], role: Role, std: float, mean: float) -> nn.Parameter:
+        made = self.assembly
+        path = f"{self.path}.{name}"
+        if path in made.params:
+            raise PluginError(f"parameter '{path}' is made twice; two plugins use one name there")
+        rule = merge_rules(path, made.hook.add_param_rules(param=ParamInfo(path, shape, role, self.writes, self.layer)))
+        value = draw(shape, made.seed, path, std, mean, made.device)
+        value = rule.init(value) if callable(rule.init) else value * rule.init if rule.init != 1 else value
+        made.params[path] = nn.Parameter(value)
+        made.infos[path] = ParamInfo(path, shape, rule.role or role, self.writes, self.layer)
+        made.rules[path] = rule
+        return made.params[path]
+
+    def ask(self, hook: str, at: "Site", **arguments: Any) -> nn.Module:
+        module = getattr(self.assembly.hook, hook)(at=at, **arguments)
+        if not isinstance(module, nn.Module):
+            raise PluginError(f"{hook} at '{at.path}': expected a torch module, got {type(module).__name__}")
+        return module
+
+
+def draw(shape: tuple[int, ...], seed: int, path: str, std: float, mean: float, device: torch.device) -> Tensor:
+    """N(mean, std^2) in fp32 from (seed, path); on CPU first, so that every device gets the same bits."""
+    if device.type == "meta" or std == 0:
+        return torch.full(shape, mean, device=device)
+    digest = hashlib.sha256(f"{seed}/{path}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return (torch.randn(shape, generator=generator) * std + mean).to(device)
+
+
+def merge_rules(path: str, rules: list[ParamRule]) -> ParamRule:
+    """Multipliers multiply, initial maps chain in plugin order, two different roles are an error."""
+    roles = {rule.role for rule in rules if rule.role is not None}
+    if len(roles) > 1:
+        raise PluginError(f"parameter '{path}': plugins give it different roles: {sorted(roles)}")
+    merged = ParamRule()
+    for rule in rules:
+        merged = ParamRule(
+            lr=merged.lr * rule.lr,
+            weight_decay=merged.weight_decay * rule.weight_decay,
+            role=merged.role or rule.role,
+            init=_then(merged.init, rule.init),
+        )
+    return merged
+
+
+def _then(first: Any, second: Any) -> Any:
+    if not callable(first) and not callable(second):
+        return first * second
+    steps = [step if callable(step) else lambda value, by=step: value * by for step in (first, second)]
+    return lambda value: steps[1](steps[0](value))

@@ -1,0 +1,51 @@
+"""What a run costs: parameters and FLOPs, counted by core on the model that was built, never by plugins."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from coregpt.contract.config import RunConfig
+from coregpt.engine.build import NamedPlugins, Run, build
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Sizes of one run, known before it starts."""
+
+    parameters: int
+    parameters_by_role: dict[str, int]
+    flops_per_token: float
+    """Forward and backward matrix products per training token. Attention counts every query-key pair of
+    the row, masked or not, so that a window does not change the count; a pair costs nothing extra for
+    softmax, and element-wise work is not counted."""
+    steps: int
+    tokens: int
+
+    @property
+    def flops(self) -> float:
+        """Of the whole run, evaluation and optimizer left out."""
+        return self.flops_per_token * self.tokens
+
+
+def count(config: RunConfig, plugins: NamedPlugins) -> Cost:
+    """Builds the run without memory (meta device) and counts. Raises PluginError where plugins clash."""
+    run = build(config, plugins, device="meta", separator=0)
+    by_role: dict[str, int] = {}
+    for path, info in run.assembly.infos.items():
+        by_role[info.role] = by_role.get(info.role, 0) + run.assembly.params[path].numel()
+    lengths = run.timeline.lengths
+    share = {length: lengths.count(length) / len(lengths) for length in sorted(set(lengths))}
+    flops = sum(weight * _per_token(run, length) for length, weight in share.items())
+    return Cost(sum(by_role.values()), by_role, flops, run.timeline.steps, run.timeline.tokens)
+
+
+def _per_token(run: Run, length: int, rows: int = 2) -> float:
+    tokens: Tensor = torch.zeros(rows, length, dtype=torch.long, device="meta")
+    # Fused attention kernels are counted as zero on CPU and meta; the plain formula is two products.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        loss, _ = run.model(tokens, tokens, run.dials.values)
+        loss.backward()
+    return counter.get_total_flops() / tokens.numel()

@@ -1,0 +1,40 @@
+"""From the name in a study to a token source."""
+
+import difflib
+import os
+from pathlib import Path
+
+from coregpt.contract.errors import DataError
+from coregpt.engine.data.corpus import pydocs
+from coregpt.engine.data.files import cache_dir
+from coregpt.engine.data.shards import FETCH_FINEWEB
+from coregpt.engine.data.source import TokenSource, open_folder
+
+FINEWEB = "fineweb10B"
+NAMES = ("pydocs", FINEWEB)
+
+
+def open_source(name_or_folder: str) -> TokenSource:
+    """Open `pydocs`, `fineweb10B`, or a folder of `*train*.bin` and `*val*.bin` shards.
+
+    Raises DataError when there is no such source or it is incomplete or damaged.
+    """
+    if name_or_folder == "pydocs":
+        return pydocs()
+    if name_or_folder == FINEWEB:
+        folder = fineweb_folder()
+        if not folder.is_dir():
+            raise DataError(f"data source '{FINEWEB}': there is no {folder}; {FETCH_FINEWEB}, or set COREGPT_DATA")
+        return open_folder(folder, FINEWEB)
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        return open_folder(folder)
+    near = difflib.get_close_matches(name_or_folder, NAMES, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(NAMES)}, or a folder of .bin shards"
+    raise DataError(f"no data source or folder '{name_or_folder}'; {hint}")
+
+
+def fineweb_folder() -> Path:
+    """Where FineWeb shards are looked for and fetched to: `$COREGPT_DATA/fineweb10B`, else in the cache."""
+    data = os.environ.get("COREGPT_DATA")
+    return (Path(data).expanduser() if data else cache_dir()) / FINEWEB

@@ -1,0 +1,104 @@
+"""Token shards in the `.bin` format of the speedrun community, and several of them read as one stream.
+
+A shard is 256 little-endian int32 (magic, version, token count, then zeros), then that many uint16 tokens.
+
+Source: llm.c and modded-nanogpt data files.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coregpt.contract.errors import DataError
+from coregpt.engine.data.files import replacing
+
+MAGIC: Final = 20240520
+VERSION: Final = 1
+HEADER_INTS: Final = 256
+HEADER_BYTES: Final = 4 * HEADER_INTS
+TOKEN_BYTES: Final = 2
+LARGEST_COUNT: Final = 2**31 - 1  # the header's count is an int32
+
+FETCH_FINEWEB = "fetch it with `coregpt data fetch fineweb10B`"
+
+
+def read_shard(path: Path) -> NDArray[np.uint16]:
+    """Memory-map the tokens of a shard, read-only, shape (tokens,).
+
+    Raises DataError when the file is missing or is not exactly one complete shard.
+    """
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            start = file.read(HEADER_BYTES)
+    except OSError as error:
+        raise _bad_shard(path, f"cannot be read ({error.strerror})", "a .bin token shard") from error
+    if len(start) < HEADER_BYTES:
+        raise _bad_shard(path, f"holds {size} bytes", f"a header of {HEADER_BYTES} bytes and tokens")
+    magic, version, count = (int(number) for number in np.frombuffer(start, dtype="<i4", count=3))
+    if magic != MAGIC:
+        raise _bad_shard(path, f"begins with {magic}", f"the magic number {MAGIC} of a token shard")
+    if version != VERSION:
+        raise _bad_shard(path, f"has format version {version}", f"version {VERSION} (uint16 tokens)")
+    if count < 1:
+        raise _bad_shard(path, f"announces {count} tokens", "at least one")
+    expected = HEADER_BYTES + TOKEN_BYTES * count
+    if size != expected:
+        fault = "is truncated: it" if size < expected else "is too long: it"
+        raise _bad_shard(path, f"{fault} holds {size:,} bytes", f"{expected:,} bytes for {count:,} tokens")
+    return np.memmap(path, dtype="<u2", mode="r", offset=HEADER_BYTES, shape=(count,))
+
+
+def _bad_shard(path: Path, found: str, expected: str) -> DataError:
+    remedy = FETCH_FINEWEB if path.name.startswith("fineweb") else "make it with coregpt.engine.data.write_shard"
+    return DataError(f"{path} {found}; expected {expected}; {remedy}")
+
+
+def write_shard(path: Path, tokens: ArrayLike) -> None:
+    """Write `tokens`, integers in 0..65535 of shape (tokens,), as a shard that appears whole or not at all."""
+    array = np.asarray(tokens)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise DataError(f"{path}: tokens must be one row of integers, not {array.dtype} of shape {array.shape}")
+    if not 1 <= array.size <= LARGEST_COUNT:
+        raise DataError(f"{path}: a shard holds 1 to {LARGEST_COUNT:,} tokens, not {array.size:,}")
+    if array.min() < 0 or array.max() > np.iinfo(np.uint16).max:
+        raise DataError(f"{path}: token ids must lie in 0..65535, not {array.min()}..{array.max()}")
+    header = np.zeros(HEADER_INTS, dtype="<i4")
+    header[:3] = MAGIC, VERSION, array.size
+    with replacing(path) as file:
+        file.write(header.tobytes())
+        file.write(array.astype("<u2").tobytes())
+
+
+class TokenStream:
+    """Shards read as one sequence of tokens. Nothing is loaded before it is asked for."""
+
+    def __init__(self, shards: list[NDArray[np.uint16]]):
+        self._shards = shards
+        self._ends = np.cumsum([len(shard) for shard in shards], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if self._shards else 0
+
+    @property
+    def shards(self) -> int:
+        """How many files the stream is made of."""
+        return len(self._shards)
+
+    def slice(self, start: int, length: int) -> NDArray[np.int64]:
+        """A copy of tokens start .. start + length - 1, shape (length,). Raises DataError outside the stream."""
+        if start < 0 or length < 0 or start + length > len(self):
+            raise DataError(f"tokens {start:,}..{start + length:,} were asked of a stream of {len(self):,} tokens")
+        out = np.empty(length, dtype=np.int64)
+        filled = 0
+        index = int(np.searchsorted(self._ends, start, side="right"))
+        while filled < length:
+            shard = self._shards[index]
+            first = start + filled - (int(self._ends[index]) - len(shard))
+            part = shard[first : first + length - filled]
+            out[filled : filled + len(part)] = part
+            filled += len(part)
+            index += 1
+        return out

@@ -1,0 +1,60 @@
+"""Dials: scheduled values. Smooth ones are 0-d tensors (new value, same graph), stages are Python values."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coregpt.contract.errors import PluginError
+from coregpt.contract.plugin import HookManager
+from coregpt.contract.rules import Clock, Schedule, Stages
+from coregpt.contract.runview import RunView
+
+
+class Dials:
+    """Every schedule of a run and the current value of each dial."""
+
+    def __init__(self, schedules: dict[str, Schedule], device: torch.device):
+        self.schedules = schedules
+        self.lr_factor = 1.0
+        self.values: dict[str, Tensor | int | float] = {}
+        for name, schedule in schedules.items():
+            if name not in SIZES:
+                fresh = torch.zeros((), device=device)
+                self.values[name] = schedule.values[0] if isinstance(schedule, Stages) else fresh
+
+    def set(self, clock: Clock) -> None:
+        """Turn every dial to its value before `clock.step`."""
+        for name, value in self.values.items():
+            new = self.schedules[name](clock)
+            if isinstance(value, Tensor):
+                value.fill_(new)
+            else:
+                self.values[name] = new
+        lr = self.schedules.get("lr")
+        self.lr_factor = 1.0 if lr is None else float(lr(clock))
+
+
+SIZES = ("batch_tokens", "seq_len")
+
+
+def collect(manager: HookManager, view: RunView) -> dict[str, Schedule]:
+    """Asks `add_schedules`; one dial has one owner, and the sizes of a batch can only be Stages."""
+    merged: dict[str, Schedule] = {}
+    for answer in manager.hook.add_schedules(run=view):
+        for name, schedule in answer.items():
+            if name in merged:
+                raise PluginError(_two_owners(manager, view, name))
+            if name in SIZES and not isinstance(schedule, Stages):
+                raise PluginError(f"add_schedules: '{name}' must be Stages, it sizes the batch")
+            merged[name] = schedule
+    return merged
+
+
+def _two_owners(manager: HookManager, view: RunView, dial: str) -> str:
+    owners = []
+    for impl in manager.hook.add_schedules.get_hookimpls():
+        if not impl.wrapper:
+            answer: Any = impl.function(view) if impl.argnames else impl.function()
+            owners += [f"'{impl.plugin_name}'"] if dial in (answer or {}) else []
+    return f"add_schedules at '{dial}': claimed by {' and '.join(sorted(owners))}; enable only one of them"

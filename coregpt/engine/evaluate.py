@@ -1,0 +1,31 @@
+"""The yardstick: mean next-token cross-entropy over a fixed token stream, in fp32. No hook reaches it."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coregpt.contract.rules import Dials
+
+Logits = Callable[[Tensor, Dials], Tensor]
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, logits: Logits, inputs: Tensor, targets: Tensor, dials: Dials, rows: int) -> Tensor:
+    """Mean loss in nats per token (0-d, float64) of inputs and targets (N, T), `rows` rows at a time.
+
+    Autocast is off whatever the training precision; sums are float64, so the number of rows at a time
+    changes memory and not the result beyond the rounding of the model itself.
+    """
+    training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    with torch.autocast(device.type, enabled=False):
+        for start in range(0, len(inputs), rows):
+            x, y = inputs[start : start + rows].to(device), targets[start : start + rows].to(device)
+            losses = F.cross_entropy(logits(x, dials).float().flatten(0, 1), y.flatten(), reduction="none")
+            total += losses.double().sum()
+    model.train(training)
+    return total / targets.numel()

@@ -1,0 +1,138 @@
+"""One optimizer for every rule: stacks equal shapes, shards stacks over ranks, asks rules for directions.
+
+Parameters and their gradients are views into stacks (n, *shape), so stacking costs no copy. Each rank holds
+the state of its part of every stack, moves that part, and the parts are gathered.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coregpt.contract.rules import DecayRule, Dials, ParamGroup, UpdateRule
+from coregpt.contract.site import Assembly
+from coregpt.engine.world import World
+
+
+@dataclass
+class Stack:
+    """All parameters of one role and shape. Rows past `len(paths)` pad to a multiple of the world's size."""
+
+    group: ParamGroup
+    rule: UpdateRule
+    decay: DecayRule
+    data: Tensor
+    grad: Tensor
+    lr: Tensor
+    weight_decay: Tensor
+    mine: slice
+    state: dict[str, Tensor]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return self.group.paths
+
+    def step(self, lr_factor: float, dials: Dials) -> None:
+        """Move this rank's part: p <- p - decay - lr x direction."""
+        p, g = self.data[self.mine], self.grad[self.mine]
+        direction = self.rule.direction(p, g, self.state, dials)
+        lr = self.lr[self.mine] * lr_factor
+        amount = self.decay.amount(p, direction, lr, self.weight_decay[self.mine])
+        p.sub_(amount).sub_(direction * lr)
+
+
+class Optimizer:
+    """Owns every parameter of the assembly, each in exactly one stack."""
+
+    def __init__(self, assembly: Assembly, world: World, grad_clip: float):
+        self.world, self.grad_clip = world, grad_clip
+        self.stacks = [make_stack(assembly, world, group) for group in groups(assembly)]
+        self.steps = 0
+
+    @torch.no_grad()
+    def reduce(self) -> None:
+        """Sum gradients over ranks."""
+        for stack in self.stacks:
+            self.world.all_reduce(stack.grad)
+
+    @torch.no_grad()
+    def step(self, lr_factor: float, dials: Dials) -> Tensor:
+        """Clip, move, gather, clear gradients; returns the gradient norm before clipping (0-d)."""
+        self.steps += 1
+        norm = torch.stack([stack.grad.square().sum() for stack in self.stacks]).sum().sqrt()
+        if self.grad_clip:
+            factor = (self.grad_clip / (norm + 1e-6)).clamp(max=1.0)
+            for stack in self.stacks:
+                stack.grad.mul_(factor)
+        seen = {**dials, "step": self.steps}
+        for stack in self.stacks:
+            stack.step(lr_factor, seen)
+            self.world.all_gather(stack.data, stack.data[stack.mine])
+            stack.grad.zero_()
+        return norm
+
+    def state_of(self) -> Iterator[tuple[str, str, Tensor]]:
+        """(path, name, tensor) of every piece of optimizer state, gathered from all ranks."""
+        for stack in self.stacks:
+            for name, mine in stack.state.items():
+                whole = mine.new_empty((len(stack.data), *mine.shape[1:]))
+                whole[stack.mine] = mine
+                self.world.all_gather(whole, mine)
+                yield from ((path, name, whole[i]) for i, path in enumerate(stack.paths))
+
+    def load_state(self, saved: dict[str, dict[str, Tensor]], steps: int) -> None:
+        """Take back what `state_of` gave, on any number of ranks."""
+        self.steps = steps
+        for stack in self.stacks:
+            rows = range(*stack.mine.indices(len(stack.paths)))
+            for name, mine in stack.state.items():
+                for row in rows:
+                    mine[row - stack.mine.start].copy_(saved[stack.paths[row]][name])
+
+
+def groups(assembly: Assembly) -> list[ParamGroup]:
+    """Parameters by role and shape, in the order they were made."""
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for path, info in assembly.infos.items():
+        found.setdefault((info.role, info.shape), []).append(path)
+    return [ParamGroup(role, shape, tuple(paths)) for (role, shape), paths in found.items()]
+
+
+def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
+    """Moves the parameters of one group into a stack and makes them views of it."""
+    rule: UpdateRule = assembly.hook.make_update(group=group)
+    params = [assembly.params[path] for path in group.paths]
+    share = -(-len(params) // world.size)
+    data = params[0].new_zeros((share * world.size, *group.shape))
+    grad = torch.zeros_like(data)
+    with torch.no_grad():
+        for row, param in enumerate(params):
+            data[row].copy_(param)
+            _adopt(param, data[row], grad[row])
+    mine = slice(world.rank * share, (world.rank + 1) * share)
+    rules = [assembly.rules[path] for path in group.paths]
+    return Stack(
+        group,
+        rule,
+        assembly.hook.make_decay(group=group),
+        data,
+        grad,
+        _column([rule.lr * own.lr for own in rules], data),
+        _column([rule.weight_decay * own.weight_decay for own in rules], data),
+        mine,
+        rule.init(data[mine]),
+    )
+
+
+def _adopt(param: nn.Parameter, data: Tensor, grad: Tensor) -> None:
+    param.data = data
+    param.grad = grad
+
+
+def _column(values: list[float], stack: Tensor) -> Tensor:
+    """Per-parameter factors as (n, 1, ..., 1), zero for padding rows."""
+    column = stack.new_zeros(len(stack))
+    column[: len(values)] = torch.tensor(values, device=stack.device)
+    return column.view(-1, *[1] * (stack.dim() - 1))

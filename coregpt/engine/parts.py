@@ -1,0 +1,186 @@
+"""The parts core puts in where no plugin claims a place: a plain pre-norm GPT-2-style decoder.
+
+Shapes: B batch, T tokens, H heads, D head width. The residual stream x is (B, T, dim).
+"""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coregpt.contract.context import Context
+from coregpt.contract.site import Site
+from coregpt.engine.attention import attend
+
+
+class Linear(nn.Module):
+    """y = x W^T, weight (d_out, d_in), no bias."""
+
+    def __init__(self, at: Site, d_in: int, d_out: int):
+        super().__init__()
+        self.weight = at.weight("weight", (d_out, d_in))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight)
+
+
+class TokenEmbedding(nn.Module):
+    """A table (V, dim), one row per token id."""
+
+    def __init__(self, at: Site):
+        super().__init__()
+        self.weight = at.weight("weight", (at.shape.vocab, at.shape.dim), "embedding", at.shape.init_std)
+
+    def forward(self, tokens: Tensor, ctx: Context) -> Tensor:
+        return F.embedding(tokens, self.weight)
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x^2) + eps) without gain (Zhang & Sennrich 2019, arXiv:1910.07467)."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, (self.dim,))
+
+
+class LearnedPosition(nn.Module):
+    """Attention that relies on the learned table added to the embedding: nothing to do to q and k."""
+
+    def __init__(self, at: Site):
+        super().__init__()
+        at.shared("positions", PositionTable)
+
+    def forward(self, q: Tensor, k: Tensor, ctx: Context) -> tuple[Tensor, Tensor]:
+        return q, k
+
+
+class PositionTable(nn.Module):
+    """One learned vector per position (context, dim), as in GPT-2."""
+
+    def __init__(self, at: Site):
+        super().__init__()
+        self.weight = at.weight("weight", (at.shape.context, at.shape.dim), "embedding", at.shape.init_std)
+
+    def forward(self, length: int) -> Tensor:
+        return self.weight[:length]
+
+
+class Attend(nn.Module):
+    """Softmax attention of (B, T, H, D) heads under this site's mask."""
+
+    def __init__(self, at: Site):
+        super().__init__()
+        self.rules = at.masks()
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, ctx: Context) -> Tensor:
+        return attend(q, k, v, ctx.masks[self.rules])
+
+
+class Attention(nn.Module):
+    """Multi-head attention: q, k, v projections, position, attend, output projection."""
+
+    def __init__(self, at: Site):
+        super().__init__()
+        shape = at.shape
+        self.heads, self.head_dim = shape.heads, shape.head_dim
+        self.q = at.linear("q", shape.dim, shape.dim)
+        self.k = at.linear("k", shape.dim, shape.dim)
+        self.v = at.linear("v", shape.dim, shape.dim)
+        self.position = at.position(shape.head_dim)
+        self.attend = at.part("attend")
+        self.out = at.linear("out", shape.dim, shape.dim, writes=True)
+
+    def forward(self, x: Tensor, ctx: Context) -> Tensor:
+        q, k, v = (part(x).unflatten(-1, (self.heads, self.head_dim)) for part in (self.q, self.k, self.v))
+        q, k = self.position(q, k, ctx)
+        return self.out(self.attend(q, k, v, x, ctx).flatten(-2))
+
+
+class GELU(nn.Module):
+    """Exact GELU (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
+
+    inputs = 1
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.width = width
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return F.gelu(hidden)
+
+
+class MLP(nn.Module):
+    """down(activation(up(x))), with a gate projection beside `up` when the activation has two inputs."""
+
+    def __init__(self, at: Site):
+        super().__init__()
+        dim = at.shape.dim
+        self.activation = at.activation(at.shape.hidden or 4 * dim)
+        width = int(self.activation.width)  # type: ignore[arg-type]
+        self.up = at.linear("up", dim, width)
+        self.gate = at.linear("gate", dim, width) if self.activation.inputs == 2 else None
+        self.down = at.linear("down", width, dim, writes=True)
+
+    def forward(self, x: Tensor, ctx: Context) -> Tensor:
+        up = self.up(x)
+        return self.down(self.activation(up) if self.gate is None else self.activation(up, self.gate(x)))
+
+
+class Residual(nn.Module):
+    """The plain connection: a branch reads the stream and adds to it."""
+
+    def read(self, x: Tensor, ctx: Context) -> Tensor:
+        return x
+
+    def write(self, x: Tensor, y: Tensor, ctx: Context) -> Tensor:
+        return x + y
+
+
+class Branch(nn.Module):
+    """connection.read -> norm -> attention or MLP -> post norm -> connection.write."""
+
+    def __init__(self, block: Site, kind: str):
+        super().__init__()
+        at = block.child(kind)
+        self.pre = at.norm("pre", at.shape.dim)
+        self.inner = block.part(kind)
+        self.post = at.norm("post", at.shape.dim)
+        self.connection = at.part("connection")
+
+    def forward(self, x: Tensor, ctx: Context) -> Tensor:
+        connection: Any = self.connection
+        y = self.inner(self.pre(connection.read(x, ctx)), ctx)
+        return connection.write(x, self.post(y), ctx)
+
+
+class Block(nn.Module):
+    """One layer: an attention branch, then an MLP branch."""
+
+    def __init__(self, at: Site):
+        super().__init__()
+        self.attention = Branch(at, "attention")
+        self.mlp = Branch(at, "mlp")
+
+    def forward(self, x: Tensor, ctx: Context) -> Tensor:
+        return self.mlp(self.attention(x, ctx), ctx)
+
+
+class Head(nn.Module):
+    """A linear map of its own (untied) from the stream to logits (B, T, V)."""
+
+    def __init__(self, at: Site):
+        super().__init__()
+        self.out = at.linear("out", at.shape.dim, at.shape.vocab, role="head")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(x)
+
+
+class NextToken(nn.Module):
+    """Mean cross-entropy of logits (B, T, V) against the next tokens (B, T), in fp32."""
+
+    def forward(self, logits: Tensor, targets: Tensor, ctx: Context) -> Tensor:
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())

@@ -1,0 +1,52 @@
+"""What this machine is good at. Asked once, before runs start; the answers become part of their configs."""
+
+import os
+import shutil
+
+import torch
+
+from coregpt.contract.config import RunConfig
+
+
+def default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def fast_bf16(device: str) -> bool:
+    """Whether the training pass should use bf16: hardware that multiplies bf16 faster than fp32.
+
+    Read off the machine's features, not measured: the answer becomes part of a run's identity, and a
+    busy moment must not change it.
+    """
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def worth_compiling(config: RunConfig, device: str) -> bool:
+    """Whether compiling pays back within one run.
+
+    On CUDA always. A CPU graph of this kind of model takes some 40 s to compile and saves about a third
+    of every step, so only runs with minutes of training gain, and only where a C++ compiler exists.
+    """
+    if device == "cuda":
+        return True
+    if not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
+        return False
+    weights = 12 * config.model.depth * config.model.dim**2 + config.model.vocab * config.model.dim
+    return 6.0 * weights * config.tokens > CPU_FLOPS_WORTH_A_COMPILE
+
+
+CPU_FLOPS_WORTH_A_COMPILE = 1e13
+"""About four minutes of one core at 40 GFLOP/s."""
+
+
+def peak_memory(device: torch.device) -> int:
+    """Largest memory of this process so far, in bytes: allocator's on CUDA, resident on CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if os.uname().sysname == "Darwin" else 1024)

@@ -1,0 +1,262 @@
+"""The loop. It knows steps, gradients and the clock, and nothing about any technique."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from coregpt.contract.errors import ConfigError
+from coregpt.engine import checkpoint
+from coregpt.engine.build import Run
+from coregpt.engine.compiling import prepare
+from coregpt.engine.data import RowOrder, TokenSource, eval_rows
+from coregpt.engine.evaluate import evaluate
+from coregpt.engine.platform import peak_memory
+
+Row = dict[str, float | int]
+CUDA_FLUSH = 32
+"""Steps between two reads of the loss on CUDA, where reading waits for the device."""
+
+
+class Sink(Protocol):
+    """Where a run's numbers go. Only rank 0's is used."""
+
+    def record(self, row: Row) -> None:
+        """One line: step, tokens, seconds, and what was measured."""
+
+    def rewind(self, step: int) -> None:
+        """A resumed run starts again after `step`: forget rows beyond it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: Literal["finished", "diverged", "stopped"]
+    value: float | None
+    """Final evaluation loss in nats per token; None unless finished."""
+    reason: str
+    steps: int
+    tokens: int
+    train_seconds: float
+    compile_seconds: float
+    tokens_per_second: float
+    peak_memory_bytes: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Progress:
+    """What the loop must remember to go on after a break."""
+
+    step: int = 0
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    value: float | None = None
+
+
+@dataclass
+class Trainer:
+    """One rank's part of one run."""
+
+    run: Run
+    source: TokenSource
+    sink: Sink
+    path: Path
+    stop: Callable[[], bool]
+    checkpoint_seconds: float
+    progress: Progress = field(default_factory=Progress)
+    pending: list[tuple[int, float, Tensor]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        config, timeline = self.run.config, self.run.timeline
+        if self.source.vocab > config.model.vocab:
+            raise ConfigError(
+                f"model.vocab is {config.model.vocab}, but {self.source.name} has token ids up to {self.source.vocab - 1}"
+            )
+        self.order = RowOrder(self.source.train, config.model.context, config.data_seed)
+        self.eval_data = eval_rows(self.source.val, config.model.context, config.eval_tokens)
+        spaced = {round(i * timeline.steps / config.evals) for i in range(config.evals + 1)}
+        self.eval_steps = spaced | {timeline.steps}
+        self.started = time.perf_counter()
+
+    # -- one step ------------------------------------------------------------------------------------------
+
+    def rank_rows(self, step: int) -> int:
+        """Rows of `context` tokens this rank handles in one step."""
+        rows, size = self.run.timeline.batches[step] // self.run.timeline.context, self.run.world.size
+        if rows % size:
+            raise ConfigError(f"a batch of {rows} rows cannot be shared by {size} ranks")
+        return rows // size
+
+    def micro_rows(self, step: int) -> int:
+        """Rows of one forward pass: the largest divisor of the rank's share that `micro_rows` allows."""
+        share = self.rank_rows(step)
+        limit = min(self.run.config.micro_rows or share, share)
+        return next(rows for rows in range(limit, 0, -1) if share % rows == 0)
+
+    def pass_rows(self, step: int) -> int:
+        """Sequences of one forward pass, which are shorter and more when the sequence length is staged."""
+        return self.micro_rows(step) * self.run.timeline.context // self.run.timeline.lengths[step]
+
+    def autocast(self) -> Any:
+        if self.run.config.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.run.device.type, torch.bfloat16)
+
+    def train_step(self, step: int) -> Tensor:
+        """Forward, backward, update; returns the step's logged scalars as one vector."""
+        run, timeline = self.run, self.run.timeline
+        clock = timeline.clock(step)
+        run.dials.set(clock)
+        for companion in run.companions:
+            companion.before_step(clock)
+        share, micro, length = self.rank_rows(step), self.micro_rows(step), timeline.lengths[step]
+        first = timeline.first_rows[step] + run.world.rank * share
+        inputs, targets = self.order.rows(first, share)
+        passes = share // micro
+        logged: Tensor | None = None
+        for x, y in zip(inputs.split(micro), targets.split(micro), strict=True):
+            x, y = (t.reshape(-1, length).to(run.device, non_blocking=True) for t in (x, y))
+            with self.autocast():
+                loss, scalars = self.calls.forward(x, y, run.dials.values)
+            (loss / (passes * run.world.size)).backward()
+            self.names = self.names or list(scalars)
+            values = torch.stack([value.float() for value in scalars.values()]) / passes
+            logged = values if logged is None else logged + values
+        run.optimizer.reduce()
+        for companion in run.companions:
+            companion.before_update(clock)
+        run.optimizer.step(run.dials.lr_factor, run.dials.values)
+        with torch.no_grad():
+            for companion in run.companions:
+                companion.after_update(clock)
+        assert logged is not None
+        return logged
+
+    # -- the loop ------------------------------------------------------------------------------------------
+
+    def go(self) -> Outcome:
+        run, steps = self.run, self.run.timeline.steps
+        torch.manual_seed(run.config.seed)
+        self.calls = prepare(run, self.pass_rows, self.autocast)
+        self.progress.compile_seconds = self.calls.seconds
+        if self.path.exists():
+            self.progress = Progress(**checkpoint.load(self.path, run))
+            self.sink.rewind(self.progress.step)
+        else:
+            self.sink.rewind(-1)
+            self.measure(0)
+        saved = time.perf_counter()
+        run.model.train()
+        while self.progress.step < steps:
+            begun = time.perf_counter()
+            scalars = self.train_step(self.progress.step)
+            self.progress.step += 1
+            self.pending.append((self.progress.step, self.progress.seconds, scalars))
+            evaluating = self.progress.step in self.eval_steps
+            if run.device.type == "cpu" or evaluating or len(self.pending) >= CUDA_FLUSH:
+                bad = self.flush(begun)
+                if bad is not None:
+                    return self.outcome("diverged", f"training loss is not finite at step {bad}")
+            self.progress.seconds += time.perf_counter() - begun
+            if evaluating and not self.measure(self.progress.step):
+                return self.outcome("diverged", f"evaluation loss is not finite at step {self.progress.step}")
+            if self.progress.step < steps:
+                stopping, due = self.agree(self.stop(), time.perf_counter() - saved > self.checkpoint_seconds)
+                if stopping or due:
+                    self.save()
+                    saved = time.perf_counter()
+                if stopping:
+                    return self.outcome("stopped", f"stopped at step {self.progress.step} of {steps}")
+        return self.outcome("finished", "")
+
+    def agree(self, *wishes: bool) -> list[bool]:
+        """What any rank wishes, all ranks do: they must save the same step."""
+        if self.run.world.size == 1:
+            return list(wishes)
+        flags = torch.tensor(wishes, dtype=torch.float32, device=self.run.device)
+        return [bool(flag > 0) for flag in self.run.world.all_reduce(flags)]
+
+    def save(self) -> None:
+        checkpoint.save(self.path, self.run, vars(self.progress))
+
+    def flush(self, begun: float) -> int | None:
+        """Write pending losses; returns the first step whose loss is not finite."""
+        values = torch.stack([scalars for _, _, scalars in self.pending])
+        values = self.run.world.all_reduce(values) / self.run.world.size
+        bad = None
+        for (step, seconds, _), row in zip(self.pending, values.tolist(), strict=True):
+            self.record(step, dict(zip(self.names, row, strict=True)), seconds)
+            if bad is None and not math.isfinite(row[0]):
+                bad = step
+        self.pending.clear()
+        return bad
+
+    def measure(self, step: int) -> bool:
+        """Evaluate and record; False when the loss is not finite."""
+        run = self.run
+        with contextlib.ExitStack() as stack:
+            for companion in run.companions:
+                stack.enter_context(companion.evaluating())
+            inputs, targets = self.eval_data
+            share = -(-len(inputs) // run.world.size)
+            mine = slice(run.world.rank * share, (run.world.rank + 1) * share)
+            rows = max(self.run.config.micro_rows or 0, 8192 // run.config.model.context, 1)
+            total = torch.zeros((), dtype=torch.float64, device=run.device)
+            if len(inputs[mine]):
+                loss = evaluate(run.model, self.calls.logits, inputs[mine], targets[mine], run.dials.values, rows)
+                total += loss * (len(inputs[mine]) / len(inputs))
+            value = float(run.world.all_reduce(total))
+        extra = {name: number for companion in run.companions for name, number in companion.metrics().items()}
+        self.record(step, {"val_loss": value, **extra}, self.progress.seconds)
+        self.progress.value = value
+        return math.isfinite(value)
+
+    def record(self, step: int, numbers: dict[str, float], seconds: float) -> None:
+        if self.run.world.rank == 0:
+            tokens = self.run.timeline.first_rows[step] * self.run.timeline.context
+            self.sink.record({"step": step, "tokens": tokens, "seconds": round(seconds, 4), **numbers})
+
+    def outcome(self, status: Literal["finished", "diverged", "stopped"], reason: str) -> Outcome:
+        done, timeline = self.progress, self.run.timeline
+        tokens = timeline.first_rows[done.step] * timeline.context
+        return Outcome(
+            status,
+            done.value if status == "finished" else None,
+            reason,
+            done.step,
+            tokens,
+            done.seconds,
+            done.compile_seconds,
+            tokens / done.seconds if done.seconds else 0.0,
+            peak_memory(self.run.device),
+            (self.calls.note,) if self.calls.note else (),
+        )
+
+
+def never() -> bool:
+    return False
+
+
+def train(
+    run: Run,
+    source: TokenSource,
+    sink: Sink,
+    checkpoint_path: Path,
+    stop: Callable[[], bool] = never,
+    checkpoint_seconds: float = 60.0,
+) -> Outcome:
+    """Train `run` to its end, or until `stop()` is true between two steps.
+
+    Continues from `checkpoint_path` if it exists, to the same bits as without the break. Raises ConfigError
+    for data that does not fit the model, RunError for a damaged checkpoint.
+    """
+    return Trainer(run, source, sink, checkpoint_path, stop, checkpoint_seconds).go()

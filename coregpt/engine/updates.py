@@ -1,0 +1,35 @@
+"""Core's update and decay rules: AdamW, decoupled."""
+
+from torch import Tensor
+
+from coregpt.contract.config import OptimConfig
+from coregpt.contract.rules import Dials
+
+
+class AdamW:
+    """Adam with bias correction (Kingma & Ba 2015; Loshchilov & Hutter 2019, arXiv:1711.05101).
+
+    m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  direction = (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+    """
+
+    def __init__(self, options: OptimConfig):
+        self.lr = options.lr
+        self.weight_decay = options.weight_decay
+        self.beta1, self.beta2, self.eps = options.beta1, options.beta2, options.eps
+
+    def init(self, p: Tensor) -> dict[str, Tensor]:
+        return {"m": p.new_zeros(p.shape), "v": p.new_zeros(p.shape)}
+
+    def direction(self, p: Tensor, g: Tensor, state: dict[str, Tensor], dials: Dials) -> Tensor:
+        m, v, t = state["m"], state["v"], dials["step"]
+        m.lerp_(g, 1 - self.beta1)
+        v.mul_(self.beta2).addcmul_(g, g, value=1 - self.beta2)
+        root = (v / (1 - self.beta2**t)).sqrt_().add_(self.eps)
+        return (m / (1 - self.beta1**t)).div_(root)
+
+
+class Decoupled:
+    """lr x weight_decay x p, whatever the gradient says."""
+
+    def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor) -> Tensor:
+        return p * (lr * weight_decay)

@@ -1,0 +1,51 @@
+"""Files that are complete or absent, whatever happens while they are written."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from coregpt.contract.errors import ConfigError, RunError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step that survives a crash."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    write_text(path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What `write_json` wrote; None if there is no such file. Raises RunError for a damaged one."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}); delete it to start over") from error
+    if not isinstance(data, dict):
+        raise RunError(f"{path} is not a JSON object; delete it to start over")
+    return data
+
+
+def writable_folder(path: Path) -> Path:
+    """Make the folder and prove that files can be written in it. Raises ConfigError."""
+    probe = path / f".probe.{os.getpid()}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(f"cannot write in the folder {path} ({error.strerror}); choose another one") from error
+    return path

@@ -1,0 +1,290 @@
+"""A study as its YAML file declares it: question, arms, seeds, and the test, all fixed before any run."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from coregpt.contract.config import Frozen, RunConfig
+from coregpt.contract.errors import ConfigError, CoreGPTError
+from coregpt.lab.identity import canonical
+from coregpt.lab.layers import Merged
+from coregpt.lab.problems import Problem, coerced, explain
+from coregpt.lab.registry import Catalogue, nearest
+from coregpt.lab.yamlfile import Document, Key, read
+
+MANY_GPUS = 8
+"""From this many visible GPUs on, a scale called node-... is the default."""
+
+
+class Machine(Frozen):
+    """What may depend on the computer. `auto` is decided when the study runs."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: Literal["auto"] | bool = "auto"
+
+
+class Criterion(Frozen):
+    """How the question will be decided."""
+
+    baseline: str
+    """The arm every other arm is compared with."""
+    metric: Literal["val_loss"] = "val_loss"
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """Largest accepted probability of calling an arm better or worse when it is neither, over all arms."""
+    margin: PositiveFloat = 0.01
+    """Differences smaller than this do not matter, in the metric's unit."""
+    power: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    """Probability with which the smallest detectable difference is detected."""
+    sd: PositiveFloat | None = None
+    """Standard deviation of the per-seed difference between two arms that the plan assumes."""
+
+
+class StudyFile(BaseModel):
+    """The top level of the file, before arms are merged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    question: str = Field(min_length=1)
+    base: dict[str, Any] = {}
+    arms: dict[str, dict[str, Any] | None]
+    seeds: int | list[int]
+    scales: dict[str, dict[str, Any] | None] = {}
+    test: dict[str, Any]
+    plugin_files: list[str] = []
+    gpus_per_run: PositiveInt = 1
+
+
+SCALED = ("seeds", "test", "gpus_per_run")
+"""What a scale may set beside run settings."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm, complete except for its seeds and what the machine decides."""
+
+    name: str
+    run: RunConfig
+    machine: Machine
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting as plain data, plugin defaults included; seeds are no setting of an arm."""
+        own = self.run.model_dump(mode="json", exclude={"seed", "data_seed", *Machine.model_fields})
+        return {**own, **self.machine.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A validated study."""
+
+    name: str
+    """Name of its folder in reports/: the file's name, and the scale where it is not the default one."""
+    path: Path
+    question: str
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    scale: str
+    criterion: Criterion
+    catalogue: Catalogue
+    gpus_per_run: int = 1
+
+    def preregistration(self) -> dict[str, Any]:
+        """Everything that is decided before the first run, as plain data."""
+        return {
+            "question": self.question,
+            "scale": self.scale,
+            "arms": {arm.name: arm.settings() for arm in self.arms},
+            "seeds": list(self.seeds),
+            "test": self.criterion.model_dump(mode="json"),
+        }
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the preregistration."""
+        return hashlib.sha256(canonical(self.preregistration())).hexdigest()
+
+
+def load(path: Path, scale: str | None = None, gpus: int = 0) -> Study:
+    """Read and check a study file. Every scale is checked, one is chosen: `scale`, or a default.
+
+    The default is the scale listed first; with 8 or more `gpus`, the first one called node-...
+    Raises ConfigError with one line per problem, each with file, line and key.
+    """
+    document = read(path)
+    return _Loader(document, path).study(scale, gpus)
+
+
+class _Loader:
+    """Collects problems while a document becomes a study."""
+
+    def __init__(self, document: Document, path: Path):
+        self.document, self.path = document, path
+        self.problems: list[Problem] = []
+
+    def study(self, scale: str | None, gpus: int) -> Study:
+        try:
+            self.file = StudyFile.model_validate(self.document.data)
+        except ValidationError as error:
+            self.problems += explain(error, StudyFile)
+            self.stop_if_wrong()
+        self.catalogue = self.load_plugin_files()
+        if len(self.file.arms) < 2:
+            self.wrong(("arms",), "at least two arms are needed: a baseline and something to compare with it")
+        chosen = self.choose(scale, gpus)
+        studies = {name: self.at_scale(name) for name in self.file.scales or {"": None}}
+        self.stop_if_wrong()
+        made = studies[chosen]
+        assert made is not None
+        return made
+
+    def wrong(self, key: Key, message: str) -> None:
+        if (key, message) not in self.problems:
+            self.problems.append((key, message))
+
+    def stop_if_wrong(self) -> None:
+        if self.problems:
+            found = sorted(self.problems, key=lambda problem: self.document.line(problem[0]))
+            raise ConfigError("\n".join(f"{self.document.where(key)}: {text}" for key, text in found))
+
+    def load_plugin_files(self) -> Catalogue:
+        files = []
+        for i, name in enumerate(self.file.plugin_files):
+            file = (self.path.parent / name).resolve()
+            if file.is_file() and file.suffix == ".py" and file.stem.isidentifier():
+                files.append(file)
+            else:
+                self.wrong(("plugin_files", i), f"expected a Python file, but {file} is none")
+        return Catalogue(files)
+
+    def choose(self, scale: str | None, gpus: int) -> str:
+        names = list(self.file.scales)
+        if scale is not None and scale not in names:
+            there = nearest(scale, names) if names else "; the study declares no scales"
+            raise ConfigError(f"{self.document.file}: unknown scale '{scale}'{there}")
+        nodes = [name for name in names if name.startswith("node-")]
+        default = nodes[0] if gpus >= MANY_GPUS and nodes else names[0] if names else ""
+        return default if scale is None else scale
+
+    # -- one scale -----------------------------------------------------------------------------------------
+
+    def at_scale(self, scale: str) -> Study | None:
+        settings = dict(self.file.scales.get(scale) or {})
+        own = {name: settings.pop(name) for name in SCALED if name in settings}
+        place: Key = ("scales", scale)
+        before = len(self.problems)
+        arms = [self.arm(name, arm or {}, place, settings) for name, arm in self.file.arms.items()]
+        seeds = self.seeds(own.get("seeds", self.file.seeds), (*place, "seeds") if "seeds" in own else ("seeds",))
+        criterion = self.criterion(own.get("test", {}), (*place, "test"))
+        gpus = own.get("gpus_per_run", self.file.gpus_per_run)
+        if not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 1:
+            self.wrong((*place, "gpus_per_run"), f"expected a number of GPUs, got {gpus!r}")
+        made = [arm for arm in arms if arm is not None]
+        self.compare(made)
+        if len(self.problems) > before or criterion is None or self.problems:
+            return None
+        first = next(iter(self.file.scales), "")
+        name = self.path.stem if scale == first else f"{self.path.stem}-{scale}"
+        question = " ".join(self.file.question.split())
+        return Study(name, self.path, question, tuple(made), seeds, scale, criterion, self.catalogue, gpus)
+
+    def arm(self, name: str, own: dict[str, Any], scale: Key, settings: dict[str, Any]) -> Arm | None:
+        merged = Merged()
+        merged.add(("base",), self.file.base)
+        merged.add(scale, settings)
+        merged.add(("arms", name), own)
+        found = list(merged.problems)
+
+        def note(problems: list[Problem]) -> None:
+            found.extend((merged.origin(key, ("arms", name)), text) for key, text in problems)
+
+        machine_data = {key: merged.data[key] for key in Machine.model_fields if key in merged.data}
+        run_data = {key: value for key, value in merged.data.items() if key not in Machine.model_fields}
+        for key in ("seed", "data_seed"):
+            if run_data.pop(key, None) is not None:
+                note([((key,), "seeds are set by the study's 'seeds', the same for every arm")])
+        note(_check(Machine, machine_data))
+        note(_check(RunConfig, run_data))
+        note(self.check_plugins(run_data.get("plugins")))
+        for key, text in found:
+            self.wrong(key, text)
+        if found:
+            return None
+        return self.complete(name, RunConfig(**run_data), Machine(**machine_data))
+
+    def check_plugins(self, plugins: Any) -> list[Problem]:
+        found: list[Problem] = []
+        for name, options in plugins.items() if isinstance(plugins, dict) else ():
+            try:
+                model = self.catalogue.cls(name)
+            except CoreGPTError as error:
+                found.append((("plugins", name), str(error)))
+                continue
+            if isinstance(options, dict):
+                found += [(("plugins", name, *key), text) for key, text in _check(model, options)]
+        return found
+
+    def complete(self, name: str, run: RunConfig, machine: Machine) -> Arm | None:
+        """Fills in every plugin option, so that a default that changes later is seen as a change."""
+        try:
+            made = self.catalogue.instances(run.plugins)
+        except CoreGPTError as error:
+            self.wrong(("arms", name), str(error))
+            return None
+        options = {plugin: instance.model_dump(mode="json") for plugin, instance in made}
+        return Arm(name, run.model_copy(update={"plugins": options}), machine)
+
+    def seeds(self, given: Any, key: Key) -> tuple[int, ...]:
+        if isinstance(given, int) and not isinstance(given, bool):
+            given = list(range(given))
+        if not isinstance(given, list) or any(not isinstance(s, int) or isinstance(s, bool) or s < 0 for s in given):
+            self.wrong(key, f"expected how many seeds, or a list of seeds (0 or larger), got {given!r}")
+            return ()
+        if len(set(given)) < len(given):
+            self.wrong(key, f"seeds must differ, got {given}: two runs with one seed are one observation")
+        if len(given) < 2:
+            self.wrong(key, "at least 2 seeds are needed: one run per arm cannot tell a technique from luck")
+        return tuple(given)
+
+    def criterion(self, own: Any, place: Key) -> Criterion | None:
+        merged = Merged()
+        merged.add(("test",), self.file.test)
+        if isinstance(own, dict):
+            merged.add(place, own)
+        else:
+            self.wrong(place, f"expected a mapping, got {own!r}")
+        found = [(merged.origin(key, ("test",)), text) for key, text in _check(Criterion, merged.data)]
+        for key, text in merged.problems + found:
+            self.wrong(key, text)
+        if merged.problems or found:
+            return None
+        made = Criterion(**merged.data)
+        if made.baseline not in self.file.arms:
+            self.wrong(("test", "baseline"), f"'{made.baseline}' is not an arm{nearest(made.baseline, self.file.arms)}")
+        return made
+
+    def compare(self, arms: list[Arm]) -> None:
+        """Arms must differ, and must be judged on the same tokens."""
+        for i, arm in enumerate(arms):
+            for other in arms[:i]:
+                if arm.settings() == other.settings():
+                    self.wrong(("arms", arm.name), f"is the same as '{other.name}': every resolved setting is equal")
+            for key, mine, first in (
+                ("data.source", arm.run.data.source, arms[0].run.data.source),
+                ("eval_tokens", arm.run.eval_tokens, arms[0].run.eval_tokens),
+            ):
+                if mine != first:
+                    text = f"{key} is {mine}, but {first} in '{arms[0].name}'; arms must be judged on the same tokens"
+                    self.wrong(("arms", arm.name), text)
+
+
+def _check(model: type[BaseModel], data: dict[str, Any]) -> list[Problem]:
+    try:
+        taken = model(**data)
+    except ValidationError as error:
+        return explain(error, model)
+    except TypeError:
+        return [((), f"expected a mapping with keys {', '.join(model.model_fields)}")]
+    return list(coerced(data, taken.model_dump()))

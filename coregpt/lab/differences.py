@@ -1,0 +1,80 @@
+"""What differs between the arms beyond the technique under test: the confounds a reader must know."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from coregpt.engine.accounting import Cost
+from coregpt.lab.config import Arm, Study
+
+Flat = dict[str, Any]
+ABSENT = "-"
+
+
+def differences(study: Study, costs: Mapping[str, Cost]) -> list[tuple[str, dict[str, str]]]:
+    """(setting, value by arm) of every setting that is not equal in all arms and is not itself the technique.
+
+    A plugin that only one of an arm and the baseline has is the technique. Everything else counts: options of
+    shared plugins, optimizer, budget, and what follows from the technique (parameters, FLOPs).
+    """
+    flat = {arm.name: settings(arm) for arm in study.arms}
+    found = [row for row in _rows(flat) if not _is_technique(row[0], study)]
+    derived = {
+        name: {
+            "parameters": f"{cost.parameters:,}",
+            "FLOPs per token": f"{cost.flops_per_token:.4g}",
+            "steps": f"{cost.steps:,}",
+            "tokens trained": f"{cost.tokens:,}",
+        }
+        for name, cost in costs.items()
+    }
+    return found + _rows(derived)
+
+
+def changes(arm: Arm, baseline: Arm) -> str:
+    """What an arm changes, in one line: `adds ngpt; optim.weight_decay 0.1 -> 0.0`."""
+    if arm.name == baseline.name:
+        return "baseline"
+    own, base = set(arm.run.plugins), set(baseline.run.plugins)
+    parts = [f"adds {name}" for name in sorted(own - base)] + [f"removes {name}" for name in sorted(base - own)]
+    for key, values in _rows({"base": settings(baseline), "arm": settings(arm)}):
+        if not (key.startswith("plugins.") and key.split(".")[1] in own ^ base):
+            parts.append(f"{key} {values['base']} -> {values['arm']}")
+    return "; ".join(parts)
+
+
+def settings(arm: Arm) -> Flat:
+    """Every setting of an arm by dotted key."""
+    return flatten(arm.settings())
+
+
+def flatten(data: Mapping[str, Any], prefix: str = "") -> Flat:
+    flat: Flat = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _rows(flat: Mapping[str, Flat]) -> list[tuple[str, dict[str, str]]]:
+    keys = sorted({key for values in flat.values() for key in values})
+    rows = [(key, {name: _text(values.get(key, ABSENT)) for name, values in flat.items()}) for key in keys]
+    return [(key, values) for key, values in rows if len(set(values.values())) > 1]
+
+
+def _is_technique(key: str, study: Study) -> bool:
+    """True for a plugin that every arm differing from the baseline in it adds or drops as a whole."""
+    if not key.startswith("plugins."):
+        return False
+    name = key.split(".")[1]
+    having = [arm for arm in study.arms if name in arm.run.plugins]
+    baseline = any(arm.name == study.criterion.baseline for arm in having)
+    if not baseline:
+        return True
+    return all(arm.run.plugins[name] == having[0].run.plugins[name] for arm in having)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,181 @@
+"""Technique names to plugin instances: discovery, options, order, conflicts.
+
+Any package named in the entry-point group `coregpt.plugins` offers techniques: one module per technique, one
+Plugin class per module, the module's name is the technique's name. Modules are imported only when named.
+"""
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
+from coregpt.contract.plugin import Plugin
+
+GROUP = "coregpt.plugins"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a technique lives, before anything of it is imported."""
+
+    name: str
+    package: str
+    """Package that offers it, or the path of a single file."""
+
+    @property
+    def module(self) -> str:
+        return f"{self.package}.{self.name}"
+
+
+class Catalogue:
+    """Every technique that can be named here."""
+
+    def __init__(self, files: Iterable[Path] = ()):
+        """`files` are single plugin files that live in no package."""
+        self.found: dict[str, list[Found]] = {}
+        self.files = {path.stem: path for path in files}
+        for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name):
+            for name in _modules(entry.value):
+                self._offer(Found(name, entry.value))
+        for name in self.files:
+            self._offer(Found(name, "file"))
+        self._classes: dict[str, type[Plugin]] = {}
+
+    def _offer(self, found: Found) -> None:
+        offers = self.found.setdefault(found.name, [])
+        if found not in offers:
+            offers.append(found)
+
+    def names(self) -> list[str]:
+        return sorted(self.found)
+
+    def locate(self, name: str) -> Found:
+        """The one technique called `name`; `package:name` picks among several of that name."""
+        package, _, short = name.rpartition(":")
+        offers = [f for f in self.found.get(short, []) if not package or f.package == package]
+        if not offers:
+            raise ConfigError(f"unknown plugin '{name}'{nearest(name, self.names())}")
+        if len(offers) > 1:
+            choices = " or ".join(f"'{offer.package}:{short}'" for offer in offers)
+            raise PluginError(f"plugin '{name}' is offered by several packages; write {choices}")
+        return offers[0]
+
+    def cls(self, name: str) -> type[Plugin]:
+        """The Plugin class of a technique. A broken plugin breaks only those who name it."""
+        if name not in self._classes:
+            found = self.locate(name)
+            try:
+                module = self._import(found)
+            except CoreGPTError as error:
+                raise PluginError(f"plugin '{name}': {error}") from error
+            except Exception as error:
+                where = self.files.get(name, found.module)
+                raise PluginError(f"plugin '{name}' ({where}) cannot be imported: {error!r}") from error
+            own = [
+                value
+                for value in vars(module).values()
+                if isinstance(value, type) and issubclass(value, Plugin) and value.__module__ == module.__name__
+            ]
+            if len(own) != 1:
+                names = [cls.__name__ for cls in own]
+                raise PluginError(f"plugin '{name}': expected one Plugin class in {found.module}, found {names}")
+            self._classes[name] = own[0]
+        return self._classes[name]
+
+    def _import(self, found: Found) -> Any:
+        if found.package != "file":
+            return importlib.import_module(found.module)
+        path = self.files[found.name]
+        spec = importlib.util.spec_from_file_location(f"coregpt_file_{found.name}", path)
+        if spec is None or spec.loader is None:
+            raise PluginError(f"{path} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def source(self, name: str) -> Path:
+        """The file a technique is defined in."""
+        found = self.locate(name)
+        if found.package == "file":
+            return self.files[found.name]
+        spec = importlib.util.find_spec(found.module)
+        if spec is None or spec.origin is None:
+            raise PluginError(f"plugin '{name}': {found.module} has no source file")
+        return Path(spec.origin)
+
+    def instances(self, options: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Plugin]]:
+        """Validated plugins, innermost first. All option errors are collected before failing."""
+        errors: list[str] = []
+        made: dict[str, Plugin] = {}
+        for name, given in options.items():
+            try:
+                made[name] = self.cls(name)(**(given or {}))
+            except ValidationError as error:
+                errors += option_errors(f"plugins.{name}", self.cls(name), error)
+            except ConfigError as error:
+                errors.append(f"plugins: {error}")
+        if errors:
+            raise ConfigError("\n".join(errors))
+        _refuse_conflicts(made)
+        return [(name, made[name]) for name in order(made)]
+
+
+def order(made: Mapping[str, Plugin | type[Plugin]]) -> list[str]:
+    """Names sorted so that each comes after everything in its `after`; ties by name, never by YAML."""
+    waiting = {name: {a for a in plugin.after if a in made} for name, plugin in made.items()}
+    done: list[str] = []
+    while waiting:
+        ready = sorted(name for name, before in waiting.items() if before <= set(done))
+        if not ready:
+            raise PluginError(f"plugins go after each other in a circle: {sorted(waiting)}")
+        done.append(ready[0])
+        del waiting[ready[0]]
+    return done
+
+
+def option_errors(where: str, model: type[Any], error: ValidationError) -> list[str]:
+    """One readable line per wrong option: key, what is wrong, the nearest valid name."""
+    lines = []
+    for item in error.errors():
+        key = ".".join([where, *map(str, item["loc"])])
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = f"no such option{nearest(str(item['loc'][-1]), model.model_fields)}"
+        elif item["type"] != "missing":
+            message += f", got {item['input']!r}" if not isinstance(item["input"], dict) else ""
+        lines.append(f"{key}: {message}")
+    return lines
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or the list of valid names when nothing is close."""
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; there are: {', '.join(names)}" if names else ""
+
+
+def _refuse_conflicts(made: Mapping[str, Plugin]) -> None:
+    for name, plugin in made.items():
+        for other in plugin.conflicts:
+            if other in made:
+                raise PluginError(f"plugins '{name}' and '{other}' conflict; enable only one of them")
+        for other in plugin.requires:
+            if other not in made:
+                raise PluginError(f"plugin '{name}' needs '{other}'; enable it too")
+
+
+def _modules(package: str) -> list[str]:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        raise PluginError(f"entry point group {GROUP}: package '{package}' cannot be found")
+    return [m.name for m in pkgutil.iter_modules(list(spec.submodule_search_locations)) if m.name[0] != "_"]

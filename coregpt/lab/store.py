@@ -1,0 +1,193 @@
+"""The run folder: what a run is, what it measured, how it ended. Plain files, each complete or absent.
+
+    config.json    written first: settings, digests, frozen plugin files
+    metrics.jsonl  one object per line, appended and flushed while training
+    env.json       versions and device
+    checkpoint.pt  written by the engine, gone when the run is complete
+    log.txt        what the process printed
+    error.json     why the last attempt failed
+    result.json    written last: it exists if and only if the run is complete
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coregpt.contract.errors import RunError
+from coregpt.lab.atomic import read_json, write_json
+
+try:
+    import fcntl
+except ImportError:  # Windows has no advisory locks; there one launcher at a time is up to the user
+    fcntl = None  # type: ignore[assignment]
+
+Row = dict[str, float | int]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on disk. Reading never changes anything."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def plugins(self) -> Path:
+        """Frozen copies of single plugin files."""
+        return self.path / "plugins"
+
+    def create(self, config: dict[str, Any], plugin_files: dict[str, Path]) -> None:
+        """Make the folder. A folder that is there already keeps what it has."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if plugin_files:
+            self.plugins.mkdir(exist_ok=True)
+        for name, source in plugin_files.items():
+            copy = self.plugins / f"{name}.py"
+            if not copy.exists():
+                copy.write_bytes(source.read_bytes())
+        if not (self.path / "config.json").exists():
+            write_json(self.path / "config.json", config)
+
+    def config(self) -> dict[str, Any]:
+        """Raises RunError if there is none."""
+        found = read_json(self.path / "config.json")
+        if found is None:
+            raise RunError(f"{self.path} is not a run folder: it has no config.json")
+        return found
+
+    def environment(self) -> dict[str, str]:
+        return read_json(self.path / "env.json") or {}
+
+    def write_environment(self, facts: dict[str, str]) -> None:
+        write_json(self.path / "env.json", facts)
+
+    def result(self) -> dict[str, Any] | None:
+        """How the run ended; None while it is not complete."""
+        return read_json(self.path / "result.json")
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """The run is complete: nothing else of it will change."""
+        write_json(self.path / "result.json", result)
+        (self.path / "error.json").unlink(missing_ok=True)
+        self.checkpoint.unlink(missing_ok=True)
+
+    def error(self) -> dict[str, Any] | None:
+        return read_json(self.path / "error.json")
+
+    def write_error(self, message: str, details: str) -> None:
+        write_json(self.path / "error.json", {"message": message, "traceback": details})
+
+    def clear_error(self) -> None:
+        (self.path / "error.json").unlink(missing_ok=True)
+
+    def rows(self) -> list[Row]:
+        """Every complete line of the metrics."""
+        try:
+            raw = (self.path / "metrics.jsonl").read_bytes()
+        except FileNotFoundError:
+            return []
+        return list(_parse(raw))
+
+    def log_tail(self, lines: int = 8) -> str:
+        """The end of what the process printed."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+class MetricsLog:
+    """Appends rows to metrics.jsonl; what is on disk is at most one line behind."""
+
+    def __init__(self, folder: RunFolder):
+        self.path = folder.path / "metrics.jsonl"
+        self.path.touch()
+        self._drop_torn_line()
+        self.file = self.path.open("a", encoding="utf-8")
+
+    def record(self, row: Row) -> None:
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+
+    def rewind(self, step: int) -> None:
+        """Forget rows beyond `step`, which a resumed run will write again."""
+        kept = [row for row in _parse(self.path.read_bytes()) if row["step"] <= step]
+        self.file.close()
+        part = self.path.with_suffix(".part")
+        part.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        os.replace(part, self.path)
+        self.file = self.path.open("a", encoding="utf-8")
+
+    def close(self) -> None:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+
+    def _drop_torn_line(self) -> None:
+        raw = self.path.read_bytes()
+        if raw and not raw.endswith(b"\n"):
+            os.truncate(self.path, raw.rfind(b"\n") + 1)
+
+
+class Unrecorded:
+    """The sink of every rank but the first."""
+
+    def record(self, row: Row) -> None:
+        """Rank 0 writes."""
+
+    def rewind(self, step: int) -> None:
+        """Rank 0 rewinds."""
+
+
+@dataclass
+class Claim:
+    """The right to execute one run, held through an open file: it ends with its last process, even if killed.
+
+    The kernel's lock on the file is what counts. A pid written into a file could outlive its process or be
+    given to another one; a lock cannot.
+    """
+
+    descriptor: int
+
+    def release(self) -> None:
+        """Give up this process's hold; a child that inherited the descriptor keeps the claim."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def claim(folder: RunFolder) -> Claim | None:
+    """Claim a run; None if a living process has it."""
+    descriptor = os.open(folder.path / "claim", os.O_RDWR | os.O_CREAT, 0o644)
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return None
+    return Claim(descriptor)
+
+
+def _parse(raw: bytes) -> Iterator[Row]:
+    for line in raw.split(b"\n")[:-1]:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and "step" in row:
+            yield row

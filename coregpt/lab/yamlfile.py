@@ -1,0 +1,142 @@
+"""YAML as people mean it: duplicate keys are errors, 1e9 is a number, `no` is a word, and lines are known.
+
+Scalars follow YAML 1.2: PyYAML alone reads `1e-3` as text, `off` as false and `010` as eight.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coregpt.contract.errors import ConfigError
+
+Key = tuple[str | int, ...]
+
+SCALARS = (
+    ("null", re.compile(r"~|null|Null|NULL|"), list("~nN") + [""]),
+    ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF")),
+    ("int", re.compile(r"[-+]?[0-9][0-9_]*"), list("-+0123456789")),
+    (
+        "float",
+        re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
+        list("-+.0123456789"),
+    ),
+)
+
+
+class Loader(yaml.SafeLoader):
+    """Resolves plain scalars by YAML 1.2 and nothing else."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's protocol
+
+
+for _name, _pattern, _first in SCALARS:
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(rf"^(?:{_pattern.pattern})$"), _first)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A mapping read from a file, and the line of everything in it."""
+
+    file: str
+    data: dict[str, Any]
+    lines: dict[Key, int]
+
+    def line(self, path: Key) -> int:
+        """Line of a key, or of the nearest enclosing key that stands in the file."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def where(self, path: Key) -> str:
+        """`file:line: key.path`."""
+        key = ".".join(map(str, path))
+        return f"{self.file}:{self.line(path)}: {key}" if key else f"{self.file}:{self.line(path)}"
+
+
+def read(path: Path) -> Document:
+    """Read one mapping. Raises ConfigError for anything else, with file and line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file in UTF-8 (byte {error.start})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, file: str) -> Document:
+    """Like `read`, from text; `file` names it in messages."""
+    try:
+        root = yaml.compose(text, Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise ConfigError(f"{file}:{line}: not valid YAML: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: not valid YAML: {error}") from error
+    if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
+        raise ConfigError(f"{file}: the file is empty; a study starts with 'question:'")
+    reader = _Reader(file)
+    data = reader.value(root, ())
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file}:1: expected a mapping (question: ..., base: ...), got {_kind(data)}")
+    return Document(file, data, reader.lines)
+
+
+class _Reader:
+    """Turns nodes into plain data and remembers lines."""
+
+    def __init__(self, file: str):
+        self.file, self.lines = file, dict[Key, int]()
+        self.open: list[yaml.Node] = []
+
+    def value(self, node: yaml.Node, path: Key) -> Any:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if any(outer is node for outer in self.open):
+            raise ConfigError(f"{self._at(node)}: an anchor that contains itself")
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node)
+        self.open.append(node)
+        if isinstance(node, yaml.SequenceNode):
+            result: Any = [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
+        else:
+            result = self.mapping(node, path)
+        self.open.pop()
+        return result
+
+    def mapping(self, node: yaml.Node, path: Key) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or not key.value:
+                raise ConfigError(f"{self._at(key)}: a key must be a word")
+            if key.value in result:
+                first = self.lines[(*path, key.value)]
+                raise ConfigError(f"{self._at(key)}: '{key.value}' is given twice, first in line {first}")
+            self.lines[(*path, key.value)] = key.start_mark.line + 1
+            result[key.value] = self.value(value, (*path, key.value))
+        return result
+
+    def scalar(self, node: yaml.ScalarNode) -> Any:
+        text: str = node.value
+        readers: dict[str, Callable[[str], Any]] = {
+            "null": lambda _: None,
+            "bool": lambda word: word.lower() == "true",
+            "int": int,
+            "float": lambda number: float(number.lower().replace(".inf", "inf").replace(".nan", "nan")),
+            "str": str,
+        }
+        try:
+            return readers[node.tag.removeprefix("tag:yaml.org,2002:")](text)
+        except (KeyError, ValueError) as error:
+            raise ConfigError(f"{self._at(node)}: '{node.tag} {text}' is neither plain text nor a number") from error
+
+    def _at(self, node: yaml.Node) -> str:
+        return f"{self.file}:{node.start_mark.line + 1}"
+
+
+def _kind(value: Any) -> str:
+    return "a list" if isinstance(value, list) else f"'{value}'"

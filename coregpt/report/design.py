@@ -1,0 +1,88 @@
+"""Which test a design calls for: decided from the number of seeds and arms alone, before any value is seen.
+
+The same function serves `coregpt plan` and the report, so the test that was announced is the one that is run.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Method = Literal["none", "paired_t", "paired_t_holm", "dunnett", "welch_holm"]
+
+MIN_SEEDS = 3
+MIN_ERROR_DF = 4
+"""Fewer degrees of freedom estimate the noise too poorly to test anything (3-4 seeds of two arms)."""
+SEPARATE_ERRORS_FROM = 8
+"""From this many seeds each arm brings its own error estimate; below, borrowing across arms pays."""
+
+NAMES: dict[Method, str] = {
+    "none": "no test",
+    "paired_t": "paired t-test",
+    "paired_t_holm": "paired t-test per arm, Holm correction",
+    "dunnett": "blocked analysis of variance, Dunnett comparisons with the baseline",
+    "welch_holm": "Welch t-test per arm, Holm correction",
+}
+
+
+@dataclass(frozen=True)
+class Design:
+    """The chosen test. `error_df` is 0 when nothing can be tested; `reason` is one plain sentence."""
+
+    method: Method
+    n_seeds: int
+    n_treatments: int
+    error_df: int
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """The test in the field's words."""
+        return NAMES[self.method]
+
+    @property
+    def can_test(self) -> bool:
+        """False if this design can only give 'inconclusive'."""
+        return self.method != "none"
+
+
+def choose_test(n_seeds: int, n_treatments: int, *, paired: bool = True) -> Design:
+    """Choose the primary test of `n_treatments` arms against one baseline with `n_seeds` seeds each.
+
+    `paired` is False when the runs of one seed share nothing between arms (blocks are broken).
+    """
+    if n_treatments < 1:
+        raise ValueError(f"n_treatments must be at least 1, got {n_treatments}")
+    method, error_df, reason = _choice(n_seeds, n_treatments, paired)
+    return Design(method, n_seeds, n_treatments, error_df, reason)
+
+
+def fewest_seeds(n_treatments: int, *, paired: bool = True) -> int:
+    """The smallest number of seeds at which `choose_test` allows any verdict but 'inconclusive'."""
+    n = MIN_SEEDS
+    while not choose_test(n, n_treatments, paired=paired).can_test:
+        n += 1
+    return n
+
+
+def smallest_sign_flip_p(n_pairs: int) -> float:
+    """The smallest two-sided p-value the exact sign-flip test can give: 2^(1-n)."""
+    return float(2.0 ** (1 - n_pairs))
+
+
+def _choice(n: int, k: int, paired: bool) -> tuple[Method, int, str]:
+    if n < MIN_SEEDS:
+        return "none", 0, f"{_seeds(n)} cannot show how much seeds alone move the result; at least {MIN_SEEDS} are needed"
+    if not paired:
+        return "welch_holm", 2 * (n - 1), "runs of one seed share nothing between arms, so arms are compared unpaired"
+    if n >= SEPARATE_ERRORS_FROM:
+        why = f"{_seeds(n)} are enough for every arm to bring its own estimate of the noise"
+        return ("paired_t_holm" if k > 1 else "paired_t"), n - 1, why
+    if k > 1:
+        return "dunnett", k * (n - 1), f"with {_seeds(n)}, pooling the noise of all {k + 1} arms detects more than separate tests"
+    if n - 1 < MIN_ERROR_DF:
+        why = f"{_seeds(n)} of a single pair of arms leave {n - 1} degrees of freedom for the noise; at least {MIN_ERROR_DF} are needed"
+        return "none", 0, why
+    return "paired_t", n - 1, "one arm against the baseline, runs paired by seed"
+
+
+def _seeds(n: int) -> str:
+    return f"{n} seed" if n == 1 else f"{n} seeds"

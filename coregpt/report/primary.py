@@ -1,0 +1,107 @@
+"""Run the test a design announced, with the fallbacks its rules name: nothing here looks for a better p-value."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from coregpt.report.contrasts import (
+    BlockedFit,
+    Contrast,
+    blocked_anova,
+    holm,
+    paired_t,
+    welch,
+    worst_rank,
+)
+from coregpt.report.design import MIN_ERROR_DF, Design
+from coregpt.report.distributions import dunnett_critical, dunnett_p
+
+Vector = NDArray[np.float64]
+
+NOISY_RATIO = 6.0
+"""Residual variance of one arm over the median arm above which a pooled error is not trusted alone."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The outcome for one arm. `contrast` is None for rank tests; `critical` makes the simultaneous interval."""
+
+    test: str
+    direction: float
+    p: float
+    p_adjusted: float
+    contrast: Contrast | None = None
+    critical: float = np.inf
+    p_separate: float | None = None
+    noisy: bool = False
+
+
+def run_primary(
+    design: Design,
+    alpha: float,
+    baseline: Vector,
+    measured: dict[str, Vector],
+    ranked: dict[str, Vector],
+) -> dict[str, Tested]:
+    """Test every arm that can be tested; arms left out of the answer cannot be.
+
+    `measured` arms have a number for every seed (as the baseline then has); `ranked` comparisons contain
+    diverged runs, given as inf. The correction always counts all `design.n_treatments` planned arms.
+    """
+    if not design.can_test:
+        return {}
+    paired = design.method != "welch_holm"
+    ranks = {name: worst_rank(baseline, values, paired=paired) for name, values in ranked.items()}
+    contrasts = {name: (paired_t if paired else welch)(baseline, values) for name, values in measured.items()}
+    separate = {name: c.p for name, c in contrasts.items()} | {name: p for name, (_, p) in ranks.items()}
+    adjusted = _holm(separate, design.n_treatments)
+    if design.method == "dunnett":
+        tested = _dunnett(design, alpha, baseline, measured, adjusted)
+        adjusted = {name: min(1.0, design.n_treatments * p) for name, (_, p) in ranks.items()}
+    else:
+        share = alpha / (2 * design.n_treatments)
+        tested = {
+            name: Tested(design.name, c.gain, c.p, adjusted[name], c, float(stats.t.isf(share, c.df)))
+            for name, c in contrasts.items()
+        }
+    name_of_rank_test = "signed-rank test, diverged runs ranked worst" if paired else "rank-sum test, diverged runs ranked worst"
+    for name, (direction, p) in ranks.items():
+        tested[name] = Tested(name_of_rank_test, direction, p, adjusted[name])
+    return tested
+
+
+def _holm(p_values: dict[str, float], family: int) -> dict[str, float]:
+    """Holm over the planned family; planned arms without a p-value count as 1."""
+    padded = list(p_values.values()) + [1.0] * (family - len(p_values))
+    return dict(zip(p_values, holm(padded), strict=False))
+
+
+def _dunnett(
+    design: Design, alpha: float, baseline: Vector, measured: dict[str, Vector], separate: dict[str, float]
+) -> dict[str, Tested]:
+    if len(measured) * (design.n_seeds - 1) < MIN_ERROR_DF:
+        return {}
+    fit = blocked_anova(np.array([baseline, *measured.values()]))
+    critical = dunnett_critical(alpha, design.n_treatments, fit.contrasts[0].df)
+    return {
+        name: Tested(
+            design.name,
+            c.gain,
+            c.p,
+            c.p if c.p in (0.0, 1.0) else dunnett_p(c.t, design.n_treatments, c.df),
+            c,
+            critical,
+            separate[name],
+            noisy,
+        )
+        for name, c, noisy in zip(measured, fit.contrasts, _noisy(fit), strict=True)
+    }
+
+
+def _noisy(fit: BlockedFit) -> list[bool]:
+    """Which contrasts involve an arm much noisier than the others; a noisy baseline taints them all."""
+    limit = NOISY_RATIO * float(np.median(fit.residual_variance))
+    flags = [variance > limit for variance in fit.residual_variance]
+    return [flag or flags[0] for flag in flags[1:]]

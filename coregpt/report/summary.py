@@ -1,0 +1,107 @@
+"""Facts about a study and its runs -> Report. Pure: no clock, no files, no randomness."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from coregpt.contract.errors import RunError
+from coregpt.report.compare import Outcomes, compare_all
+from coregpt.report.curves import thin
+from coregpt.report.design import choose_test
+from coregpt.report.inputs import RunFacts, RunTiming, StudyFacts
+from coregpt.report.model import ArmSummary, Report, RunResult, Timing
+from coregpt.report.power import smallest_detectable
+from coregpt.report.speed import arm_timings
+from coregpt.report.wording import headline, notes, sentence
+
+
+def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
+    """Analyse a study. Planned runs without RunFacts count as missing, never as absent from the plan.
+
+    Raises RunError if a run belongs to no planned arm and seed, or if a cell has two runs.
+    """
+    ordered = _planned_order(study, runs)
+    design = choose_test(len(study.seeds), len(study.treatments), paired=study.paired)
+    outcomes = Outcomes.of(study, ordered)
+    found = compare_all(study, design, outcomes)
+    worded = tuple(c.model_copy(update={"sentence": sentence(study, c)}) for c in found)
+    return Report(
+        study=study,
+        design=design,
+        planned_detectable=_planned_detectable(study),
+        headline=headline(study, worded),
+        arms=tuple(_arm_summary(arm.name, outcomes) for arm in study.arms),
+        comparisons=worded,
+        notes=notes(study, design, worded),
+        runs=tuple(_run_result(run) for run in ordered),
+        timing=Timing(arms=arm_timings(study, ordered), runs=tuple(_run_timing(run) for run in ordered)),
+    )
+
+
+def _planned_order(study: StudyFacts, runs: Sequence[RunFacts]) -> list[RunFacts]:
+    cells: dict[tuple[str, int], RunFacts] = {}
+    names = [arm.name for arm in study.arms]
+    for run in runs:
+        cell = run.arm, run.seed
+        if run.arm not in names or run.seed not in study.seeds:
+            raise RunError(f"run {run.run_id!r} (arm {run.arm!r}, seed {run.seed}) is not part of study {study.name!r}")
+        if cell in cells:
+            raise RunError(
+                f"arm {run.arm!r}, seed {run.seed} has two runs, {cells[cell].run_id!r} and {run.run_id!r}: "
+                "equal seeds are one observation, keep one of them"
+            )
+        cells[cell] = run
+    return [cells.get((arm, seed)) or _missing(arm, seed) for arm in names for seed in study.seeds]
+
+
+def _missing(arm: str, seed: int) -> RunFacts:
+    return RunFacts(run_id="", arm=arm, seed=seed, status="missing", reason="this run was never made")
+
+
+def _planned_detectable(study: StudyFacts) -> float | None:
+    if study.assumed_sd is None:
+        return None
+    return smallest_detectable(
+        study.assumed_sd,
+        len(study.seeds),
+        len(study.treatments),
+        alpha=study.alpha,
+        power=study.power,
+        paired=study.paired,
+    )
+
+
+def _arm_summary(arm: str, outcomes: Outcomes) -> ArmSummary:
+    values = outcomes.values[arm]
+    finished = values[np.isfinite(values)]
+    diverged = int(np.isinf(values).sum())
+    absent = int(np.isnan(values).sum())
+    return ArmSummary(
+        arm=arm,
+        finished=len(finished),
+        diverged=diverged,
+        absent=absent,
+        mean=float(finished.mean()) if len(finished) else None,
+        sd=float(finished.std(ddof=1)) if len(finished) > 1 else None,
+        conditional=diverged + absent > 0,
+    )
+
+
+def _run_result(run: RunFacts) -> RunResult:
+    status, reason = run.status, run.reason
+    if status == "finished" and not np.isfinite(run.value if run.value is not None else np.nan):
+        status, reason = "diverged", reason or "the final value is not a finite number"
+    return RunResult(
+        run_id=run.run_id,
+        arm=run.arm,
+        seed=run.seed,
+        status=status,
+        value=run.value,
+        reason=reason,
+        curve=tuple(run.curve[i] for i in thin(len(run.curve))),
+    )
+
+
+def _run_timing(run: RunFacts) -> RunTiming:
+    seconds = run.timing.seconds
+    return run.timing.model_copy(update={"seconds": tuple(seconds[i] for i in thin(len(seconds)))})

@@ -1,0 +1,184 @@
+"""Plain sentences: what a reader who skips every table should take away. Nothing measured by a clock is said here."""
+
+from coregpt.report.design import Design, fewest_seeds, smallest_sign_flip_p
+from coregpt.report.inputs import StudyFacts
+from coregpt.report.model import Comparison
+from coregpt.report.numbers import decimals, fixed, listing, p_phrase, plural, span
+
+
+def sentence(study: StudyFacts, c: Comparison) -> str:
+    """The verdict on one arm in one or two sentences."""
+    text = _SENTENCES[c.verdict](study, c)
+    return f"Exploratory: {text}" if study.exploratory else text
+
+
+def headline(study: StudyFacts, comparisons: tuple[Comparison, ...]) -> str:
+    """One line for the whole study; with a single arm, a short form of its verdict."""
+    prefix = "Exploratory: " if study.exploratory else ""
+    if len(comparisons) == 1:
+        return prefix + _SHORT[comparisons[0].verdict].format(arm=comparisons[0].arm, baseline=study.baseline)
+    parts = []
+    for verdict, phrase in _COUNTED.items():
+        arms = [c.arm for c in comparisons if c.verdict == verdict]
+        if arms:
+            parts.append(phrase.format(arms=listing(arms), baseline=study.baseline))
+    return prefix + "; ".join(parts) + "."
+
+
+def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
+    """What a careful reader must know besides the verdicts; may be empty."""
+    found = []
+    if study.exploratory:
+        found.append(f"This study is exploratory ({study.exploratory}): its verdicts need confirmation on fresh seeds.")
+    if study.paired and design.can_test and smallest_sign_flip_p(design.n_seeds) > study.alpha:
+        found.append(
+            f"The exact sign-flip test cannot reach alpha {study.alpha:g} with {plural(design.n_seeds, 'seed')}; "
+            f"its smallest possible p is {smallest_sign_flip_p(design.n_seeds):.3g}."
+        )
+    if not study.paired and design.n_seeds < 5:
+        found.append("Unpaired tests with fewer than 5 seeds err too often when one arm is much noisier.")
+    for c in comparisons:
+        found.extend(_arm_notes(study, c))
+    if study.confounds:
+        settings = listing([item.setting for item in study.confounds])
+        found.append(f"Arms also differ in {settings}; the verdict cannot be credited to the technique alone.")
+    found.extend(study.environment.warnings)
+    return tuple(found)
+
+
+def _arm_notes(study: StudyFacts, c: Comparison) -> list[str]:
+    found = []
+    if c.pairs > 1 and c.gain == 0 and c.se == 0:
+        found.append(f"{c.arm} gave exactly the numbers of {study.baseline} for every seed: is the technique active?")
+    if c.noisy:
+        found.append(
+            f"The comparison of {c.arm} is far noisier than the others; it is only called better or worse "
+            f"if its separate test agrees ({p_phrase(c.p_separate)})."
+        )
+    if sum(c.failures) and c.verdict != "invalid":
+        found.append(
+            f"Diverged runs: {c.failures[0]} of {c.arm}, {c.failures[1]} of {study.baseline}. They count as the worst outcome, "
+            "and averages of the remaining runs are conditional on finishing."
+        )
+    return found
+
+
+def _amount(study: StudyFacts, c: Comparison) -> str:
+    if c.gain is None:
+        return "no difference can be estimated"
+    digits = decimals(study, (c,))
+    text = f"{fixed(abs(c.gain), digits)} {study.unit}"
+    return text + (f" ({c.gain_condition})" if c.gain_condition else "")
+
+
+def _evidence(study: StudyFacts, c: Comparison) -> str:
+    digits = decimals(study, (c,))
+    corrected = " after correction for all arms" if len(study.arms) > 2 else ""
+    pairs = plural(c.pairs, "paired seed" if study.paired else "seed")
+    around = f"95% interval {_away(c, digits)}, " if c.interval else ""
+    return f"{around}{p_phrase(c.p_adjusted)}{corrected}, {pairs}"
+
+
+def _away(c: Comparison, digits: int) -> str:
+    """The interval in the direction of the difference, so that 'higher by' has positive ends."""
+    if c.interval is None or c.gain is None:
+        return ""
+    low, high = c.interval if c.gain >= 0 else (-c.interval[1], -c.interval[0])
+    return f"{fixed(low, digits)} to {fixed(high, digits)}"
+
+
+def _better(study: StudyFacts, c: Comparison) -> str:
+    if sum(c.failures):
+        return _by_rank(study, c, "better", "beats")
+    tail = {
+        "below the margin": f" The difference is real but smaller than the {study.margin:g} that was declared to matter.",
+        "at least the margin": f" That is more than the {study.margin:g} that was declared to matter.",
+        "": "",
+    }[c.size]
+    return f"{c.arm} lowers {study.metric} against {study.baseline} by {_amount(study, c)} ({_evidence(study, c)}).{tail}"
+
+
+def _worse(study: StudyFacts, c: Comparison) -> str:
+    if sum(c.failures):
+        return _by_rank(study, c, "worse", "loses to")
+    tail = {
+        "below the margin": f" The harm is real but smaller than the {study.margin:g} that was declared to matter.",
+        "at least the margin": f" That is more than the {study.margin:g} that was declared to matter.",
+        "": "",
+    }[c.size]
+    return f"{c.arm} raises {study.metric} against {study.baseline} by {_amount(study, c)} ({_evidence(study, c)}).{tail}"
+
+
+def _by_rank(study: StudyFacts, c: Comparison, word: str, verb: str) -> str:
+    return (
+        f"{c.arm} {verb} {study.baseline} when diverged runs count as the worst outcome ({p_phrase(c.p_adjusted)}); "
+        f"diverged: {c.failures[0]} of {c.arm}, {c.failures[1]} of {study.baseline}."
+    )
+
+
+def _equivalent(study: StudyFacts, c: Comparison) -> str:
+    digits = decimals(study, (c,))
+    return (
+        f"{c.arm} and {study.baseline} differ by less than the {study.margin:g} {study.unit} that was declared to matter "
+        f"(gain {span(c.interval90, digits)}, 90% interval; equivalence {p_phrase(c.p_equivalence)})."
+    )
+
+
+def _inconclusive(study: StudyFacts, c: Comparison) -> str:
+    digits = decimals(study, (c,))
+    seen = ""
+    if c.gain is not None and c.gain_condition == "":
+        seen = f" {c.arm} ended {fixed(abs(c.gain), digits)} {study.unit} {'lower' if c.gain >= 0 else 'higher'}"
+        seen += f" (95% gain interval {span(c.interval, digits)})." if c.interval else " on average."
+    return f"No verdict on {c.arm}: {c.cause}.{seen}{_next_step(study, c)}"
+
+
+def _next_step(study: StudyFacts, c: Comparison) -> str:
+    if sum(c.failures):
+        return ""
+    if c.more_seeds is None:
+        if not c.se:
+            short = fewest_seeds(len(study.treatments), paired=study.paired) - len(study.seeds)
+            return f" At least {plural(short, 'more seed')} would be needed for any test." if short > 0 else ""
+        return f" Settling a difference of {study.margin:g} would take more than 1000 seeds."
+    if c.more_seeds == 0:
+        return " There were enough seeds for the margin; the true difference probably lies close to it."
+    return f" About {plural(c.more_seeds, 'more seed')} per arm would settle a difference of {study.margin:g}."
+
+
+def _unstable(study: StudyFacts, c: Comparison) -> str:
+    text = f"{c.arm} is unstable: {c.cause}."
+    if c.gain is None:
+        return text
+    side = "lower" if c.gain >= 0 else "higher"
+    return f"{text} Where both finished it ended {_amount(study, c).split(' (')[0]} {side}, which is conditional on finishing and no evidence of quality."
+
+
+def _invalid(study: StudyFacts, c: Comparison) -> str:
+    return f"No valid comparison for {c.arm}: {c.cause}."
+
+
+_SENTENCES = {
+    "better": _better,
+    "worse": _worse,
+    "equivalent": _equivalent,
+    "inconclusive": _inconclusive,
+    "unstable": _unstable,
+    "invalid": _invalid,
+}
+_SHORT = {
+    "better": "{arm} is better than {baseline}.",
+    "worse": "{arm} is worse than {baseline}.",
+    "equivalent": "{arm} and {baseline} make no difference that matters.",
+    "inconclusive": "Not decided yet: {arm} against {baseline}.",
+    "unstable": "{arm} is unstable.",
+    "invalid": "{arm} cannot be judged: the study is incomplete.",
+}
+_COUNTED = {
+    "better": "better than {baseline}: {arms}",
+    "worse": "worse than {baseline}: {arms}",
+    "equivalent": "no difference that matters: {arms}",
+    "unstable": "unstable: {arms}",
+    "inconclusive": "not decided: {arms}",
+    "invalid": "cannot be judged: {arms}",
+}

@@ -1,0 +1,46 @@
+"""Warm the learning rate up linearly, then let it fall along half a cosine.
+
+With N steps and w of warmup, step s (from 0) multiplies every learning rate by `(s + 1) / w` while s < w and
+then by `floor + (1 - floor) (1 + cos(pi (s - w) / (N - w))) / 2`. `floor` would be reached at step N.
+
+Suggested settings: warmup 0.01 to 0.05, floor 0.1 (GPT-2, GPT-3) or 0.
+When it hurts / conflicts: the whole curve depends on N, so a run cannot be prolonged, and losses in
+mid-run are not comparable between budgets. Nothing else may own the `lr` dial.
+Source: Loshchilov & Hutter 2017, arXiv:1608.03983; Brown et al. 2020, arXiv:2005.14165.
+"""
+
+import math
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from coregpt.api import Clock, Plugin, PluginError, Schedule, Share, hookimpl
+
+
+def _whole_from_one(value: float) -> float:
+    if value >= 1 and value != int(value):
+        raise ValueError("from 1 on this is a number of steps and must be whole; below 1 it is a share of the run")
+    return value
+
+
+class Cosine(Plugin):
+    neutral = {"warmup": 0, "floor": 1}
+
+    warmup: Annotated[float, Field(ge=0), AfterValidator(_whole_from_one)] = 0.01
+    """Rising part at the start: below 1 a share of the run, from 1 on a number of steps."""
+    floor: Share = 0.1
+    """Where the cosine ends, as a share of the peak."""
+
+    @hookimpl
+    def add_schedules(self) -> dict[str, Schedule]:
+        return {"lr": self.factor}
+
+    def factor(self, clock: Clock) -> float:
+        """What multiplies the learning rate at `clock.step`."""
+        warmup = self.warmup if self.warmup >= 1 else self.warmup * clock.steps
+        if warmup >= clock.steps:
+            raise PluginError(f"cosine: {warmup:g} steps of warmup leave nothing of a run of {clock.steps}")
+        if clock.step < warmup:
+            return min(1.0, (clock.step + 1) / warmup)
+        angle = math.pi * (clock.step - warmup) / (clock.steps - warmup)
+        return self.floor + (1 - self.floor) * (1 + math.cos(angle)) / 2

@@ -1,0 +1,188 @@
+"""nGPT: keep hidden states and weights on the unit hypersphere; every layer is a learned step on it.
+
+With n(x) = x / |x| over the last dimension and all learned vectors below one number per channel:
+- Weights: after initialisation and after every update, rows of the embedding, the head and all matrices that
+  read the stream have length 1, and so have columns of those that write into it.
+- Residual: `h <- n(h + |alpha| (n(branch(h)) - h))`. No norms elsewhere.
+- Attention: `q <- s_qk n(q)`, `k <- s_qk n(k)`, softmax scale sqrt(D) instead of 1 / sqrt(D).
+- MLP: `(s_u W_up h) silu(sqrt(d) s_v W_gate h)` or, ungated, `act(sqrt(d) s_u W_up h)`.
+- Logits: `z <- s_z z`, one s_z per token id.
+- A learned vector that starts at `init` is stored as `scale` and used as `stored x init / scale`: `scale` sets
+  how far one Adam step moves it (1 / sqrt(d) for alpha, s_qk and s_z; 1 for s_u and s_v).
+
+`variant` picks what two public implementations do differently. `replication`: scale, then rotate, one s_qk for
+all heads, sqrt(d) on the gate alone. `nvidia`: rotate, then scale, s_qk per head, sqrt(d) on both branches.
+Weight decay is turned off for every parameter. With core's learned positions h0 = n(token + position).
+
+Suggested settings: with rope and swiglu, no warmup, the baseline's learning rate or higher.
+When it hurts / conflicts: slower steps (a projection per update, norms in fp32). Excludes qk_norm, softcap and
+zero_init (a zero row has no direction). No weight decay and no warmup: a comparison with a baseline
+that has them compares those too.
+Source: Loshchilov et al. 2024, arXiv:2410.01131; github.com/NVIDIA/ngpt; github.com/alxndrTL/nGPT.
+"""
+
+import math
+from collections.abc import Generator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveFloat
+from torch import Tensor, nn
+
+from coregpt.api import Clock, Companion, Context, ParamRule, Plugin, RunView, Site, hookimpl
+
+Wrapped = Generator[None, nn.Module, nn.Module]
+
+
+def unit(x: Tensor, dim: int = -1) -> Tensor:
+    """x scaled to length 1 along `dim`, in fp32; a vector shorter than 1e-12 stays short."""
+    return F.normalize(x.float(), dim=dim, eps=1e-12)
+
+
+class Scaler(nn.Module):
+    """A learned vector that starts at `init` and is stored as `scale`."""
+
+    def __init__(self, at: Site, name: str, shape: tuple[int, ...], init: float, scale: float):
+        super().__init__()
+        self.stored = at.scale(name, shape, scale)
+        self.factor = init / scale
+
+    def forward(self) -> Tensor:
+        return self.stored * self.factor
+
+
+class Step(nn.Module):
+    """The connection: from h towards the branch's direction, back onto the sphere."""
+
+    def __init__(self, at: Site, rate: float):
+        super().__init__()
+        self.alpha = Scaler(at, "alpha", (at.shape.dim,), rate, at.shape.dim**-0.5)
+
+    def read(self, x: Tensor, ctx: Context) -> Tensor:
+        return x
+
+    def write(self, x: Tensor, y: Tensor, ctx: Context) -> Tensor:
+        h = x.float()
+        return unit(h + self.alpha().abs() * (unit(y) - h)).to(x.dtype)
+
+
+class Entrance(nn.Module):
+    """Puts token + position back on the sphere before the first block."""
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor, ctx: Context) -> Tensor:
+        y: Tensor = self.inner(unit(x).to(x.dtype), ctx)
+        return y
+
+
+class Heads(nn.Module):
+    """Unit q and k (B, T, H, D) times s_qk, before or after the position `inner`."""
+
+    def __init__(self, at: Site, inner: nn.Module, dim: int, nvidia: bool):
+        super().__init__()
+        self.inner, self.rotate_first = inner, nvidia
+        self.s_qk = Scaler(at, "s_qk", (at.shape.heads, dim) if nvidia else (dim,), 1.0, at.shape.dim**-0.5)
+        self.sharpness = float(dim)
+        """Attention divides scores by sqrt(D); times D that is the wanted factor sqrt(D)."""
+
+    def forward(self, q: Tensor, k: Tensor, ctx: Context) -> tuple[Tensor, Tensor]:
+        if self.rotate_first:
+            q, k = self.inner(q, k, ctx)
+        s = self.s_qk()
+        q, k = (unit(q) * (s * self.sharpness)).to(q.dtype), (unit(k) * s).to(k.dtype)
+        return (q, k) if self.rotate_first else self.inner(q, k, ctx)
+
+
+class Hidden(nn.Module):
+    """Scales what the activation `inner` sees, (B, T, width) each."""
+
+    def __init__(self, at: Site, inner: nn.Module, nvidia: bool):
+        super().__init__()
+        self.inner = inner
+        self.inputs, self.width = int(inner.inputs), int(inner.width)  # type: ignore[arg-type]
+        self.s_u = Scaler(at, "s_u", (self.width,), 1.0, 1.0)
+        self.s_v = Scaler(at, "s_v", (self.width,), 1.0, 1.0) if self.inputs == 2 else None
+        root = math.sqrt(at.shape.dim)
+        self.up_factor, self.gate_factor = root if nvidia or self.inputs == 1 else 1.0, root
+
+    def forward(self, up: Tensor, *gate: Tensor) -> Tensor:
+        inputs = [up * (self.s_u() * self.up_factor).to(up.dtype)]
+        if self.s_v is not None:
+            inputs.append(gate[0] * (self.s_v() * self.gate_factor).to(up.dtype))
+        y: Tensor = self.inner(*inputs)
+        return y
+
+
+class Logits(nn.Module):
+    """One learned factor per token id."""
+
+    def __init__(self, at: Site):
+        super().__init__()
+        self.s_z = Scaler(at, "s_z", (at.shape.vocab,), 1.0, at.shape.dim**-0.5)
+
+    def forward(self, logits: Tensor, ctx: Context) -> Tensor:
+        return logits * self.s_z()
+
+
+class Sphere(Companion):
+    """Projects weights onto the sphere, now and after every update."""
+
+    def __init__(self, run: RunView):
+        kinds = {"matrix", "embedding", "head"}
+        chosen = [info for info in run.infos.values() if info.role in kinds]
+        self.weights = [(run.params[info.path], -2 if info.writes else -1) for info in chosen]
+        self.project()
+
+    def after_update(self, clock: Clock) -> None:
+        self.project()
+
+    @torch.no_grad()
+    def project(self) -> None:
+        for weight, dim in self.weights:
+            weight.copy_(unit(weight, dim))
+
+
+class Ngpt(Plugin):
+    conflicts = ("qk_norm", "softcap", "zero_init")
+
+    rate: PositiveFloat | None = None
+    """Initial alpha, how far a branch moves the stream. Empty: 1 / depth. NVIDIA's code uses 0.05."""
+    variant: Literal["replication", "nvidia"] = "replication"
+    """Whose order of rotation and scaling, sharing of s_qk between heads and place of sqrt(d)."""
+
+    @hookimpl
+    def make_norm(self) -> nn.Module:
+        return nn.Identity()
+
+    @hookimpl
+    def make_connection(self, at: Site) -> nn.Module:
+        return Step(at, self.rate or 1 / at.shape.depth)
+
+    @hookimpl(wrapper=True)
+    def make_block(self, at: Site) -> Wrapped:
+        block = yield
+        return Entrance(block) if at.layer == 0 and "positions" in at.assembly.shared else block
+
+    @hookimpl(wrapper=True)
+    def make_position(self, at: Site, dim: int) -> Wrapped:
+        return Heads(at, (yield), dim, self.variant == "nvidia")
+
+    @hookimpl(wrapper=True)
+    def make_activation(self, at: Site) -> Wrapped:
+        return Hidden(at, (yield), self.variant == "nvidia")
+
+    @hookimpl
+    def add_logit_transforms(self, at: Site) -> nn.Module:
+        return Logits(at)
+
+    @hookimpl
+    def add_param_rules(self) -> ParamRule:
+        return ParamRule(weight_decay=0.0)
+
+    @hookimpl
+    def add_companions(self, run: RunView) -> Companion:
+        return Sphere(run)

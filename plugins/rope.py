@@ -1,0 +1,67 @@
+"""Rotate queries and keys by angles that grow with position, so that scores depend on distances only.
+
+Head dimension i is paired with i + D/2. A token at position t turns pair i by the angle t w_i:
+`y_i = x_i cos + x_(i+D/2) sin`, `y_(i+D/2) = -x_i sin + x_(i+D/2) cos`, with `w_i = base^(-2i/D)`.
+Takes the place of the learned position table. Angles and rotation are in fp32.
+
+`truncate` keeps half of the dimensions still (no position in them): the first D/4 pairs turn with
+frequencies spread evenly in the logarithm from 1 down to 1/base, both included; the other D/4 pairs never turn.
+
+Suggested settings: the defaults; with `truncate`, base 1024.
+When it hurts / conflicts: nothing else may claim positions. Contexts beyond the trained length see angles
+that were never trained. `truncate` needs heads whose width is a multiple of 4 and at least 8.
+Source: Su et al. 2021, arXiv:2104.09864; modded-nanogpt record 2; `truncate`: modded-nanogpt record 17.
+"""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from coregpt.api import Context, Plugin, PluginError, Site, hookimpl
+
+
+def frequencies(dim: int, base: float, truncate: bool) -> Tensor:
+    """(D/2,) radians per token of each pair, float64 on CPU."""
+    if not truncate:
+        return base ** (-2 * torch.arange(dim // 2, dtype=torch.float64) / dim)
+    turning = dim // 4
+    found = torch.zeros(dim // 2, dtype=torch.float64)
+    found[:turning] = base ** (-torch.arange(turning, dtype=torch.float64) / (turning - 1))
+    return found
+
+
+class Rotary(nn.Module):
+    """Turns q and k (B, T, H, D); its tables (context, 1, D/2) are constants."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, at: Site, frequency: Tensor):
+        super().__init__()
+        angles = torch.arange(at.shape.context, dtype=torch.float64)[:, None, None] * frequency
+        self.register_buffer("cos", angles.cos().float().to(at.device), persistent=False)
+        self.register_buffer("sin", angles.sin().float().to(at.device), persistent=False)
+
+    def forward(self, q: Tensor, k: Tensor, ctx: Context) -> tuple[Tensor, Tensor]:
+        return self.rotate(q), self.rotate(k)
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """(B, T, H, D) turned by its positions. The fp32 tables make every product at least fp32."""
+        cos, sin = self.cos[: x.shape[1]], self.sin[: x.shape[1]]
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat((first * cos + second * sin, second * cos - first * sin), dim=-1).to(x.dtype)
+
+
+class Rope(Plugin):
+    base: Annotated[float, Field(gt=1)] = 10_000.0
+    """The slowest pair turns about 1/base radian per token."""
+    truncate: bool = False
+    """Half of each head's dimensions carry no position."""
+
+    @hookimpl
+    def make_position(self, at: Site, dim: int) -> nn.Module:
+        if self.truncate and (dim % 4 or dim < 8):
+            raise PluginError(f"rope: truncate needs a head width that is a multiple of 4 and at least 8, got {dim}")
+        return Rotary(at, frequencies(dim, self.base, self.truncate))

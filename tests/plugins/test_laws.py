@@ -1,0 +1,50 @@
+"""Every built-in technique obeys every law; every pair of them builds and trains, or clashes with a clear error."""
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from coregpt.contract.errors import PluginError
+from coregpt.lab import laws
+from coregpt.lab.lawtools import two_ranks
+from coregpt.lab.registry import Catalogue
+
+CATALOGUE = Catalogue()
+NAMES = CATALOGUE.names()
+ALONE = [law for law in laws.LAWS if law is not laws.two_ranks_equal_one]
+
+
+@pytest.mark.parametrize("law", ALONE, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_law(name: str, law: Callable[[laws.Subject], None]) -> None:
+    law(laws.Subject(CATALOGUE, name))
+
+
+def test_two_gloo_ranks_equal_one_for_every_plugin() -> None:
+    subjects = {name: laws.Subject(CATALOGUE, name) for name in NAMES}
+    weights = two_ranks([subject.config(steps=4) for subject in subjects.values()])
+    laws.compare_ranks(dict(zip(subjects, weights, strict=True)), subjects)
+
+
+@pytest.mark.parametrize("pair", list(itertools.combinations(NAMES, 2)), ids="+".join)
+def test_pair_trains_or_clashes_clearly(pair: tuple[str, str]) -> None:
+    plugins: dict[str, dict[str, object]] = {}
+    for name in pair:
+        plugins |= laws.Subject(CATALOGUE, name).plugins()
+    subject = laws.Subject(CATALOGUE, pair[0])
+    try:
+        run = subject.run(subject.config(plugins))
+    except PluginError as clash:
+        assert all(f"'{name}'" in str(clash) for name in pair), f"the message must name both: {clash}"
+        return
+    tokens = subject.tokens()
+    for step in range(2):
+        run.dials.set(run.timeline.clock(step))
+        loss, _ = run.model(tokens[:, :-1], tokens[:, 1:], run.dials.values)
+        assert torch.isfinite(loss)
+        loss.backward()
+        run.optimizer.step(run.dials.lr_factor, run.dials.values)
+        for companion in run.companions:
+            companion.after_update(run.timeline.clock(step))
