@@ -10,7 +10,7 @@ Source: Loshchilov & Hutter 2017, arXiv:1608.03983; Brown et al. 2020, arXiv:200
 """
 
 import math
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -24,7 +24,7 @@ def _whole_from_one(value: float) -> float:
 
 
 class Cosine(Plugin):
-    neutral = {"warmup": 0, "floor": 1}
+    neutral: ClassVar[dict[str, Any]] = {"warmup": 0, "floor": 1}
 
     warmup: Annotated[float, Field(ge=0), AfterValidator(_whole_from_one)] = 0.01
     """Rising part at the start: below 1 a share of the run, from 1 on a number of steps."""

@@ -94,7 +94,9 @@ class Heads(nn.Module):
             q, k = self.inner(q, k, ctx)
         s = self.s_qk()
         q, k = (unit(q) * (s * self.sharpness)).to(q.dtype), (unit(k) * s).to(k.dtype)
-        return (q, k) if self.rotate_first else self.inner(q, k, ctx)
+        if not self.rotate_first:
+            q, k = self.inner(q, k, ctx)
+        return q, k
 
 
 class Hidden(nn.Module):
@@ -125,7 +127,8 @@ class Logits(nn.Module):
         self.s_z = Scaler(at, "s_z", (at.shape.vocab,), 1.0, at.shape.dim**-0.5)
 
     def forward(self, logits: Tensor, ctx: Context) -> Tensor:
-        return logits * self.s_z()
+        factor: Tensor = self.s_z()
+        return logits * factor
 
 
 class Sphere(Companion):

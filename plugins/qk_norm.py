@@ -12,7 +12,7 @@ from collections.abc import Generator
 
 from torch import Tensor, nn
 
-from coregpt.api import Context, Plugin, RMSNorm, Site, hookimpl
+from coregpt.api import Context, Plugin, RMSNorm, hookimpl
 
 
 class NormThenPosition(nn.Module):

@@ -3,7 +3,7 @@
 In chosen layers `v <- own v + table VE[token]`, with learned scalars `own` and `table` per layer and tables
 (V, dim) that layers share by layout (L layers, tables named 0, 1, 2; a dot is a layer without one):
 - `full`: every layer has its own.
-- `unet`: layers j and L - 1 - j share table j; the middle layer of an odd depth has none: `01210` is `01.10`.
+- `unet`: layers j and L - 1 - j share table j; an odd depth's middle layer has none (`012210`, `01.10`).
 - `sparse`: three tables, `012....012`; two for 4 or 5 layers, one for 2 or 3.
 - `none`: no layer (the plain model).
 With `gate_inputs` n, each head multiplies its VE vector by `2 sigmoid(W u)`, u being the first n channels of the
@@ -16,7 +16,7 @@ Source: modded-nanogpt records 14, 15, 17 and 55; Zhou et al. 2024 (value residu
 """
 
 from collections.abc import Generator
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
@@ -73,7 +73,7 @@ class MixedValues(nn.Module):
 
 
 class ValueEmbeddings(Plugin):
-    neutral = {"layout": "none"}
+    neutral: ClassVar[dict[str, Any]] = {"layout": "none"}
 
     layout: Layout = "sparse"
     """Which layer reads which table."""
@@ -99,7 +99,7 @@ class ValueEmbeddings(Plugin):
         inner = yield
         depth, dim = at.shape.depth, at.shape.dim
         if self.layout in ("unet", "sparse") and depth < 2:
-            raise PluginError(f"value_embeddings: layout '{self.layout}' needs at least 2 layers, the model has {depth}")
+            raise PluginError(f"value_embeddings: layout '{self.layout}' needs at least 2 layers, got {depth}")
         if self.gate_inputs > dim:
             raise PluginError(f"value_embeddings: gate_inputs ({self.gate_inputs}) exceeds model.dim ({dim})")
         number = None if at.layer is None else table_of(self.layout, depth, at.layer)

@@ -11,7 +11,7 @@ else may own the `lr` dial. Warmup and cooldown must fit in the run together.
 Source: Hu et al. 2024 (MiniCPM), arXiv:2404.06395; Haegele et al. 2024, arXiv:2405.18392.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -33,7 +33,7 @@ def steps_of(span: float, clock: Clock) -> float:
 
 
 class Wsd(Plugin):
-    neutral = {"warmup": 0, "cooldown": 0}
+    neutral: ClassVar[dict[str, Any]] = {"warmup": 0, "cooldown": 0}
 
     warmup: Span = 0.0
     """Rising part at the start: below 1 a share of the run, from 1 on a number of steps."""

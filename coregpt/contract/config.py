@@ -110,8 +110,7 @@ class RunConfig(Frozen):
             value = getattr(self, key)
             if value % self.model.context:
                 raise ValueError(
-                    f"{key} must be a multiple of model.context, but {value} is not a multiple of "
-                    f"{self.model.context}"
+                    f"{key} must be a multiple of model.context, but {value} is not a multiple of {self.model.context}"
                 )
         if self.tokens < self.batch_tokens:
             raise ValueError(f"tokens ({self.tokens}) must cover at least one batch ({self.batch_tokens})")

@@ -30,36 +30,36 @@ class Hooks:
     """Specifications only; pluggy reads the signatures, people read the docstrings."""
 
     @hookspec
-    def make_embedding(self, at: Site) -> Answer:  # type: ignore[empty-body]
+    def make_embedding(self, at: Site) -> Answer:
         """Module `(tokens, ctx) -> x` that turns (B, T) ids into the first residual stream.
 
         Default: a table (V, dim), role `embedding`.
         """
 
     @hookspec
-    def make_block(self, at: Site) -> Answer:  # type: ignore[empty-body]
+    def make_block(self, at: Site) -> Answer:
         """Module `(x, ctx) -> x`: one layer. Default: an attention branch, then an MLP branch."""
 
     @hookspec
-    def make_connection(self, at: Site) -> Answer:  # type: ignore[empty-body]
+    def make_connection(self, at: Site) -> Answer:
         """How a branch meets the residual stream: a module with `read(x, ctx)` and `write(x, y, ctx)`.
 
         Default: `read` gives x, `write` gives x + y. Sites: `attention.connection`, `mlp.connection`.
         """
 
     @hookspec
-    def make_norm(self, at: Site, dim: int) -> Answer:  # type: ignore[empty-body]
+    def make_norm(self, at: Site, dim: int) -> Answer:
         """Module `(x) -> x` over the last dimension, of width `dim`.
 
         Default: RMSNorm without gain at `pre` sites and `final_norm`, identity at `post` sites.
         """
 
     @hookspec
-    def make_attention(self, at: Site) -> Answer:  # type: ignore[empty-body]
+    def make_attention(self, at: Site) -> Answer:
         """Module `(x, ctx) -> y`. Default: q, k, v projections, position, attend, output projection."""
 
     @hookspec
-    def make_position(self, at: Site, dim: int) -> Answer:  # type: ignore[empty-body]
+    def make_position(self, at: Site, dim: int) -> Answer:
         """Module `(q, k, ctx) -> (q, k)` on heads of width `dim`: how attention learns where tokens stand.
 
         Default: learned absolute positions. The first layer that relies on them adds one table
@@ -67,18 +67,18 @@ class Hooks:
         """
 
     @hookspec
-    def make_attend(self, at: Site) -> Answer:  # type: ignore[empty-body]
+    def make_attend(self, at: Site) -> Answer:
         """Module `(q, k, v, x, ctx) -> y` (B, T, H, D): softmax attention under the site's mask.
 
         Default: SDPA on CPU, FlexAttention for masked layers on CUDA; scale 1 / sqrt(D).
         """
 
     @hookspec
-    def make_mlp(self, at: Site) -> Answer:  # type: ignore[empty-body]
+    def make_mlp(self, at: Site) -> Answer:
         """Module `(x, ctx) -> y`. Default: up, activation, down."""
 
     @hookspec
-    def make_activation(self, at: Site, width: int) -> Answer:  # type: ignore[empty-body]
+    def make_activation(self, at: Site, width: int) -> Answer:
         """Module over hidden tensors (B, T, width) with attributes `inputs` and `width`.
 
         `inputs = 1`: called with `up(x)`. `inputs = 2`: gated, called with `up(x), gate(x)`. The argument
@@ -86,37 +86,37 @@ class Hooks:
         """
 
     @hookspec
-    def make_linear(self, at: Site, d_in: int, d_out: int) -> Answer:  # type: ignore[empty-body]
+    def make_linear(self, at: Site, d_in: int, d_out: int) -> Answer:
         """Module `(x) -> y` from width `d_in` to `d_out`. Every linear map of the model asks here.
 
         Default: weight (d_out, d_in), no bias.
         """
 
     @hookspec
-    def make_head(self, at: Site) -> Answer:  # type: ignore[empty-body]
+    def make_head(self, at: Site) -> Answer:
         """Module `(x) -> logits` (B, T, V). Default: a linear map of its own (untied), role `head`."""
 
     @hookspec
-    def make_loss(self, at: Site) -> Answer:  # type: ignore[empty-body]
+    def make_loss(self, at: Site) -> Answer:
         """Module `(logits, targets, ctx) -> scalar`: what training minimises (evaluation never asks).
 
         Default: mean next-token cross-entropy.
         """
 
     @hookspec
-    def make_update(self, group: ParamGroup) -> UpdateRule | None:  # type: ignore[empty-body]
+    def make_update(self, group: ParamGroup) -> UpdateRule | None:
         """The update rule of one role and shape. Default: AdamW with the run's `optim` options."""
 
     @hookspec
-    def make_decay(self, group: ParamGroup) -> DecayRule | None:  # type: ignore[empty-body]
+    def make_decay(self, group: ParamGroup) -> DecayRule | None:
         """How the weights of one group shrink. Default: lr x weight_decay x p, decoupled."""
 
     @hookspec
-    def add_logit_transforms(self, at: Site) -> Answer:  # type: ignore[empty-body]
+    def add_logit_transforms(self, at: Site) -> Answer:
         """Module `(logits, ctx) -> logits`, part of the model (evaluation sees it). Applied in order."""
 
     @hookspec
-    def add_masks(self, at: Site) -> MaskRule | None:  # type: ignore[empty-body]
+    def add_masks(self, at: Site) -> MaskRule | None:
         """Predicate `(b, q, k, ctx) -> bool tensor`: may query q of row b see key k? ANDed with causal.
 
         Arguments are index tensors that broadcast. Make it a frozen dataclass with `__call__`: layers
@@ -124,20 +124,20 @@ class Hooks:
         """
 
     @hookspec
-    def add_losses(self, at: Site) -> dict[str, nn.Module] | None:  # type: ignore[empty-body]
+    def add_losses(self, at: Site) -> dict[str, nn.Module] | None:
         """`{name: module (logits, targets, ctx) -> scalar}` added to the training loss, logged by name."""
 
     @hookspec
-    def add_schedules(self, run: "RunView") -> dict[str, Schedule] | None:  # type: ignore[empty-body]
+    def add_schedules(self, run: "RunView") -> dict[str, Schedule] | None:
         """`{dial: f(clock) -> float}` (smooth: a 0-d tensor in the graph) or `{dial: Stages(...)}` (static).
 
         Reserved: `lr` multiplies every learning rate; `batch_tokens` and `seq_len` (Stages) size the batch.
         """
 
     @hookspec
-    def add_param_rules(self, param: ParamInfo) -> ParamRule | None:  # type: ignore[empty-body]
+    def add_param_rules(self, param: ParamInfo) -> ParamRule | None:
         """Multipliers, a role or an initial value for one parameter, asked when it is made."""
 
     @hookspec
-    def add_companions(self, run: "RunView") -> Companion | None:  # type: ignore[empty-body]
+    def add_companions(self, run: "RunView") -> Companion | None:
         """An object that acts at five moments of the run (see `Companion`)."""

@@ -59,7 +59,7 @@ class HookManager(pluggy.PluginManager):
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
         """Look at the class only: a plugin's options are data and can never be hooks."""
-        method = getattr(type(plugin), name, None)
+        method = getattr(type(plugin), name, None) if name.startswith(PREFIXES) else None
         return getattr(method, f"{PROJECT}_impl", None) if callable(method) else None
 
     def add(self, plugin: object, name: str) -> None:

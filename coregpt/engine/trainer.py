@@ -163,7 +163,7 @@ class Trainer:
             self.pending.append((self.progress.step, self.progress.seconds, scalars))
             evaluating = self.progress.step in self.eval_steps
             if run.device.type == "cpu" or evaluating or len(self.pending) >= CUDA_FLUSH:
-                bad = self.flush(begun)
+                bad = self.flush()
                 if bad is not None:
                     return self.outcome("diverged", f"training loss is not finite at step {bad}")
             self.progress.seconds += time.perf_counter() - begun
@@ -188,7 +188,7 @@ class Trainer:
     def save(self) -> None:
         checkpoint.save(self.path, self.run, vars(self.progress))
 
-    def flush(self, begun: float) -> int | None:
+    def flush(self) -> int | None:
         """Write pending losses; returns the first step whose loss is not finite."""
         values = torch.stack([scalars for _, _, scalars in self.pending])
         values = self.run.world.all_reduce(values) / self.run.world.size

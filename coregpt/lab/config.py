@@ -208,8 +208,8 @@ class _Loader:
         note(_check(Machine, machine_data))
         note(_check(RunConfig, run_data))
         note(self.check_plugins(run_data.get("plugins")))
-        for key, text in found:
-            self.wrong(key, text)
+        for where, text in found:
+            self.wrong(where, text)
         if found:
             return None
         return self.complete(name, RunConfig(**run_data), Machine(**machine_data))
@@ -255,10 +255,11 @@ class _Loader:
             merged.add(place, own)
         else:
             self.wrong(place, f"expected a mapping, got {own!r}")
-        found = [(merged.origin(key, ("test",)), text) for key, text in _check(Criterion, merged.data)]
-        for key, text in merged.problems + found:
-            self.wrong(key, text)
-        if merged.problems or found:
+        found = list(merged.problems)
+        found += [(merged.origin(key, ("test",)), text) for key, text in _check(Criterion, merged.data)]
+        for where, text in found:
+            self.wrong(where, text)
+        if found:
             return None
         made = Criterion(**merged.data)
         if made.baseline not in self.file.arms:
@@ -271,12 +272,14 @@ class _Loader:
             for other in arms[:i]:
                 if arm.settings() == other.settings():
                     self.wrong(("arms", arm.name), f"is the same as '{other.name}': every resolved setting is equal")
-            for key, mine, first in (
+            for setting, mine, first in (
                 ("data.source", arm.run.data.source, arms[0].run.data.source),
                 ("eval_tokens", arm.run.eval_tokens, arms[0].run.eval_tokens),
             ):
                 if mine != first:
-                    text = f"{key} is {mine}, but {first} in '{arms[0].name}'; arms must be judged on the same tokens"
+                    text = (
+                        f"{setting} is {mine}, but {first} in '{arms[0].name}'; arms must be judged on the same tokens"
+                    )
                     self.wrong(("arms", arm.name), text)
 
 

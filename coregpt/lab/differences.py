@@ -1,34 +1,46 @@
 """What differs between the arms beyond the technique under test: the confounds a reader must know."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from coregpt.contract.config import RunConfig
 from coregpt.engine.accounting import Cost
+from coregpt.engine.build import NamedPlugins, build
 from coregpt.lab.config import Arm, Study
 
 Flat = dict[str, Any]
 ABSENT = "-"
 
 
-def differences(study: Study, costs: Mapping[str, Cost]) -> list[tuple[str, dict[str, str]]]:
+def differences(study: Study, derived: Mapping[str, Flat]) -> list[tuple[str, dict[str, str]]]:
     """(setting, value by arm) of every setting that is not equal in all arms and is not itself the technique.
 
     A plugin that only one of an arm and the baseline has is the technique. Everything else counts: options of
-    shared plugins, optimizer, budget, and what follows from the technique (parameters, FLOPs).
+    shared plugins, optimizer, budget, and what follows from the technique (see `derive`, one entry per arm).
     """
     flat = {arm.name: settings(arm) for arm in study.arms}
-    found = [row for row in _rows(flat) if not _is_technique(row[0], study)]
-    derived = {
-        name: {
-            "parameters": f"{cost.parameters:,}",
-            "FLOPs per token": f"{cost.flops_per_token:.4g}",
-            "steps": f"{cost.steps:,}",
-            "tokens trained": f"{cost.tokens:,}",
-        }
-        for name, cost in costs.items()
+    return [row for row in _rows(flat) if not _is_technique(row[0], study)] + _rows(derived)
+
+
+def derive(config: RunConfig, plugins: NamedPlugins, cost: Cost) -> Flat:
+    """What an arm comes to, whichever setting or plugin brought it about."""
+    run = build(config, plugins, device="meta", separator=0)
+    rates, decays = Counter[float](), Counter[float]()
+    for stack in run.optimizer.stacks:
+        for path in stack.paths:
+            rule, size = run.assembly.rules[path], run.assembly.params[path].numel()
+            rates[stack.rule.lr * rule.lr] += size
+            decays[stack.rule.weight_decay * rule.weight_decay] += size
+    return {
+        "parameters": f"{cost.parameters:,}",
+        "FLOPs per token": f"{cost.flops_per_token:.4g}",
+        "steps": f"{cost.steps:,}",
+        "tokens trained": f"{cost.tokens:,}",
+        "peak learning rate": _by_size(rates),
+        "weight decay": _by_size(decays),
     }
-    return found + _rows(derived)
 
 
 def changes(arm: Arm, baseline: Arm) -> str:
@@ -74,6 +86,14 @@ def _is_technique(key: str, study: Study) -> bool:
     if not baseline:
         return True
     return all(arm.run.plugins[name] == having[0].run.plugins[name] for arm in having)
+
+
+def _by_size(values: Counter[float]) -> str:
+    """`0.1`, or `0.1 on 96%, 0 on 4% of parameters`."""
+    if len(values) == 1:
+        return f"{next(iter(values)):g}"
+    parts = [f"{value:g} on {size / values.total():.1%}" for value, size in sorted(values.items(), reverse=True)]
+    return f"{', '.join(parts)} of the parameters"
 
 
 def _text(value: Any) -> str:

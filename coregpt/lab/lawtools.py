@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from coregpt.contract.config import RunConfig
@@ -102,21 +102,23 @@ def grouped_flops(left: Tensor, right: Tensor, out: Tensor) -> int:
     return 2 * out.numel() * left.shape[-1]
 
 
-def two_ranks(configs: list[RunConfig]) -> list[dict[str, Tensor]]:
+def two_ranks(configs: list[RunConfig], files: tuple[Path, ...] = ()) -> list[dict[str, Tensor]]:
     """Final weights of each config trained by two gloo processes on the tiny source."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_rank, (folder, configs), nprocs=2)
+        spawn(_rank, (folder, configs, files), nprocs=2)
         return [torch.load(Path(folder) / f"{i}.pt") for i in range(len(configs))]
 
 
-def _rank(rank: int, folder: str, configs: list[RunConfig]) -> None:
+def _rank(rank: int, folder: str, configs: list[RunConfig], files: tuple[Path, ...]) -> None:
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), WORLD_SIZE="2")
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    world, catalogue, source = join("cpu"), Catalogue(), tiny_source()
+    world, catalogue, source = join("cpu"), Catalogue(files), tiny_source()
     for i, config in enumerate(configs):
         run = build(config, catalogue.instances(config.plugins), separator=0, world=world)
         train(run, source, Rows(), Path(folder) / f"checkpoint-{i}.pt")
         if rank == 0:
-            torch.save({name: param.detach().clone() for name, param in run.assembly.params.items()}, f"{folder}/{i}.pt")
+            torch.save(
+                {name: param.detach().clone() for name, param in run.assembly.params.items()}, f"{folder}/{i}.pt"
+            )
     leave()

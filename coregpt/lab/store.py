@@ -1,12 +1,12 @@
 """The run folder: what a run is, what it measured, how it ended. Plain files, each complete or absent.
 
-    config.json    written first: settings, digests, frozen plugin files
-    metrics.jsonl  one object per line, appended and flushed while training
-    env.json       versions and device
-    checkpoint.pt  written by the engine, gone when the run is complete
-    log.txt        what the process printed
-    error.json     why the last attempt failed
-    result.json    written last: it exists if and only if the run is complete
+config.json    written first: settings, digests, frozen plugin files
+metrics.jsonl  one object per line, appended and flushed while training
+env.json       versions and device
+checkpoint.pt  written by the engine, gone when the run is complete
+log.txt        what the process printed
+error.json     why the last attempt failed
+result.json    written last: it exists if and only if the run is complete
 """
 
 import json
@@ -25,6 +25,7 @@ except ImportError:  # Windows has no advisory locks; there one launcher at a ti
     fcntl = None  # type: ignore[assignment]
 
 Row = dict[str, float | int]
+RECENT_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,16 @@ class RunFolder:
         except FileNotFoundError:
             return []
         return list(_parse(raw))
+
+    def newest(self) -> Row:
+        """The last few rows as one, cheaply: the newest value of everything measured lately."""
+        try:
+            with (self.path / "metrics.jsonl").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - RECENT_BYTES))
+                raw = file.read()
+        except FileNotFoundError:
+            return {}
+        return {key: value for row in _parse(raw) for key, value in row.items()}
 
     def log_tail(self, lines: int = 8) -> str:
         """The end of what the process printed."""

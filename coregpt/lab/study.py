@@ -10,6 +10,7 @@ from coregpt.engine.accounting import Cost, count
 from coregpt.engine.data import TokenSource, open_source
 from coregpt.engine.platform import default_device, fast_bf16, worth_compiling
 from coregpt.lab.config import Arm, Study
+from coregpt.lab.differences import derive
 from coregpt.lab.identity import engine_digest, plugin_digests, run_id
 
 
@@ -35,6 +36,8 @@ class Plan:
     source: TokenSource
     costs: dict[str, Cost]
     """By arm."""
+    derived: dict[str, dict[str, str]]
+    """By arm: what its settings and plugins come to (see `derive`)."""
     runs: tuple[PlannedRun, ...]
     """Arms in the study's order, each with its seeds."""
 
@@ -60,7 +63,8 @@ def resolve(arm: Arm, seed: int) -> RunConfig:
 def plan(study: Study) -> Plan:
     """Resolve every run, open the data and build every arm without memory, so that errors come before runs."""
     source = open_source(study.arms[0].run.data.source)
-    costs, runs, problems = {}, [], []
+    costs, derived = dict[str, Cost](), dict[str, dict[str, str]]()
+    runs, problems = list[PlannedRun](), list[str]()
     machines = _common_machine(study)
     for arm in study.arms:
         names = list(arm.run.plugins)
@@ -68,8 +72,12 @@ def plan(study: Study) -> Plan:
         files = {name: study.catalogue.files[name] for name in names if name in study.catalogue.files}
         try:
             if arm.run.model.vocab < source.vocab:
-                raise ConfigError(f"model.vocab is {arm.run.model.vocab}, but {source.name} has {source.vocab} token ids")
-            costs[arm.name] = count(resolve(arm, study.seeds[0]), study.catalogue.instances(arm.run.plugins))
+                raise ConfigError(
+                    f"model.vocab is {arm.run.model.vocab}, but {source.name} has {source.vocab} token ids"
+                )
+            instances, config = study.catalogue.instances(arm.run.plugins), resolve(arm, study.seeds[0])
+            costs[arm.name] = count(config, instances)
+            derived[arm.name] = derive(config, instances, costs[arm.name])
         except CoreGPTError as error:
             problems.append(f"{study.path}: arm '{arm.name}': {error}")
             continue
@@ -87,7 +95,7 @@ def plan(study: Study) -> Plan:
             runs.append(PlannedRun(id_, arm.name, seed, config, record, files))
     if problems:
         raise PluginError("\n".join(problems))
-    return Plan(study, source, costs, tuple(runs))
+    return Plan(study, source, costs, derived, tuple(runs))
 
 
 def _common_machine(study: Study) -> dict[str, Any]:

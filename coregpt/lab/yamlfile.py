@@ -16,7 +16,7 @@ from coregpt.contract.errors import ConfigError
 Key = tuple[str | int, ...]
 
 SCALARS = (
-    ("null", re.compile(r"~|null|Null|NULL|"), list("~nN") + [""]),
+    ("null", re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""]),
     ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF")),
     ("int", re.compile(r"[-+]?[0-9][0-9_]*"), list("-+0123456789")),
     (

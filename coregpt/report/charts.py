@@ -7,9 +7,16 @@ from coregpt.report.model import Comparison, Report, RunResult
 from coregpt.report.numbers import decimals, signed, span
 from coregpt.report.svg import Scale, element, line, padded, text, tick_labels
 
-SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?", "unstable": "!", "invalid": "×"}
+SYMBOLS = {
+    "better": "▲",
+    "worse": "▼",
+    "equivalent": "=",
+    "inconclusive": "?",
+    "unstable": "!",
+    "invalid": "×",
+}
 
-_WIDTH = 720.0
+_WIDTH = 640.0
 _ROW = 62.0
 
 
@@ -28,7 +35,14 @@ def forest(report: Report) -> str:
     x = Scale(*padded(min(reach), max(reach), 0.04), 18, _WIDTH - 18)
     bottom = 14 + _ROW * len(report.comparisons)
     parts = [
-        element("rect", x=x(-study.margin), y=8, width=x(study.margin) - x(-study.margin), height=bottom - 8, class_="margin"),
+        element(
+            "rect",
+            x=x(-study.margin),
+            y=8,
+            width=x(study.margin) - x(-study.margin),
+            height=bottom - 8,
+            class_="margin",
+        ),
         line(x(0), 8, x(0), bottom, "zero"),
     ]
     for index, c in enumerate(report.comparisons):
@@ -36,25 +50,39 @@ def forest(report: Report) -> str:
     parts.append(line(x.start, bottom, x.stop, bottom, "axis"))
     ticks = x.ticks(5)
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):
-        parts += [line(x(tick), bottom, x(tick), bottom + 5, "axis"), text(x(tick), bottom + 25, label, "tick", "middle")]
+        parts += [
+            line(x(tick), bottom, x(tick), bottom + 5, "axis"),
+            text(x(tick), bottom + 25, label, "tick", "middle"),
+        ]
     parts.append(text(x.start, bottom + 52, f"← {study.baseline} better", "label"))
     parts.append(text(x.stop, bottom + 52, "arm better →", "label", "end"))
-    label = f"Gain of each arm over {study.baseline} in {study.unit}, with intervals; the shaded band is the margin of {study.margin:g}"
+    label = f"Gain of each arm over {study.baseline} in {study.unit}, with intervals and the margin of {study.margin:g}"
     return figure("".join(parts), _WIDTH, bottom + 62, label)
+
+
+def shows_one_interval(report: Report) -> bool:
+    """Whether the interval for all arms together is the plain 95% one, because there is one arm and alpha is 0.05."""
+    return len(report.comparisons) == 1 and report.study.alpha == 0.05
 
 
 def _forest_row(report: Report, c: Comparison, index: int, x: Scale, digits: int) -> str:
     top = 14 + _ROW * index
     y = top + 42
+    single = shows_one_interval(report)
     series = f"s{[arm.name for arm in report.study.arms].index(c.arm)}"
     numbers = signed(c.gain, digits) + (f"  ({span(c.interval, digits)})" if c.interval else "")
     parts = [
         text(x.start, top + 20, f"{c.arm} {SYMBOLS[c.verdict]} {c.verdict}", "row"),
         text(x.stop, top + 20, numbers if c.interval else f"{numbers} no interval", "value", "end"),
     ]
-    if c.test_interval and c.interval:
+    if c.test_interval and c.interval and not single:
         low, high = (x(v) for v in c.test_interval)
-        parts += [line(low, y, high, y, "whisker"), line(low, y - 5, low, y + 5, "whisker"), line(high, y - 5, high, y + 5, "whisker")]
+        parts += [
+            line(low, y, high, y, "whisker"),
+            line(low, y - 5, low, y + 5, "whisker"),
+            line(high, y - 5, high, y + 5, "whisker"),
+        ]
+    if c.interval:
         parts.append(line(x(c.interval[0]), y, x(c.interval[1]), y, "bar"))
     if c.gain is not None:
         parts.append(element("circle", cx=x(c.gain), cy=y, r=6, class_="dot" if c.interval else "dot hollow"))
@@ -67,20 +95,20 @@ def paired_dots(report: Report) -> list[tuple[str, str]]:
     finite = [run.value for run in report.runs if run.status == "finished" and run.value is not None]
     if not finite:
         return []
-    low, high = padded(min(finite), max(finite), 0.06)
+    diverged = any(run.status == "diverged" for run in report.runs)
+    y = Scale(*padded(min(finite), max(finite), 0.06), 228, 46 if diverged else 14)
     by_arm = {arm.name: [run for run in report.runs if run.arm == arm.name] for arm in study.arms}
     pictures = []
     for index, arm in enumerate(study.arms):
         if arm.name != study.baseline:
-            drawing = _pairs(by_arm[study.baseline], by_arm[arm.name], index, low, high)
+            drawing = _pairs(by_arm[study.baseline], by_arm[arm.name], index, y)
             label = f"{study.metric} of {study.baseline} and {arm.name}, one line per seed"
             pictures.append((arm.name, figure(drawing, 300, 280, label)))
     return pictures
 
 
-def _pairs(baseline: Sequence[RunResult], arm: Sequence[RunResult], index: int, low: float, high: float) -> str:
-    y = Scale(low, high, 228, 40)
-    left, right = 110.0, 250.0
+def _pairs(baseline: Sequence[RunResult], arm: Sequence[RunResult], index: int, y: Scale) -> str:
+    left, right = 105.0, 228.0
     parts = []
     ticks = y.ticks(4)
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):
@@ -91,12 +119,15 @@ def _pairs(baseline: Sequence[RunResult], arm: Sequence[RunResult], index: int, 
         if y1 is not None and y2 is not None:
             lost = y2 < y1  # pixels grow downwards, so a smaller y is a larger loss
             parts.append(line(x1, y1, x2, y2, "pair lost" if lost else f"pair s{index}"))
-        for run, (px, py), series in ((b, ends[0], "s0" if False else "base"), (a, ends[1], f"s{index}")):
+        for run, (px, py), series in ((b, ends[0], "base"), (a, ends[1], f"s{index}")):
             if py is not None:
                 parts.append(_mark(run, px, py, series))
-    parts += [text(left, 258, _short(baseline[0].arm), "tick", "middle"), text(right, 258, _short(arm[0].arm), "tick", "middle")]
+    parts += [
+        text(left, 258, _short(baseline[0].arm), "tick", "middle"),
+        text(right, 258, _short(arm[0].arm), "tick", "middle"),
+    ]
     if any(run.status == "diverged" for run in (*baseline, *arm)):
-        parts.append(text(180, 20, "× diverged", "tick", "middle"))
+        parts.append(text(166, 20, "× diverged", "tick", "middle"))
     return "".join(parts)
 
 
@@ -112,5 +143,5 @@ def _mark(run: RunResult, x: float, y: float, series: str) -> str:
     return element("circle", cx=x, cy=y, r=5, class_=f"dot {series}")
 
 
-def _short(name: str, limit: int = 14) -> str:
+def _short(name: str, limit: int = 12) -> str:
     return name if len(name) <= limit else name[: limit - 1] + "…"

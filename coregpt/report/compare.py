@@ -72,9 +72,7 @@ def compare_all(study: StudyFacts, design: Design, outcomes: Outcomes) -> tuple[
     return tuple(_compare(study, design, outcomes, arm, tested.get(arm)) for arm in study.treatments)
 
 
-def _compare(
-    study: StudyFacts, design: Design, outcomes: Outcomes, arm: str, tested: Tested | None
-) -> Comparison:
+def _compare(study: StudyFacts, design: Design, outcomes: Outcomes, arm: str, tested: Tested | None) -> Comparison:
     facts = _estimates(study, outcomes, arm)
     facts |= _failures(study, outcomes, arm)
     if tested is not None:
@@ -103,7 +101,10 @@ def _estimates(study: StudyFacts, outcomes: Outcomes, arm: str) -> dict[str, Any
     if len(b) < 2:
         return facts
     estimate = paired_t(b, a) if study.paired else welch(b, a)
-    facts |= {"se": estimate.se, "df": estimate.df, "effect_size": hedges_g(b, a)}
+    facts |= {"se": estimate.se, "df": estimate.df}
+    if len(b) < len(baseline):  # conditional numbers are shown as means only
+        return facts
+    facts["effect_size"] = hedges_g(b, a)
     if study.paired and (bought := pairing(b, a)):
         facts |= {
             "seed_correlation": bought.correlation,
@@ -153,7 +154,7 @@ def _tested(study: StudyFacts, design: Design, tested: Tested) -> dict[str, Any]
 
 def _more_seeds(study: StudyFacts, design: Design, comparison: Comparison) -> int | None:
     """Seeds beyond the present ones to settle the margin either way; None if unknown or over a thousand."""
-    if not comparison.se or not comparison.df or sum(comparison.failures):
+    if not comparison.se or not comparison.df or any(comparison.failures):
         return None
     sd = cautious_sd(comparison.se * float(np.sqrt(comparison.pairs)), comparison.df)
     needed = seeds_needed(

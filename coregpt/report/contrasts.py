@@ -112,10 +112,11 @@ def signed_ranks(baseline: Vector, arm: Vector) -> Vector:
     Pairs without a difference, and pairs where both runs diverged, get 0.
     """
     both = np.isinf(baseline) & np.isinf(arm)
-    d = np.where(both, 0.0, np.where(both, 0.0, baseline) - np.where(both, 0.0, arm))
+    d = np.where(both, 0.0, baseline) - np.where(both, 0.0, arm)
     ranks = np.zeros(len(d))
     ranks[d != 0] = stats.rankdata(np.abs(d[d != 0]))
-    return np.sign(d) * ranks
+    signed: Vector = np.sign(d) * ranks
+    return signed
 
 
 def worst_rank(baseline: Vector, arm: Vector, *, paired: bool) -> tuple[float, float]:
@@ -132,7 +133,7 @@ def worst_rank(baseline: Vector, arm: Vector, *, paired: bool) -> tuple[float, f
 
 def more_failures_p(arm_failures: int, baseline_failures: int, n_seeds: int) -> float:
     """Fisher's exact one-sided p that the arm diverges more often than the baseline."""
-    table = [[arm_failures, n_seeds - arm_failures], [baseline_failures, n_seeds - baseline_failures]]
+    table = np.array([[arm_failures, n_seeds - arm_failures], [baseline_failures, n_seeds - baseline_failures]])
     return float(stats.fisher_exact(table, alternative="greater").pvalue)
 
 

@@ -14,11 +14,11 @@ from coregpt.report.svg import Scale, element, line, padded, polygon, polyline, 
 Vector = NDArray[np.float64]
 
 AXES = {"steps": "Steps", "tokens": "Tokens", "seconds": "Time", "flops": "FLOPs"}
-HIDDEN_SHARE = 0.2
+HIDDEN_SHARE = 0.3
 """The y-axis ignores this first part of training, where every curve falls steeply."""
 
-_WIDTH, _HEIGHT = 720.0, 430.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 78.0, 590.0, 14.0, 366.0
+_WIDTH, _HEIGHT = 640.0, 410.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 80.0, 506.0, 34.0, 348.0
 _MEAN_POINTS, _SEED_POINTS_IN_ALL = 120, 6000
 
 
@@ -118,7 +118,14 @@ def _unit(axis: str, longest: float) -> tuple[float, str]:
                 return divisor, f"training time ({name})"
         return 1.0, "training time (seconds)"
     noun = "training tokens" if axis == "tokens" else "training FLOPs"
-    for power, name in ((18, "10¹⁸"), (15, "10¹⁵"), (12, "10¹²"), (9, "billions"), (6, "millions"), (3, "thousands")):
+    for power, name in (
+        (18, "10¹⁸"),
+        (15, "10¹⁵"),
+        (12, "10¹²"),
+        (9, "billions"),
+        (6, "millions"),
+        (3, "thousands"),
+    ):
         if longest >= 2 * 10.0**power:
             return 10.0**power, f"{noun} ({name})"
     return 1.0, noun
@@ -143,29 +150,37 @@ def _seed_line(curve: SeedCurve, axis: str, divisor: float, x: Scale, y: Scale, 
         return polyline(((x(a), y(b)) for a, b in points), "seed")
     last_x, last_y = points[-1]
     mark_y = min(max(y(last_y), _TOP + 10), _BOTTOM - 10)
-    return polyline(((x(a), y(b)) for a, b in points), "seed broken") + text(x(last_x), mark_y + 6, "×", "cross", "middle")
+    return polyline(((x(a), y(b)) for a, b in points), "seed broken") + text(
+        x(last_x), mark_y + 6, "×", "cross", "middle"
+    )
 
 
 def _frame(x: Scale, y: Scale, x_title: str, y_title: str, clip: str, inside: str) -> str:
     parts = []
     ticks = y.ticks(6)
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):
-        parts += [line(_LEFT, y(tick), _RIGHT, y(tick), "grid"), text(_LEFT - 8, y(tick) + 5, label, "tick", "end")]
+        parts += [
+            line(_LEFT, y(tick), _RIGHT, y(tick), "grid"),
+            text(_LEFT - 8, y(tick) + 5, label, "tick", "end"),
+        ]
     window = element("rect", x=_LEFT, y=_TOP, width=_RIGHT - _LEFT, height=_BOTTOM - _TOP)
     parts.append(element("clipPath", window, id=clip))
     parts.append(element("g", inside, clip_path=f"url(#{clip})"))
     parts.append(line(_LEFT, _BOTTOM, _RIGHT, _BOTTOM, "axis"))
     ticks = x.ticks(5)
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):
-        parts += [line(x(tick), _BOTTOM, x(tick), _BOTTOM + 5, "axis"), text(x(tick), _BOTTOM + 25, label, "tick", "middle")]
-    parts.append(text((_LEFT + _RIGHT) / 2, _BOTTOM + 52, x_title, "label", "middle"))
-    parts.append(text(_LEFT + 8, _TOP + 12, y_title, "label"))
+        parts += [
+            line(x(tick), _BOTTOM, x(tick), _BOTTOM + 5, "axis"),
+            text(x(tick), _BOTTOM + 24, label, "tick", "middle"),
+        ]
+    parts.append(text((_LEFT + _RIGHT) / 2, _BOTTOM + 50, x_title, "label", "middle"))
+    parts.append(text(2, 20, y_title, "label"))
     return "".join(parts)
 
 
 def _end_labels(ends: list[tuple[ArmCurves, float]]) -> str:
     """Arm names at the right end of their lines, moved apart where they would overlap."""
-    gap = 21.0
+    gap = 20.0
     ordered = sorted(ends, key=lambda item: item[1])
     heights = [max(_TOP + 10, min(y, _BOTTOM)) for _, y in ordered]
     for i in range(1, len(heights)):
@@ -179,5 +194,5 @@ def _end_labels(ends: list[tuple[ArmCurves, float]]) -> str:
     )
 
 
-def _short(name: str, limit: int = 13) -> str:
+def _short(name: str, limit: int = 14) -> str:
     return name if len(name) <= limit else name[: limit - 1] + "…"

@@ -65,8 +65,7 @@ def mean_band(curves: Sequence[SeedCurve]) -> Band | None:
     rows = [np.isin(curve.x["steps"], steps) for curve in finished]
     axes = [name for name in finished[0].x if all(name in curve.x for curve in finished)]
     x = {
-        name: np.mean([curve.x[name][row] for curve, row in zip(finished, rows, strict=True)], axis=0)
-        for name in axes
+        name: np.mean([curve.x[name][row] for curve, row in zip(finished, rows, strict=True)], axis=0) for name in axes
     }
     values = np.array([curve.value[row] for curve, row in zip(finished, rows, strict=True)])
     return Band(x, values.mean(0), values.min(0), values.max(0))
@@ -78,9 +77,7 @@ def gap_band(baseline: Sequence[SeedCurve], arm: Sequence[SeedCurve]) -> Band | 
     Only seeds finished in both arms count; None below three of them.
     """
     by_seed = {curve.run.seed: curve for curve in baseline if curve.run.status == "finished"}
-    pairs = [
-        (by_seed[c.run.seed], c) for c in arm if c.run.status == "finished" and c.run.seed in by_seed
-    ]
+    pairs = [(by_seed[c.run.seed], c) for c in arm if c.run.status == "finished" and c.run.seed in by_seed]
     if len(pairs) < 3:
         return None
     steps = _shared_steps([curve for pair in pairs for curve in pair])

@@ -70,17 +70,29 @@ def smallest_sign_flip_p(n_pairs: int) -> float:
 
 def _choice(n: int, k: int, paired: bool) -> tuple[Method, int, str]:
     if n < MIN_SEEDS:
-        return "none", 0, f"{_seeds(n)} cannot show how much seeds alone move the result; at least {MIN_SEEDS} are needed"
+        return (
+            "none",
+            0,
+            f"{_seeds(n)} cannot show how much seeds alone move the result; at least {MIN_SEEDS} are needed",
+        )
     if not paired:
-        return "welch_holm", 2 * (n - 1), "runs of one seed share nothing between arms, so arms are compared unpaired"
+        return (
+            "welch_holm",
+            2 * (n - 1),
+            "runs of one seed share nothing between arms, so arms are compared unpaired",
+        )
     if n >= SEPARATE_ERRORS_FROM:
         why = f"{_seeds(n)} are enough for every arm to bring its own estimate of the noise"
         return ("paired_t_holm" if k > 1 else "paired_t"), n - 1, why
     if k > 1:
-        return "dunnett", k * (n - 1), f"with {_seeds(n)}, pooling the noise of all {k + 1} arms detects more than separate tests"
+        return (
+            "dunnett",
+            k * (n - 1),
+            f"with {_seeds(n)}, pooling the noise of all {k + 1} arms detects more than separate tests",
+        )
     if n - 1 < MIN_ERROR_DF:
-        why = f"{_seeds(n)} of a single pair of arms leave {n - 1} degrees of freedom for the noise; at least {MIN_ERROR_DF} are needed"
-        return "none", 0, why
+        why = f"{_seeds(n)} of one pair of arms leave {n - 1} degrees of freedom for the noise"
+        return "none", 0, f"{why}; at least {MIN_ERROR_DF} are needed"
     return "paired_t", n - 1, "one arm against the baseline, runs paired by seed"
 
 

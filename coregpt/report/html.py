@@ -1,14 +1,26 @@
 """The report as one self-contained page: no network, no script, readable on a phone, on paper and by screen readers."""
 
+from dataclasses import replace
 from html import escape
 
 from coregpt.report import tables
-from coregpt.report.charts import SYMBOLS, forest, paired_dots
-from coregpt.report.curve_charts import AXES, HIDDEN_SHARE, ArmCurves, arm_curves, curve_axes, gap_curves, learning_curves
+from coregpt.report.charts import SYMBOLS, forest, paired_dots, shows_one_interval
+from coregpt.report.curve_charts import (
+    AXES,
+    HIDDEN_SHARE,
+    ArmCurves,
+    arm_curves,
+    curve_axes,
+    gap_curves,
+    learning_curves,
+)
+from coregpt.report.markup import details, paragraph, section, table_html
 from coregpt.report.model import Comparison, Report
-from coregpt.report.numbers import fixed, plural, relative
-from coregpt.report.tables import Table
+from coregpt.report.numbers import plural, relative
 from coregpt.report.theme import CHART_CSS, PAGE_CSS, colour_tokens, series_rules, switch_rules
+from coregpt.report.wording import method
+
+_RUNS_IN_SIGHT = 24  # a longer list is folded away, except for runs that did not finish
 
 
 def render_html(report: Report) -> str:
@@ -16,16 +28,29 @@ def render_html(report: Report) -> str:
     curves = arm_curves(report)
     axes = curve_axes(curves)
     arms = len(report.study.arms)
-    style = colour_tokens() + series_rules(arms) + ".base{--c:var(--c0)}" + CHART_CSS + PAGE_CSS + switch_rules(axes, arms)
+    style = (
+        colour_tokens() + series_rules(arms) + ".base{--c:var(--c0)}" + CHART_CSS + PAGE_CSS + switch_rules(axes, arms)
+    )
     body = [
         _top(report),
         _forest_section(report),
         _curve_section(report, curves, axes),
         _gap_section(report, curves),
         _pairs_section(report),
-        _section("The numbers", _table(tables.results(report)) + _p(tables.results_note(report)) + _details("Second opinions", _table(tables.checks(report)))),
-        _section("What it costs", _table(tables.costs(report)) + _p("Time per token is relative to the baseline run of the same seed and holds for this machine only.")),
-        _section("Every run", _table(tables.runs(report))),
+        section(
+            "The numbers",
+            table_html(tables.results(report))
+            + paragraph(tables.results_note(report))
+            + details("Second opinions", table_html(tables.checks(report))),
+        ),
+        section(
+            "What it costs",
+            table_html(tables.costs(report))
+            + paragraph(
+                "Time per token is relative to the baseline run of the same seed and holds for this machine only."
+            ),
+        ),
+        _runs_section(report),
         _fairness_section(report),
         _method_section(report),
     ]
@@ -48,13 +73,13 @@ def _top(report: Report) -> str:
     return (
         f'<header><p class="eyebrow">{escape(" · ".join(facts))}</p><h1>{escape(study.question)}</h1>'
         f'<p class="lead">{escape(report.headline)}</p></header>\n<main>\n<ul class="verdicts">{cards}</ul>'
-        + (_section("Read this with it", f'<ul class="notes">{notes}</ul>') if notes else "")
+        + (section("Worth knowing", f'<ul class="notes">{notes}</ul>') if notes else "")
     )
 
 
 def _card(report: Report, c: Comparison) -> str:
     prefix = "exploratory: " if report.study.exploratory else ""
-    size = f" <span class=\"soft\">({c.size})</span>" if c.size else ""
+    size = f' <span class="soft">({c.size})</span>' if c.size else ""
     return (
         f'<li class="verdict {c.verdict}"><h2><span>{escape(c.arm)}</span>'
         f'<span class="word"><span aria-hidden="true">{SYMBOLS[c.verdict]}</span> {prefix}{c.verdict}{size}</span></h2>'
@@ -77,12 +102,22 @@ def _cost(report: Report, arm: str) -> str:
 
 
 def _forest_section(report: Report) -> str:
-    text = (
-        f"Gain over {report.study.baseline} in {report.study.metric} ({report.study.unit}). The thick bar is the 95% interval of one arm; "
-        f"the thin one holds for all arms at once at {100 * (1 - report.study.alpha):g}%. Inside the shaded band a difference is too "
-        f"small to matter (±{report.study.margin:g}, declared beforehand)."
+    level = f"{100 * (1 - report.study.alpha):g}%"
+    bars = (
+        "The bar is the 95% interval."
+        if shows_one_interval(report)
+        else f"Thick bar: 95% interval of one arm. Thin whiskers: {level} interval that holds for all arms at once."
     )
-    return _section("How much", _p(text) + f'<div class="wide">{forest(report)}</div>' + _details("The same as a table", _table(tables.results(report))))
+    text = (
+        f"Gain over {report.study.baseline} in {report.study.metric} ({report.study.unit}). {bars} Inside "
+        f"the shaded band a difference is too small to matter (±{report.study.margin:g}, declared beforehand)."
+    )
+    return section(
+        "How much",
+        paragraph(text)
+        + f'<div class="wide">{forest(report)}</div>'
+        + details("The same as a table", table_html(tables.results(report))),
+    )
 
 
 def _curve_section(report: Report, curves: list[ArmCurves], axes: list[str]) -> str:
@@ -90,23 +125,28 @@ def _curve_section(report: Report, curves: list[ArmCurves], axes: list[str]) -> 
         return ""
     drawn = [arm for arm in curves if arm.band is not None]
     radios = "".join(
-        f'<input class="radio" type="radio" name="axis" id="axis-{a}" aria-label="{AXES[a]} on the x-axis"{" checked" if a == "steps" else ""}>'
+        f'<input class="radio" type="radio" name="axis" id="axis-{a}" aria-label="{AXES[a]} on the x-axis"'
+        + (" checked>" if a == "steps" else ">")
         for a in axes
     )
     labels = "".join(f'<label for="axis-{a}">{AXES[a]}</label>' for a in axes)
     boxes = "".join(
-        f'<label class="s{arm.index}"><input type="checkbox" id="arm-{arm.index}" checked>{escape(arm.arm)}</label>' for arm in drawn
+        f'<label class="s{arm.index}"><input type="checkbox" id="arm-{arm.index}" checked>{escape(arm.arm)}</label>'
+        for arm in drawn
     )
     panels = "".join(f'<div class="panel axis-{a}">{learning_curves(report, curves, a)}</div>' for a in axes)
     text = (
-        f"Line: mean of finished seeds. Band: from the lowest to the highest of them. Thin lines: single seeds, × where one diverged. "
-        f"The y-axis is zoomed: it leaves out the fall during the first {HIDDEN_SHARE:.0%} of training."
+        "Line: mean of finished seeds. Band: from the lowest to the highest of them. Thin lines: single seeds, "
+        f"× where one diverged. The y-axis is zoomed: it leaves out the fall during the first {HIDDEN_SHARE:.0%}."
     )
     inner = (
-        f'{_p(text)}<div class="curves">{radios}<div class="switch">{labels}</div>'
-        f'<fieldset class="legend" aria-label="arms shown">{boxes}</fieldset><div class="panels wide">{panels}</div></div>'
+        f'{paragraph(text)}<div class="curves">{radios}<div class="switch">{labels}</div>'
+        f'<fieldset class="legend" aria-label="arms shown">{boxes}</fieldset>'
+        f'<div class="panels wide">{panels}</div></div>'
     )
-    return _section("Learning curves", inner + _details("The same as a table", _table(tables.checkpoints(report, curves))))
+    return section(
+        "Learning curves", inner + details("The same as a table", table_html(tables.checkpoints(report, curves)))
+    )
 
 
 def _gap_section(report: Report, curves: list[ArmCurves]) -> str:
@@ -114,10 +154,15 @@ def _gap_section(report: Report, curves: list[ArmCurves]) -> str:
     if picture is None:
         return ""
     text = (
-        f"Gain over {report.study.baseline}, seed by seed, at each step: above zero the arm is ahead. The band is a 95% interval at each step by "
-        "itself; only the last step was planned to be tested."
+        f"Gain over {report.study.baseline}, seed by seed, at each step: above zero the arm is ahead. "
+        "The band is a 95% interval at each step by itself; only the last step was planned to be tested."
     )
-    return _section("The gap along the way", _p(text) + f'<div class="wide">{picture}</div>' + _details("Final values as a table", _table(tables.seed_pairs(report))))
+    return section(
+        "The gap along the way",
+        paragraph(text)
+        + f'<div class="wide">{picture}</div>'
+        + details("Final values as a table", table_html(tables.seed_pairs(report))),
+    )
 
 
 def _pairs_section(report: Report) -> str:
@@ -126,60 +171,52 @@ def _pairs_section(report: Report) -> str:
         return ""
     index = {arm.name: i for i, arm in enumerate(report.study.arms)}
     figures = "".join(
-        f'<figure class="s{index[arm]}"><figcaption>{escape(arm)}</figcaption>{picture}</figure>' for arm, picture in pictures
+        f'<figure class="s{index[arm]}"><figcaption>{escape(arm)}</figcaption>{picture}</figure>'
+        for arm, picture in pictures
     )
     text = "One line per seed. Coloured lines fall: the arm ended lower. Grey dashed lines rise: it ended higher."
-    return _section("Seed by seed", _p(text) + f'<div class="small">{figures}</div>' + _details("The same as a table", _table(tables.seed_pairs(report))))
+    return section(
+        "Seed by seed",
+        paragraph(text)
+        + f'<div class="small">{figures}</div>'
+        + details("The same as a table", table_html(tables.seed_pairs(report))),
+    )
+
+
+def _runs_section(report: Report) -> str:
+    table = tables.runs(report)
+    if len(table.rows) <= _RUNS_IN_SIGHT:
+        return section("Every run", table_html(table))
+    bad = [row for i, row in enumerate(table.rows) if i in table.bad]
+    known = (
+        table_html(replace(table, title="Runs that did not finish", rows=bad))
+        if bad
+        else paragraph("All planned runs finished.")
+    )
+    return section("Every run", known + details(f"All {len(table.rows)} runs", table_html(table)))
 
 
 def _fairness_section(report: Report) -> str:
-    what_else = _table(tables.confounds(report)) if report.study.confounds else _p("Nothing else was found to differ between the arms.")
+    what_else = (
+        table_html(tables.confounds(report))
+        if report.study.confounds
+        else paragraph("Nothing else was found to differ between the arms.")
+    )
     return (
-        _section("What each arm changes", _table(tables.arms(report)))
-        + _section("What else differs", what_else)
-        + _section("Data", _table(tables.data(report)))
+        section("What each arm changes", table_html(tables.arms(report)))
+        + section("What else differs", what_else)
+        + section("Data", table_html(tables.data(report)))
     )
 
 
 def _method_section(report: Report) -> str:
-    study, design = report.study, report.design
-    text = f"Test: {design.name}. Why: {design.reason}. It was chosen from the number of seeds and arms, before any result."
-    planned = ""
-    if report.planned_detectable is not None:
-        planned = _p(
-            f"Planned to detect {fixed(report.planned_detectable, 4)} {study.unit} with {study.power:.0%} probability, "
-            f"assuming a standard deviation of {study.assumed_sd:g} between paired runs."
-        )
-    rules = f"alpha {study.alpha:g} two-sided, margin ±{study.margin:g} {study.unit}, power {study.power:g}, seeds {', '.join(map(str, study.seeds))}."
+    study = report.study
+    text = "".join(paragraph(words) for words in method(report))
     command = f"<pre><code>{escape(study.command)}</code></pre>" if study.command else ""
+    again = "Run the study again, or rebuild this page from report.json alone with coregpt report."
     return (
-        _section("How it was decided", _p(text) + _p(f"Fixed beforehand: {rules}") + planned + f"<p>Preregistration digest <code>{escape(study.digest)}</code></p>")
-        + _section("Environment", _table(tables.environment(report)))
-        + _section("Reproduce", _p("Run the study again, or rebuild this page from report.json alone with coregpt report.") + command)
+        section("How it was decided", f"{text}<p>Preregistration digest <code>{escape(study.digest)}</code></p>")
+        + section("Environment", table_html(tables.environment(report)))
+        + section("Reproduce", paragraph(again) + command)
         + "</main>"
-    )
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{content}</section>"
-
-
-def _details(title: str, content: str) -> str:
-    return f"<details><summary>{escape(title)}</summary>{content}</details>"
-
-
-def _p(words: str) -> str:
-    return f'<p class="soft">{escape(words, quote=False)}</p>'
-
-
-def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
-    rows = "".join(
-        ('<tr class="bad">' if i in table.bad else "<tr>") + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for i, row in enumerate(table.rows)
-    )
-    kind = ' class="words"' if table.words else ""
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}"><table{kind}><caption>{escape(table.title)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )

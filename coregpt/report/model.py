@@ -10,7 +10,7 @@ from coregpt.report.inputs import CurvePoint, Facts, RunStatus, RunTiming, Study
 Word = Literal["better", "worse", "equivalent", "inconclusive", "unstable", "invalid"]
 Interval = tuple[float, float]
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 
 
 class ArmSummary(Facts):
@@ -103,7 +103,7 @@ class Timing(Facts):
 class Report(Facts):
     """A finished analysis. Runs stand in YAML order of arms, then in order of the study's seeds."""
 
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(alias="schema")
     study: StudyFacts
     design: Design
     planned_detectable: float | None

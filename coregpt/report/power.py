@@ -51,7 +51,10 @@ def smallest_detectable(
         return None
     critical = critical_value(design, alpha)
     root = optimize.brentq(
-        lambda ncp: two_sided_power(critical, design.error_df, ncp) - power, 0.0, critical * 40 + 40, xtol=1e-10
+        lambda ncp: two_sided_power(critical, design.error_df, ncp) - power,
+        0.0,
+        critical * 40 + 40,
+        xtol=1e-10,
     )
     return float(root) * sd / math.sqrt(n_seeds)
 

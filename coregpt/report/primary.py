@@ -66,7 +66,9 @@ def run_primary(
             name: Tested(design.name, c.gain, c.p, adjusted[name], c, float(stats.t.isf(share, c.df)))
             for name, c in contrasts.items()
         }
-    name_of_rank_test = "signed-rank test, diverged runs ranked worst" if paired else "rank-sum test, diverged runs ranked worst"
+    name_of_rank_test = (
+        "signed-rank test, diverged runs ranked worst" if paired else "rank-sum test, diverged runs ranked worst"
+    )
     for name, (direction, p) in ranks.items():
         tested[name] = Tested(name_of_rank_test, direction, p, adjusted[name])
     return tested

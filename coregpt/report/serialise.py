@@ -32,7 +32,7 @@ def from_json(text: str, source: str = "report.json") -> Report:
         raise ConfigError(f"{source}: schema: expected {SCHEMA}, got {schema!r}")
     if schema > SCHEMA:
         raise ConfigError(
-            f"{source}: schema: written by a newer CoreGPT (schema {schema}, this version reads {SCHEMA}); upgrade to read it"
+            f"{source}: schema: written by a newer CoreGPT (schema {schema}, this one reads {SCHEMA}); upgrade it"
         )
     try:
         return Report.model_validate(data)

@@ -33,9 +33,7 @@ def _arm_timing(arm: str, runs: dict[int, RunFacts], baseline: dict[int, RunFact
     )
 
 
-def _time_ratio(
-    runs: dict[int, RunFacts], baseline: dict[int, RunFacts]
-) -> tuple[float | None, Interval | None]:
+def _time_ratio(runs: dict[int, RunFacts], baseline: dict[int, RunFacts]) -> tuple[float | None, Interval | None]:
     logs = []
     for seed in sorted(runs.keys() & baseline.keys()):
         mine, other = runs[seed].timing.tokens_per_second, baseline[seed].timing.tokens_per_second

@@ -9,7 +9,7 @@ from coregpt.report.compare import Outcomes, compare_all
 from coregpt.report.curves import thin
 from coregpt.report.design import choose_test
 from coregpt.report.inputs import RunFacts, RunTiming, StudyFacts
-from coregpt.report.model import ArmSummary, Report, RunResult, Timing
+from coregpt.report.model import SCHEMA, ArmSummary, Report, RunResult, Timing
 from coregpt.report.power import smallest_detectable
 from coregpt.report.speed import arm_timings
 from coregpt.report.wording import headline, notes, sentence
@@ -26,6 +26,7 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     found = compare_all(study, design, outcomes)
     worded = tuple(c.model_copy(update={"sentence": sentence(study, c)}) for c in found)
     return Report(
+        schema=SCHEMA,
         study=study,
         design=design,
         planned_detectable=_planned_detectable(study),

@@ -1,6 +1,7 @@
 """Every table of the report once, as header and rows of text; the pages only decide how to draw them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coregpt.report.curve_charts import ArmCurves
@@ -25,7 +26,7 @@ class Table:
 
     title: str
     head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     words: bool = False
     bad: frozenset[int] = frozenset()
 
@@ -40,25 +41,49 @@ def results(report: Report) -> Table:
         mean = fixed(arm.mean, digits) + ("*" if arm.conditional else "")
         row = (arm.arm, f"{arm.finished}/{len(report.study.seeds)}", mean, fixed(arm.sd, digits))
         if c is None:
-            rows.append((*row, *[DASH] * 7, "baseline"))
+            rows.append((*row, *[DASH] * 6, "baseline"))
             continue
         flip = p_value(c.p_sign_flip)
         effect = signed(c.effect_size, 2)
         found = fixed(c.smallest_detectable, digits)
         gain = signed(c.gain, digits) + ("*" if c.gain_condition else "")
         rows.append(
-            (*row, gain, span(c.interval, digits), p_value(c.p_adjusted), flip, p_value(c.p_equivalence), effect, found, c.verdict)
+            (
+                *row,
+                gain,
+                span(c.interval, digits),
+                p_value(c.p_adjusted),
+                flip,
+                effect,
+                found,
+                c.verdict,
+            )
         )
-    head = ("arm", "seeds", "mean", "sd", "gain", "95% interval", "p adjusted", "p sign-flip", "p equiv.", "Hedges g", "detectable", "verdict")
-    return Table(f"{report.study.metric} in {report.study.unit}; gain = baseline minus arm, positive is better", head, rows)
+    head = (
+        "arm",
+        "seeds",
+        "mean",
+        "sd",
+        "gain",
+        "95% interval",
+        "p adjusted",
+        "p sign-flip",
+        "Hedges g",
+        "detectable",
+        "verdict",
+    )
+    return Table(
+        f"{report.study.metric} in {report.study.unit}; gain = baseline minus arm, positive is better",
+        head,
+        rows,
+    )
 
 
 def results_note(report: Report) -> str:
     """What the columns of `results` mean."""
     text = (
-        f"p adjusted decides (below {report.study.alpha:g}). p equiv. below 0.05 shows a difference smaller than "
-        f"±{report.study.margin:g}. Hedges g is the gain in seed standard deviations. Detectable is the true "
-        f"difference this study would have found with {report.study.power:.0%} probability."
+        f"p adjusted decides (below {report.study.alpha:g}). Hedges g is the gain in seed standard deviations. "
+        f"Detectable is the true difference this study would have found with {report.study.power:.0%} probability."
     )
     if any(arm.conditional for arm in report.arms):
         text += " * over the runs that finished, so conditional on finishing."
@@ -75,11 +100,30 @@ def checks(report: Report) -> Table:
         worth = f"{c.pairing_worth:.1f} unpaired seeds" if c.pairing_worth else DASH
         digits = decimals(report.study, report.comparisons)
         rows.append(
-            (c.arm, c.test or "no test", p_value(c.p), p_value(c.p_separate), p_value(c.p_welch), span(c.test_interval, digits), r, worth)
+            (
+                c.arm,
+                c.test or "no test",
+                p_value(c.p),
+                p_value(c.p_separate),
+                p_value(c.p_welch),
+                p_value(c.p_equivalence),
+                span(c.test_interval, digits),
+                r,
+                worth,
+            )
         )
-    level = f"{1 - report.study.alpha:.4g}".replace("0.", "", 1)
-    level = f"{100 * (1 - report.study.alpha):g}% all arms"
-    head = ("arm", "test", "p alone", "p separate", "p unpaired", level, "seed correlation", "one pair is worth")
+    level = f"{100 * (1 - report.study.alpha):g}% interval, all arms"
+    head = (
+        "arm",
+        "test",
+        "p alone",
+        "p separate",
+        "p unpaired",
+        "p equivalence",
+        level,
+        "seed correlation",
+        "one pair is worth",
+    )
     return Table("Second opinions; none of these changes a verdict by being smaller", head, rows)
 
 
@@ -106,16 +150,32 @@ def costs(report: Report) -> Table:
                 si(timing.peak_memory_bytes, "B"),
             )
         )
-    head = ("arm", "parameters", "vs baseline", "FLOPs/token", "vs baseline", "tokens", "steps", "tokens/s", "time per token", "training", "peak memory")
+    head = (
+        "arm",
+        "parameters",
+        "vs baseline",
+        "FLOPs/token",
+        "vs baseline",
+        "tokens",
+        "steps",
+        "tokens/s",
+        "time per token",
+        "training",
+        "peak memory",
+    )
     return Table("Counted before training; speed and memory measured", head, rows)
 
 
 def runs(report: Report) -> Table:
     """Every planned run, whatever became of it."""
     digits = max(4, decimals(report.study, report.comparisons))
-    rows = [(r.arm, str(r.seed), fixed(r.value, digits), r.status, r.reason or DASH, r.run_id or DASH) for r in report.runs]
+    rows = [
+        (r.arm, str(r.seed), fixed(r.value, digits), r.status, r.reason or DASH, r.run_id or DASH) for r in report.runs
+    ]
     bad = frozenset(i for i, run in enumerate(report.runs) if run.status != "finished")
-    return Table("Every planned run", ("arm", "seed", report.study.metric, "status", "reason", "run"), rows, bad=bad)
+    return Table(
+        "Every planned run", ("arm", "seed", report.study.metric, "status", "reason", "run"), rows, words=True, bad=bad
+    )
 
 
 def arms(report: Report) -> Table:
@@ -162,7 +222,9 @@ def checkpoints(report: Report, curves: list[ArmCurves]) -> Table:
     drawn = [(arm.arm, arm.band) for arm in curves if arm.band is not None]
     values = [dict(zip(band.x["steps"].tolist(), band.middle.tolist(), strict=True)) for _, band in drawn]
     steps = sorted({step for column in values for step in column})
-    rows = [(f"{steps[i]:,.0f}", *(fixed(column.get(steps[i]), digits) for column in values)) for i in thin(len(steps), 11)]
+    rows = [
+        (f"{steps[i]:,.0f}", *(fixed(column.get(steps[i]), digits) for column in values)) for i in thin(len(steps), 11)
+    ]
     return Table(f"Mean {report.study.metric} of finished seeds", ("step", *(name for name, _ in drawn)), rows)
 
 

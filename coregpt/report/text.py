@@ -17,7 +17,8 @@ def verdict_lines(report: Report) -> list[str]:
     lines += [f"note: {note}" for note in report.notes[:budget]]
     if len(report.notes) > budget:
         lines.append(f"note: {plural(len(report.notes) - budget, 'more note')} in the report")
-    lines.append(f"{report.design.name}; {plural(len(study.seeds), 'seed')}; alpha {study.alpha:g}; margin ±{study.margin:g} {study.unit}")
+    rules = f"alpha {study.alpha:g}; margin ±{study.margin:g} {study.unit}"
+    lines.append(f"{report.design.name}; {plural(len(study.seeds), 'seed')}; {rules}")
     lines.append(f"preregistration {study.digest}")
     return lines
 
@@ -30,6 +31,8 @@ def _arm_lines(report: Report) -> list[str]:
         line = f"  {c.arm:<{width}}  {SYMBOLS[c.verdict]} {c.verdict:<12}"
         if c.interval:
             line += f"  {signed(c.gain, digits)}  [{span(c.interval, digits)}]  {p_phrase(c.p_adjusted)}"
+        elif c.p_adjusted is not None and not c.cause:
+            line += f"  by rank, {p_phrase(c.p_adjusted)}"
         elif c.cause:
             line += f"  {c.cause}"
         lines.append(line.rstrip())

@@ -1,8 +1,30 @@
 """Colours and style sheets. Series colours stay apart for colour-blind readers and on both backgrounds."""
 
 # Series 0 is drawn in ink; the rest follow the Okabe-Ito set, darkened or lightened for contrast.
-_LIGHT = ("#4a5261", "#0072b2", "#c9540a", "#00805c", "#a8558f", "#2f8fc4", "#96700a", "#6a5acd", "#8c2d3f", "#3d7a1f")
-_DARK = ("#b4bccb", "#5ab4ee", "#ff9c5b", "#3fcfa0", "#e59acb", "#93d3f7", "#e3bd55", "#a99cf5", "#ee8594", "#95cf6c")
+_LIGHT = (
+    "#4a5261",
+    "#0072b2",
+    "#c9540a",
+    "#00805c",
+    "#a8558f",
+    "#2f8fc4",
+    "#96700a",
+    "#6a5acd",
+    "#8c2d3f",
+    "#3d7a1f",
+)
+_DARK = (
+    "#b4bccb",
+    "#5ab4ee",
+    "#ff9c5b",
+    "#3fcfa0",
+    "#e59acb",
+    "#93d3f7",
+    "#e3bd55",
+    "#a99cf5",
+    "#ee8594",
+    "#95cf6c",
+)
 _DASHES = ("2 0", "2 0", "9 4", "3 3", "12 3 3 3", "6 2", "1 4", "9 2 2 2", "4 6", "14 4")
 
 _TOKENS_LIGHT = "--paper:#fff;--ground:#f6f7f9;--ink:#1b2230;--soft:#5a6475;--rule:#dfe3ea;--margin:#0072b214;"
@@ -23,16 +45,15 @@ def colour_tokens() -> str:
 
 def series_rules(count: int) -> str:
     """Colour and dash pattern per series; from the eleventh arm on both repeat."""
-    return "".join(
-        f".s{i}{{--c:var(--c{i % len(_LIGHT)});--dash:{_DASHES[i % len(_DASHES)]}}}" for i in range(count)
-    )
+    return "".join(f".s{i}{{--c:var(--c{i % len(_LIGHT)});--dash:{_DASHES[i % len(_DASHES)]}}}" for i in range(count))
 
 
 CHART_CSS = """
 svg{display:block;width:100%;height:auto}
-svg text{font:14px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;fill:var(--ink)}
-svg .tick,svg .label{fill:var(--soft);font-size:13px}
-svg .row{font-weight:600;font-size:15px;fill:var(--c)}
+svg text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;fill:var(--ink)}
+svg .tick,svg .label{fill:var(--soft);font-size:12px}
+svg .row,svg .value,svg .end,svg .cross{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
+svg .row{font-weight:600;font-size:14px;fill:var(--c)}
 svg .value{font-variant-numeric:tabular-nums}
 svg .end{font-weight:600;fill:var(--c)}
 .grid{stroke:var(--rule);stroke-width:1}.axis{stroke:var(--soft);stroke-width:1}
@@ -49,7 +70,7 @@ svg .cross{font-size:20px;font-weight:700;fill:var(--c)}
 PAGE_CSS = """
 *{box-sizing:border-box}
 html{background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-body{max-width:60rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}
+body{max-width:66rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}
 h1{font-size:clamp(1.6rem,4.5vw,2.35rem);line-height:1.2;letter-spacing:-.015em;margin:.35rem 0 .8rem;text-wrap:balance}
 h2{font-size:1.2rem;margin:0 0 .35rem}
 p{margin:.3rem 0 .7rem}
@@ -65,13 +86,15 @@ section{padding:1.35rem 1.5rem;margin:1.25rem 0}
 .inconclusive{--tone:var(--soft)}.unstable{--tone:var(--c4)}.invalid{--tone:var(--c8)}
 .cost{color:var(--soft);font-size:.92rem}
 .scroll{overflow-x:auto;-webkit-overflow-scrolling:touch}
-table{border-collapse:collapse;width:100%;font-size:.88rem;font-variant-numeric:tabular-nums}
+table{border-collapse:collapse;width:100%;font-size:.84rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--soft);padding:0 0 .4rem}
-th,td{padding:.38rem .8rem .38rem 0;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap;vertical-align:top}
-th:first-child,td:first-child,.words th,.words td{text-align:left}
-.words td{white-space:normal;overflow-wrap:anywhere;min-width:6rem}
+th,td{padding:.38rem .55rem .38rem 0;text-align:right;vertical-align:top}
+th,td{border-bottom:1px solid var(--rule);white-space:nowrap}
+tbody th{font-weight:600}
+th:first-child,.words th,.words td{text-align:left}
+.words td,.words th{white-space:normal;overflow-wrap:anywhere;min-width:6rem}
 thead th{color:var(--soft);font-weight:600}
-tr.bad td{color:var(--c2)}
+tr.bad td,tr.bad th{color:var(--c2)}
 details{margin-top:.7rem}summary{cursor:pointer;color:var(--soft);width:fit-content}
 :focus-visible{outline:3px solid var(--c1);outline-offset:2px;border-radius:4px}
 code,pre{font:.86rem ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
@@ -85,12 +108,13 @@ ul.notes{margin:.3rem 0 0;padding-left:1.1rem}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;font-size:.92rem;border:0;padding:0;margin:.2rem 0 .6rem}
 .legend label{display:inline-flex;gap:.4rem;align-items:center;cursor:pointer}
 .legend input{accent-color:var(--c)}
-.small{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:1rem}
-.small figure{margin:0;max-width:21rem}.small figcaption{font-weight:600;color:var(--c)}
+.small{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:1rem}
+.small svg text{font-size:17px}.small figure{margin:0;max-width:21rem}.small figcaption{font-weight:600;color:var(--c)}
 footer{color:var(--soft);font-size:.85rem;margin-top:2rem}
 @media (max-width:40rem){
  body{padding:1.4rem .7rem 3rem}section{padding:1rem .9rem}.verdict{padding:.8rem .95rem}
- .wide svg text{font-size:20px}.wide svg .tick,.wide svg .label{font-size:18px}.wide svg .row{font-size:21px}
+ .wide svg text{font-size:22px}.wide svg .tick,.wide svg .label{font-size:21px}.wide svg .value{display:none}
+ .wide svg .row{font-size:23px}.wide svg .end{font-size:18px}
 }
 @media print{
  html{background:#fff;font-size:12px}body{max-width:none;padding:0}section,.verdict{break-inside:avoid;border-color:#ccc}

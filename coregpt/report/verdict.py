@@ -1,13 +1,16 @@
 """The verdict on one arm: fixed rules, tried in a fixed order, none of which can be argued with afterwards.
 
-1. invalid: runs without an outcome, or seeds that change nothing. 2. unstable: diverges more than the baseline.
-3. inconclusive: the design allows no test. 4. better or worse: adjusted p below alpha. 5. equivalent: shown to lie
-within the margin. 6. inconclusive.
+1. invalid: runs without an outcome, or seeds that change nothing.
+2. unstable: diverges more often than the baseline.
+3. inconclusive: the design allows no test.
+4. better or worse: adjusted p below alpha.
+5. equivalent: shown to lie within the margin.
+6. inconclusive.
 """
 
 from coregpt.report.design import Design, smallest_sign_flip_p
 from coregpt.report.inputs import StudyFacts
-from coregpt.report.model import Comparison
+from coregpt.report.model import Comparison, Word
 from coregpt.report.numbers import listing, plural
 from coregpt.report.power import EQUIVALENCE_LEVEL
 
@@ -21,26 +24,34 @@ def decide(
 
     `frozen` names arms whose seeds all gave the same number; `direction` is positive if the test favours the arm.
     """
-    c = comparison
+    word, cause = _rule(study, design, comparison, frozen, direction)
+    size = _size(study, comparison) if word in ("better", "worse") else ""
+    return comparison.model_copy(update={"verdict": word, "cause": cause, "size": size})
+
+
+def _rule(study: StudyFacts, design: Design, c: Comparison, frozen: list[str], direction: float) -> tuple[Word, str]:
     if c.missing_seeds:
-        return _set(c, "invalid", f"no outcome for {_seed_list(c.missing_seeds)} of {c.arm} or {study.baseline}; finish or repeat those runs")
+        where = f"{_seed_list(c.missing_seeds)} of {c.arm} or {study.baseline}"
+        return "invalid", f"no outcome for {where}; finish or repeat those runs"
     if frozen:
-        return _set(c, "invalid", f"all seeds of {listing(frozen)} ended at exactly the same value, so they are one observation: the seed does not reach the run")
+        same = f"all seeds of {listing(frozen)} ended at exactly the same value"
+        return "invalid", f"{same}, so they are one observation: the seed does not reach the run"
     if _unstable(c):
-        mine, other = c.failures
-        return _set(c, "unstable", f"{mine} of {plural(design.n_seeds, 'run')} diverged, against {other} of {design.n_seeds} for {study.baseline}")
+        mine, other = (f"{failures} of {design.n_seeds}" for failures in c.failures)
+        return "unstable", f"{mine} runs diverged, against {other} for {study.baseline}"
     if not design.can_test:
-        return _set(c, "inconclusive", design.reason)
+        return "inconclusive", design.reason
     if c.p_adjusted is None:
-        return _set(c, "inconclusive", "too few complete arms are left to estimate the noise")
+        return "inconclusive", "too few complete arms are left to estimate the noise"
     if c.p_adjusted < study.alpha and direction:
-        if c.noisy and not (c.p_separate is not None and c.p_separate < study.alpha):
-            return _set(c, "inconclusive", "this comparison is far noisier than the others and the test that uses only its own noise does not agree")
-        found = c.model_copy(update={"size": _size(study, c)})
-        return _set(found, "better" if direction > 0 else "worse", "")
+        if c.noisy and (c.p_separate is None or c.p_separate >= study.alpha):
+            return "inconclusive", (
+                "this comparison is far noisier than the others, and a test that uses only its own noise disagrees"
+            )
+        return ("better" if direction > 0 else "worse"), ""
     if c.p_equivalence is not None and c.p_equivalence < EQUIVALENCE_LEVEL and not c.noisy:
-        return _set(c, "equivalent", "")
-    return _set(c, "inconclusive", _undecided(study, design, c))
+        return "equivalent", ""
+    return "inconclusive", _undecided(study, design, c)
 
 
 def _unstable(c: Comparison) -> bool:
@@ -58,17 +69,14 @@ def _size(study: StudyFacts, c: Comparison) -> str:
 
 
 def _undecided(study: StudyFacts, design: Design, c: Comparison) -> str:
-    if sum(c.failures):
+    if any(c.failures):
+        ranks = "with a diverged run only ranks can be compared"
         floor = smallest_sign_flip_p(design.n_seeds) * design.n_treatments
         if study.paired and floor > study.alpha:
-            return f"with a diverged run only ranks can be compared, and {plural(design.n_seeds, 'seed')} cannot reach alpha {study.alpha:g} that way"
-        return "with a diverged run only ranks can be compared, and they do not differ clearly"
+            return f"{ranks}, and {plural(design.n_seeds, 'seed')} cannot reach alpha {study.alpha:g} that way"
+        return f"{ranks}, and they do not differ clearly"
     return "the difference is neither clearly there nor clearly smaller than the margin"
 
 
 def _seed_list(seeds: tuple[int, ...]) -> str:
     return ("seed " if len(seeds) == 1 else "seeds ") + listing([str(seed) for seed in seeds])
-
-
-def _set(comparison: Comparison, verdict: str, cause: str) -> Comparison:
-    return comparison.model_copy(update={"verdict": verdict, "cause": cause})

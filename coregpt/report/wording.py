@@ -2,7 +2,7 @@
 
 from coregpt.report.design import Design, fewest_seeds, smallest_sign_flip_p
 from coregpt.report.inputs import StudyFacts
-from coregpt.report.model import Comparison
+from coregpt.report.model import Comparison, Report
 from coregpt.report.numbers import decimals, fixed, listing, p_phrase, plural, span
 
 
@@ -22,7 +22,8 @@ def headline(study: StudyFacts, comparisons: tuple[Comparison, ...]) -> str:
         arms = [c.arm for c in comparisons if c.verdict == verdict]
         if arms:
             parts.append(phrase.format(arms=listing(arms), baseline=study.baseline))
-    return prefix + "; ".join(parts) + "."
+    text = "; ".join(parts) + "."
+    return prefix + text if prefix else text[0].upper() + text[1:]
 
 
 def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
@@ -46,6 +47,22 @@ def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]
     return tuple(found)
 
 
+def method(report: Report) -> list[str]:
+    """How the verdict was reached and what was fixed before any result, as paragraphs."""
+    study, design = report.study, report.design
+    found = [
+        f"Test: {design.name}. Why: {design.reason}. Chosen from the number of seeds and arms, before any result.",
+        f"Fixed beforehand: alpha {study.alpha:g} two-sided, margin ±{study.margin:g} {study.unit}, "
+        f"power {study.power:g}, seeds {', '.join(map(str, study.seeds))}.",
+    ]
+    if report.planned_detectable is not None:
+        found.append(
+            f"Planned to detect {fixed(report.planned_detectable, 4)} {study.unit} with {study.power:.0%} probability, "
+            f"assuming a standard deviation of {study.assumed_sd:g} between paired runs."
+        )
+    return found
+
+
 def _arm_notes(study: StudyFacts, c: Comparison) -> list[str]:
     found = []
     if c.pairs > 1 and c.gain == 0 and c.se == 0:
@@ -55,10 +72,10 @@ def _arm_notes(study: StudyFacts, c: Comparison) -> list[str]:
             f"The comparison of {c.arm} is far noisier than the others; it is only called better or worse "
             f"if its separate test agrees ({p_phrase(c.p_separate)})."
         )
-    if sum(c.failures) and c.verdict != "invalid":
+    if any(c.failures) and c.verdict != "invalid":
         found.append(
-            f"Diverged runs: {c.failures[0]} of {c.arm}, {c.failures[1]} of {study.baseline}. They count as the worst outcome, "
-            "and averages of the remaining runs are conditional on finishing."
+            f"Diverged runs: {c.failures[0]} of {c.arm}, {c.failures[1]} of {study.baseline}. They count as the worst "
+            "outcome, and averages of the remaining runs are conditional on finishing."
         )
     return found
 
@@ -88,28 +105,24 @@ def _away(c: Comparison, digits: int) -> str:
 
 
 def _better(study: StudyFacts, c: Comparison) -> str:
-    if sum(c.failures):
-        return _by_rank(study, c, "better", "beats")
-    tail = {
-        "below the margin": f" The difference is real but smaller than the {study.margin:g} that was declared to matter.",
-        "at least the margin": f" That is more than the {study.margin:g} that was declared to matter.",
-        "": "",
-    }[c.size]
-    return f"{c.arm} lowers {study.metric} against {study.baseline} by {_amount(study, c)} ({_evidence(study, c)}).{tail}"
+    return _by_rank(study, c, "beats") if any(c.failures) else _moved(study, c, "lowers")
 
 
 def _worse(study: StudyFacts, c: Comparison) -> str:
-    if sum(c.failures):
-        return _by_rank(study, c, "worse", "loses to")
+    return _by_rank(study, c, "loses to") if any(c.failures) else _moved(study, c, "raises")
+
+
+def _moved(study: StudyFacts, c: Comparison, verb: str) -> str:
     tail = {
-        "below the margin": f" The harm is real but smaller than the {study.margin:g} that was declared to matter.",
+        "below the margin": f" That is real but smaller than the {study.margin:g} that was declared to matter.",
         "at least the margin": f" That is more than the {study.margin:g} that was declared to matter.",
         "": "",
     }[c.size]
-    return f"{c.arm} raises {study.metric} against {study.baseline} by {_amount(study, c)} ({_evidence(study, c)}).{tail}"
+    amount, evidence = _amount(study, c), _evidence(study, c)
+    return f"{c.arm} {verb} {study.metric} against {study.baseline} by {amount} ({evidence}).{tail}"
 
 
-def _by_rank(study: StudyFacts, c: Comparison, word: str, verb: str) -> str:
+def _by_rank(study: StudyFacts, c: Comparison, verb: str) -> str:
     return (
         f"{c.arm} {verb} {study.baseline} when diverged runs count as the worst outcome ({p_phrase(c.p_adjusted)}); "
         f"diverged: {c.failures[0]} of {c.arm}, {c.failures[1]} of {study.baseline}."
@@ -119,8 +132,8 @@ def _by_rank(study: StudyFacts, c: Comparison, word: str, verb: str) -> str:
 def _equivalent(study: StudyFacts, c: Comparison) -> str:
     digits = decimals(study, (c,))
     return (
-        f"{c.arm} and {study.baseline} differ by less than the {study.margin:g} {study.unit} that was declared to matter "
-        f"(gain {span(c.interval90, digits)}, 90% interval; equivalence {p_phrase(c.p_equivalence)})."
+        f"{c.arm} and {study.baseline} differ by less than the {study.margin:g} {study.unit} that was declared to "
+        f"matter (gain {span(c.interval90, digits)}, 90% interval; equivalence {p_phrase(c.p_equivalence)})."
     )
 
 
@@ -134,7 +147,7 @@ def _inconclusive(study: StudyFacts, c: Comparison) -> str:
 
 
 def _next_step(study: StudyFacts, c: Comparison) -> str:
-    if sum(c.failures):
+    if any(c.failures):
         return ""
     if c.more_seeds is None:
         if not c.se:
@@ -151,7 +164,10 @@ def _unstable(study: StudyFacts, c: Comparison) -> str:
     if c.gain is None:
         return text
     side = "lower" if c.gain >= 0 else "higher"
-    return f"{text} Where both finished it ended {_amount(study, c).split(' (')[0]} {side}, which is conditional on finishing and no evidence of quality."
+    amount = f"{fixed(abs(c.gain), decimals(study, (c,)))} {study.unit} {side}"
+    return (
+        f"{text} Where both finished it ended {amount}, which is conditional on finishing and no evidence of quality."
+    )
 
 
 def _invalid(study: StudyFacts, c: Comparison) -> str:

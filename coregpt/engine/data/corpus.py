@@ -7,7 +7,6 @@ equal corpora; where interpreters differ the digest does, so their runs are neve
 import contextlib
 import hashlib
 import platform
-import shutil
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 
 from coregpt.contract.errors import DataError
 from coregpt.engine.data.documents import Document, help_topics, python_documentation
-from coregpt.engine.data.files import cache_dir, replacing, unique_sibling
+from coregpt.engine.data.files import cache_dir, replacing
 from coregpt.engine.data.shards import read_shard, write_shard
-from coregpt.engine.data.source import FolderMeta, TokenSource, open_folder
+from coregpt.engine.data.source import META, FolderMeta, TokenSource, open_folder
 
 RECIPE = 1  # raise it when the text or its order changes, so that older caches are not taken for the new corpus
 SEPARATOR = 0  # NUL occurs in no document
@@ -35,10 +34,10 @@ def pydocs(cache: Path | None = None) -> TokenSource:
     Raises DataError when this Python has too little documentation or the cache cannot be written.
     """
     folder = (cache or cache_dir()) / _folder_name()
-    try:
-        return open_folder(folder, "pydocs")
-    except DataError:  # absent or damaged: a rebuild yields the same bytes
-        build(folder, python_documentation())
+    if (folder / META).exists():
+        with contextlib.suppress(DataError):  # damaged: building again yields the same bytes
+            return open_folder(folder, "pydocs")
+    build(folder, python_documentation())
     return open_folder(folder, "pydocs")
 
 
@@ -49,27 +48,27 @@ def _folder_name() -> str:
 
 
 def build(folder: Path, documents: Sequence[Document]) -> None:
-    """Write train.bin, val.bin and meta.json into a new `folder`, also while other processes do the same."""
+    """Write train.bin, val.bin and, last, meta.json into `folder`.
+
+    Each file is replaced whole and equal documents give equal bytes, so any number of processes may build at once
+    while others read.
+    """
     train, val = split(documents)
-    staging = unique_sibling(folder)
+    digests = {}
     try:
-        staging.mkdir(parents=True)
-        digests = {}
+        folder.mkdir(parents=True, exist_ok=True)
         for file, part in (("train.bin", train), ("val.bin", val)):
             tokens = encode(part)
-            write_shard(staging / file, tokens)
-            if not np.array_equal(read_shard(staging / file), tokens):
-                raise DataError(f"{staging / file} does not read back as written; check the disk")
-            digests[file] = hashlib.sha256((staging / file).read_bytes()).hexdigest()
-        with replacing(staging / "meta.json") as meta:
+            write_shard(folder / file, tokens)
+            if not np.array_equal(read_shard(folder / file), tokens):
+                raise DataError(f"{folder / file} does not read back as written; check the disk")
+            digests[file] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        with replacing(folder / META) as meta:
             meta.write(_meta(train, val, digests).model_dump_json(indent=1).encode())
-        _install(staging, folder)
     except OSError as error:
         raise DataError(
             f"cannot build the corpus 'pydocs' in {folder} ({error}); set COREGPT_CACHE to a writable folder"
         ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def split(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
@@ -115,21 +114,3 @@ def _meta(train: Sequence[Document], val: Sequence[Document], digests: Mapping[s
         },
         documents={"train": [each.name for each in train], "val": [each.name for each in val]},
     )
-
-
-def _install(staging: Path, folder: Path) -> None:
-    """Give the finished folder its name; a complete one that another process put there first is as good."""
-    try:
-        staging.rename(folder)
-    except OSError:
-        with contextlib.suppress(DataError):
-            open_folder(folder)
-            return
-        damaged = unique_sibling(folder)
-        with contextlib.suppress(FileNotFoundError):  # another process may be repairing it too
-            folder.rename(damaged)
-        shutil.rmtree(damaged, ignore_errors=True)
-        try:
-            staging.rename(folder)
-        except OSError:
-            open_folder(folder)

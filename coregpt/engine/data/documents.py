@@ -79,7 +79,10 @@ def module_docstrings(stdlib: Path) -> dict[str, list[str]]:
 def _parse(path: Path) -> ast.AST:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a stray backslash in somebody's docstring
-        return ast.parse(path.read_bytes(), filename=str(path))
+        try:
+            return ast.parse(path.read_bytes(), filename=str(path))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"corpus 'pydocs': {path} is not readable Python ({error}); reinstall Python") from error
 
 
 def docstrings(node: ast.AST) -> Iterator[str]:

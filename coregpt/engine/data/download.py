@@ -45,7 +45,7 @@ class Answer:
         """The bytes from `start` on. Raises TransientError, but a connection closed early may look like the end."""
         while self.body is not None:
             try:
-                chunk = self.body.read(CHUNK_BYTES)
+                chunk = self.body.read1(CHUNK_BYTES)  # what has come already survives a reset
             except NETWORK_FAULTS as error:
                 raise TransientError(f"the connection broke ({error})") from error
             if not chunk:
@@ -84,8 +84,8 @@ def request(url: str, have: int) -> Answer:
     except urllib.error.HTTPError as error:
         with error:
             size, sha256 = published(redirects.headers, [])
-            if error.code == 416 and have:  # nothing lies beyond what we have, or ours is longer
-                return Answer(None, have, size, sha256) if size == have else request(url, 0)
+            if error.code == 416 and have:  # nothing lies beyond what we have: complete, or not this file
+                return Answer(None, have, size, sha256)
             raise _refusal(url, error) from error
     except NETWORK_FAULTS as error:
         raise TransientError(f"no connection ({getattr(error, 'reason', error)})") from error
@@ -102,13 +102,17 @@ def published(redirects: list[Message], final: list[Message]) -> tuple[int | Non
     """Size and sha256 of the whole file as the hub states them, where it does."""
     every = [*redirects, *final]
     sizes = [size for headers in every if (size := headers.get("X-Linked-Size", "")).isdigit()]
-    tags = [headers.get("X-Linked-ETag", "") for headers in every]
-    # A redirect's plain ETag is the same hash, unless it names the file in the Xet store.
-    tags += [
-        tag for headers in redirects if (tag := headers.get("ETag", "")) and headers.get("X-Xet-Hash", "") not in tag
-    ]
-    hashes = [tag for tag in (tag.removeprefix("W/").strip('"').lower() for tag in tags) if SHA256.fullmatch(tag)]
+    tags = [_bare(headers.get("X-Linked-ETag", "")) for headers in every]
+    for headers in redirects:  # their plain ETag is the same hash, unless it is the file's name in the Xet store
+        tag = _bare(headers.get("ETag", ""))
+        if tag != _bare(headers.get("X-Xet-Hash", "")):
+            tags.append(tag)
+    hashes = [tag for tag in tags if SHA256.fullmatch(tag)]
     return (int(sizes[0]) if sizes else None), (hashes[0] if hashes else None)
+
+
+def _bare(tag: str) -> str:
+    return tag.removeprefix("W/").strip('"').lower()
 
 
 def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:

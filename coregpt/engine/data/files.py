@@ -43,15 +43,10 @@ def _private_temporary_folder() -> Path:
     return folder
 
 
-def unique_sibling(path: Path) -> Path:
-    """A name beside `path` that no other process uses; on the same file system, so a rename is atomic."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-
-
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A temporary file that takes the place of `path` when the block succeeds and vanishes when it fails."""
-    temporary = unique_sibling(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with open(temporary, "wb") as file:
             yield file

@@ -19,6 +19,7 @@ from coregpt.contract.errors import DataError
 from coregpt.engine.data.files import cache_dir, replacing
 from coregpt.engine.data.shards import FETCH_FINEWEB, TokenStream, read_shard
 
+META = "meta.json"
 GPT2_VOCAB = 50304  # 50257 ids, padded to a multiple of 128
 GPT2_SEPARATOR = 50256
 SMALL_FILE = 16 * 2**20  # bytes; smaller shards are hashed at every opening, larger ones when they change
@@ -65,6 +66,7 @@ class TokenSource:
     def facts(self) -> dict[str, str | int | None]:
         """What the report says about the data: plain values, sizes in tokens."""
         return {
+            **self.about,
             "name": self.name,
             "sha256": self.digest,
             "unit": self.unit,
@@ -74,7 +76,6 @@ class TokenSource:
             "val_tokens": len(self.val),
             "train_shards": self.train.shards,
             "val_shards": self.val.shards,
-            **self.about,
         }
 
 
@@ -127,7 +128,7 @@ def _shard_paths(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _read_meta(folder: Path) -> FolderMeta:
-    path = folder / "meta.json"
+    path = folder / META
     try:
         return FolderMeta.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -147,7 +148,7 @@ def _check_shards(folder: Path, meta: FolderMeta, facts: Mapping[str, ShardFacts
         if shard.largest >= meta.vocab:
             raise DataError(
                 f"{folder / file} holds token id {shard.largest}, but the vocabulary has {meta.vocab} ids; "
-                f"set 'vocab' in {folder / 'meta.json'}"
+                f"set 'vocab' in {folder / META}"
             )
     for file, expected in meta.sha256.items():
         if file in facts and facts[file].sha256 != expected:

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import socket
 import struct
+import time
 from collections import defaultdict
 
 
@@ -58,6 +59,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         sent = rest[: len(rest) // 2] if fault in ("drop", "reset") else rest
         self.answer(206 if ranged else 200, sent, len(rest), headers)
         if fault == "reset":
+            self.wfile.flush()
+            time.sleep(0.05)  # a reset overtakes bytes that are still on their way
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
         return None

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from coregpt.contract.errors import DataError
-from coregpt.engine.data import TokenSource, TokenStream, corpus as corpus_module, pydocs, read_shard
-from coregpt.engine.data.corpus import build, split
+from coregpt.engine.data import TokenSource, TokenStream, pydocs, write_shard
+from coregpt.engine.data import corpus as corpus_module
+from coregpt.engine.data.corpus import split
 from coregpt.engine.data.documents import Document
 
 
@@ -100,7 +101,7 @@ def test_equal_documents_build_equal_corpora(tmp_path: Path, small: None):
     assert pydocs(tmp_path / "a").digest == pydocs(tmp_path / "b").digest
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "lose", "mix", "meta"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "lose", "mix", "meta", "no meta"])
 def test_a_damaged_cache_is_rebuilt_to_the_same_bytes(tmp_path: Path, small: None, damage: str):
     intact = pydocs(tmp_path)
     (folder,) = tmp_path.iterdir()
@@ -115,6 +116,8 @@ def test_a_damaged_cache_is_rebuilt_to_the_same_bytes(tmp_path: Path, small: Non
         train.unlink()
     elif damage == "mix":
         train.write_bytes((folder / "val.bin").read_bytes())
+    elif damage == "no meta":
+        (folder / "meta.json").unlink()
     else:
         (folder / "meta.json").write_text("{")
     assert pydocs(tmp_path).digest == intact.digest
@@ -122,14 +125,16 @@ def test_a_damaged_cache_is_rebuilt_to_the_same_bytes(tmp_path: Path, small: Non
     assert os.listdir(tmp_path) == [folder.name]
 
 
-def test_a_build_that_dies_leaves_no_trace(tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch):
+def test_a_build_that_died_is_not_taken_for_a_corpus(tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch):
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
+    finish = corpus_module._meta
     monkeypatch.setattr(corpus_module, "_meta", killed)
     with pytest.raises(KeyboardInterrupt):
         pydocs(tmp_path)
-    assert os.listdir(tmp_path) == []
+    monkeypatch.setattr(corpus_module, "_meta", finish)
+    assert pydocs(tmp_path).vocab == 256
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, small: None):
@@ -138,23 +143,25 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, small: None):
         pydocs(tmp_path / "file")
 
 
-def test_many_processes_may_build_at_once(tmp_path: Path):
+def test_many_processes_may_repair_one_corpus_at_once(tmp_path: Path, small: None):
     context = multiprocessing.get_context("fork")
-    folder = tmp_path / "pydocs"
-    barrier = context.Barrier(4)
+    digest = pydocs(tmp_path).digest
+    (folder,) = tmp_path.iterdir()
+    barrier = context.Barrier(3)
     results = context.Queue()
 
     def race() -> None:
-        barrier.wait()
-        for _ in range(3):
-            build(folder, some_documents())
-        results.put(read_shard(folder / "train.bin").tobytes())
+        for _ in range(5):
+            if barrier.wait() == 0:
+                write_shard(folder / "train.bin", [1, 2, 3])
+            barrier.wait()
+            results.put(pydocs(tmp_path).digest)
 
-    processes = [context.Process(target=race) for _ in range(4)]
+    processes = [context.Process(target=race) for _ in range(3)]
     for process in processes:
         process.start()
-    contents = {results.get(timeout=30) for _ in processes}
+    digests = {results.get(timeout=30) for _ in range(15)}
     for process in processes:
         process.join()
-    assert len(contents) == 1
-    assert os.listdir(tmp_path) == ["pydocs"]
+    assert digests == {digest}
+    assert sorted(os.listdir(folder)) == ["meta.json", "train.bin", "val.bin"]

@@ -84,7 +84,7 @@ def test_a_connection_lost_in_mid_file_is_resumed_where_it_broke(hub, folder, fa
 
 
 def test_a_broken_download_is_resumed_by_the_next_command(hub, folder):
-    hub.faults[TRAIN] = ["drop", *["500"] * fetch.ATTEMPTS]
+    hub.faults[TRAIN] = ["drop", *["500"] * (fetch.ATTEMPTS - 1)]
     with pytest.raises(DataError, match=r"answered 500.*it resumes"):
         run(hub, folder)
     assert bins(folder) == [TRAIN + ".part", VAL]

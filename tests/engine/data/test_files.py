@@ -63,4 +63,12 @@ def test_a_file_is_replaced_only_when_its_writer_succeeds(tmp_path):
     with pytest.raises(RuntimeError):
         fail()
     assert target.read_bytes() == b"old"
+    with replacing(target) as file:
+        file.write(b"newer")
+        file.flush()
+        assert target.read_bytes() == b"old"
+    with open(target, "rb") as reader:
+        with replacing(target) as file:
+            file.write(b"newest")
+        assert reader.read() == b"newer"  # who had the old file open keeps it whole
     assert os.listdir(tmp_path) == ["file"]

@@ -36,7 +36,7 @@ def test_a_folder_without_meta_holds_gpt2_tokens(folder):
 
 
 def test_meta_says_what_the_ids_mean(folder):
-    write_meta(folder, vocab=10, separator=1, unit="byte", about={"origin": "a test"})
+    write_meta(folder, vocab=10, separator=1, unit="byte", about={"origin": "a test", "train_tokens": 10**9})
     opened = open_folder(folder)
     assert (opened.vocab, opened.separator, opened.unit) == (10, 1, "byte")
     assert opened.facts()["origin"] == "a test"

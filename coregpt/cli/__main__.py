@@ -1,0 +1,7 @@
+"""`python -m coregpt.cli`."""
+
+import sys
+
+from coregpt.cli import main
+
+sys.exit(main())

@@ -1,0 +1,67 @@
+"""`coregpt ablate`: plan, run what is missing, report, mirror."""
+
+from pathlib import Path
+
+import torch
+
+from coregpt.cli.report import write_report
+from coregpt.cli.screen import say
+from coregpt.lab.atomic import writable_folder
+from coregpt.lab.config import Study, load
+from coregpt.lab.launch import Launcher, Tally, missing
+from coregpt.lab.mirror import database_uri, mirror
+from coregpt.lab.preregister import register
+from coregpt.lab.progress import Display
+from coregpt.lab.slots import find_slots
+from coregpt.lab.study import Plan, plan
+from coregpt.report.collect import collect
+from coregpt.report.summary import summarise
+
+INTERRUPTED = 130
+
+
+def ablate(path: Path, scale: str | None, store: Path, reports: Path, jobs: int | None, mlflow: bool) -> int:
+    """Run a study to its report. Exit code 1 if a run failed, 130 if interrupted."""
+    made = plan(load_study(path, scale))
+    folder = writable_folder(reports / made.study.name)
+    writable_folder(store)
+    say(f"{made.study.question}")
+    say(
+        f"{len(made.study.arms)} arms x {len(made.study.seeds)} seeds = {len(made.runs)} runs"
+        + (f" at scale {made.study.scale}" if made.study.scale else "")
+        + f", preregistration {made.study.digest[:12]}"
+    )
+    exploratory = register(made, store)
+    tally = execute(made, store, jobs)
+    if tally.interrupted:
+        done = len(made.runs) - len(missing(made, store))
+        say(f"stopped: {done} of {len(made.runs)} runs are complete; the same command goes on from here")
+        return INTERRUPTED
+    write_report(summarise(*collect(made, store, exploratory)), folder)
+    if mlflow:
+        finish_mlflow(made, store, folder)
+    if tally.failed:
+        say(f"{len(tally.failed)} of {len(made.runs)} runs failed; the same command tries them again")
+    return 1 if tally.failed else 0
+
+
+def load_study(path: Path, scale: str | None) -> Study:
+    return load(path, scale, torch.cuda.device_count())
+
+
+def execute(made: Plan, store: Path, jobs: int | None) -> Tally:
+    """Train what is missing."""
+    todo = missing(made, store)
+    if not todo:
+        say(f"all {len(made.runs)} runs are complete; nothing to train")
+        return Tally()
+    slots = find_slots(todo[0].config.device, made.study.gpus_per_run, jobs)
+    at_once = min(len(slots), len(todo))
+    say(f"{len(todo)} runs to train, {at_once} at a time ({todo[0].config.device}, {todo[0].config.precision})")
+    return Launcher(made, store, slots, Display()).execute()
+
+
+def finish_mlflow(made: Plan, store: Path, folder: Path) -> None:
+    warning = mirror(made, store, folder)
+    say()
+    say(warning or f"MLflow:  mlflow ui --backend-store-uri {database_uri(store)}")

@@ -1,0 +1,133 @@
+"""`coregpt plan`: what a study will cost, what differs between its arms, and what it can detect."""
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from coregpt.cli.ablate import load_study
+from coregpt.cli.screen import say, table
+from coregpt.lab.differences import changes, differences
+from coregpt.lab.launch import missing
+from coregpt.lab.probe import tokens_per_second
+from coregpt.lab.progress import duration
+from coregpt.lab.slots import find_slots
+from coregpt.lab.store import RunFolder
+from coregpt.lab.study import Plan, plan
+from coregpt.report.design import choose_test
+from coregpt.report.power import difference_sd, smallest_detectable
+
+START_SECONDS = 5.0
+"""Starting a process and importing torch."""
+EVAL_COST = 1 / 3
+"""An evaluated token costs a forward pass, a trained one also the backward pass."""
+DEFAULT_SD = 0.01
+
+
+def show_plan(path: Path, scale: str | None, store: Path, jobs: int | None) -> int:
+    """Print the plan. Nothing is written and nothing is trained but a short probe."""
+    made = plan(load_study(path, scale))
+    study = made.study
+    say(study.question)
+    if study.scale:
+        say(f"scale {study.scale}")
+    say()
+    for line in (*arms_table(made), "", *differing(made), "", *test_lines(made, store), ""):
+        say(line)
+    for line in time_lines(made, store, jobs):
+        say(line)
+    say(f"preregistration {study.digest}")
+    return 0
+
+
+def arms_table(made: Plan) -> list[str]:
+    """Size and budget of each arm, and what it changes."""
+    rows = [["arm", "parameters", "FLOPs/token", "steps", "tokens", "FLOPs/run", "changes"]]
+    baseline = next(arm for arm in made.study.arms if arm.name == made.study.criterion.baseline)
+    for arm in made.study.arms:
+        cost = made.costs[arm.name]
+        sizes = [f"{cost.parameters:,}", f"{cost.flops_per_token:.3g}", f"{cost.steps:,}", f"{cost.tokens:,}"]
+        rows.append([arm.name, *sizes, f"{cost.flops:.3g}", changes(arm, baseline)])
+    return [*table(rows), f"{len(made.runs)} runs, {made.flops:.3g} training FLOPs in all"]
+
+
+def differing(made: Plan) -> list[str]:
+    """Settings that are not the technique and yet not equal."""
+    found = differences(made.study, made.derived)
+    if not found:
+        return ["Nothing differs between the arms but the technique."]
+    names = [arm.name for arm in made.study.arms]
+    rows = [[key, *(values[name] for name in names)] for key, values in found]
+    return ["Differs beyond the technique:", *table([["setting", *names], *rows])]
+
+
+def test_lines(made: Plan, store: Path) -> list[str]:
+    """The test, why it was chosen, and the smallest difference it can be expected to find."""
+    study, test = made.study, made.study.criterion
+    n, arms = len(study.seeds), len(study.arms) - 1
+    design = choose_test(n, arms)
+    sd, origin = noise(made, store)
+    lines = [f"Test: {design.name}, alpha {test.alpha:g}: {design.reason}."]
+    smallest = smallest_detectable(sd, n, arms, alpha=test.alpha, power=test.power)
+    if smallest is None:
+        return [*lines, "This design can only end inconclusive; plan more seeds."]
+    unit = f"nats per {made.source.unit}"
+    detects = f"{n} seeds detect a difference of {smallest:.2g} {unit} with probability {test.power:g}"
+    lines.append(f"{detects}; sd of a paired difference {sd:.2g} ({origin}).")
+    if smallest > test.margin:
+        lines.append(
+            f"That is more than the margin of {test.margin:g}: smaller true differences may stay inconclusive."
+        )
+    return lines
+
+
+def noise(made: Plan, store: Path) -> tuple[float, str]:
+    """Standard deviation of a per-seed difference, and where the number comes from."""
+    baseline = [run for run in made.runs if run.arm == made.study.criterion.baseline]
+    results = [RunFolder(store / run.id).result() for run in baseline]
+    values = [float(r["value"]) for r in results if r is not None and r["value"] is not None]
+    if len(values) >= 3:
+        return difference_sd(statistics.stdev(values)), f"from {len(values)} earlier runs of the baseline, unpaired"
+    if made.study.criterion.sd is not None:
+        return made.study.criterion.sd, "assumed in the study"
+    return DEFAULT_SD, "assumed; set test.sd"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Training speed of the baseline, and how it is known."""
+
+    tokens_per_second: float
+    origin: str
+
+
+def time_lines(made: Plan, store: Path, jobs: int | None) -> list[str]:
+    """Wall time of the missing runs on this machine, other arms scaled by their FLOPs."""
+    todo = missing(made, store)
+    if not todo:
+        return [f"All {len(made.runs)} runs are complete."]
+    slots = len(find_slots(todo[0].config.device, made.study.gpus_per_run, jobs))
+    speed = measure(made, store)
+    baseline = made.costs[made.study.criterion.baseline]
+    total = 0.0
+    for run in todo:
+        cost = made.costs[run.arm]
+        evaluated = run.config.eval_tokens * (run.config.evals + 1) * EVAL_COST
+        per_token = cost.flops_per_token / baseline.flops_per_token / speed.tokens_per_second
+        total += (cost.tokens + evaluated) * per_token + START_SECONDS
+    rounds = max(total / min(slots, len(todo)), total / len(todo))
+    return [
+        f"Time: about {duration(rounds)} for {len(todo)} runs, {min(slots, len(todo))} at a time "
+        f"({speed.tokens_per_second:,.0f} tokens/s per run, {speed.origin})."
+    ]
+
+
+def measure(made: Plan, store: Path) -> Speed:
+    """From earlier runs of the baseline, else from a probe that does not compile."""
+    baseline = [run for run in made.runs if run.arm == made.study.criterion.baseline]
+    results = [RunFolder(store / run.id).result() for run in baseline]
+    earlier = [r["tokens_per_second"] for r in results if r and r["tokens_per_second"]]
+    if earlier:
+        return Speed(statistics.median(earlier), "from earlier runs")
+    config = baseline[0].config
+    found = tokens_per_second(config, made.study.catalogue.instances(config.plugins))
+    return Speed(found, "from a short probe of the baseline" + (", uncompiled" if config.compile else ""))

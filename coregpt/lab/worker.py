@@ -1,0 +1,141 @@
+"""One process, one run: `python -m coregpt.lab.worker RUN_DIR`, alone or as a rank under torchrun.
+
+Exit codes: 0 complete (finished or diverged), 1 failed (error.json says why), 3 stopped with a checkpoint,
+4 another process has the run.
+"""
+
+import argparse
+import os
+import platform
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from coregpt import __version__
+from coregpt.contract.config import RunConfig
+from coregpt.contract.errors import CoreGPTError, RunError
+from coregpt.engine.build import build
+from coregpt.engine.data import TokenSource, open_source
+from coregpt.engine.trainer import Outcome, train
+from coregpt.engine.world import World, join, leave
+from coregpt.lab.identity import plugin_digests, run_id
+from coregpt.lab.registry import Catalogue
+from coregpt.lab.store import MetricsLog, RunFolder, Unrecorded, claim
+
+COMPLETE, FAILED, STOPPED, TAKEN = 0, 1, 3, 4
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m coregpt.lab.worker", description=__doc__)
+    parser.add_argument("run_dir", type=Path, help="a folder made by coregpt ablate")
+    parser.add_argument(
+        "--launched", action="store_true", help="the launcher holds the claim, and its death closes standard input"
+    )
+    options = parser.parse_args(argv)
+    folder = RunFolder(options.run_dir.resolve())
+    held = None if options.launched else claim(folder)
+    if not options.launched and held is None:
+        print(f"{folder.id} is being run by another process", file=sys.stderr)  # noqa: T201
+        return TAKEN
+    try:
+        outcome = execute(folder, stop_requested(options.launched))
+    except BaseException as error:
+        message = explain(error)
+        folder.write_error(message, traceback.format_exc())
+        print(message, file=sys.stderr)  # noqa: T201
+        return FAILED
+    return STOPPED if outcome.status == "stopped" else COMPLETE
+
+
+def execute(folder: RunFolder, stop: Callable[[], bool]) -> Outcome:
+    """Train the run in `folder`, or go on with it. Raises CoreGPTError for anything a user can mend."""
+    config = RunConfig.model_validate(folder.config()["config"])
+    catalogue = Catalogue(sorted(folder.plugins.glob("*.py")))
+    source = open_source(config.data.source)
+    refuse_if_moved(folder, config, catalogue, source)
+    if config.device == "cpu":
+        torch.set_num_threads(1)
+    torch.manual_seed(config.seed)
+    world = join(config.device)
+    try:
+        run = build(config, catalogue.instances(config.plugins), separator=source.separator, world=world)
+        first = world.rank == 0
+        if first:
+            folder.clear_error()
+            folder.write_environment(environment(config, world))
+        sink = MetricsLog(folder) if first else Unrecorded()
+        outcome = train(run, source, sink, folder.checkpoint, stop)
+        if isinstance(sink, MetricsLog):
+            sink.close()
+            if outcome.status != "stopped":
+                folder.write_result(asdict(outcome))
+    finally:
+        leave()
+    return outcome
+
+
+def refuse_if_moved(folder: RunFolder, config: RunConfig, catalogue: Catalogue, source: TokenSource) -> None:
+    """Code or data that changed since the run was planned would give numbers that belong to another run."""
+    now = run_id(config, plugin_digests(catalogue, config.plugins), source.digest)
+    if now != folder.id:
+        raise RunError(
+            f"run {folder.id} was planned with other sources or data (now they give {now}); "
+            "call coregpt ablate again to plan it anew"
+        )
+
+
+def environment(config: RunConfig, world: World) -> dict[str, str]:
+    """What this run was computed with."""
+    device = torch.cuda.get_device_name() if config.device == "cuda" else f"CPU {platform.machine()}"
+    return {
+        "coregpt": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "system": platform.system(),
+        "device": device,
+        "ranks": str(world.size),
+        "threads": str(torch.get_num_threads()),
+        "precision": config.precision,
+        "compile": "yes" if config.compile else "no",
+    }
+
+
+def stop_requested(launched: bool) -> Callable[[], bool]:
+    """True once a signal asked to stop, or once the launcher is gone: then its pipe to us is at its end."""
+    asked: list[int] = []
+
+    def ask(number: int, _: Any) -> None:
+        asked.append(number)
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+
+    def stop() -> bool:
+        if launched and not asked and select.select([0], [], [], 0)[0] and not os.read(0, 1):
+            asked.append(0)
+        return bool(asked)
+
+    return stop
+
+
+def explain(error: BaseException) -> str:
+    """One line that says what went wrong."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return "out of GPU memory; set micro_rows to fewer rows per forward pass (the maths stays the same)"
+    if isinstance(error, CoreGPTError):
+        return str(error)
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""Mixture of experts: many MLPs per layer, of which each token uses a few.
+
+Expert 0 is shared and always on; a linear router picks K - 1 of the E - 1 others for each token:
+
+    p = softmax(W_g x)                          (training may multiply logits by u ~ U(1 - noise, 1 + noise))
+    S = the K - 1 largest of p + b              b: balance bias, no gradient, never part of the weights
+    y = 1/K E_0(x) + (K - 1)/K sum_{i in S} p_i / (sum_{j in S} p_j) E_i(x)
+    b <- b + rate * sign(mean load - load)      once per optimizer step
+
+`hard` computes the chosen experts only, in one graph of static shapes: tokens are sorted by expert and each
+expert multiplies its own run of rows. `soft_dense` computes every expert and multiplies by the same, mostly
+zero, weights: equal values, E / K times the work. `soft_mixture` picks nobody: every routed expert counts
+with (K - 1)/K p_i. Experts are full MLPs with whatever activation the run has (`relu2`, `swiglu` compose).
+
+Suggested settings: experts 32, active 4, alternate layers, rate 1e-3; experts 8 on a laptop.
+When it hurts / conflicts: K full-width experts cost K times the dense MLP in FLOPs, so compare at equal FLOPs
+too. `noise` (the source trains with 0.01) draws from torch's global generator, different on every number of
+ranks. `hard` in fp32 on CUDA (evaluation) waits for the device once per matrix product.
+Source: DeepSeekMoE (Dai et al. 2024, arXiv:2401.06066); loss-free balancing (Wang et al. 2024, arXiv:2408.15664).
+"""
+
+import math
+from typing import Any, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, model_validator
+from torch import Tensor, nn
+from torch.utils.flop_counter import flop_registry, register_flop_formula
+
+from coregpt.api import Clock, Companion, Context, Plugin, RunView, Site, hookimpl
+
+
+class MoE(Plugin):
+    """Replaces the MLP of some layers."""
+
+    experts: int = Field(default=8, ge=2)
+    """E: experts per layer, the shared one included."""
+    active: int = Field(default=2, ge=2)
+    """K: experts per token, the shared one included."""
+    routing: Literal["hard", "soft_dense", "soft_mixture"] = "hard"
+    """Compute the chosen experts; compute all and keep the chosen; or mix all."""
+    layers: Literal["alternate", "all"] = "alternate"
+    """`alternate` keeps the dense MLP in layers 0, 2, 4, ..."""
+    rate: NonNegativeFloat = 1e-3
+    """Step of the balance bias; 0 leaves loads alone."""
+    noise: float = Field(default=0.0, ge=0, lt=1)
+    """Half-width of the factor on router logits during training. Uses torch's global generator."""
+
+    @model_validator(mode="after")
+    def _active_fits(self) -> Self:
+        if self.active > self.experts:
+            raise ValueError(f"active ({self.active}) may not exceed experts ({self.experts})")
+        return self
+
+    @hookimpl
+    def make_mlp(self, at: Site) -> nn.Module | None:
+        dense = self.layers == "alternate" and at.layer is not None and at.layer % 2 == 0
+        return None if dense else Experts(at, self)
+
+    @hookimpl
+    def add_companions(self, run: RunView) -> Companion | None:
+        parts = [] if run.model is None else [part for part in run.model.modules() if isinstance(part, Experts)]
+        return Balance(parts, run, self.rate) if self.routing != "soft_mixture" else None
+
+
+class Experts(nn.Module):
+    """E stacked MLPs, a router, and the buffers that balance it (`bias` is saved, `load` is zero between steps)."""
+
+    bias: Tensor
+    load: Tensor
+
+    def __init__(self, at: Site, options: MoE):
+        super().__init__()
+        self.path, self.options = at.path, options
+        dim, count, std = at.shape.dim, options.experts, at.shape.init_std
+        self.activation = at.activation(at.shape.hidden or 4 * dim)
+        width = int(self.activation.width)  # type: ignore[arg-type]
+        into = (count, width, dim)
+        self.up = at.child("up").weight("weight", into, std=std)
+        self.gate = at.child("gate").weight("weight", into, std=std) if self.activation.inputs == 2 else None
+        small = std / math.sqrt(2 * at.shape.depth)
+        self.down = at.child("down", writes=True).weight("weight", (count, dim, width), std=small)
+        self.router = at.linear("router", dim, count - 1, role="gate")
+        self.register_buffer("bias", torch.zeros(count - 1, device=at.device))
+        self.register_buffer("load", torch.zeros(count - 1, device=at.device), persistent=False)
+
+    def forward(self, x: Tensor, ctx: Context) -> Tensor:
+        """(B, T, dim) to (B, T, dim)."""
+        tokens = x.flatten(0, -2)
+        active, routing = self.options.active, self.options.routing
+        p = self.probabilities(tokens)
+        if routing == "soft_mixture":
+            ctx.metrics[f"{self.path}.max_load"] = p.detach().mean(0).max()
+            return self.dense(tokens, F.pad(p * ((active - 1) / active), (1, 0), value=1 / active)).view_as(x)
+        chosen = (p.detach() + self.bias).topk(active - 1, dim=-1).indices
+        load = (chosen.unsqueeze(-1) == torch.arange(len(self.load), device=x.device)).sum((0, 1)).to(self.load.dtype)
+        ctx.metrics[f"{self.path}.max_load"] = load.max() / chosen.numel()
+        if self.training:
+            self.load.add_(load)
+        kept = p.gather(1, chosen)
+        kept = kept / kept.sum(-1, keepdim=True) * ((active - 1) / active)
+        # The shared expert is number 0 of the stacks; everybody chooses it with weight 1/K.
+        chosen, weights = F.pad(chosen + 1, (1, 0)), F.pad(kept, (1, 0), value=1 / active)
+        if routing == "hard":
+            return self.sparse(tokens, chosen, weights).view_as(x)
+        return self.dense(tokens, weights.new_zeros(len(tokens), len(self.up)).scatter(1, chosen, weights)).view_as(x)
+
+    def probabilities(self, tokens: Tensor) -> Tensor:
+        """(N, E - 1), summing to 1."""
+        logits: Tensor = self.router(tokens).to(torch.promote_types(tokens.dtype, torch.float32))
+        noise = self.options.noise
+        if self.training and noise:
+            logits = logits * (1 + noise * (2 * torch.rand_like(logits) - 1))
+        return logits.softmax(-1)
+
+    def activated(self, hidden: Tensor, gate: Tensor | None) -> Tensor:
+        out: Tensor = self.activation(hidden) if gate is None else self.activation(hidden, gate)
+        return out
+
+    def dense(self, tokens: Tensor, weights: Tensor) -> Tensor:
+        """Every expert on all N tokens, mixed by `weights` (N, E)."""
+        gate = None if self.gate is None else tokens @ self.gate.mT
+        out = self.activated(tokens @ self.up.mT, gate) @ self.down.mT
+        return (out * weights.t().unsqueeze(-1)).sum(0)
+
+    def sparse(self, tokens: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        """Only the `chosen` (N, K) experts of each token, mixed by `weights` (N, K)."""
+        order = chosen.flatten().argsort(stable=True)
+        ends = torch.searchsorted(chosen.flatten()[order], torch.arange(len(self.up), device=tokens.device), right=True)
+        ends = ends.to(torch.int32)
+        rows = tokens[order // chosen.shape[1]]
+        gate = None if self.gate is None else expert_matmul(rows, self.gate, ends)
+        out: Tensor = expert_matmul(self.activated(expert_matmul(rows, self.up, ends), gate), self.down, ends)
+        # Going back by the inverse permutation, not by index_add, keeps CUDA deterministic.
+        return (out[order.argsort()].view(*chosen.shape, -1) * weights.unsqueeze(-1)).sum(1)
+
+
+class Balance(Companion):
+    """Moves each layer's bias against its load, summed over micro-batches and ranks."""
+
+    def __init__(self, parts: list[Experts], run: RunView, rate: float):
+        self.parts, self.run, self.rate = parts, run, rate
+
+    def after_update(self, clock: Clock) -> None:
+        for part in self.parts:
+            load = self.run.all_reduce(part.load)
+            part.bias.add_(self.rate * torch.sign(load.mean() - load))
+            part.load.zero_()
+
+
+@torch.library.custom_op("coregpt::expert_matmul", mutates_args=())
+def expert_matmul(rows: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+    """rows (M, a) sorted by expert; expert e owns those before `ends[e]`. Gives rows @ weight[e]^T, (M, b).
+
+    An operator of its own because run lengths are data: inside it they are, around it shapes stay static.
+    """
+    if rows.is_cuda and rows.dtype == torch.bfloat16:
+        return F.grouped_mm(rows, weight.mT, offs=ends)
+    out, start = rows.new_empty(len(rows), weight.shape[1]), 0
+    for expert, end in enumerate(ends.tolist()):
+        torch.mm(rows[start:end], weight[expert].t(), out=out[start:end])
+        start = end
+    return out
+
+
+@torch.library.custom_op("coregpt::expert_outer", mutates_args=())
+def expert_outer(left: Tensor, right: Tensor, ends: Tensor) -> Tensor:
+    """Gradient of the weights: left[e]^T @ right[e] over each expert's rows, (E, b, a); zero where it has none."""
+    if left.is_cuda and left.dtype == torch.bfloat16:
+        return F.grouped_mm(left.t(), right, offs=ends)
+    out, start = left.new_empty(len(ends), left.shape[1], right.shape[1]), 0
+    for expert, end in enumerate(ends.tolist()):
+        torch.mm(left[start:end].t(), right[start:end], out=out[expert])
+        start = end
+    return out
+
+
+@expert_matmul.register_fake
+def _(rows: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+    return rows.new_empty(rows.shape[0], weight.shape[1])
+
+
+@expert_outer.register_fake
+def _(left: Tensor, right: Tensor, ends: Tensor) -> Tensor:
+    return left.new_empty(ends.shape[0], left.shape[1], right.shape[1])
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    rows, weight, ends = ctx.saved_tensors
+    grad = grad.contiguous()
+    return expert_matmul(grad, weight.mT, ends), expert_outer(grad, rows, ends), None
+
+
+expert_matmul.register_autograd(_backward, setup_context=_save)
+for _device in ("cpu", "cuda"):
+    expert_matmul.register_autocast(_device, torch.bfloat16)
+
+
+def _products(rows: list[int], other: list[int], *_: Any, **__: Any) -> int:
+    """FLOPs of M rows (M, a) against b columns: both operators do M a b multiply-adds, whatever the routing."""
+    return 2 * rows[0] * rows[1] * other[1]
+
+
+for _operator in (torch.ops.coregpt.expert_matmul, torch.ops.coregpt.expert_outer):
+    flop_registry.pop(_operator, None)
+    register_flop_formula(_operator)(_products)

@@ -1,0 +1,103 @@
+"""Attention against an explicit float64 softmax, and FlexAttention against SDPA."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from coregpt.contract.context import Context
+from coregpt.engine.attention import attend, block_mask, build_mask
+from coregpt.engine.masks import SameDocument, SlidingWindow, document_numbers
+
+RULES = {
+    "causal": (),
+    "window": (SlidingWindow("window"),),
+    "half window": (SlidingWindow("window", share=0.5),),
+    "documents": (SameDocument(),),
+    "both": (SameDocument(), SlidingWindow("window")),
+}
+
+
+def context(batch: int = 2, length: int = 128, window: float = 20.0, device: str = "cpu") -> Context:
+    tokens = torch.randint(0, 12, (batch, length), generator=torch.Generator().manual_seed(3)).to(device)
+    return Context(tokens, {"window": torch.tensor(window, device=device)}, document_numbers(tokens, 0))
+
+
+def by_hand(q: Tensor, k: Tensor, v: Tensor, ctx: Context, window: float | None, documents: bool) -> Tensor:
+    """Loops over every query; q, k, v (B, T, H, D) in float64."""
+    out = torch.zeros_like(q)
+    ids = ctx.tokens.tolist()
+    for b, t, h in itertools.product(range(q.shape[0]), range(q.shape[1]), range(q.shape[2])):
+        seen = [
+            j
+            for j in range(t + 1)
+            if (window is None or t - window <= j) and not (documents and 0 in ids[b][j + 1 : t + 1])
+        ]
+        scores = torch.stack([q[b, t, h] @ k[b, j, h] for j in seen]) / q.shape[-1] ** 0.5
+        out[b, t, h] = torch.softmax(scores, 0) @ v[b, seen, h]
+    return out
+
+
+def heads(length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(2, length, 2, 16, generator=generator, dtype=dtype) for _ in range(3))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("name", "window", "documents"),
+    [
+        ("causal", None, False),
+        ("window", 5, False),
+        ("half window", 2.5, False),
+        ("documents", None, True),
+        ("both", 5, True),
+    ],
+)
+def test_masked_attention_equals_loops(name: str, window: float | None, documents: bool) -> None:
+    ctx = context(length=24, window=5)
+    q, k, v = heads(24, torch.float64)
+    got = attend(q, k, v, build_mask(RULES[name], ctx))
+    assert torch.allclose(got, by_hand(q, k, v, ctx, window, documents), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name != "causal"])
+def test_flex_attention_gives_the_numbers_of_sdpa(name: str) -> None:
+    ctx = context(length=256)
+    q, k, v = heads(256, torch.float32)
+    dense, blocks = build_mask(RULES[name], ctx), block_mask(RULES[name], ctx)
+    assert isinstance(dense, Tensor)
+    assert (attend(q, k, v, dense) - attend(q, k, v, blocks)).abs().max() < 1e-5
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="FlexAttention has no backward pass on CPU")
+def test_flex_attention_gives_the_gradients_of_sdpa() -> None:
+    device = "cuda"
+    ctx = context(length=128, device=device)
+    grads = []
+    dense = build_mask(RULES["both"], context(length=128)).to(device)
+    for mask in (dense, block_mask(RULES["both"], ctx)):
+        q, k, v = (t.to(device).requires_grad_() for t in heads(128, torch.float32))
+        attend(q, k, v, mask).square().sum().backward()
+        grads.append([t.grad for t in (q, k, v)])
+    for plain, flex in zip(*grads, strict=True):
+        assert (plain - flex).abs().max() < 1e-5
+
+
+def test_a_window_as_long_as_the_row_is_causal() -> None:
+    ctx = context(length=24, window=24)
+    mask = build_mask(RULES["window"], ctx)
+    assert isinstance(mask, Tensor)
+    assert torch.equal(mask[0, 0], torch.ones(24, 24, dtype=torch.bool).tril())
+
+
+def test_without_separators_documents_are_plain_causal() -> None:
+    tokens = torch.ones(2, 9, dtype=torch.long)
+    ctx = Context(tokens, {}, document_numbers(tokens, 0))
+    mask = build_mask((SameDocument(),), ctx)
+    assert isinstance(mask, Tensor)
+    assert torch.equal(mask[1, 0], torch.ones(9, 9, dtype=torch.bool).tril())
+
+
+def test_a_separator_belongs_to_the_document_it_opens() -> None:
+    assert document_numbers(torch.tensor([[5, 0, 5, 5, 0, 0, 5]]), 0).tolist() == [[0, 1, 1, 1, 2, 3, 3]]

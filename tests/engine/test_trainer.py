@@ -1,0 +1,138 @@
+"""The loop: accumulation, ranks, stages, divergence, bf16, compilation with a fallback that says why."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from coregpt.contract.errors import ConfigError, RunError
+from coregpt.engine import compiling
+from coregpt.engine.trainer import Outcome, train
+from coregpt.lab.lawtools import Rows, stop_after, tiny_source
+
+
+def finish(run, tmp_path: Path, **options) -> tuple[Outcome, Rows]:
+    rows = Rows()
+    return train(run, tiny_source(), rows, tmp_path / "checkpoint.pt", **options), rows
+
+
+def weights(run) -> dict[str, torch.Tensor]:
+    return {name: param.detach() for name, param in run.assembly.params.items()}
+
+
+def test_a_run_finishes_and_logs_every_step(build, tmp_path) -> None:
+    run = build(config={"evals": 2})
+    outcome, rows = finish(run, tmp_path)
+    assert (outcome.status, outcome.steps, outcome.tokens) == ("finished", 10, 960)
+    assert [row["step"] for row in rows.rows if "loss" in row] == list(range(1, 11))
+    evaluations = {row["step"]: row["val_loss"] for row in rows.rows if "val_loss" in row}
+    assert list(evaluations) == [0, 5, 10]
+    assert outcome.value == evaluations[10] < evaluations[0]
+
+
+def test_accumulated_micro_batches_equal_one_batch(build, tmp_path) -> None:
+    whole, parts = build(), build(config={"micro_rows": 1})
+    finish(whole, tmp_path / "a")
+    finish(parts, tmp_path / "b")
+    for name, value in weights(whole).items():
+        assert (value - weights(parts)[name]).abs().max() < 2e-5
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+
+
+def test_equal_seeds_give_equal_bits_and_seeds_matter(build, tmp_path) -> None:
+    runs = [build(config={"seed": s, "data_seed": d}) for s, d in ((1, 1), (1, 1), (2, 1), (1, 2))]
+    values = []
+    for i, run in enumerate(runs):
+        (tmp_path / f"{i}").mkdir()
+        values.append(finish(run, tmp_path / f"{i}")[0].value)
+    assert values[0] == values[1]
+    assert len(set(values)) == 3
+
+
+def test_a_nan_is_a_diverged_run_with_its_step(build, tmp_path) -> None:
+    run = build()
+    normal = run.model.forward
+
+    def poisoned(tokens, targets, dials):
+        loss, logged = normal(tokens, targets, dials)
+        return (
+            (loss * float("nan"), {**logged, "loss": logged["loss"] * float("nan")})
+            if poisoned.calls >= 2
+            else (loss, logged)
+        )
+
+    def counted(*args):
+        result = poisoned(*args)
+        poisoned.calls += 1
+        return result
+
+    poisoned.calls = 0
+    run.model.forward = counted
+    outcome, rows = finish(run, tmp_path)
+    assert outcome.status == "diverged"
+    assert outcome.value is None
+    assert "step 3" in outcome.reason
+    assert rows.rows[-1]["step"] == 3
+
+
+def test_bf16_trains_close_to_fp32(build, tmp_path) -> None:
+    full, half = build(), build(config={"precision": "bf16"})
+    values = [finish(full, tmp_path / "a")[0].value, finish(half, tmp_path / "b")[0].value]
+    assert values[0] != values[1]
+    assert values[0] == pytest.approx(values[1], abs=0.02)
+    assert all(param.dtype == torch.float32 for param in half.assembly.params.values())
+
+
+def test_stages_reshape_batches_without_losing_rows(build, tmp_path) -> None:
+    run = build(batch_schedule={"batch": [1, 2], "lr": [1, 1]})
+    outcome, rows = finish(run, tmp_path)
+    assert outcome.tokens == sum(run.timeline.batches)
+    seen = [row["tokens"] for row in rows.rows if "loss" in row]
+    assert [b - a for a, b in zip([0, *seen], seen, strict=False)] == list(run.timeline.batches)
+
+
+def test_a_damaged_checkpoint_is_named(build, tmp_path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(RunError, match=r"checkpoint.pt is not a checkpoint of this run"):
+        finish(build(), tmp_path)
+
+
+def test_a_stopped_run_says_where(build, tmp_path) -> None:
+    outcome, _ = finish(build(), tmp_path, stop=stop_after(4))
+    assert (outcome.status, outcome.steps) == ("stopped", 4)
+    assert (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_vocabulary_too_small_for_the_data_is_refused(build, tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"model.vocab is 40"):
+        finish(build(shape={"vocab": 40}), tmp_path)
+
+
+def test_a_compiler_that_fails_is_a_note_and_not_a_failure(build, tmp_path, monkeypatch) -> None:
+    def broken(*args, **kwargs):
+        def call(*inputs):
+            raise RuntimeError("no C++ compiler found")
+
+        return call
+
+    monkeypatch.setattr(compiling.torch, "compile", broken)
+    plain, fallen = build(), build(config={"compile": True})
+    value = finish(plain, tmp_path / "a")[0].value
+    outcome, _ = finish(fallen, tmp_path / "b")
+    assert outcome.notes == ("not compiled: no C++ compiler found",)
+    assert outcome.value == value
+
+
+@pytest.mark.slow
+def test_a_compiled_run_equals_the_plain_one(build, tmp_path) -> None:
+    plain, fast = build(rope={}, moe={}), build(rope={}, moe={}, config={"compile": True})
+    a, _ = finish(plain, tmp_path / "a")
+    b, _ = finish(fast, tmp_path / "b")
+    assert b.notes == ()
+    assert b.value == pytest.approx(a.value, abs=1e-4)
+    assert b.compile_seconds > 0
