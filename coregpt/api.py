@@ -1,7 +1,7 @@
 """The only module a plugin imports: the contract, and the parts it may build with."""
 
 from coregpt.contract.companion import Companion
-from coregpt.contract.config import ModelShape, OptimConfig, Share
+from coregpt.contract.config import ModelShape, OptimConfig, Share, Span
 from coregpt.contract.context import Context
 from coregpt.contract.errors import PluginError
 from coregpt.contract.plugin import Plugin, hookimpl
@@ -48,6 +48,7 @@ __all__ = [
     "Share",
     "Site",
     "SlidingWindow",
+    "Span",
     "Stages",
     "UpdateRule",
     "attend",

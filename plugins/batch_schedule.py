@@ -28,7 +28,6 @@ Answers = list[dict[str, Schedule]]
 class BatchSchedule(Plugin):
     """Owns `batch_tokens` and multiplies `lr`."""
 
-    after: ClassVar[tuple[str, ...]] = ("wsd", "cosine")
     neutral: ClassVar[dict[str, Any] | None] = {"batch": (1.0,), "lr": (1.0,)}
 
     batch: Several = (0.5, 1.0, 1.5)

@@ -10,23 +10,15 @@ Source: Loshchilov & Hutter 2017, arXiv:1608.03983; Brown et al. 2020, arXiv:200
 """
 
 import math
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, Field
-
-from coregpt.api import Clock, Plugin, PluginError, Schedule, Share, hookimpl
-
-
-def _whole_from_one(value: float) -> float:
-    if value >= 1 and value != int(value):
-        raise ValueError("from 1 on this is a number of steps and must be whole; below 1 it is a share of the run")
-    return value
+from coregpt.api import Clock, Plugin, PluginError, Schedule, Share, Span, hookimpl
 
 
 class Cosine(Plugin):
     neutral: ClassVar[dict[str, Any]] = {"warmup": 0, "floor": 1}
 
-    warmup: Annotated[float, Field(ge=0), AfterValidator(_whole_from_one)] = 0.01
+    warmup: Span = 0.01
     """Rising part at the start: below 1 a share of the run, from 1 on a number of steps."""
     floor: Share = 0.1
     """Where the cosine ends, as a share of the peak."""
@@ -37,7 +29,7 @@ class Cosine(Plugin):
 
     def factor(self, clock: Clock) -> float:
         """What multiplies the learning rate at `clock.step`."""
-        warmup = self.warmup if self.warmup >= 1 else self.warmup * clock.steps
+        warmup = clock.span(self.warmup)
         if warmup >= clock.steps:
             raise PluginError(f"cosine: {warmup:g} steps of warmup leave nothing of a run of {clock.steps}")
         if clock.step < warmup:

@@ -89,7 +89,8 @@ class Experts(nn.Module):
         """(B, T, dim) to (B, T, dim)."""
         tokens = x.flatten(0, -2)
         active, routing = self.options.active, self.options.routing
-        p = self.probabilities(tokens)
+        logits = self.logits(tokens)
+        p = logits.softmax(-1)
         if routing == "soft_mixture":
             ctx.metrics[f"{self.path}.max_load"] = p.detach().mean(0).max()
             return self.dense(tokens, F.pad(p * ((active - 1) / active), (1, 0), value=1 / active)).view_as(x)
@@ -98,21 +99,21 @@ class Experts(nn.Module):
         ctx.metrics[f"{self.path}.max_load"] = load.max() / chosen.numel()
         if self.training:
             self.load.add_(load)
-        kept = p.gather(1, chosen)
-        kept = kept / kept.sum(-1, keepdim=True) * ((active - 1) / active)
+        # p_i / sum over S of p_j is a softmax over S, which no underflow can turn into 0 / 0.
+        kept = logits.gather(1, chosen).softmax(-1) * ((active - 1) / active)
         # The shared expert is number 0 of the stacks; everybody chooses it with weight 1/K.
         chosen, weights = F.pad(chosen + 1, (1, 0)), F.pad(kept, (1, 0), value=1 / active)
         if routing == "hard":
             return self.sparse(tokens, chosen, weights).view_as(x)
         return self.dense(tokens, weights.new_zeros(len(tokens), len(self.up)).scatter(1, chosen, weights)).view_as(x)
 
-    def probabilities(self, tokens: Tensor) -> Tensor:
-        """(N, E - 1), summing to 1."""
+    def logits(self, tokens: Tensor) -> Tensor:
+        """The router's view of the routed experts, (N, E - 1), fp32 or better."""
         logits: Tensor = self.router(tokens).to(torch.promote_types(tokens.dtype, torch.float32))
         noise = self.options.noise
         if self.training and noise:
             logits = logits * (1 + noise * (2 * torch.rand_like(logits) - 1))
-        return logits.softmax(-1)
+        return logits
 
     def activated(self, hidden: Tensor, gate: Tensor | None) -> Tensor:
         out: Tensor = self.activation(hidden) if gate is None else self.activation(hidden, gate)
@@ -155,7 +156,7 @@ def expert_matmul(rows: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
 
     An operator of its own because run lengths are data: inside it they are, around it shapes stay static.
     """
-    if rows.is_cuda and rows.dtype == torch.bfloat16:
+    if _has_kernel(rows, weight):
         return F.grouped_mm(rows, weight.mT, offs=ends)
     out, start = rows.new_empty(len(rows), weight.shape[1]), 0
     for expert, end in enumerate(ends.tolist()):
@@ -167,13 +168,19 @@ def expert_matmul(rows: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
 @torch.library.custom_op("coregpt::expert_outer", mutates_args=())
 def expert_outer(left: Tensor, right: Tensor, ends: Tensor) -> Tensor:
     """Gradient of the weights: left[e]^T @ right[e] over each expert's rows, (E, b, a); zero where it has none."""
-    if left.is_cuda and left.dtype == torch.bfloat16:
+    if _has_kernel(left, right):
         return F.grouped_mm(left.t(), right, offs=ends)
     out, start = left.new_empty(len(ends), left.shape[1], right.shape[1]), 0
     for expert, end in enumerate(ends.tolist()):
         torch.mm(left[start:end].t(), right[start:end], out=out[expert])
         start = end
     return out
+
+
+def _has_kernel(left: Tensor, right: Tensor) -> bool:
+    """torch's grouped product: CUDA, bf16, sizes that are multiples of 16 bytes."""
+    sizes = (*left.shape[1:], *right.shape[1:])
+    return left.is_cuda and left.dtype == torch.bfloat16 and all(size % 8 == 0 for size in sizes)
 
 
 @expert_matmul.register_fake

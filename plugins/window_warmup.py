@@ -35,7 +35,7 @@ class WindowWarmup(Plugin):
     """Smallest window, in tokens. Empty: `step`."""
     final: PositiveInt | None = None
     """Window at the end, in tokens. Empty: the context, which it may also exceed."""
-    rounding: Literal["down", "up"] = "down"
+    rounding: Literal["down", "up"] = "up"
     """To a multiple of `step`; `down` counts from `start`, `up` is never below it."""
     shape: Literal["linear", "cubic"] = "linear"
     """How the window rises."""
@@ -71,8 +71,8 @@ class WindowWarmup(Plugin):
     def window(self, clock: Clock, final: int) -> int:
         """Tokens before the query that it may see, a multiple of `step`."""
         q = clock.progress
-        # Rounded to 1e-9 so that a share of the run that is a whole step in exact arithmetic is one here.
-        risen = round(q if self.shape == "linear" else q * (4 * q * q - 6 * q + 3), 12)
+        risen = q if self.shape == "linear" else q * (4 * q * q - 6 * q + 3)
+        # Rounded before floor and ceil, so that what is whole in exact arithmetic is whole here.
         if self.rounding == "down":
             return self.step * math.floor(round((self.first + risen * (final - self.first)) / self.step, 9))
         return self.step * math.ceil(round(max(self.first, risen * final) / self.step, 9))

@@ -11,25 +11,9 @@ else may own the `lr` dial. Warmup and cooldown must fit in the run together.
 Source: Hu et al. 2024 (MiniCPM), arXiv:2404.06395; Haegele et al. 2024, arXiv:2405.18392.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, Field
-
-from coregpt.api import Clock, Plugin, PluginError, Schedule, Share, hookimpl
-
-
-def _whole_from_one(value: float) -> float:
-    if value >= 1 and value != int(value):
-        raise ValueError("from 1 on this is a number of steps and must be whole; below 1 it is a share of the run")
-    return value
-
-
-Span = Annotated[float, Field(ge=0), AfterValidator(_whole_from_one)]
-
-
-def steps_of(span: float, clock: Clock) -> float:
-    """A span in steps: below 1 it is a share of the run, from 1 on it is steps already."""
-    return span if span >= 1 else span * clock.steps
+from coregpt.api import Clock, Plugin, PluginError, Schedule, Share, Span, hookimpl
 
 
 class Wsd(Plugin):
@@ -48,7 +32,7 @@ class Wsd(Plugin):
 
     def factor(self, clock: Clock) -> float:
         """What multiplies the learning rate at `clock.step`."""
-        warmup, cooldown = steps_of(self.warmup, clock), steps_of(self.cooldown, clock)
+        warmup, cooldown = clock.span(self.warmup), clock.span(self.cooldown)
         if warmup + cooldown > clock.steps:
             raise PluginError(
                 f"wsd: {warmup:g} steps of warmup and {cooldown:g} of cooldown do not fit in a run of {clock.steps}"

@@ -2,9 +2,19 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _whole_from_one(value: float) -> float:
+    if value >= 1 and value != int(value):
+        raise ValueError("from 1 on this is a number of steps and must be whole; below 1 it is a share of the run")
+    return value
+
+
+Span = Annotated[float, Field(ge=0), AfterValidator(_whole_from_one)]
+"""A stretch of a run: below 1 a share of it, from 1 on a number of steps. `Clock.span` gives it in steps."""
 
 
 class Frozen(BaseModel):

@@ -53,7 +53,7 @@ def _check_marked(cls: type[Plugin], name: str) -> None:
 class HookManager(pluggy.PluginManager):
     """A pluggy manager for one run. Plugins register innermost first."""
 
-    def __init__(self, specs: object):
+    def __init__(self, specs: type):
         super().__init__(PROJECT)
         self.add_hookspecs(specs)
 

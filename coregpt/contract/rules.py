@@ -22,6 +22,10 @@ class Clock:
         """0 before the first step, 1 after the last."""
         return self.step / self.steps
 
+    def span(self, span: float) -> float:
+        """A `Span` option in steps: below 1 it is a share of the run, from 1 on it is steps already."""
+        return span if span >= 1 else span * self.steps
+
 
 @dataclass(frozen=True)
 class Stages:

@@ -19,7 +19,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | BlockMask | None) -> 
     if mask is None:
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     elif isinstance(mask, BlockMask):
-        y = flex_attention(q, k, v, block_mask=mask)  # type: ignore[assignment]
+        y = flex_attention(q, k, v, block_mask=mask)
     else:
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return y.transpose(1, 2)

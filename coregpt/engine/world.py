@@ -8,7 +8,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-
 # The newer name where there is one: torch 2.13 deprecates the older.
 gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 

@@ -61,7 +61,7 @@ def stop_after(steps: int) -> Callable[[], bool]:
 
 def counting_backend(model: nn.Module) -> tuple[Any, list[torch.fx.GraphModule]]:
     """The model compiled whole by a backend that only counts graphs (aot_eager underneath)."""
-    from torch._dynamo.backends.debugging import aot_eager  # noqa: PLC0415 - slow to import
+    from torch._dynamo.backends.debugging import aot_eager
 
     graphs: list[torch.fx.GraphModule] = []
 
@@ -77,7 +77,7 @@ class Matmuls(TorchDispatchMode):
     """Counts multiply-adds of executed matrix products by their own shapes, two FLOPs each."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
