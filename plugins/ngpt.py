@@ -67,16 +67,11 @@ class Step(nn.Module):
         return unit(h + self.alpha().abs() * (unit(y) - h)).to(x.dtype)
 
 
-class Entrance(nn.Module):
-    """Puts token + position back on the sphere before the first block."""
+class Unit(nn.Module):
+    """Puts the sum of token and learned position on the sphere."""
 
-    def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x: Tensor, ctx: Context) -> Tensor:
-        y: Tensor = self.inner(unit(x).to(x.dtype), ctx)
-        return y
+    def forward(self, x: Tensor) -> Tensor:
+        return unit(x).to(x.dtype)
 
 
 class Heads(nn.Module):
@@ -158,17 +153,14 @@ class Ngpt(Plugin):
     """Whose order of rotation and scaling, sharing of s_qk between heads and place of sqrt(d)."""
 
     @hookimpl
-    def make_norm(self) -> nn.Module:
-        return nn.Identity()
+    def make_norm(self, at: Site) -> nn.Module:
+        # A token alone is on the sphere already, and normalising it again would take away the part of its
+        # gradient that points outward, which the definition keeps.
+        return Unit() if at.name == "entry_norm" and at.has_shared("positions") else nn.Identity()
 
     @hookimpl
     def make_connection(self, at: Site) -> nn.Module:
         return Step(at, self.rate or 1 / at.shape.depth)
-
-    @hookimpl(wrapper=True)
-    def make_block(self, at: Site) -> Wrapped:
-        block = yield
-        return Entrance(block) if at.layer == 0 and "positions" in at.assembly.shared else block
 
     @hookimpl(wrapper=True)
     def make_position(self, at: Site, dim: int) -> Wrapped:

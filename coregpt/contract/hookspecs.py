@@ -51,7 +51,8 @@ class Hooks:
     def make_norm(self, at: Site, dim: int) -> Answer:
         """Module `(x) -> x` over the last dimension, of width `dim`.
 
-        Default: RMSNorm without gain at `pre` sites and `final_norm`, identity at `post` sites.
+        Sites: `pre` and `post` around every branch, `entry_norm` before the first block (after positions),
+        `final_norm` before the head. Default: RMSNorm without gain; identity at `post` and `entry_norm`.
         """
 
     @hookspec

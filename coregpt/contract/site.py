@@ -79,7 +79,7 @@ class Site:
         return self.ask("make_linear", at, d_in=d_in, d_out=d_out)
 
     def norm(self, name: str, dim: int) -> nn.Module:
-        """A norm over `dim`; sites named `post` are the identity unless a plugin claims them."""
+        """A norm over `dim`. Core leaves sites named `post` and `entry_norm` empty unless a plugin claims them."""
         return self.ask("make_norm", self.child(name), dim=dim)
 
     def position(self, dim: int) -> nn.Module:
@@ -99,6 +99,10 @@ class Site:
         if key not in self.assembly.shared:
             self.assembly.shared[key] = make(Site(self.assembly, f"shared.{key}"))
         return self.assembly.shared[key]
+
+    def has_shared(self, key: str) -> bool:
+        """Whether a part asked for the shared part `key` (core's own: `positions`, the learned table)."""
+        return key in self.assembly.shared
 
     def masks(self) -> Hashable:
         """Collects `add_masks` for this site; returns the key of its rule set in `ctx.masks`."""

@@ -57,7 +57,7 @@ class Defaults:
 
     @innermost
     def make_norm(self, at: Site, dim: int) -> Asked:
-        default = nn.Identity if at.name == "post" else lambda: parts.RMSNorm(dim)
+        default = nn.Identity if at.name in ("post", "entry_norm") else lambda: parts.RMSNorm(dim)
         return self.part("make_norm", (yield), at, default, dim=dim)
 
     @innermost

@@ -23,6 +23,7 @@ class GPT(nn.Module):
         self.embedding = root.part("embedding")
         sites = [root.child(f"blocks.{layer}", layer=layer) for layer in range(shape.depth)]
         self.blocks = nn.ModuleList(root.ask("make_block", at) for at in sites)
+        self.entry_norm = root.norm("entry_norm", shape.dim)
         self.final_norm = root.norm("final_norm", shape.dim)
         self.head = root.part("head")
         hook = assembly.hook
@@ -61,6 +62,7 @@ class GPT(nn.Module):
         x = self.embedding(tokens, ctx)
         if self.positions is not None:
             x = x + self.positions(tokens.shape[1])
+        x = self.entry_norm(x)
         for block in self.blocks:
             x = block(x, ctx)
         logits: Any = self.head(self.final_norm(x)).float()

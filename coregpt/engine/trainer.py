@@ -79,7 +79,7 @@ class Trainer:
         config, timeline = self.run.config, self.run.timeline
         if self.source.vocab > config.model.vocab:
             raise ConfigError(
-                f"model.vocab is {config.model.vocab}, but {self.source.name} has token ids up to {self.source.vocab - 1}"
+                f"model.vocab is {config.model.vocab}, but {self.source.name} has ids up to {self.source.vocab - 1}"
             )
         self.order = RowOrder(self.source.train, config.model.context, config.data_seed)
         self.eval_data = eval_rows(self.source.val, config.model.context, config.eval_tokens)

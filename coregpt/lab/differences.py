@@ -56,8 +56,9 @@ def changes(arm: Arm, baseline: Arm) -> str:
 
 
 def settings(arm: Arm) -> Flat:
-    """Every setting of an arm by dotted key."""
-    return flatten(arm.settings())
+    """Every setting of an arm by dotted key; a plugin without options is there as `plugins.name`."""
+    flat = flatten(arm.settings())
+    return {key: value for key, value in flat.items() if key != "plugins"}
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> Flat:

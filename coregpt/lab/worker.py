@@ -52,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder.write_error(message, traceback.format_exc())
         print(message, file=sys.stderr)  # noqa: T201
         return FAILED
+    finally:
+        if held is not None:
+            held.release()
     return STOPPED if outcome.status == "stopped" else COMPLETE
 
 

@@ -194,5 +194,5 @@ def _end_labels(ends: list[tuple[ArmCurves, float]]) -> str:
     )
 
 
-def _short(name: str, limit: int = 14) -> str:
+def _short(name: str, limit: int = 12) -> str:
     return name if len(name) <= limit else name[: limit - 1] + "…"

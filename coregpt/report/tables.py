@@ -138,10 +138,8 @@ def costs(report: Report) -> Table:
         rows.append(
             (
                 arm.name,
-                f"{arm.parameters:,}",
-                relative(arm.parameters, base.parameters),
-                si(arm.flops_per_token),
-                relative(arm.flops_per_token, base.flops_per_token),
+                f"{arm.parameters:,}{_change(arm.parameters, base.parameters)}",
+                f"{si(arm.flops_per_token)}{_change(arm.flops_per_token, base.flops_per_token)}",
                 f"{arm.tokens:,}",
                 f"{arm.steps:,}",
                 si(timing.tokens_per_second),
@@ -153,9 +151,7 @@ def costs(report: Report) -> Table:
     head = (
         "arm",
         "parameters",
-        "vs baseline",
         "FLOPs/token",
-        "vs baseline",
         "tokens",
         "steps",
         "tokens/s",
@@ -164,6 +160,10 @@ def costs(report: Report) -> Table:
         "peak memory",
     )
     return Table("Counted before training; speed and memory measured", head, rows)
+
+
+def _change(value: float, base: float) -> str:
+    return "" if value == base else f" ({relative(value, base)})"
 
 
 def runs(report: Report) -> Table:

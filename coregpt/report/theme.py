@@ -104,7 +104,7 @@ ul.notes{margin:.3rem 0 0;padding-left:1.1rem}
 .switch{display:flex;flex-wrap:wrap;gap:.4rem .5rem;margin:.6rem 0}
 .switch label{border:1px solid var(--rule);border-radius:999px;padding:.15rem .85rem;cursor:pointer;font-size:.92rem}
 .radio{position:absolute;opacity:0;pointer-events:none}
-.panel{display:none}
+.panel{display:none}.wide svg{max-width:52rem;margin:0 auto}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;font-size:.92rem;border:0;padding:0;margin:.2rem 0 .6rem}
 .legend label{display:inline-flex;gap:.4rem;align-items:center;cursor:pointer}
 .legend input{accent-color:var(--c)}
@@ -114,7 +114,7 @@ footer{color:var(--soft);font-size:.85rem;margin-top:2rem}
 @media (max-width:40rem){
  body{padding:1.4rem .7rem 3rem}section{padding:1rem .9rem}.verdict{padding:.8rem .95rem}
  .wide svg text{font-size:22px}.wide svg .tick,.wide svg .label{font-size:21px}.wide svg .value{display:none}
- .wide svg .row{font-size:23px}.wide svg .end{font-size:18px}
+ .wide svg .row{font-size:23px}.wide svg .end{font-size:16px}
 }
 @media print{
  html{background:#fff;font-size:12px}body{max-width:none;padding:0}section,.verdict{break-inside:avoid;border-color:#ccc}

@@ -1,0 +1,181 @@
+"""The whole way from a study to its report: executed once, interrupted, killed, failing, shared."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coregpt.cli import main
+from coregpt.lab.config import load
+from coregpt.lab.launch import block_order, missing
+from coregpt.lab.store import RunFolder, claim
+from coregpt.lab.study import Plan, plan
+from tests.lab.conftest import Lab, write_study
+from tests.lab.test_worker import BROKEN
+
+
+def planned(lab: Lab) -> Plan:
+    return plan(load(lab.study))
+
+
+def untimed(lab: Lab) -> dict[str, Any]:
+    return {key: value for key, value in lab.report().items() if key != "timing"}
+
+
+def pages(lab: Lab) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((lab.reports / lab.study.stem).iterdir())}
+
+
+def test_every_planned_run_is_in_the_report(executed: Lab) -> None:
+    runs = executed.report()["runs"]
+    assert [(run["arm"], run["seed"], run["status"]) for run in runs] == [
+        (arm, seed, "finished") for arm in ("gelu", "relu2") for seed in (0, 1)
+    ]
+    assert all(len(run["curve"]) == 6 for run in runs)
+
+
+def test_a_second_call_trains_nothing_and_changes_no_byte(executed: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    before = pages(executed)
+    stamps = {path: path.stat().st_mtime_ns for path in executed.runs.glob("*/result.json")}
+    assert main(executed.command("--no-mlflow")) == 0
+    assert "all 4 runs are complete; nothing to train" in capsys.readouterr().out
+    assert pages(executed) == before
+    assert {path: path.stat().st_mtime_ns for path in executed.runs.glob("*/result.json")} == stamps
+
+
+def test_the_report_command_gives_the_same_bytes_from_json_alone(executed: Lab, tmp_path: Path) -> None:
+    source = executed.reports / "tiny" / "report.json"
+    assert main(["report", str(source), "--out", str(tmp_path / "again")]) == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == pages(executed)
+
+
+def test_blocks_come_one_after_the_other_and_arms_are_shuffled_in_them(executed: Lab) -> None:
+    made = planned(executed)
+    ordered = block_order(made.runs, "digest")
+    assert [run.seed for run in ordered] == [0, 0, 1, 1]
+    assert ordered == block_order(made.runs, "digest")
+    orders = {tuple(run.arm for run in block_order(made.runs, str(i))) for i in range(20)}
+    assert len(orders) == 4
+
+
+def test_studies_share_runs_that_are_the_same(executed: Lab, tmp_path: Path) -> None:
+    arms = {"plain": {}, "silu": {"plugins": {"swiglu": {}}}}
+    other = write_study(tmp_path / "other.yaml", executed.data, arms=arms, test={"baseline": "plain"})
+    todo = missing(plan(load(other)), executed.runs)
+    assert sorted((run.arm, run.seed) for run in todo) == [("silu", 0), ("silu", 1)]
+
+
+def launched(lab: Lab) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "coregpt.cli", *lab.command("--no-mlflow", "--jobs", "2")]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for_training(lab: Lab) -> list[RunFolder]:
+    """Run folders in which at least one step was taken and that are not complete."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        folders = [RunFolder(path.parent) for path in lab.runs.glob("*/metrics.jsonl")]
+        training = [folder for folder in folders if folder.newest().get("step", 0) > 0 and folder.result() is None]
+        if training:
+            return training
+        time.sleep(0.02)
+    raise AssertionError("no run started to train")
+
+
+def wait_until_free(lab: Lab) -> None:
+    """The workers of a dead launcher notice it and leave."""
+    deadline = time.monotonic() + 30
+    for folder in [RunFolder(path.parent) for path in lab.runs.glob("*/claim")]:
+        held = claim(folder)
+        while held is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+            held = claim(folder)
+        assert held is not None, "a worker outlived its launcher"
+        held.release()
+
+
+def test_a_study_killed_in_the_middle_continues_to_the_identical_report(executed: Lab, tmp_path: Path) -> None:
+    here = executed.with_runs_in(tmp_path)
+    with launched(here) as process:
+        wait_for_training(here)
+        process.kill()
+    wait_until_free(here)
+    assert len(missing(planned(here), here.runs)) > 0
+    assert main(here.command("--no-mlflow")) == 0
+    assert untimed(here) == untimed(executed)
+
+
+def test_an_interrupt_saves_and_says_how_to_go_on(lab: Callable[..., Lab]) -> None:
+    here = lab(base={**planned_base(), "tokens": 64 * 20_000})
+    with launched(here) as process:
+        training = wait_for_training(here)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped: 0 of 4 runs are complete; the same command goes on from here" in output
+    assert training[0].checkpoint.exists()
+    assert training[0].error() is None
+    wait_until_free(here)
+
+
+def planned_base() -> dict[str, Any]:
+    from tests.lab.conftest import STUDY
+
+    return dict(STUDY["base"])
+
+
+def test_a_failed_run_is_told_and_the_others_go_on(
+    executed: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    arms = {"gelu": {}, "broken": {"plugins": {"broken": {}}}, "wild": {"optim": {"lr": 1e30}}}
+    changes = {"arms": arms, "plugin_files": ["broken.py"]}
+    study = write_study(tmp_path / "failing.yaml", executed.data, **changes)
+    here = Lab(tmp_path, executed.data, study)
+    command = ["ablate", str(study), "--runs", str(executed.runs), "--reports", str(here.reports), "--no-mlflow"]
+    assert main(command) == 1
+    output = capsys.readouterr().out
+    assert output.count("FAILED broken seed") == 2
+    assert "ValueError: sprung" in output
+    assert output.count("DIVERGED") == 2
+    statuses = {(run["arm"], run["status"]) for run in here.report()["runs"]}
+    assert statuses == {("gelu", "finished"), ("broken", "failed"), ("wild", "diverged")}
+
+
+def test_a_run_claimed_elsewhere_is_waited_for(executed: Lab, tmp_path: Path) -> None:
+    here = executed.with_runs_in(tmp_path)
+    made = planned(here)
+    for run in made.runs:
+        RunFolder(here.runs / run.id).create(run.record, {})
+    folder = RunFolder(here.runs / made.runs[0].id)
+    held = claim(folder)
+    assert held is not None
+    for run in made.runs:
+        source = executed.runs / run.id
+        for name in ("metrics.jsonl", "env.json", "result.json"):
+            if run.id != folder.id:
+                (here.runs / run.id / name).write_bytes((source / name).read_bytes())
+    with launched(here) as process:
+        time.sleep(4)
+        assert process.poll() is None
+        for name in ("metrics.jsonl", "env.json", "result.json"):
+            (folder.path / name).write_bytes((executed.runs / folder.id / name).read_bytes())
+        held.release()
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert untimed(here) == untimed(executed)
+
+
+def test_config_says_which_declaration_planned_a_run(executed: Lab) -> None:
+    made = planned(executed)
+    config = json.loads((executed.runs / made.runs[0].id / "config.json").read_text())
+    assert config["planned_by"] == {"study": "tiny", "digest": made.study.digest}
+    assert executed.report()["study"]["digest"] == made.study.digest
+    assert os.path.exists(executed.runs / "studies" / "tiny.json")

@@ -1,0 +1,37 @@
+"""Speed is compared within seeds and never reaches a verdict."""
+
+import pytest
+
+from coregpt.report.speed import arm_timings
+from coregpt.report.summary import summarise
+from tests.report.studies import run, study
+from tests.report.test_compare import base, shifted
+
+
+def facts(slowdown: float) -> list:
+    speeds = [90.0, 100.0, 110.0, 95.0, 105.0, 98.0]
+    slow = [run("ngpt", s, v, speed=speeds[s] / slowdown) for s, v in enumerate(shifted(0.02))]
+    return [*(run("gpt", s, v, speed=speeds[s]) for s, v in enumerate(base())), *slow]
+
+
+def test_time_per_token_is_the_ratio_within_seeds():
+    found = arm_timings(study(), facts(1.25))[1]
+    assert found.time_ratio == pytest.approx(1.25)
+    assert found.time_ratio_interval == pytest.approx((1.25, 1.25))
+
+
+def test_diverged_runs_are_not_timed():
+    runs = facts(1.25)
+    runs[-1] = run("ngpt", 5, None, speed=1e9)
+    assert arm_timings(study(), runs)[1].time_ratio == pytest.approx(1.25)
+
+
+def test_unmeasured_speed_is_absent_not_zero():
+    bare = [r.model_copy(update={"timing": r.timing.model_copy(update={"tokens_per_second": None})}) for r in facts(1)]
+    assert arm_timings(study(), bare)[1].time_ratio is None
+
+
+def test_a_slower_arm_gets_the_same_verdict():
+    fast, slow = (summarise(study(), facts(s)) for s in (1.0, 3.0))
+    assert fast.comparisons == slow.comparisons
+    assert fast.timing != slow.timing

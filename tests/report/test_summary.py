@@ -1,0 +1,67 @@
+"""Bookkeeping from runs to report: every planned run is accounted for."""
+
+import pytest
+
+from coregpt.contract.errors import RunError
+from coregpt.report.summary import summarise
+from tests.report.studies import report, run, runs, study
+from tests.report.test_compare import base, shifted
+
+
+def test_the_order_in_which_runs_arrive_changes_nothing():
+    facts = runs({"gpt": base(), "ngpt": shifted(0.02)})
+    assert summarise(study(), facts) == summarise(study(), facts[::-1])
+
+
+def test_a_run_that_was_never_made_is_listed_as_missing():
+    found = summarise(study(), runs({"gpt": base(), "ngpt": shifted(0.02)})[:-1])
+    assert len(found.runs) == 12
+    assert (found.runs[-1].status, found.runs[-1].reason) == ("missing", "this run was never made")
+    assert found.arms[1].absent == 1
+
+
+def test_two_runs_of_one_arm_and_seed_are_refused():
+    with pytest.raises(RunError, match="has two runs, 'ngpt-0' and 'ngpt-0'"):
+        summarise(study(), [run("ngpt", 0, 1.4), run("ngpt", 0, 1.3)])
+
+
+@pytest.mark.parametrize(("arm", "seed"), [("bert", 0), ("gpt", 99)])
+def test_a_run_from_outside_the_plan_is_refused(arm: str, seed: int):
+    with pytest.raises(RunError, match="is not part of study 'toy'"):
+        summarise(study(), [run(arm, seed, 1.4)])
+
+
+def test_means_over_the_runs_that_finished_are_labelled_conditional():
+    found = report({"gpt": base(), "ngpt": [None, *shifted(0.02)[1:]]})
+    assert [arm.conditional for arm in found.arms] == [False, True]
+    assert found.arms[1].mean == pytest.approx(sum(shifted(0.02)[1:]) / 5)
+
+
+def test_the_planned_detectable_difference_needs_no_results():
+    assert summarise(study(assumed_sd=0.01), []).planned_detectable == pytest.approx(0.01670423734890595)
+    assert summarise(study(), []).planned_detectable is None
+
+
+def test_an_empty_study_is_invalid_not_an_error():
+    assert [c.verdict for c in summarise(study(), []).comparisons] == ["invalid"]
+
+
+def test_confounds_and_environment_warnings_stand_among_the_notes():
+    facts = study().model_dump()
+    facts["confounds"] = [{"setting": "warm-up", "values": {"gpt": "50", "ngpt": "0"}}]
+    facts["environment"]["warnings"] = ["arms ran on different devices"]
+    notes = summarise(study().model_validate(facts), []).notes
+    assert any("warm-up" in note for note in notes)
+    assert "arms ran on different devices" in notes
+
+
+def test_the_report_says_when_the_sign_flip_test_cannot_reach_alpha():
+    assert any(
+        "cannot reach alpha 0.05 with 5 seeds" in n for n in report({"gpt": base(5), "a": shifted(0.1, 5)}).notes
+    )
+    assert not any("cannot reach" in n for n in report({"gpt": base(6), "a": shifted(0.1, 6)}).notes)
+
+
+def test_the_headline_counts_every_arm_once():
+    values = {"gpt": base(), "up": shifted(0.05), "same": shifted(0.0003), "down": shifted(-0.05)}
+    assert report(values).headline == "Better than gpt: up; worse than gpt: down; no difference that matters: same."
