@@ -24,7 +24,7 @@ from coregpt.contract.plugin import Plugin
 from coregpt.engine.accounting import count
 from coregpt.engine.build import Run, build
 from coregpt.engine.trainer import train
-from coregpt.lab.lawtools import Matmuls, Rows, counting_backend, stop_after, tiny_source, two_ranks
+from coregpt.lab.lawtools import Rows, counting_backend, executed_flops, stop_after, tiny_source, two_ranks
 from coregpt.lab.registry import Catalogue
 
 SHAPE = ModelShape(vocab=61, dim=32, depth=4, heads=2, context=24)
@@ -242,9 +242,8 @@ def counts_agree(subject: Subject) -> None:
         raise LawError(f"core counts {cost.parameters} parameters, the model has {real}")
     tokens = subject.tokens(rows=2)
     run.dials.set(run.timeline.clock(0))
-    with Matmuls() as seen:
-        run.model(tokens, tokens, run.dials.values)[0].backward()
-    executed = seen.flops / tokens.numel()
+    flops = executed_flops(lambda: run.model(tokens, tokens, run.dials.values)[0].backward())
+    executed = flops / tokens.numel()
     if len(set(run.timeline.lengths)) == 1 and abs(executed / cost.flops_per_token - 1) > 0.01:
         raise LawError(f"core counts {cost.flops_per_token:.6g} FLOPs per token, a real step executes {executed:.6g}")
 

@@ -1,5 +1,6 @@
 """What the laws need: a tiny source, a log in memory, a graph-counting compiler, two real ranks."""
 
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.profiler import ProfilerActivity, profile
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import build
@@ -73,33 +74,25 @@ def counting_backend(model: nn.Module) -> tuple[Any, list[torch.fx.GraphModule]]
     return torch.compile(model, fullgraph=True, dynamic=False, backend=backend), graphs
 
 
-class Matmuls(TorchDispatchMode):
-    """Counts multiply-adds of executed matrix products by their own shapes, two FLOPs each."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.flops = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        if name in ("mm", "bmm", "addmm", "baddbmm"):
-            left = args[-2] if name in ("mm", "bmm") else args[1]
-            self.flops += 2 * out.numel() * left.shape[-1]
-        elif name == "_grouped_mm":
-            self.flops += grouped_flops(args[0], args[1], out)
-        elif "scaled_dot_product" in name or "flash_attention" in name:
-            q, k = (args[1], args[2]) if "backward" in name else (args[0], args[1])
-            pairs = q.numel() * k.shape[-2]  # B H T D x T
-            self.flops += pairs * (8 if "backward" in name else 4)
-        return out
+def executed_flops(step: Callable[[], object]) -> int:
+    """FLOPs of the matrix products one CPU call really executes, two per multiply-add, from the shapes the
+    profiler sees: also inside a plugin's own operators, whatever these claim to cost."""
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
+        step()
+    return sum(_products(event.name, event.input_shapes) for event in seen.events())
 
 
-def grouped_flops(left: Tensor, right: Tensor, out: Tensor) -> int:
-    """A grouped product either splits rows over groups (2-D x 3-D) or sums within groups (2-D x 2-D)."""
-    if left.dim() == 2 and right.dim() == 2:
-        return 2 * left.shape[0] * left.shape[1] * right.shape[1]
-    return 2 * out.numel() * left.shape[-1]
+def _products(name: str, shapes: list[list[int]]) -> int:
+    if name in ("aten::mm", "aten::bmm"):
+        return 2 * math.prod(shapes[0]) * shapes[1][-1]
+    if name in ("aten::addmm", "aten::baddbmm"):
+        return 2 * math.prod(shapes[1]) * shapes[2][-1]
+    if name.startswith("aten::_scaled_dot_product_flash_attention_for_cpu"):
+        backward = "backward" in name
+        q, k = (shapes[1], shapes[2]) if backward else (shapes[0], shapes[1])
+        # B H T D x T multiply-adds a product: two products forward, four backward.
+        return 2 * math.prod(q) * k[-2] * (4 if backward else 2)
+    return 0
 
 
 def two_ranks(configs: list[RunConfig], files: tuple[Path, ...] = ()) -> list[dict[str, Tensor]]:

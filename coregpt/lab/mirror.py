@@ -27,8 +27,9 @@ ADVICE = (
         "mlflow db upgrade",
         "the database was made by another MLflow version; run 'mlflow db upgrade {uri}' or delete it",
     ),
+    ("not a database", "the file is damaged; delete it and call again ({uri})"),
     ("locked", "the database is in use; close 'mlflow ui' or wait, and call again"),
-    ("No module named", "MLflow is not installed completely; pip install mlflow"),
+    ("ModuleNotFoundError", "MLflow is not installed completely; pip install mlflow"),
     ("readonly", "the database cannot be written; check its permissions"),
 )
 

@@ -17,7 +17,7 @@ from coregpt.lab.config import load
 from coregpt.lab.launch import block_order, missing
 from coregpt.lab.store import RunFolder, claim
 from coregpt.lab.study import Plan, plan
-from tests.lab.conftest import Lab, write_study
+from tests.lab.conftest import STUDY, Lab, write_study
 from tests.lab.test_worker import BROKEN
 
 
@@ -113,7 +113,7 @@ def test_a_study_killed_in_the_middle_continues_to_the_identical_report(executed
 
 
 def test_an_interrupt_saves_and_says_how_to_go_on(lab: Callable[..., Lab]) -> None:
-    here = lab(base={**planned_base(), "tokens": 64 * 20_000})
+    here = lab(base={**STUDY["base"], "tokens": 64 * 20_000})
     with launched(here) as process:
         training = wait_for_training(here)
         process.send_signal(signal.SIGINT)
@@ -123,12 +123,6 @@ def test_an_interrupt_saves_and_says_how_to_go_on(lab: Callable[..., Lab]) -> No
     assert training[0].checkpoint.exists()
     assert training[0].error() is None
     wait_until_free(here)
-
-
-def planned_base() -> dict[str, Any]:
-    from tests.lab.conftest import STUDY
-
-    return dict(STUDY["base"])
 
 
 def test_a_failed_run_is_told_and_the_others_go_on(
@@ -179,3 +173,10 @@ def test_config_says_which_declaration_planned_a_run(executed: Lab) -> None:
     assert config["planned_by"] == {"study": "tiny", "digest": made.study.digest}
     assert executed.report()["study"]["digest"] == made.study.digest
     assert os.path.exists(executed.runs / "studies" / "tiny.json")
+
+
+def test_a_plan_of_complete_runs_needs_no_time(executed: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(executed.study), "--runs", str(executed.runs)]) == 0
+    out = capsys.readouterr().out
+    assert "All 4 runs are complete." in out
+    assert "This design can only end inconclusive" in out

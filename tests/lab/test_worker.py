@@ -11,7 +11,7 @@ import pytest
 from coregpt.lab.config import load
 from coregpt.lab.store import RunFolder, claim
 from coregpt.lab.study import plan
-from coregpt.lab.worker import COMPLETE, FAILED, STOPPED, TAKEN, main
+from coregpt.lab.worker import COMPLETE, FAILED, STOPPED, TAKEN, main, stop_requested
 from tests.lab.conftest import Lab
 
 BROKEN = '''"""Raises while training.
@@ -143,8 +143,6 @@ def test_a_stopped_run_continues_to_the_same_numbers(
 
 
 def test_a_signal_asks_for_a_stop() -> None:
-    from coregpt.lab.worker import stop_requested
-
     stop = stop_requested(launched=False)
     assert not stop()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from coregpt.report.inputs import RunFacts
 from coregpt.report.model import Comparison
@@ -130,6 +131,7 @@ def test_a_final_value_that_is_not_a_number_counts_as_diverged():
     facts[-1] = facts[-1].model_copy(update={"value": float("nan")})
     found = comparisons_of(facts)[0]
     assert found.failures == (1, 0)
+    assert summarise(study(("gpt", "new")), facts).runs[-1].reason == "the final value is not a finite number"
     assert found.verdict != "better"
 
 
@@ -168,20 +170,41 @@ def test_a_missing_baseline_run_spoils_every_arm():
     assert {c.verdict for c in comparisons_of(facts, ("gpt", "a", "b"))} == {"invalid"}
 
 
-def test_a_noisy_arm_is_judged_only_if_its_own_test_agrees():
-    wild = [v - 0.09 + d for v, d in zip(base(), [0.2, -0.25, 0.15, -0.1, 0.2, -0.2], strict=True)]
-    arms = {f"a{i}": shifted(0.0, noise=0.5 + i / 4) for i in range(5)}
-    found = report({"gpt": base()} | arms | {"wild": wild}).comparisons[-1]
+def with_wild_arm(gain: float) -> dict[str, list[float | None]]:
+    """Five calm arms and one whose seeds scatter by 0.02 about its gain."""
+    calm = {f"a{i}": shifted(0.0, noise=0.5 + i / 4) for i in range(5)}
+    wild = [v - gain + d for v, d in zip(base(), [0.02, -0.025, 0.015, -0.01, 0.02, -0.02], strict=True)]
+    return {"gpt": base(), **calm, "wild": wild}
+
+
+def test_a_noisy_arm_is_better_only_if_its_own_test_agrees():
+    found = report(with_wild_arm(0.02)).comparisons[-1]
     assert found.noisy
+    assert (found.p_adjusted or 1) < 0.05 < (found.p_separate or 0)
     assert found.verdict == "inconclusive"
+    assert report(with_wild_arm(0.2)).comparisons[-1].verdict == "better"
+
+
+def test_a_noisy_arm_cannot_borrow_calm_from_others_to_be_called_equivalent():
+    found = report(with_wild_arm(0.0), margin=0.015).comparisons[-1]
+    assert found.noisy
+    assert (found.p_equivalence or 1) < 0.05
+    assert found.verdict == "inconclusive"
+
+
+def test_a_gain_whose_interval_contains_the_margin_makes_no_claim_about_its_size():
+    found = compare({"gpt": base(), "new": shifted(0.0105)})
+    assert (found.verdict, found.size) == ("better", "")
 
 
 def test_a_real_study_gives_the_verdicts_worked_out_by_hand():
     columns = {name: row.tolist() for name, row in zip(("r30", "r34", "r38", "r40", "r41"), SPEEDRUN, strict=True)}
     found = report(columns, alpha=0.01, margin=0.001, unit="nats")
-    assert [c.verdict for c in found.comparisons][1:] == ["better", "better", "better"]
-    assert found.comparisons[0].verdict in ("equivalent", "inconclusive")
     assert found.design.method == "paired_t_holm"
+    assert [c.verdict for c in found.comparisons] == ["inconclusive", "better", "better", "better"]
+    alone = [stats.ttest_rel(SPEEDRUN[0], row).pvalue for row in SPEEDRUN[1:]]
+    assert found.comparisons[0].p_adjusted == pytest.approx(max(alone))
+    assert min(c.p_adjusted or 1 for c in found.comparisons) == pytest.approx(4 * min(alone))
 
 
 def test_unpaired_studies_use_welch_and_claim_nothing_about_pairs():

@@ -127,6 +127,16 @@ def test_tost_reproduces_a_narrow_and_a_wide_example():
     assert tost_p(paired_t(wide, np.zeros(8)), 0.001) == pytest.approx(0.37679739832203746)
 
 
+@pytest.mark.parametrize("shift", [-0.0004, 0.0004])
+def test_tost_is_the_larger_of_two_one_sided_tests(shift: float):
+    d = np.random.default_rng(8).normal(shift, 0.0005, 9)
+    sides = [
+        stats.ttest_1samp(d, -0.001, alternative="greater").pvalue,
+        stats.ttest_1samp(d, 0.001, alternative="less").pvalue,
+    ]
+    assert tost_p(paired_t(d, np.zeros(9)), 0.001) == pytest.approx(max(sides))
+
+
 def test_holm_reproduces_worked_examples():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     many = [

@@ -8,7 +8,7 @@ from scipy import stats
 
 from coregpt.report.contrasts import blocked_anova
 from coregpt.report.design import choose_test
-from coregpt.report.distributions import dunnett_critical, two_sided_power
+from coregpt.report.distributions import dunnett_critical, equivalence_power, two_sided_power
 from coregpt.report.power import (
     cautious_sd,
     difference_sd,
@@ -70,6 +70,17 @@ def test_seeds_needed_is_the_smallest_number_that_settles_the_margin():
     half = stats.t.isf(0.05, fewer.error_df) * d.std(1, ddof=1) / math.sqrt(n - 1)
     equivalence = float(np.mean(np.abs(d.mean(1)) + half < 0.01))
     assert min(power_to_detect(0.01, 0.02, fewer, 0.05), equivalence) < 0.905
+
+
+def test_planning_several_arms_counts_the_correction():
+    assert smallest_detectable(0.01, 12, 3, alpha=0.06) == pytest.approx(smallest_detectable(0.01, 12, 1, alpha=0.02))
+
+
+def test_seeds_needed_also_asks_that_no_difference_can_be_shown():
+    n = seeds_needed(0.02, 0.01, alpha=0.3)
+    assert n is not None
+    powers = [equivalence_power(0.5 * math.sqrt(m), m - 1, 0.05) for m in (n - 1, n)]
+    assert powers[0] < 0.9 <= powers[1]
 
 
 def test_seeds_needed_gives_up_beyond_a_thousand():

@@ -1,6 +1,8 @@
 """The files: deterministic, self-contained, complete, and equal to what the JSON alone gives."""
 
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
@@ -47,6 +49,13 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if "style" not in self.stack:
             self.words += data + " "
+
+
+def test_the_package_needs_neither_torch_nor_mlflow_and_planning_not_even_scipy():
+    code = "import sys, {}; print(sorted(sys.modules.keys() & {{'torch', 'mlflow', 'pandas', 'matplotlib', 'scipy'}}))"
+    for module, loaded in (("coregpt.report.render", "['scipy']"), ("coregpt.report.design", "[]")):
+        found = subprocess.run([sys.executable, "-c", code.format(module)], capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == loaded
 
 
 def test_rendering_twice_gives_the_same_bytes():

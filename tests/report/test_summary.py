@@ -63,5 +63,5 @@ def test_the_report_says_when_the_sign_flip_test_cannot_reach_alpha():
 
 
 def test_the_headline_counts_every_arm_once():
-    values = {"gpt": base(), "up": shifted(0.05), "same": shifted(0.0003), "down": shifted(-0.05)}
+    values = {"gpt": base(8), "up": shifted(0.05, 8), "same": shifted(0.0003, 8), "down": shifted(-0.05, 8)}
     assert report(values).headline == "Better than gpt: up; worse than gpt: down; no difference that matters: same."

@@ -1,0 +1,188 @@
+"""The command line: answers at once, explains every mistake in one message, writes nothing before it is sure."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import coregpt
+from coregpt.cli import main
+from tests.lab.conftest import Lab, write_shards, write_study
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """`run("plan", "x.yaml")` gives exit code, standard output and standard error."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        try:
+            code = main(arguments)
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Callable[..., Lab]:
+    """`lab(seeds=3)`: the tiny study and its data in a fresh folder."""
+
+    def make(**changes: Any) -> Lab:
+        shards = write_shards(tmp_path / "shards")
+        return Lab(tmp_path, shards, write_study(tmp_path / "tiny.yaml", shards, **changes))
+
+    return make
+
+
+def test_help_answers_at_once_without_heavy_imports() -> None:
+    code = (
+        "import sys\nfrom coregpt.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\nprint(sorted(sys.modules))"
+    )
+    begun = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - begun
+    loaded = done.stdout.splitlines()[-1]
+    for heavy in ("torch", "numpy", "pydantic", "scipy", "mlflow", "pandas", "yaml"):
+        assert f"'{heavy}'" not in loaded
+    assert seconds < 1.0  # 0.1 s on an idle machine
+
+
+def test_version(run: Run) -> None:
+    assert run("--version")[1] == f"coregpt {coregpt.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("ablat",), ("ablate",), ("plan", "x.yaml", "--jobs", "0"), ("data", "fetch", "x")]
+)
+def test_wrong_usage_exits_2(run: Run, arguments: tuple[str, ...]) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert "usage: coregpt" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file is empty"),
+        ("- a\n", "expected a mapping"),
+        ("question: q\nquestion: r\n", "given twice"),
+        ("question: q\narms: {a: {}, b: {tokenz: 3}}\nseeds: 2\ntest: {baseline: a}\n", "did you mean 'tokens'"),
+        (
+            "question: q\narms: {a: {}, b: {plugins: {moun: {}}}}\nseeds: 2\ntest: {baseline: a}\n",
+            "did you mean 'muon'",
+        ),
+        ("question: q\narms: {a: {}, b: {tokens: 1e6}}\nseeds: 1\ntest: {baseline: a}\n", "at least 2 seeds"),
+        ("question: q\narms: {a: {}, b: {model: {vocab: 9}}}\nseeds: 2\ntest: {baseline: a}\n", "has 16 token ids"),
+        (
+            "question: q\narms: {a: {}, b: {plugins: {relu2: {}, swiglu: {}}}}\nseeds: 2\ntest: {baseline: a}\n",
+            "claimed by",
+        ),
+        (
+            "question: q\nbase: {data: {source: gone}}\narms: {a: {}, b: {tokens: 1e6}}\nseeds: 2\ntest: {baseline: a}\n",
+            "no data source or folder 'gone'",
+        ),
+    ],
+)
+def test_a_bad_study_exits_2_with_one_message_and_writes_nothing(
+    run: Run, tmp_path: Path, text: str, words: str
+) -> None:
+    shards = write_shards(tmp_path / "shards")
+    if "base:" not in text:
+        text = text.replace("arms:", f"base: {{data: {{source: {shards}}}}}\narms:")
+    (tmp_path / "bad.yaml").write_text(text)
+    for command in (("plan",), ("ablate", "--reports", str(tmp_path / "reports"))):
+        code, out, err = run(command[0], str(tmp_path / "bad.yaml"), *command[1:], "--runs", str(tmp_path / "runs"))
+        assert (code, out) == (2, "")
+        assert err.startswith("coregpt: error: ")
+        assert words in err
+        assert "Traceback" not in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.yaml", "shards"]
+
+
+def test_a_missing_study_exits_2(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("ablate", str(tmp_path / "gone.yaml"))
+    assert code == 2
+    assert err == f"coregpt: error: {tmp_path / 'gone.yaml'}: cannot be read (No such file or directory)\n"
+
+
+@pytest.mark.parametrize("which", ["--runs", "--reports"])
+def test_a_folder_that_cannot_be_written_exits_2_before_anything_runs(
+    run: Run,
+    lab: Callable[..., Lab],
+    which: str,
+) -> None:
+    here = lab()
+    (here.folder / "file").write_text("")
+    code, out, err = run(*here.command(), which, str(here.folder / "file" / "x"))
+    assert (code, out) == (2, "")
+    assert err.count("cannot write in the folder") == 1
+    assert not list(here.folder.glob("runs/*/config.json"))
+
+
+def test_plan_shows_cost_differences_test_and_time(run: Run, lab: Callable[..., Lab]) -> None:
+    here = lab(
+        arms={"gelu": {}, "relu2": {"plugins": {"relu2": {}}, "optim": {"weight_decay": 0}}},
+        seeds=6,
+        test={"baseline": "gelu", "sd": 0.004},
+    )
+    code, out, err = run("plan", str(here.study), "--runs", str(here.runs))
+    assert (code, err) == (0, "")
+    for words in (
+        "12 runs,",
+        "adds relu2; optim.weight_decay 0.1 -> 0",
+        "Differs beyond the technique:",
+        "Test: paired t-test, alpha 0.05: one arm against the baseline, runs paired by seed.",
+        "sd of a paired difference 0.004 (assumed in the study)",
+        "from a short probe of the baseline",
+        "preregistration ",
+    ):
+        assert words in out
+    assert not here.runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("{", "truncated"), ("{}", "not a CoreGPT report"), ('{"schema": 99}', "newer")]
+)
+def test_a_bad_report_exits_2_and_writes_nothing(run: Run, tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "report.json").write_text(text)
+    code, _, err = run("report", str(tmp_path / "report.json"))
+    assert code == 2
+    assert words in err
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_plugins_are_listed_and_shown_from_their_own_text(run: Run) -> None:
+    code, out, _ = run("plugins", "list")
+    assert code == 0
+    assert "softcap" in out
+    code, out, _ = run("plugins", "show", "wsd")
+    assert code == 0
+    for words in ("Source:", "warmup: number (>= 0) = 0.0", "Hooks  add_schedules"):
+        assert words in out
+    code, _, err = run("plugins", "show", "softcp")
+    assert code == 2
+    assert "did you mean 'softcap'" in err
+
+
+def test_fetching_without_a_network_says_so(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("COREGPT_DATA", str(tmp_path))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    code, _, err = run("data", "fetch", "fineweb10B")
+    assert code == 2
+    assert err.startswith("coregpt: error: ")
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = f"{sys.executable} -m coregpt.cli plugins list | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
