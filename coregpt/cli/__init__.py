@@ -25,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `coregpt plan ... | head`: whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a vanished folder
+        print(f"coregpt: error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
     except KeyboardInterrupt:
         print("coregpt: interrupted", file=sys.stderr)  # noqa: T201
         return INTERRUPTED

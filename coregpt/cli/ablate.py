@@ -7,13 +7,14 @@ import torch
 from coregpt.cli.report import write_report
 from coregpt.cli.screen import say
 from coregpt.lab.atomic import writable_folder
-from coregpt.lab.config import Study, load
+from coregpt.lab.config import load
+from coregpt.lab.declaration import Study
 from coregpt.lab.launch import Launcher, Tally, missing
 from coregpt.lab.mirror import database_uri, mirror
 from coregpt.lab.preregister import register
 from coregpt.lab.progress import Display
 from coregpt.lab.slots import find_slots
-from coregpt.lab.study import Plan, plan
+from coregpt.lab.study import Plan, outline, plan
 from coregpt.report.collect import collect
 from coregpt.report.summary import summarise
 
@@ -22,7 +23,7 @@ INTERRUPTED = 130
 
 def ablate(path: Path, scale: str | None, store: Path, reports: Path, jobs: int | None, mlflow: bool) -> int:
     """Run a study to its report. Exit code 1 if a run failed, 130 if interrupted."""
-    made = plan(load_study(path, scale))
+    made = plan(outline(load_study(path, scale)))
     folder = writable_folder(reports / made.study.name)
     writable_folder(store)
     say(f"{made.study.question}")

@@ -12,7 +12,7 @@ from coregpt.lab.probe import tokens_per_second
 from coregpt.lab.progress import duration
 from coregpt.lab.slots import find_slots
 from coregpt.lab.store import RunFolder
-from coregpt.lab.study import Plan, plan
+from coregpt.lab.study import Outline, Plan, outline, plan
 from coregpt.report.design import choose_test
 from coregpt.report.power import difference_sd, smallest_detectable
 
@@ -24,33 +24,35 @@ DEFAULT_SD = 0.01
 
 
 def show_plan(path: Path, scale: str | None, store: Path, jobs: int | None) -> int:
-    """Print the plan. Nothing is written and nothing is trained but a short probe."""
-    made = plan(load_study(path, scale))
+    """Print the plan. Nothing is written and nothing is trained but a short probe.
+
+    A study that cannot run here (data or GPU missing) is shown as far as possible, then the reason is raised.
+    """
+    made = outline(load_study(path, scale))
     study = made.study
     say(study.question)
     if study.scale:
         say(f"scale {study.scale}")
-    say()
-    for line in (*arms_table(made), "", *differing(made), "", *test_lines(made, store), ""):
+    for line in ("", *arms_table(made), "", *differing(made), "", f"preregistration {study.digest}", ""):
         say(line)
-    for line in time_lines(made, store, jobs):
+    ready = plan(made)
+    for line in (*test_lines(ready, store), "", *time_lines(ready, store, jobs)):
         say(line)
-    say(f"preregistration {study.digest}")
     return 0
 
 
-def arms_table(made: Plan) -> list[str]:
+def arms_table(made: Outline) -> list[str]:
     """Size and budget of each arm, and what it changes."""
     rows = [["arm", "parameters", "FLOPs/token", "steps", "tokens", "FLOPs/run", "changes"]]
-    baseline = next(arm for arm in made.study.arms if arm.name == made.study.criterion.baseline)
     for arm in made.study.arms:
         cost = made.costs[arm.name]
         sizes = [f"{cost.parameters:,}", f"{cost.flops_per_token:.3g}", f"{cost.steps:,}", f"{cost.tokens:,}"]
-        rows.append([arm.name, *sizes, f"{cost.flops:.3g}", changes(arm, baseline)])
-    return [*table(rows), f"{len(made.runs)} runs, {made.flops:.3g} training FLOPs in all"]
+        rows.append([arm.name, *sizes, f"{cost.flops:.3g}", changes(arm, made.baseline)])
+    runs = len(made.study.arms) * len(made.study.seeds)
+    return [*table(rows), f"{runs} runs, {made.flops:.3g} training FLOPs in all"]
 
 
-def differing(made: Plan) -> list[str]:
+def differing(made: Outline) -> list[str]:
     """Settings that are not the technique and yet not equal."""
     found = differences(made.study, made.derived)
     if not found:
@@ -82,7 +84,7 @@ def test_lines(made: Plan, store: Path) -> list[str]:
 
 def noise(made: Plan, store: Path) -> tuple[float, str]:
     """Standard deviation of a per-seed difference, and where the number comes from."""
-    baseline = [run for run in made.runs if run.arm == made.study.criterion.baseline]
+    baseline = [run for run in made.runs if run.arm == made.baseline.name]
     results = [RunFolder(store / run.id).result() for run in baseline]
     values = [float(r["value"]) for r in results if r is not None and r["value"] is not None]
     if len(values) >= 3:
@@ -107,7 +109,7 @@ def time_lines(made: Plan, store: Path, jobs: int | None) -> list[str]:
         return [f"All {len(made.runs)} runs are complete."]
     slots = len(find_slots(todo[0].config.device, made.study.gpus_per_run, jobs))
     speed = measure(made, store)
-    baseline = made.costs[made.study.criterion.baseline]
+    baseline = made.costs[made.baseline.name]
     total = 0.0
     for run in todo:
         cost = made.costs[run.arm]
@@ -123,7 +125,7 @@ def time_lines(made: Plan, store: Path, jobs: int | None) -> list[str]:
 
 def measure(made: Plan, store: Path) -> Speed:
     """From earlier runs of the baseline, else from a probe that does not compile."""
-    baseline = [run for run in made.runs if run.arm == made.study.criterion.baseline]
+    baseline = [run for run in made.runs if run.arm == made.baseline.name]
     results = [RunFolder(store / run.id).result() for run in baseline]
     earlier = [r["tokens_per_second"] for r in results if r and r["tokens_per_second"]]
     if earlier:

@@ -8,7 +8,7 @@ from typing import Any
 from coregpt.contract.config import RunConfig
 from coregpt.engine.accounting import Cost
 from coregpt.engine.build import NamedPlugins, build
-from coregpt.lab.config import Arm, Study
+from coregpt.lab.declaration import Arm, Study
 
 Flat = dict[str, Any]
 ABSENT = "-"

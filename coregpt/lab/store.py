@@ -21,7 +21,7 @@ from coregpt.lab.atomic import read_json, write_json
 
 try:
     import fcntl
-except ImportError:  # Windows has no advisory locks; there one launcher at a time is up to the user
+except ImportError:  # Windows has no advisory locks
     fcntl = None  # type: ignore[assignment]
 
 Row = dict[str, float | int]
@@ -188,9 +188,11 @@ def claim(folder: RunFolder) -> Claim | None:
     if fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(descriptor)
             return None
+        except OSError:  # a file system without locks: there one launcher at a time is up to the user
+            pass
     return Claim(descriptor)
 
 

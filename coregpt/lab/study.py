@@ -9,7 +9,7 @@ from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
 from coregpt.engine.accounting import Cost, count
 from coregpt.engine.data import TokenSource, open_source
 from coregpt.engine.platform import default_device, fast_bf16, worth_compiling
-from coregpt.lab.config import Arm, Study
+from coregpt.lab.declaration import Arm, Study
 from coregpt.lab.differences import derive
 from coregpt.lab.identity import engine_digest, plugin_digests, run_id
 
@@ -29,22 +29,66 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything known before the first run."""
+class Outline:
+    """What a study comes to on any machine, before its data are there."""
 
     study: Study
-    source: TokenSource
     costs: dict[str, Cost]
     """By arm."""
     derived: dict[str, dict[str, str]]
     """By arm: what its settings and plugins come to (see `derive`)."""
-    runs: tuple[PlannedRun, ...]
-    """Arms in the study's order, each with its seeds."""
+
+    @property
+    def baseline(self) -> Arm:
+        return next(arm for arm in self.study.arms if arm.name == self.study.criterion.baseline)
 
     @property
     def flops(self) -> float:
         """Training FLOPs of all runs."""
         return sum(cost.flops for cost in self.costs.values()) * len(self.study.seeds)
+
+
+@dataclass(frozen=True)
+class Plan(Outline):
+    """Everything known before the first run."""
+
+    source: TokenSource
+    runs: tuple[PlannedRun, ...]
+    """Arms in the study's order, each with its seeds."""
+
+
+def outline(study: Study) -> Outline:
+    """Build every arm without memory. Raises PluginError naming each arm whose plugins clash."""
+    costs, derived = dict[str, Cost](), dict[str, dict[str, str]]()
+    problems = []
+    for arm in study.arms:
+        instances = study.catalogue.instances(arm.run.plugins)
+        try:
+            costs[arm.name] = count(arm.run, instances)
+            derived[arm.name] = derive(arm.run, instances, costs[arm.name])
+        except CoreGPTError as error:
+            problems.append(f"{study.path}: arm '{arm.name}': {error}")
+    if problems:
+        raise PluginError("\n".join(problems))
+    return Outline(study, costs, derived)
+
+
+def plan(outlined: Outline) -> Plan:
+    """Open the data and resolve every run for this machine. Raises CoreGPTError for what is missing here."""
+    study = outlined.study
+    source = open_source(study.arms[0].run.data.source)
+    for arm in study.arms:
+        if arm.run.model.vocab < source.vocab:
+            text = f"model.vocab is {arm.run.model.vocab}, but {source.name} has {source.vocab} token ids"
+            raise ConfigError(f"{study.path}: arm '{arm.name}': {text}")
+    common = _common_compile(outlined)
+    runs = []
+    for arm in study.arms:
+        digests = plugin_digests(study.catalogue, arm.run.plugins)
+        for seed in study.seeds:
+            config = resolve(arm, seed).model_copy(update=common)
+            runs.append(_planned(study, arm.name, config, digests, source.digest))
+    return Plan(study, outlined.costs, outlined.derived, source, tuple(runs))
 
 
 def resolve(arm: Arm, seed: int) -> RunConfig:
@@ -60,47 +104,22 @@ def resolve(arm: Arm, seed: int) -> RunConfig:
     return arm.run.model_copy(update=changes)
 
 
-def plan(study: Study) -> Plan:
-    """Resolve every run, open the data and build every arm without memory, so that errors come before runs."""
-    source = open_source(study.arms[0].run.data.source)
-    costs, derived = dict[str, Cost](), dict[str, dict[str, str]]()
-    runs, problems = list[PlannedRun](), list[str]()
-    machines = _common_machine(study)
-    for arm in study.arms:
-        names = list(arm.run.plugins)
-        digests = plugin_digests(study.catalogue, names)
-        files = {name: study.catalogue.files[name] for name in names if name in study.catalogue.files}
-        try:
-            if arm.run.model.vocab < source.vocab:
-                raise ConfigError(
-                    f"model.vocab is {arm.run.model.vocab}, but {source.name} has {source.vocab} token ids"
-                )
-            instances, config = study.catalogue.instances(arm.run.plugins), resolve(arm, study.seeds[0])
-            costs[arm.name] = count(config, instances)
-            derived[arm.name] = derive(config, instances, costs[arm.name])
-        except CoreGPTError as error:
-            problems.append(f"{study.path}: arm '{arm.name}': {error}")
-            continue
-        for seed in study.seeds:
-            config = resolve(arm, seed).model_copy(update=machines)
-            id_ = run_id(config, digests, source.digest)
-            record = {
-                "id": id_,
-                "config": config.model_dump(mode="json"),
-                "engine": engine_digest(),
-                "plugins": digests,
-                "data": source.digest,
-                "planned_by": {"study": study.name, "digest": study.digest},
-            }
-            runs.append(PlannedRun(id_, arm.name, seed, config, record, files))
-    if problems:
-        raise PluginError("\n".join(problems))
-    return Plan(study, source, costs, derived, tuple(runs))
+def _planned(study: Study, arm: str, config: RunConfig, plugins: dict[str, str], data: str) -> PlannedRun:
+    id_ = run_id(config, plugins, data)
+    record = {
+        "id": id_,
+        "config": config.model_dump(mode="json"),
+        "engine": engine_digest(),
+        "plugins": plugins,
+        "data": data,
+        "planned_by": {"study": study.name, "digest": study.digest},
+    }
+    files = {name: study.catalogue.files[name] for name in plugins if name in study.catalogue.files}
+    return PlannedRun(id_, arm, config.seed, config, record, files)
 
 
-def _common_machine(study: Study) -> dict[str, Any]:
-    """What `auto` compiles to is decided once for all arms: by the baseline, so that no arm is favoured."""
-    baseline = next(arm for arm in study.arms if arm.name == study.criterion.baseline)
-    if all(arm.machine.compile == "auto" for arm in study.arms):
-        return {"compile": resolve(baseline, study.seeds[0]).compile}
+def _common_compile(outlined: Outline) -> dict[str, bool]:
+    """What `auto` compiles to is decided once for all arms, by the baseline, so that no arm is favoured."""
+    if all(arm.machine.compile == "auto" for arm in outlined.study.arms):
+        return {"compile": resolve(outlined.baseline, 0).compile}
     return {}

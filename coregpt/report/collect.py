@@ -101,11 +101,10 @@ def _who(arms_of: Mapping[str, set[str]]) -> str:
 
 
 def _arms(plan: Plan) -> tuple[ArmFacts, ...]:
-    baseline = next(arm for arm in plan.study.arms if arm.name == plan.study.criterion.baseline)
     return tuple(
         ArmFacts(
             name=arm.name,
-            description=changes(arm, baseline),
+            description=changes(arm, plan.baseline),
             plugins=arm.run.plugins,
             parameters=plan.costs[arm.name].parameters,
             flops_per_token=plan.costs[arm.name].flops_per_token,

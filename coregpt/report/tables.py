@@ -31,6 +31,21 @@ class Table:
     bad: frozenset[int] = frozenset()
 
 
+_RESULT_COLUMNS = (
+    "arm",
+    "seeds",
+    "mean",
+    "sd",
+    "gain",
+    "95% interval",
+    "p adjusted",
+    "p sign-flip",
+    "Hedges g",
+    "detectable",
+    "verdict",
+)
+
+
 def results(report: Report) -> Table:
     """The numbers behind each verdict."""
     digits = decimals(report.study, report.comparisons)
@@ -59,22 +74,9 @@ def results(report: Report) -> Table:
                 c.verdict,
             )
         )
-    head = (
-        "arm",
-        "seeds",
-        "mean",
-        "sd",
-        "gain",
-        "95% interval",
-        "p adjusted",
-        "p sign-flip",
-        "Hedges g",
-        "detectable",
-        "verdict",
-    )
     return Table(
         f"{report.study.metric} in {report.study.unit}; gain = baseline minus arm, positive is better",
-        head,
+        _RESULT_COLUMNS,
         rows,
     )
 

@@ -44,8 +44,9 @@ def colour_tokens() -> str:
 
 
 def series_rules(count: int) -> str:
-    """Colour and dash pattern per series; from the eleventh arm on both repeat."""
-    return "".join(f".s{i}{{--c:var(--c{i % len(_LIGHT)});--dash:{_DASHES[i % len(_DASHES)]}}}" for i in range(count))
+    """Colour and dash pattern per series, repeating from the eleventh; bands pale when many overlap."""
+    rules = "".join(f".s{i}{{--c:var(--c{i % len(_LIGHT)});--dash:{_DASHES[i % len(_DASHES)]}}}" for i in range(count))
+    return rules + ("svg{--band:.05;--thin:.1}" if count > 5 else "")
 
 
 CHART_CSS = """
@@ -61,8 +62,8 @@ svg .end{font-weight:600;fill:var(--c)}
 .whisker{stroke:var(--c);stroke-width:1.6}.bar{stroke:var(--c);stroke-width:5;stroke-linecap:round;opacity:.55}
 .dot{fill:var(--c);stroke:var(--paper);stroke-width:1.5}.hollow{fill:var(--paper);stroke:var(--c);stroke-width:2}
 .mean{fill:none;stroke:var(--c);stroke-width:2.4;stroke-dasharray:var(--dash);stroke-linejoin:round}
-.band{fill:var(--c);opacity:.15}
-.seed{fill:none;stroke:var(--c);stroke-width:.8;opacity:.28}.broken{stroke-dasharray:2 3;opacity:.8}
+.band{fill:var(--c);opacity:var(--band,.15)}
+.seed{fill:none;stroke:var(--c);stroke-width:.8;opacity:var(--thin,.28)}.broken{stroke-dasharray:2 3;opacity:.8}
 svg .cross{font-size:20px;font-weight:700;fill:var(--c)}
 .pair{stroke:var(--c);stroke-width:1.6;opacity:.65}.lost{stroke:var(--soft);stroke-dasharray:4 3;opacity:.9}
 """

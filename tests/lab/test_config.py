@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.config import Study, load
+from coregpt.lab.config import load
+from coregpt.lab.declaration import Study
 
 GOOD = """\
 question: Does it help?

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from coregpt.engine.accounting import count
-from coregpt.lab.config import Study, load
+from coregpt.lab.config import load
+from coregpt.lab.declaration import Study
 from coregpt.lab.differences import changes, derive, differences
 
 TEXT = """\

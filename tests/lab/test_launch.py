@@ -14,15 +14,17 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.lab.config import load
-from coregpt.lab.launch import block_order, missing
+from coregpt.lab.launch import Launcher, block_order, missing
+from coregpt.lab.progress import Display
+from coregpt.lab.slots import Slot
 from coregpt.lab.store import RunFolder, claim
-from coregpt.lab.study import Plan, plan
+from coregpt.lab.study import Plan, outline, plan
 from tests.lab.conftest import STUDY, Lab, write_study
 from tests.lab.test_worker import BROKEN
 
 
 def planned(lab: Lab) -> Plan:
-    return plan(load(lab.study))
+    return plan(outline(load(lab.study)))
 
 
 def untimed(lab: Lab) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def test_blocks_come_one_after_the_other_and_arms_are_shuffled_in_them(executed:
 def test_studies_share_runs_that_are_the_same(executed: Lab, tmp_path: Path) -> None:
     arms = {"plain": {}, "silu": {"plugins": {"swiglu": {}}}}
     other = write_study(tmp_path / "other.yaml", executed.data, arms=arms, test={"baseline": "plain"})
-    todo = missing(plan(load(other)), executed.runs)
+    todo = missing(plan(outline(load(other))), executed.runs)
     assert sorted((run.arm, run.seed) for run in todo) == [("silu", 0), ("silu", 1)]
 
 
@@ -180,3 +182,17 @@ def test_a_plan_of_complete_runs_needs_no_time(executed: Lab, capsys: pytest.Cap
     out = capsys.readouterr().out
     assert "All 4 runs are complete." in out
     assert "This design can only end inconclusive" in out
+
+
+@pytest.mark.slow
+def test_a_run_on_two_ranks_gives_the_value_of_one(executed: Lab, tmp_path: Path) -> None:
+    made = planned(executed)
+    tally = Launcher(made, tmp_path, [Slot((), ranks=2)], Display()).execute()
+    assert not tally.failed
+    assert len(tally.trained) == 4
+    for run in made.runs:
+        ours, theirs = RunFolder(tmp_path / run.id).result(), RunFolder(executed.runs / run.id).result()
+        assert ours is not None
+        assert theirs is not None
+        assert ours["value"] == pytest.approx(theirs["value"], abs=1e-4)
+        assert RunFolder(tmp_path / run.id).environment()["ranks"] == "2"

@@ -9,7 +9,7 @@ import pytest
 from coregpt.cli import main
 from coregpt.lab.config import load
 from coregpt.lab.mirror import database_uri, mirror
-from coregpt.lab.study import Plan, plan
+from coregpt.lab.study import Plan, outline, plan
 from tests.lab.conftest import Lab
 
 mlflow = pytest.importorskip("mlflow")
@@ -17,7 +17,7 @@ mlflow = pytest.importorskip("mlflow")
 
 @pytest.fixture(scope="module")
 def made(executed: Lab) -> Plan:
-    return plan(load(executed.study))
+    return plan(outline(load(executed.study)))
 
 
 def contents(store: Path) -> dict[str, int]:

@@ -7,12 +7,12 @@ from typing import Any
 from coregpt.lab.config import load
 from coregpt.lab.preregister import register
 from coregpt.lab.store import RunFolder
-from coregpt.lab.study import Plan, plan
+from coregpt.lab.study import Plan, outline, plan
 from tests.lab.conftest import Lab
 
 
 def declared(lab: Callable[..., Lab], **changes: Any) -> Plan:
-    return plan(load(lab(**changes).study))
+    return plan(outline(load(lab(**changes).study)))
 
 
 def complete_one(made: Plan, store: Path) -> None:

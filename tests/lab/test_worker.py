@@ -10,7 +10,7 @@ import pytest
 
 from coregpt.lab.config import load
 from coregpt.lab.store import RunFolder, claim
-from coregpt.lab.study import plan
+from coregpt.lab.study import outline, plan
 from coregpt.lab.worker import COMPLETE, FAILED, STOPPED, TAKEN, main, stop_requested
 from tests.lab.conftest import Lab
 
@@ -49,7 +49,7 @@ def folder_of(lab: Callable[..., Lab]) -> Callable[..., RunFolder]:
 
     def make(**changes: Any) -> RunFolder:
         here = lab(**changes)
-        run = next(run for run in plan(load(here.study)).runs if run.arm != "gelu")
+        run = next(run for run in plan(outline(load(here.study))).runs if run.arm != "gelu")
         folder = RunFolder(here.runs / run.id)
         folder.create(run.record, run.plugin_files)
         return folder
