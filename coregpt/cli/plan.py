@@ -21,6 +21,7 @@ START_SECONDS = 5.0
 EVAL_COST = 1 / 3
 """An evaluated token costs a forward pass, a trained one also the backward pass."""
 DEFAULT_SD = 0.01
+ENOUGH_RUNS = 3
 
 
 def show_plan(path: Path, scale: str | None, store: Path, jobs: int | None) -> int:
@@ -84,14 +85,31 @@ def test_lines(made: Plan, store: Path) -> list[str]:
 
 def noise(made: Plan, store: Path) -> tuple[float, str]:
     """Standard deviation of a per-seed difference, and where the number comes from."""
-    baseline = [run for run in made.runs if run.arm == made.baseline.name]
-    results = [RunFolder(store / run.id).result() for run in baseline]
-    values = [float(r["value"]) for r in results if r is not None and r["value"] is not None]
-    if len(values) >= 3:
-        return difference_sd(statistics.stdev(values)), f"from {len(values)} earlier runs of the baseline, unpaired"
+    values = final_values(made, store)
+    baseline = values.pop(made.baseline.name)
+    variances = []
+    for own in values.values():
+        pairs = [own[seed] - baseline[seed] for seed in sorted(own.keys() & baseline.keys())]
+        if len(pairs) >= ENOUGH_RUNS:
+            variances.append(statistics.variance(pairs))
+    if variances:
+        return statistics.mean(variances) ** 0.5, "from earlier runs of these arms"
+    if len(baseline) >= ENOUGH_RUNS:
+        sd = statistics.stdev(baseline.values())
+        return difference_sd(sd), f"from {len(baseline)} earlier runs of the baseline, as if unpaired"
     if made.study.criterion.sd is not None:
         return made.study.criterion.sd, "assumed in the study"
     return DEFAULT_SD, "assumed; set test.sd"
+
+
+def final_values(made: Plan, store: Path) -> dict[str, dict[int, float]]:
+    """Final metric of every finished run, by arm and seed."""
+    found: dict[str, dict[int, float]] = {arm.name: {} for arm in made.study.arms}
+    for run in made.runs:
+        result = RunFolder(store / run.id).result()
+        if result is not None and result["value"] is not None:
+            found[run.arm][run.seed] = float(result["value"])
+    return found
 
 
 @dataclass(frozen=True)

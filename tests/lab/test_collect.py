@@ -1,0 +1,76 @@
+"""Facts of a report come from the run folders as they stand, with every run accounted for."""
+
+from collections.abc import Callable
+
+import pytest
+
+from coregpt.lab.config import load
+from coregpt.lab.store import MetricsLog, RunFolder
+from coregpt.lab.study import Plan, PlannedRun, outline, plan
+from coregpt.report.collect import collect, environment
+from tests.lab.conftest import Lab
+
+
+@pytest.fixture
+def here(lab: Callable[..., Lab]) -> Lab:
+    return lab()
+
+
+@pytest.fixture
+def made(here: Lab) -> Plan:
+    return plan(outline(load(here.study)))
+
+
+def complete(lab: Lab, run: PlannedRun, torch: str = "2.0", notes: tuple[str, ...] = ()) -> None:
+    folder = RunFolder(lab.runs / run.id)
+    folder.create(run.record, {})
+    folder.write_environment({"torch": torch, "device": "CPU"})
+    log = MetricsLog(folder)
+    log.record({"step": 0, "tokens": 0, "seconds": 0.0, "val_loss": 2.0})
+    log.record({"step": 1, "tokens": 64, "seconds": 0.5, "loss": 1.5})
+    log.record({"step": 2, "tokens": 128, "seconds": 1.0, "val_loss": 1.0})
+    log.close()
+    result = {"status": "finished", "value": 1.0, "reason": "", "notes": list(notes)}
+    speed = {"tokens_per_second": 10.0, "train_seconds": 1.0, "compile_seconds": 0.0, "peak_memory_bytes": 1}
+    folder.write_result({**result, **speed})
+
+
+def test_every_planned_run_has_facts_whatever_became_of_it(here: Lab, made: Plan) -> None:
+    complete(here, made.runs[0])
+    failed = RunFolder(here.runs / made.runs[1].id)
+    failed.create(made.runs[1].record, {})
+    failed.write_error("it broke", "trace")
+    _, runs = collect(made, here.runs)
+    assert [(run.status, run.reason) for run in runs] == [
+        ("finished", ""),
+        ("failed", "it broke"),
+        ("missing", "this run is not complete"),
+        ("missing", "this run is not complete"),
+    ]
+
+
+def test_curves_hold_evaluations_with_counted_flops_and_measured_seconds(here: Lab, made: Plan) -> None:
+    complete(here, made.runs[0])
+    _, (run, *_) = collect(made, here.runs)
+    per_token = made.costs["gelu"].flops_per_token
+    assert [tuple(point) for point in run.curve] == [(0, 0, 0.0, 2.0), (2, 128, 128 * per_token, 1.0)]
+    assert run.timing.seconds == (0.0, 1.0)
+
+
+def test_the_study_is_told_as_declared(here: Lab, made: Plan) -> None:
+    study, _ = collect(made, here.runs, "amended")
+    assert (study.unit, study.margin, study.baseline, study.seeds) == ("nats per token", 0.02, "gelu", (0, 1))
+    assert [arm.description for arm in study.arms] == ["baseline", "adds relu2"]
+    assert (study.exploratory, study.digest, study.confounds) == ("amended", made.study.digest, ())
+    assert study.data.sha256 == made.source.digest
+    assert study.command == f"coregpt ablate {here.study}"
+
+
+def test_arms_computed_with_different_software_are_pointed_out(here: Lab, made: Plan) -> None:
+    for run in made.runs:
+        complete(here, run, torch="2.0" if run.arm == "gelu" else "2.1", notes=("not compiled: no compiler",))
+    facts = environment(made, here.runs)
+    assert facts.values["torch"] == "2.0 / 2.1"
+    assert facts.values["device"] == "CPU"
+    assert "torch differs between runs: 2.0 (gelu); 2.1 (relu2)" in facts.warnings
+    assert "gelu, seed 0: not compiled: no compiler" in facts.warnings
