@@ -22,6 +22,8 @@ from coregpt.engine.platform import peak_memory
 Row = dict[str, float | int]
 CUDA_FLUSH = 32
 """Steps between two reads of the loss on CUDA, where reading waits for the device."""
+EVAL_TOKENS = {"cpu": 2048, "cuda": 16_384}
+"""Tokens of one evaluation pass: what fits a core's caches, and what fills a GPU with 50,000 fp32 logits each."""
 
 
 class Sink(Protocol):
@@ -209,7 +211,7 @@ class Trainer:
             inputs, targets = self.eval_data
             share = -(-len(inputs) // run.world.size)
             mine = slice(run.world.rank * share, (run.world.rank + 1) * share)
-            rows = max(self.run.config.micro_rows or 0, 8192 // run.config.model.context, 1)
+            rows = max(1, EVAL_TOKENS[run.device.type] // run.config.model.context)
             total = torch.zeros((), dtype=torch.float64, device=run.device)
             if len(inputs[mine]):
                 loss = evaluate(run.model, self.calls.logits, inputs[mine], targets[mine], run.dials.values, rows)
