@@ -3,7 +3,7 @@
 from coregpt.report.design import Design, fewest_seeds, smallest_sign_flip_p
 from coregpt.report.inputs import StudyFacts
 from coregpt.report.model import Comparison, Report
-from coregpt.report.numbers import decimals, fixed, listing, p_phrase, plural, span
+from coregpt.report.numbers import decimals, fixed, listing, p_phrase, plural, si, span
 
 
 def sentence(study: StudyFacts, c: Comparison) -> str:
@@ -27,8 +27,8 @@ def headline(study: StudyFacts, comparisons: tuple[Comparison, ...]) -> str:
 
 
 def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
-    """What a careful reader must know besides the verdicts; may be empty."""
-    found = []
+    """What a careful reader must know besides the verdicts; how far they reach comes first."""
+    found = [reach(study)]
     if study.exploratory:
         found.append(f"This study is exploratory ({study.exploratory}): its verdicts need confirmation on fresh seeds.")
     if study.paired and design.can_test and smallest_sign_flip_p(design.n_seeds) > study.alpha:
@@ -45,6 +45,15 @@ def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]
         found.append(f"Arms also differ in {settings}; the verdict cannot be credited to the technique alone.")
     found.extend(study.environment.warnings)
     return tuple(found)
+
+
+def reach(study: StudyFacts) -> str:
+    """The size and budget the verdicts hold for."""
+    arm = next(arm for arm in study.arms if arm.name == study.baseline)
+    return (
+        f"Measured at {si(arm.parameters)} parameters after {si(arm.tokens)} tokens ({plural(arm.steps, 'step')}); "
+        "larger models and longer runs may turn out differently."
+    )
 
 
 def method(report: Report) -> list[str]:

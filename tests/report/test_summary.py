@@ -65,3 +65,10 @@ def test_the_report_says_when_the_sign_flip_test_cannot_reach_alpha():
 def test_the_headline_counts_every_arm_once():
     values = {"gpt": base(8), "up": shifted(0.05, 8), "same": shifted(0.0003, 8), "down": shifted(-0.05, 8)}
     assert report(values).headline == "Better than gpt: up; worse than gpt: down; no difference that matters: same."
+
+
+def test_the_first_note_says_how_far_the_verdict_reaches():
+    first = report({"gpt": base(6), "a": shifted(0.1, 6)}).notes[0]
+    assert "parameters" in first
+    assert "tokens" in first
+    assert "longer runs" in first

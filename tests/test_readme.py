@@ -1,0 +1,36 @@
+"""What the README shows works: its study is valid, its commands exist, its table names every technique."""
+
+import re
+from pathlib import Path
+
+from coregpt.cli import parser
+from coregpt.lab.config import load
+from coregpt.lab.registry import Catalogue
+from coregpt.lab.study import outline
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "README.md").read_text()
+
+
+def test_the_example_study_is_valid(tmp_path: Path) -> None:
+    path = tmp_path / "my_study.yaml"
+    path.write_text(re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.S)[0])
+    outlined = outline(load(path))
+    assert [arm.name for arm in outlined.study.arms] == ["plain", "capped"]
+
+
+def test_every_command_exists() -> None:
+    words = parser().format_help()
+    for command in set(re.findall(r"^coregpt (\w+)", PAGE, flags=re.M)):
+        assert command in words
+
+
+def test_the_table_names_every_technique() -> None:
+    table = PAGE[PAGE.index("| kind |") : PAGE.index("## Layout")]
+    assert sorted(re.findall(r"`(\w+)`", table)) == Catalogue().names()
+
+
+def test_the_studies_in_the_repository_are_valid_at_every_scale() -> None:
+    for path in (ROOT / "ablations").glob("*.yaml"):
+        for scale in ("laptop", "node-8xh100"):
+            assert len(load(path, scale).arms) >= 2
