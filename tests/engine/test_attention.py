@@ -101,3 +101,20 @@ def test_without_separators_documents_are_plain_causal() -> None:
 
 def test_a_separator_belongs_to_the_document_it_opens() -> None:
     assert document_numbers(torch.tensor([[5, 0, 5, 5, 0, 0, 5]]), 0).tolist() == [[0, 1, 1, 1, 2, 3, 3]]
+
+
+@pytest.mark.parametrize("length", [1, 24, 128, 200, 300])
+def test_bf16_on_cpu_equals_float64_up_to_rounding(length: int) -> None:
+    exact = [t.requires_grad_() for t in heads(length, torch.float64)]
+    rounded = [t.detach().bfloat16().requires_grad_() for t in exact]
+    upstream = torch.randn(2, length, 2, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    wanted = torch.nn.functional.scaled_dot_product_attention(*(t.transpose(1, 2) for t in exact), is_causal=True)
+    wanted = wanted.transpose(1, 2)
+    got = attend(*rounded, None)
+    assert got.dtype == torch.bfloat16
+    (wanted * upstream).sum().backward()
+    (got * upstream.bfloat16()).sum().backward()
+    assert (got.double() - wanted).abs().max() < 2e-2 * wanted.abs().max()
+    for mine, theirs in zip(rounded, exact, strict=True):
+        error = (mine.grad.double() - theirs.grad).norm()
+        assert error < 2e-2 * theirs.grad.norm() + 1e-2
