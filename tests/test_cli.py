@@ -11,6 +11,7 @@ import pytest
 
 import coregpt
 from coregpt.cli import main
+from coregpt.lab import laws
 from tests.lab.conftest import Lab, write_shards, write_study
 
 Run = Callable[..., tuple[int, str, str]]
@@ -160,6 +161,32 @@ def test_a_bad_report_exits_2_and_writes_nothing(run: Run, tmp_path: Path, text:
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"), [("{", "truncated"), ("{}", "not a CoreGPT report"), ('{"schema": 99}', "newer")]
+)
+def test_verifying_no_report_exits_2_and_writes_nothing(run: Run, tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "report.json").write_text(text)
+    code, _, err = run("verify", str(tmp_path / "report.json"), "--runs", str(tmp_path / "runs"))
+    assert code == 2
+    assert words in err
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_verify_and_ledger_explain_what_they_need(run: Run, tmp_path: Path) -> None:
+    assert run("verify", str(tmp_path / "gone.json"))[0] == 2
+    code, _, err = run("ledger", "verify", "--runs", str(tmp_path))
+    assert code == 2
+    assert "there is no ledger; coregpt ablate writes one" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_study_says_what_it_expects_and_holds_equal(run: Run, lab: Callable[..., Lab]) -> None:
+    here = lab(hypothesis="Squaring helps.", direction="better", equal="flops", seeds=3)
+    assert run(*here.command("--no-mlflow"))[0] == 0
+    page = (here.reports / "tiny" / "report.md").read_text()
+    assert "Hypothesis: Squaring helps. Expected: better. Held equal between arms: flops." in page
+
+
 def test_plugins_are_listed_and_shown_from_their_own_text(run: Run) -> None:
     code, out, _ = run("plugins", "list")
     assert code == 0
@@ -180,6 +207,59 @@ def test_fetching_without_a_network_says_so(run: Run, monkeypatch: pytest.Monkey
     code, _, err = run("data", "fetch", "fineweb10B")
     assert code == 2
     assert err.startswith("coregpt: error: ")
+
+
+def test_a_plugin_file_of_ones_own_is_shown_and_checked(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(laws, "LAWS", laws.LAWS[:3])
+    file = tmp_path / "mine.py"
+    card = '"""My idea.\n\nSource: me.\n"""'
+    file.write_text(f"{card}\n\nfrom coregpt.api import Plugin\n\n\nclass Mine(Plugin):\n    pass\n")
+    assert run("plugins", "show", str(file))[1].startswith("My idea.")
+    code, out, _ = run("plugins", "check", str(file))
+    assert (code, out.count("ok  ")) == (0, 3)
+    code, _, err = run("plugins", "check", str(tmp_path / "none.py"))
+    assert code == 2
+    assert "there is no file" in err
+
+
+def test_work_cut_short_by_its_reader_does_not_claim_to_be_done() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "coregpt.cli", "plugins", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait() == 141
+
+
+def test_a_closed_standard_output_stops_nothing(lab: Callable[..., Lab]) -> None:
+    here = lab()
+    words = " ".join([sys.executable, "-m", "coregpt.cli", *here.command("--no-mlflow")])
+    done = subprocess.run(f"{words} >&-", shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (here.reports / "tiny" / "report.json").exists()
+
+
+def test_a_number_that_is_none_is_refused_in_words(run: Run) -> None:
+    code, _, err = run("ablate", "x.yaml", "--jobs", "many")
+    assert code == 2
+    assert "expected a number from 1 on" in err
+
+
+@pytest.mark.parametrize("body", ["raise KeyError('oops')", "return nowhere", "return torch.nn.Linear(2, 2)"])
+def test_a_plugin_that_fails_while_it_is_asked_is_named_with_its_line(
+    run: Run, lab: Callable[..., Lab], body: str
+) -> None:
+    here = lab(arms={"gelu": {}, "bad": {"plugins": {"bad": {}}}}, plugin_files=["bad.py"])
+    head = '"""Bad."""\n\nimport torch\n\nfrom coregpt.api import Plugin, hookimpl\n\n\nclass Bad(Plugin):\n'
+    hook = f"    @hookimpl\n    def make_activation(self, at, width):\n        {body}\n"
+    (here.folder / "bad.py").write_text(head + hook)
+    code, _, err = run("plan", str(here.study))
+    assert code == 2
+    assert "tiny.yaml: arm 'bad': cannot be built: " in err
+    if "Linear" not in body:
+        assert "bad.py:11)" in err
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:

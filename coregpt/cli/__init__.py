@@ -11,11 +11,15 @@ from coregpt import __version__
 from coregpt.contract.errors import CoreGPTError
 
 INTERRUPTED = 130
+READER_GONE = 141
+"""What a shell reports of a process ended by SIGPIPE; 0 would say that the work is done."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 runs failed, 2 wrong input, 130 interrupted."""
     options = parser().parse_args(argv)
+    if sys.stdout is None:  # started with standard output closed
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     try:
         code = _run(options)
         sys.stdout.flush()
@@ -24,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:  # `coregpt plan ... | head`: whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return READER_GONE
     except OSError as error:  # a full disk, a vanished folder
         print(f"coregpt: error: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -44,8 +48,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _ablate(commands)
     _report(commands)
+    _verify(commands)
+    _import(commands)
     _plugins(commands)
     _data(commands)
+    _calibrate(commands)
     return top
 
 
@@ -58,12 +65,17 @@ class _Commands(Protocol):
 def _ablate(commands: _Commands) -> None:
     plan = commands.add_parser("plan", help="check a study and show what it will cost and can detect")
     ablate = commands.add_parser("ablate", help="run a study (or go on with it) and write its report")
-    for each in (plan, ablate):
+    noise = commands.add_parser("noise", help="measure how much luck is in one run of the baseline, and from where")
+    for each in (plan, ablate, noise):
         each.add_argument("study", type=Path, metavar="STUDY", help="the study's YAML file")
         each.add_argument("--scale", help="one of the study's scales")
         each.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs live (runs)")
         each.add_argument("--jobs", type=_positive, metavar="N", help="runs at a time (one per core or GPU)")
-    ablate.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
+    for each in (ablate, noise):
+        each.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
+    noise.add_argument("--init", type=_positive, default=3, metavar="N", help="seeds of the initial weights (3)")
+    noise.add_argument("--data", type=_positive, default=3, metavar="N", help="seeds of the data order (3)")
+    noise.add_argument("--repeats", type=_positive, default=2, metavar="R", help="executions of the first run (2)")
     ablate.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
 
 
@@ -71,6 +83,33 @@ def _report(commands: _Commands) -> None:
     report = commands.add_parser("report", help="write the report's pages again from its JSON")
     report.add_argument("json", type=Path, metavar="REPORT_JSON", help="a report.json")
     report.add_argument("--out", type=Path, metavar="DIR", help="default: the folder of the JSON")
+
+
+def _verify(commands: _Commands) -> None:
+    verify = commands.add_parser("verify", help="run fresh seeds of a published report: agrees or disagrees")
+    verify.add_argument("json", type=Path, metavar="REPORT_JSON", help="a report.json")
+    verify.add_argument("--seeds", type=_positive, default=3, metavar="K", help="fresh seeds per arm (3, at least 2)")
+    verify.add_argument("--study", type=Path, metavar="STUDY", help="its YAML file, if it needs plugin files")
+    verify.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs live (runs)")
+    verify.add_argument("--jobs", type=_positive, metavar="N", help="runs at a time (one per core or GPU)")
+    ledger = commands.add_parser("ledger", help="check the record of declarations and runs")
+    action = ledger.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
+        "verify", help="is the chain whole, and do the results agree with it?"
+    )
+    action.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs live (runs)")
+
+
+def _import(commands: _Commands) -> None:
+    logs = commands.add_parser("import", help="report on training logs of runs made elsewhere")
+    logs.add_argument("folder", type=Path, metavar="DIR", help="one folder per arm with its logs")
+    logs.add_argument("--arm", action="append", default=[], metavar="NAME=GLOB", help="the files of one arm; repeat")
+    logs.add_argument("--baseline", metavar="NAME", help="the arm to compare with (the first)")
+    logs.add_argument("--metric", default="val_loss", help="default: val_loss")
+    logs.add_argument("--step", type=_positive, metavar="N", help="judge here (the last step all full runs share)")
+    logs.add_argument("--name", help="default: the folder's name")
+    logs.add_argument("--out", type=Path, metavar="DIR", help="default: reports/NAME")
+    logs.add_argument("--alpha", type=float, default=0.05, help="default: 0.05")
+    logs.add_argument("--margin", type=float, default=0.01, help="smallest difference that matters (0.01)")
 
 
 def _plugins(commands: _Commands) -> None:
@@ -81,7 +120,7 @@ def _plugins(commands: _Commands) -> None:
         ("show", "what a technique does, its options and hooks"),
         ("check", "test a technique's laws"),
     ):
-        actions.add_parser(action, help=text).add_argument("name", metavar="NAME")
+        actions.add_parser(action, help=text).add_argument("name", metavar="NAME", help="a technique or a .py file")
 
 
 def _data(commands: _Commands) -> None:
@@ -92,8 +131,17 @@ def _data(commands: _Commands) -> None:
     fetch.add_argument("--shards", type=_positive, default=1, metavar="N", help="training shards of 100M tokens (1)")
 
 
+def _calibrate(commands: _Commands) -> None:
+    calibrate = commands.add_parser("calibrate", help="simulate whether the statistics keep their promises")
+    calibrate.add_argument("--quick", action="store_true", help="a tenth of the studies")
+    calibrate.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the simulation (0)")
+
+
 def _positive(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
         raise argparse.ArgumentTypeError("expected a number from 1 on")
     return number
@@ -108,10 +156,33 @@ def _run(options: argparse.Namespace) -> int:
         from coregpt.cli.plan import show_plan
 
         return show_plan(options.study, options.scale, options.runs, options.jobs)
+    if options.command == "noise":
+        from coregpt.cli.noise import noise
+        from coregpt.lab.noise import Grid
+
+        grid = Grid(options.init, options.data, options.repeats)
+        return noise(options.study, options.scale, options.runs, options.reports, options.jobs, grid)
     if options.command == "report":
         from coregpt.cli.report import rewrite
 
         return rewrite(options.json, options.out)
+    if options.command == "verify":
+        from coregpt.cli.verify import verify
+
+        return verify(options.json, options.seeds, options.study, options.runs, options.jobs)
+    if options.command == "ledger":
+        from coregpt.cli.ledger import verify_ledger
+
+        return verify_ledger(options.runs)
+    if options.command == "import":
+        from coregpt.cli.importing import ImportOptions, import_logs
+
+        asked = {key: value for key, value in vars(options).items() if key not in ("command", "arm")}
+        return import_logs(ImportOptions(arms=tuple(options.arm), **asked))
+    if options.command == "calibrate":
+        from coregpt.cli.calibrate import show_calibration
+
+        return show_calibration(options.seed, options.quick)
     if options.command == "data":
         from coregpt.cli.data import fetch
 

@@ -10,6 +10,7 @@ from coregpt.lab.atomic import writable_folder
 from coregpt.lab.config import load
 from coregpt.lab.declaration import Study
 from coregpt.lab.launch import Launcher, Tally, missing
+from coregpt.lab.ledger import LedgerError
 from coregpt.lab.mirror import database_uri, mirror
 from coregpt.lab.preregister import register
 from coregpt.lab.progress import Display
@@ -32,7 +33,11 @@ def ablate(path: Path, scale: str | None, store: Path, reports: Path, jobs: int 
         + (f" at scale {made.study.scale}" if made.study.scale else "")
         + f", preregistration {made.study.digest[:12]}"
     )
-    exploratory = register(made, store)
+    try:
+        exploratory = register(made, store)
+    except LedgerError as error:
+        write_report(summarise(*collect(made, store)), folder)
+        raise LedgerError(f"nothing was trained, and every verdict is invalid: {error}") from None
     tally = execute(made, store, jobs)
     if tally.interrupted:
         done = len(made.runs) - len(missing(made, store))
@@ -58,7 +63,8 @@ def execute(made: Plan, store: Path, jobs: int | None) -> Tally:
         return Tally()
     slots = find_slots(todo[0].config.device, made.study.gpus_per_run, jobs)
     at_once = min(len(slots), len(todo))
-    say(f"{len(todo)} runs to train, {at_once} at a time ({todo[0].config.device}, {todo[0].config.precision})")
+    runs = "1 run" if len(todo) == 1 else f"{len(todo)} runs"
+    say(f"{runs} to train, {at_once} at a time ({todo[0].config.device}, {todo[0].config.precision})")
     return Launcher(made, store, slots, Display()).execute()
 
 

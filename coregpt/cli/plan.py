@@ -8,13 +8,15 @@ from coregpt.cli.ablate import load_study
 from coregpt.cli.screen import say, table
 from coregpt.lab.differences import changes, differences
 from coregpt.lab.launch import missing
+from coregpt.lab.noise import recorded
 from coregpt.lab.probe import tokens_per_second
 from coregpt.lab.progress import duration
 from coregpt.lab.slots import find_slots
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Outline, Plan, outline, plan
-from coregpt.report.design import choose_test
-from coregpt.report.power import difference_sd, smallest_detectable
+from coregpt.report.noise import NoiseReport
+from coregpt.stats.design import choose_test
+from coregpt.stats.power import difference_sd, smallest_detectable
 
 START_SECONDS = 5.0
 """Starting a process and importing torch."""
@@ -94,6 +96,11 @@ def noise(made: Plan, store: Path) -> tuple[float, str]:
             variances.append(statistics.variance(pairs))
     if variances:
         return statistics.mean(variances) ** 0.5, "from earlier runs of these arms"
+    facts = recorded(made, store)
+    if facts is not None:
+        measured, runs = NoiseReport.model_validate(facts), len(facts["run_ids"])
+        cautious, hopeful = measured.unpaired.sd, measured.best_paired.sd
+        return cautious, f"from {runs} runs of `coregpt noise`, as if unpaired; pairing can bring it to {hopeful:.2g}"
     if len(baseline) >= ENOUGH_RUNS:
         sd = statistics.stdev(baseline.values())
         return difference_sd(sd), f"from {len(baseline)} earlier runs of the baseline, as if unpaired"

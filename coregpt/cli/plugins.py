@@ -2,10 +2,11 @@
 
 import inspect
 import sys
+from pathlib import Path
 from typing import Any
 
 from coregpt.cli.screen import say, table
-from coregpt.contract.errors import CoreGPTError
+from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.contract.plugin import PREFIXES, Plugin
 from coregpt.lab.laws import check as check_laws
 from coregpt.lab.registry import Catalogue
@@ -20,14 +21,16 @@ def list_all() -> int:
             rows.append([name, card(catalogue.cls(name)).splitlines()[0]])
         except (CoreGPTError, IndexError) as error:
             rows.append([name, f"(broken: {error})"])
+    rows += [[package, f"(broken: {reason})"] for package, reason in catalogue.broken.items()]
     for line in table(rows):
         say(line)
     return 0
 
 
 def show(name: str) -> int:
-    """A technique's card, options and hooks."""
-    plugin = Catalogue().cls(name)
+    """A technique's card, options and hooks. `name` may be a file outside any package, as for `check`."""
+    files, name = named(name)
+    plugin = Catalogue(files).cls(name)
     say(card(plugin))
     say()
     say("Options" if plugin.model_fields else "No options")
@@ -44,7 +47,18 @@ def show(name: str) -> int:
 
 def check(name: str) -> int:
     """Test the laws every plugin must keep; exit code 1 if one is broken."""
-    return 0 if check_laws(name, say) else 1
+    files, name = named(name)
+    return 0 if check_laws(name, say, files) else 1
+
+
+def named(argument: str) -> tuple[list[Path], str]:
+    """`my_plugin.py` is the technique `my_plugin` in that file; anything else is a name."""
+    path = Path(argument)
+    if path.suffix != ".py":
+        return [], argument
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}")
+    return [path.resolve()], path.stem
 
 
 def card(plugin: type[Plugin]) -> str:

@@ -13,15 +13,20 @@ from coregpt.report.text import verdict_lines
 
 def rewrite(source: Path, out: Path | None) -> int:
     """Render a report.json again, into its own folder or another one."""
+    report = read_report(source)
+    write_report(report, writable_folder(source.parent if out is None else out))
+    return 0
+
+
+def read_report(source: Path) -> Report:
+    """Raises ConfigError for anything that is not a whole report."""
     try:
         text = source.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{source}: not a text file in UTF-8") from error
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read ({error.strerror})") from error
-    report = from_json(text, str(source))
-    write_report(report, writable_folder(source.parent if out is None else out))
-    return 0
+    return from_json(text, str(source))
 
 
 def write_report(report: Report, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Files that are complete or absent, whatever happens while they are written."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -10,7 +11,7 @@ from coregpt.contract.errors import ConfigError, RunError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step that survives a crash."""
+    """Replace `path` by `text` in one step that survives a crash. Raises RunError where that is impossible."""
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with part.open("w", encoding="utf-8", newline="\n") as file:
@@ -18,8 +19,13 @@ def write_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written ({error.strerror}); what is complete is kept: mend and call again"
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: Any) -> None:

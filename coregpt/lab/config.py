@@ -1,5 +1,6 @@
 """A study's YAML file, read and checked: every mistake at once, each with its line."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.lab.declaration import Arm, Criterion, Machine, Study, StudyFile
 from coregpt.lab.layers import Merged
+from coregpt.lab.modes import baseline, problems, subsets
 from coregpt.lab.problems import Problem, coerced, explain
 from coregpt.lab.registry import Catalogue, nearest
 from coregpt.lab.yamlfile import Document, Key, read
 
 MANY_GPUS = 8
 """From this many visible GPUs on, a scale called node-... is the default."""
+MANY_SEEDS = 1000
 SCALED = ("seeds", "test", "gpus_per_run")
 """What a scale may set beside run settings."""
 
@@ -43,8 +46,7 @@ class _Loader:
             self.problems += explain(error, StudyFile)
             self.stop_if_wrong()
         self.catalogue = self.load_plugin_files()
-        if len(self.file.arms) < 2:
-            self.wrong(("arms",), "at least two arms are needed: a baseline and something to compare with it")
+        self.own = self.declared_arms()
         chosen = self.choose(scale, gpus)
         studies = {name: self.at_scale(name) for name in self.file.scales or {"": None}}
         self.stop_if_wrong()
@@ -60,6 +62,23 @@ class _Loader:
         if self.problems:
             found = sorted(self.problems, key=lambda problem: self.document.line(problem[0]))
             raise ConfigError("\n".join(f"{self.document.where(key)}: {text}" for key, text in found))
+
+    def declared_arms(self) -> dict[str, dict[str, Any]]:
+        """What each arm lays over base and scale: its settings, or its techniques where a mode makes the arms."""
+        file = self.file
+        self.problems += problems(file.mode, file.techniques, file.arms, file.test)
+        self.stop_if_wrong()
+        if file.mode is None:
+            if len(file.arms or {}) < 2:
+                self.wrong(("arms",), "at least two arms are needed: a baseline and something to compare with it")
+            return {name: arm or {} for name, arm in (file.arms or {}).items()}
+        options = {name: given or {} for name, given in (file.techniques or {}).items()}
+        arms = subsets(file.mode, list(options))
+        return {name: {technique: options[technique] for technique in chosen} for name, chosen in arms.items()}
+
+    def place(self, arm: str) -> Key:
+        """Where the file says what an arm is."""
+        return ("techniques",) if self.file.mode else ("arms", arm)
 
     def load_plugin_files(self) -> Catalogue:
         files = []
@@ -87,7 +106,7 @@ class _Loader:
         own = {name: settings.pop(name) for name in SCALED if name in settings}
         place: Key = ("scales", scale)
         before = len(self.problems)
-        arms = [self.arm(name, arm or {}, place, settings) for name, arm in self.file.arms.items()]
+        arms = [self.arm(name, own_arm, place, settings) for name, own_arm in self.own.items()]
         seeds = self.seeds(own.get("seeds", self.file.seeds), (*place, "seeds") if "seeds" in own else ("seeds",))
         criterion = self.criterion(own.get("test", {}), (*place, "test"))
         gpus = own.get("gpus_per_run", self.file.gpus_per_run)
@@ -100,17 +119,37 @@ class _Loader:
         first = next(iter(self.file.scales), "")
         name = self.path.stem if scale == first else f"{self.path.stem}-{scale}"
         question = " ".join(self.file.question.split())
-        return Study(name, self.path, question, tuple(made), seeds, scale, criterion, self.catalogue, gpus)
+        return Study(
+            name,
+            self.path,
+            question,
+            tuple(made),
+            seeds,
+            scale,
+            criterion,
+            self.catalogue,
+            gpus,
+            self.file.mode,
+            tuple(self.file.techniques or ()),
+            hypothesis=" ".join(self.file.hypothesis.split()),
+            direction=self.file.direction,
+            equal=self.file.equal,
+        )
 
     def arm(self, name: str, own: dict[str, Any], scale: Key, settings: dict[str, Any]) -> Arm | None:
         merged = Merged()
         merged.add(("base",), self.file.base)
         merged.add(scale, settings)
-        merged.add(("arms", name), own)
-        found = list(merged.problems)
+        if self.file.mode:
+            found = list(self.already_in(merged))
+            merged.add(("techniques",), own, under=("plugins",))
+        else:
+            found = []
+            merged.add(("arms", name), own)
+        found += merged.problems
 
         def note(problems: list[Problem]) -> None:
-            found.extend((merged.origin(key, ("arms", name)), text) for key, text in problems)
+            found.extend((merged.origin(key, self.place(name)), text) for key, text in problems)
 
         machine_data = {key: merged.data[key] for key in Machine.model_fields if key in merged.data}
         run_data = {key: value for key, value in merged.data.items() if key not in Machine.model_fields}
@@ -125,6 +164,14 @@ class _Loader:
         if found:
             return None
         return self.complete(name, RunConfig(**run_data), Machine(**machine_data))
+
+    def already_in(self, merged: Merged) -> Iterator[Problem]:
+        """A technique that base or scale enables would be in the arms that are to go without it."""
+        there = merged.data.get("plugins")
+        for name in self.file.techniques or ():
+            if isinstance(there, dict) and name in there:
+                text = f"'{name}' is one of the techniques; remove it here, or no arm would be without it"
+                yield merged.origin(("plugins", name), ("base",)), text
 
     def check_plugins(self, plugins: Any) -> list[Problem]:
         found: list[Problem] = []
@@ -143,17 +190,21 @@ class _Loader:
         try:
             made = self.catalogue.instances(run.plugins)
         except CoreGPTError as error:
-            self.wrong(("arms", name), str(error))
+            self.wrong(self.place(name), str(error))
             return None
         options = {plugin: instance.model_dump(mode="json") for plugin, instance in made}
         return Arm(name, run.model_copy(update={"plugins": options}), machine)
 
     def seeds(self, given: Any, key: Key) -> tuple[int, ...]:
-        if isinstance(given, int) and not isinstance(given, bool):
+        if isinstance(given, int) and not isinstance(given, bool) and given <= MANY_SEEDS:
             given = list(range(given))
         if not isinstance(given, list) or any(not isinstance(s, int) or isinstance(s, bool) or s < 0 for s in given):
-            self.wrong(key, f"expected how many seeds, or a list of seeds (0 or larger), got {given!r}")
+            self.wrong(
+                key, f"expected how many seeds (up to {MANY_SEEDS}), or a list of seeds (0 or larger), got {given!r}"
+            )
             return ()
+        if any(seed >= 2**63 for seed in given):
+            self.wrong(key, f"a seed is smaller than 2^63, got {max(given)}")
         if len(set(given)) < len(given):
             self.wrong(key, f"seeds must differ, got {given}: two runs with one seed are one observation")
         if len(given) < 2:
@@ -162,6 +213,8 @@ class _Loader:
 
     def criterion(self, own: Any, place: Key) -> Criterion | None:
         merged = Merged()
+        if self.file.mode:
+            merged.data["baseline"] = baseline(self.file.mode)
         merged.add(("test",), self.file.test)
         if isinstance(own, dict):
             merged.add(place, own)
@@ -174,8 +227,8 @@ class _Loader:
         if found:
             return None
         made = Criterion(**merged.data)
-        if made.baseline not in self.file.arms:
-            self.wrong(("test", "baseline"), f"'{made.baseline}' is not an arm{nearest(made.baseline, self.file.arms)}")
+        if made.baseline not in self.own:
+            self.wrong(("test", "baseline"), f"'{made.baseline}' is not an arm{nearest(made.baseline, self.own)}")
         return made
 
     def compare(self, arms: list[Arm]) -> None:
@@ -183,7 +236,7 @@ class _Loader:
         for i, arm in enumerate(arms):
             for other in arms[:i]:
                 if arm.settings() == other.settings():
-                    self.wrong(("arms", arm.name), f"is the same as '{other.name}': every resolved setting is equal")
+                    self.wrong(self.place(arm.name), f"is the same as '{other.name}': every resolved setting is equal")
             for setting, mine, first in (
                 ("data.source", arm.run.data.source, arms[0].run.data.source),
                 ("eval_tokens", arm.run.eval_tokens, arms[0].run.eval_tokens),

@@ -9,7 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from coregpt.contract.config import Frozen, RunConfig
 from coregpt.lab.identity import canonical
+from coregpt.lab.modes import Mode
 from coregpt.lab.registry import Catalogue
+
+Direction = Literal["better", "worse", "either"]
+"""What the hypothesis expects of the techniques; tests stay two-sided."""
+Axis = Literal["tokens", "flops", "seconds", "steps"]
+"""What every arm may spend the same amount of."""
 
 
 class Machine(Frozen):
@@ -42,8 +48,14 @@ class StudyFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     question: str = Field(min_length=1)
+    hypothesis: str = ""
+    direction: Direction = "either"
+    equal: Axis = "tokens"
     base: dict[str, Any] = {}
-    arms: dict[str, dict[str, Any] | None]
+    arms: dict[str, dict[str, Any] | None] | None = None
+    mode: Mode | None = None
+    techniques: dict[str, dict[str, Any] | None] | None = None
+    """With `mode`, instead of `arms`: plugins and their options (see `coregpt.lab.modes`)."""
     seeds: int | list[int]
     scales: dict[str, dict[str, Any] | None] = {}
     test: dict[str, Any]
@@ -79,15 +91,25 @@ class Study:
     criterion: Criterion
     catalogue: Catalogue
     gpus_per_run: int = 1
+    mode: Mode | None = None
+    """How the arms were made from `techniques`; None where the file lists arms."""
+    techniques: tuple[str, ...] = ()
+    hypothesis: str = ""
+    direction: Direction = "either"
+    equal: Axis = "tokens"
 
     def preregistration(self) -> dict[str, Any]:
         """Everything that is decided before the first run, as plain data."""
         return {
             "question": self.question,
+            "hypothesis": self.hypothesis,
+            "direction": self.direction,
+            "equal": self.equal,
             "scale": self.scale,
             "arms": {arm.name: arm.settings() for arm in self.arms},
             "seeds": list(self.seeds),
             "test": self.criterion.model_dump(mode="json"),
+            **({"mode": self.mode} if self.mode else {}),
         }
 
     @property

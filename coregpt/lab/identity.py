@@ -2,9 +2,11 @@
 
 import ast
 import hashlib
+import importlib.util
 import json
 from collections.abc import Iterable
 from functools import cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +42,60 @@ def engine_digest() -> str:
 
 
 def plugin_digests(catalogue: Catalogue, names: Iterable[str]) -> dict[str, str]:
-    """Digest of each plugin's own file. Raises PluginError for a file that is not Python."""
+    """Digest of each plugin's file and of what it imports from its own package.
+
+    Raises PluginError for a file that is not Python.
+    """
     digests = {}
     for name in names:
-        path = catalogue.source(name)
+        path, package = catalogue.source(name), catalogue.locate(name).package
         try:
             digests[name] = source_digest(path.read_text("utf-8"))
+            helpers = [] if package == "file" else own_imports(path, package)
+            if helpers:
+                digests[name] = _digest([digests[name], *(source_digest(file.read_text("utf-8")) for file in helpers)])
         except (SyntaxError, UnicodeDecodeError, OSError) as error:
             raise PluginError(f"plugin '{name}' ({path}) cannot be read: {error}") from error
     return digests
+
+
+def own_imports(path: Path, package: str) -> list[Path]:
+    """Files of its own top-level package that a module in `package` imports, directly or through each other."""
+    top = package.partition(".")[0]
+    found: dict[Path, str] = {}
+    waiting = [(path, package)]
+    while waiting:
+        file, inside = waiting.pop()
+        for name in sorted(_imported(ast.parse(file.read_text("utf-8")), inside)):
+            spec = _find(name) if name.partition(".")[0] == top else None
+            if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+                continue
+            origin = Path(spec.origin)
+            if origin != path and origin not in found:
+                found[origin] = name
+                waiting.append((origin, name if spec.submodule_search_locations else name.rpartition(".")[0]))
+    return sorted(found, key=found.__getitem__)
+
+
+def _imported(tree: ast.AST, package: str) -> set[str]:
+    """Full names of all modules that may be imported by a module lying in `package`."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")
+            outer = parents[: len(parents) + 1 - node.level] if node.level else []
+            base = ".".join([*outer, *([node.module] if node.module else [])])
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def _find(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # `from module import function`: the function is no module
+        return None
 
 
 def run_id(config: RunConfig, plugins: dict[str, str], data_digest: str) -> str:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from coregpt.lab.ledger import Event, Ledger
 from coregpt.lab.progress import Display, duration
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import Claim, RunFolder, claim
@@ -90,7 +92,7 @@ class Launcher:
         self.queue = missing(plan, store)
         self.elsewhere: list[PlannedRun] = []
         self.free, self.jobs = list(slots), list[Job]()
-        self.tally = Tally()
+        self.tally, self.ledger = Tally(), Ledger.of(store)
         self.total, self.work = len(plan.runs), 0.0
         self.complete = self.total - len(self.queue)
         self.started = time.monotonic()
@@ -128,6 +130,7 @@ class Launcher:
 
     def start(self, run: PlannedRun, folder: RunFolder, held: Claim) -> None:
         """The child inherits the claim, so that it ends with the child and not with this process."""
+        self.enter("started", run)
         slot = self.free.pop(0)
         folder.clear_error()
         with folder.log.open("ab") as log:
@@ -174,6 +177,7 @@ class Launcher:
             job.process.stdin.close()
         result = job.folder.result()
         if code == COMPLETE and result is not None:
+            self.enter("ended", job.run, status=result["status"], value=result["value"])
             self.complete += 1
             self.work += self.weight(job.run) * (1 - job.offset)
             self.tally.trained.append(job.run.id)
@@ -190,11 +194,16 @@ class Launcher:
         error = job.folder.error()
         reason = str(error["message"]) if error else ended(code)
         self.tally.failed[job.run.id] = reason
+        self.enter("failed", job.run, reason=reason)
         if error is None:
             job.folder.write_error(reason, "")
         self.display.event(f"FAILED {name(job.run)}: {reason}\n  log: {job.folder.log}")
         for line in job.folder.log_tail().splitlines():
             self.display.event(f"  | {line}")
+
+    def enter(self, event: Event, run: PlannedRun, **outcome: Any) -> None:
+        """Into the ledger, before anything that follows from it."""
+        self.ledger.append(event, study=self.plan.study.name, run=run.id, arm=run.arm, seed=run.seed, **outcome)
 
     def stop(self, signals: Signals) -> None:
         """Ask every worker for a checkpoint and wait; a second signal, or too long a wait, kills them."""

@@ -9,8 +9,7 @@ import pickle
 import random
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,67 +18,12 @@ import torch
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 
-from coregpt.contract.config import DataConfig, ModelShape, OptimConfig, RunConfig
-from coregpt.contract.plugin import Plugin
+from coregpt.contract.config import RunConfig
 from coregpt.engine.accounting import count
-from coregpt.engine.build import Run, build
 from coregpt.engine.trainer import train
 from coregpt.lab.lawtools import Rows, counting_backend, executed_flops, stop_after, tiny_source, two_ranks
 from coregpt.lab.registry import Catalogue
-
-SHAPE = ModelShape(vocab=61, dim=32, depth=4, heads=2, context=24)
-
-
-class LawError(Exception):
-    """A law is broken."""
-
-
-@dataclass
-class Subject:
-    """A plugin under test, with whatever it requires, and options other than the defaults if given."""
-
-    catalogue: Catalogue
-    name: str
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def cls(self) -> type[Plugin]:
-        return self.catalogue.cls(self.name)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Plugin files outside any package, which other processes must be told of."""
-        return tuple(self.catalogue.files.values())
-
-    def plugins(self, options: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
-        return {**{name: {} for name in self.cls.requires}, self.name: self.options if options is None else options}
-
-    def config(self, plugins: dict[str, dict[str, Any]] | None = None, steps: int = 8, **changes: Any) -> RunConfig:
-        base: dict[str, Any] = {
-            "model": SHAPE,
-            "data": DataConfig(source="tiny"),
-            "optim": OptimConfig(lr=0.01),
-            "plugins": self.plugins() if plugins is None else plugins,
-            "batch_tokens": 4 * SHAPE.context,
-            "tokens": 4 * SHAPE.context * steps,
-            "eval_tokens": 2 * SHAPE.context,
-            "evals": 2,
-        }
-        return RunConfig(**{**base, **changes})
-
-    def run(self, config: RunConfig) -> Run:
-        return build(config, self.catalogue.instances(config.plugins), separator=0)
-
-    def tokens(self, rows: int = 4, seed: int = 0) -> Tensor:
-        """(rows, context) random ids; 0 separates documents."""
-        return torch.randint(0, SHAPE.vocab, (rows, SHAPE.context), generator=torch.Generator().manual_seed(seed))
-
-    def stir(self, run: Run) -> None:
-        """Move every weight off its initial value, where zeros could hide what a technique does."""
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for param in run.assembly.params.values():
-                param.add_(torch.randn(param.shape, generator=generator), alpha=0.1)
+from coregpt.lab.subject import SHAPE, LawError, Subject
 
 
 def documented(subject: Subject) -> None:
@@ -160,6 +104,44 @@ def sees_no_future(subject: Subject) -> None:
                         raise LawError(f"logits at positions up to {t} moved by {gap:.2g} when later tokens changed")
 
 
+def rows_do_not_meet(subject: Subject) -> None:
+    """In evaluation no logit changes when other rows do: the next row begins with the last one's answer."""
+    run = subject.run(subject.config())
+    subject.stir(run)
+    run.model.eval()
+    run.dials.set(run.timeline.clock(run.timeline.steps - 1))
+    tokens, others = subject.tokens(rows=3), subject.tokens(rows=3, seed=1)
+    with torch.no_grad():
+        before = run.model.logits(tokens, run.dials.values)
+        for row in range(3):
+            others[row] = tokens[row]
+            together = run.model.logits(others, run.dials.values)[row]
+            alone = run.model.logits(tokens[row : row + 1], run.dials.values)[0]
+            gap = max((before[row] - seen).abs().max().item() for seen in (together, alone))
+            if gap > 1e-4:
+                raise LawError(f"logits of one row moved by {gap:.2g} when other rows changed or were left out")
+            others = subject.tokens(rows=3, seed=row + 2)
+
+
+def evaluation_leaves_no_trace(subject: Subject) -> None:
+    """Evaluating again gives the same bits, and training goes the same way however often it is evaluated."""
+    run = subject.run(subject.config())
+    subject.stir(run)
+    run.model.eval()
+    with torch.no_grad():
+        first = run.model.logits(subject.tokens(), run.dials.values)
+        for seed in (1, 0, 2, 0, 0):
+            again = run.model.logits(subject.tokens(seed=seed), run.dials.values)
+            if seed == 0 and not torch.equal(first, again):
+                raise LawError("the same tokens evaluated again gave other logits: something random or remembered")
+    seldom, often = (trained(subject, subject.config(evals=evals)) for evals in (1, 8))
+    for name, value in seldom[0].items():
+        if not torch.equal(value, often[0][name]):
+            raise LawError(f"'{name}' ends differently when the model is evaluated more often")
+    if seldom[1] != often[1]:
+        raise LawError("the final loss depends on how often the model is evaluated")
+
+
 def neutral_setting_does_nothing(subject: Subject) -> None:
     """With the options in `neutral`, three training steps equal the bare core's to the bit."""
     if subject.cls.neutral is None:
@@ -195,10 +177,15 @@ def compare_ranks(two: dict[str, dict[str, Tensor]], subjects: dict[str, Subject
 
 
 def train_tiny(subject: Subject, config: RunConfig) -> dict[str, Tensor]:
+    return trained(subject, config)[0]
+
+
+def trained(subject: Subject, config: RunConfig) -> tuple[dict[str, Tensor], float | None]:
+    """Weights and loss at the end of a short run."""
     run = subject.run(config)
     with tempfile.TemporaryDirectory() as folder:
-        train(run, tiny_source(), Rows(), Path(folder) / "checkpoint.pt")
-    return {name: param.detach().clone() for name, param in run.assembly.params.items()}
+        outcome = train(run, tiny_source(), Rows(), Path(folder) / "checkpoint.pt")
+    return {name: param.detach().clone() for name, param in run.assembly.params.items()}, outcome.value
 
 
 def resumes_to_the_bit(subject: Subject) -> None:
@@ -254,6 +241,8 @@ LAWS: tuple[Callable[[Subject], None], ...] = (
     every_parameter_in_one_group,
     counts_agree,
     sees_no_future,
+    rows_do_not_meet,
+    evaluation_leaves_no_trace,
     neutral_setting_does_nothing,
     loss_falls,
     one_graph,
@@ -266,10 +255,13 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def check(name: str, say: Callable[[str], None]) -> bool:
-    """Every law for one plugin by name; one line per law through `say`. True when all hold."""
+def check(name: str, say: Callable[[str], None], files: Iterable[Path] = ()) -> bool:
+    """Every law for one plugin by name; one line per law through `say`. True when all hold.
+
+    `files` are plugin files that live in no package.
+    """
     torch.set_num_threads(1)
-    subject = Subject(Catalogue(), name)
+    subject = Subject(Catalogue(files), name)
     subject.cls  # a misspelt or broken plugin is an error, not a broken law  # noqa: B018
     holds = True
     for law in LAWS:

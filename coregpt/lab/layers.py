@@ -16,9 +16,15 @@ class Merged:
     problems: list[Problem] = field(default_factory=list)
     """Keys are places in the file."""
 
-    def add(self, prefix: Key, settings: dict[str, Any]) -> None:
-        """Lay `settings`, found at `prefix` of the file, over what is there. Mappings merge, null removes."""
-        self._lay(self.data, settings, (), prefix)
+    def add(self, prefix: Key, settings: dict[str, Any], under: tuple[str, ...] = ()) -> None:
+        """Lay `settings`, found at `prefix` of the file, over what is there. Mappings merge, null removes.
+
+        `under` is the key of the arm that they belong to, where that is not its top.
+        """
+        target = self.data
+        for name in under:
+            target = target.setdefault(name, {})
+        self._lay(target, settings, under, prefix)
 
     def origin(self, key: Key, default: Key) -> Key:
         """The place in the file that set `key`, or that set what surrounds it; `default` if nothing did."""
@@ -29,15 +35,15 @@ class Merged:
 
     def _lay(self, target: dict[str, Any], source: dict[str, Any], key: Key, prefix: Key) -> None:
         for name, value in source.items():
-            here = (*key, name)
+            here, there = (*key, name), (*prefix, name)
             if value is None:
-                self._remove(target, name, here, (*prefix, *here))
+                self._remove(target, name, here, there)
                 continue
-            self.origins[here] = (*prefix, *here)
+            self.origins[here] = there
             if isinstance(value, dict):
                 if not isinstance(target.get(name), dict):
                     target[name] = {}
-                self._lay(target[name], value, here, prefix)
+                self._lay(target[name], value, here, there)
             else:
                 target[name] = value
 

@@ -30,6 +30,8 @@ ADVICE = (
     ("not a database", "the file is damaged; delete it and call again ({uri})"),
     ("locked", "the database is in use; close 'mlflow ui' or wait, and call again"),
     ("ModuleNotFoundError", "MLflow is not installed completely; pip install mlflow"),
+    ("disk is full", "the disk is full; free some space and call again"),
+    ("unable to open", "{uri} cannot be opened; check the file and its permissions"),
     ("readonly", "the database cannot be written; check its permissions"),
 )
 

@@ -1,54 +1,68 @@
-"""The study as it was declared before its first run, on record; a later change makes it exploratory."""
+"""A study is declared in the ledger before its first run; whatever changes later is on record too."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab.atomic import read_json, write_json
-from coregpt.lab.differences import flatten
+from coregpt.lab.history import History
+from coregpt.lab.ledger import Event, Ledger
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Plan
-
-SHOWN_CHANGES = 4
 
 
 def register(plan: Plan, store: Path) -> str:
     """Record the declaration unless it is the latest on record; returns why the study is exploratory, or "".
 
-    A study is exploratory from the moment its declaration changed while runs of an earlier one were complete.
+    A study is exploratory once its declaration changed after a run had started, the code of one of its techniques
+    changed after results of it were there, results were there before it was declared, or runs came from elsewhere.
+    Raises LedgerError if the ledger is broken.
     """
-    study, path = plan.study, store / "studies" / f"{plan.study.name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    record = read_json(path) or {"declared": []}
-    declared: list[dict[str, Any]] = record["declared"]
-    runs = sorted(run.id for run in plan.runs)
-    if not declared or declared[-1]["digest"] != study.digest:
-        earlier = sorted({id_ for entry in declared for id_ in entry["runs"]})
-        complete = sum(RunFolder(store / id_).result() is not None for id_ in earlier)
-        declared.append(
-            {"digest": study.digest, "study": study.preregistration(), "runs": runs, "complete_before": complete}
-        )
-        write_json(path, record)
-    elif set(runs) - set(declared[-1]["runs"]):
-        declared[-1]["runs"] = sorted({*runs, *declared[-1]["runs"]})
-        write_json(path, record)
-    return amendments(declared)
+    ledger = Ledger.of(store)
+    with ledger.locked():
+        note_complete_runs(plan, store, ledger)
+        declare(plan, ledger)
+    return History(ledger.read(), plan.study.name).exploratory()
 
 
-def amendments(declared: list[dict[str, Any]]) -> str:
-    """What changed after results could be seen: `amended when 4 runs were complete: test.alpha 0.05 -> 0.1`."""
-    found = []
-    for before, after in itertools.pairwise(declared):
-        if after["complete_before"]:
-            runs = after["complete_before"]
-            number = "1 run was" if runs == 1 else f"{runs} runs were"
-            found.append(f"amended when {number} complete: {_changed(before['study'], after['study'])}")
-    return "; ".join(found)
+def note_complete_runs(plan: Plan, store: Path, ledger: Ledger) -> None:
+    """Enter runs whose end the ledger missed: their launcher was killed, or the folder came from elsewhere."""
+    entries = ledger.read()
+    started = {entry["run"] for entry in entries if entry.event == "started"}
+    complete = {entry["run"] for entry in entries if entry.event in ("ended", "found")}
+    earlier = History(entries, plan.study.name).cells
+    for run, (arm, seed) in {**earlier, **{run.id: (run.arm, run.seed) for run in plan.runs}}.items():
+        result = RunFolder(store / run).result() if run not in complete else None
+        if result is not None:
+            event: Event = "ended" if run in started else "found"
+            outcome = {"status": result["status"], "value": result["value"]}
+            ledger.add(event, study=plan.study.name, run=run, arm=arm, seed=seed, **outcome)
 
 
-def _changed(before: dict[str, Any], after: dict[str, Any]) -> str:
-    old, new = flatten(before), flatten(after)
-    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-    parts = [f"{key} {old.get(key, 'absent')} -> {new.get(key, 'absent')}" for key in keys[:SHOWN_CHANGES]]
-    more = len(keys) - SHOWN_CHANGES
-    return ", ".join(parts) + (f" and {more} more" if more > 0 else "")
+def declare(plan: Plan, ledger: Ledger) -> None:
+    """Append what is new: a first declaration, another one, or other run ids for the same one."""
+    study = plan.study
+    history = History(ledger.read(), study.name)
+    runs = {run.id: (run.arm, run.seed) for run in plan.runs}
+    last = history.declared[-1] if history.declared else None
+    if last is not None and last["digest"] == study.digest and {run for run, *_ in last["runs"]} == set(runs):
+        return
+    event: Event = "declared" if last is None else "replanned" if last["digest"] == study.digest else "amended"
+    ledger.add(
+        event,
+        study=study.name,
+        digest=study.digest,
+        declaration=study.preregistration(),
+        code=code(plan),
+        runs=[[run, *cell] for run, cell in runs.items()],
+    )
+    noted = {entry["run"] for entry in history.entries if entry.event == "superseded"}
+    for past, successor in history.superseded(runs):
+        if successor and past.id not in noted:
+            ledger.add("superseded", study=study.name, run=past.id, by=successor, arm=past.arm, seed=past.seed)
+
+
+def code(plan: Plan) -> dict[str, Any]:
+    """Digests of all that can change a number and is not declared in words."""
+    plugins: dict[str, str] = {}
+    for run in plan.runs:
+        plugins |= run.record["plugins"]
+    return {"engine": plan.runs[0].record["engine"], "data": plan.source.digest, "plugins": plugins}

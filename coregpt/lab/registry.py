@@ -42,9 +42,16 @@ class Catalogue:
     def __init__(self, files: Iterable[Path] = ()):
         """`files` are single plugin files that live in no package."""
         self.found: dict[str, list[Found]] = {}
+        self.broken: dict[str, str] = {}
+        """Packages whose entry point leads nowhere, and why; whoever names none of theirs is not disturbed."""
         self.files = {path.stem: path for path in files}
         for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name):
-            for name in _modules(entry.value):
+            try:
+                modules = _modules(entry.value)
+            except PluginError as error:
+                self.broken[entry.value] = str(error)
+                continue
+            for name in modules:
                 self._offer(Found(name, entry.value))
         for name in self.files:
             self._offer(Found(name, "file"))
@@ -63,7 +70,8 @@ class Catalogue:
         package, _, short = name.rpartition(":")
         offers = [f for f in self.found.get(short, []) if not package or f.package == package]
         if not offers:
-            raise ConfigError(f"unknown plugin '{name}'{nearest(name, self.names())}")
+            unread = "".join(f"; {reason}" for reason in self.broken.values())
+            raise ConfigError(f"unknown plugin '{name}'{nearest(short, self.names())}{unread}")
         if len(offers) > 1:
             choices = " or ".join(f"'{offer.package}:{short}'" for offer in offers)
             raise PluginError(f"plugin '{name}' is offered by several packages; write {choices}")
@@ -77,7 +85,7 @@ class Catalogue:
                 module = self._import(found)
             except CoreGPTError as error:
                 raise PluginError(f"plugin '{name}': {error}") from error
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # a module that exits must not end the command as if all were well
                 where = self.files.get(name, found.module)
                 raise PluginError(f"plugin '{name}' ({where}) cannot be imported: {error!r}") from error
             own = [
@@ -132,7 +140,7 @@ class Catalogue:
 
 def order(made: Mapping[str, Plugin | type[Plugin]]) -> list[str]:
     """Names sorted so that each comes after everything in its `after`; ties by name, never by YAML."""
-    waiting = {name: {a for a in plugin.after if a in made} for name, plugin in made.items()}
+    waiting = {name: {other for other in made if plain(other) in plugin.after} for name, plugin in made.items()}
     done: list[str] = []
     while waiting:
         ready = sorted(name for name, before in waiting.items() if before <= set(done))
@@ -166,18 +174,27 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; there are: {', '.join(names)}" if names else ""
 
 
+def plain(name: str) -> str:
+    """A technique's name without the package that `package:name` may pick; relations between plugins use it."""
+    return name.rpartition(":")[2]
+
+
 def _refuse_conflicts(made: Mapping[str, Plugin]) -> None:
+    names = {plain(name) for name in made}
     for name, plugin in made.items():
-        for other in plugin.conflicts:
-            if other in made:
+        for other in made:
+            if other != name and plain(other) in plugin.conflicts:
                 raise PluginError(f"plugins '{name}' and '{other}' conflict; enable only one of them")
-        for other in plugin.requires:
-            if other not in made:
-                raise PluginError(f"plugin '{name}' needs '{other}'; enable it too")
+        for needed in plugin.requires:
+            if needed not in names:
+                raise PluginError(f"plugin '{name}' needs '{needed}'; enable it too")
 
 
 def _modules(package: str) -> list[str]:
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)  # imports what surrounds a subpackage
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"entry point group {GROUP}: package '{package}' cannot be imported: {error!r}") from error
     if spec is None or spec.submodule_search_locations is None:
         raise PluginError(f"entry point group {GROUP}: package '{package}' cannot be found")
     return [m.name for m in pkgutil.iter_modules(list(spec.submodule_search_locations)) if m.name[0] != "_"]

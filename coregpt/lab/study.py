@@ -1,5 +1,6 @@
 """A study on this machine: arms x seeds as fully resolved runs, and what differs between the arms."""
 
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from coregpt.engine.platform import default_device, fast_bf16, worth_compiling
 from coregpt.lab.declaration import Arm, Study
 from coregpt.lab.differences import derive
 from coregpt.lab.identity import engine_digest, plugin_digests, run_id
+
+TOLERANCE = 0.01
+"""How far arms may differ in what the study holds equal."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,20 @@ def outline(study: Study) -> Outline:
             derived[arm.name] = derive(arm.run, instances, costs[arm.name])
         except CoreGPTError as error:
             problems.append(f"{study.path}: arm '{arm.name}': {error}")
+        except Exception as error:  # a plugin may fail in any way while it is asked
+            problems.append(f"{study.path}: arm '{arm.name}': {_told(error, study, arm)}")
     if problems:
         raise PluginError("\n".join(problems))
     return Outline(study, costs, derived)
+
+
+def _told(error: Exception, study: Study, arm: Arm) -> str:
+    """`cannot be built: KeyError: 'x' (my_plugin.py:12)`, the line being the plugin's where it is known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    files = {str(study.catalogue.source(name)) for name in arm.run.plugins}
+    frame = next((frame for frame in reversed(frames) if frame.filename in files), frames[-1])
+    text = (str(error).strip().splitlines() or [""])[0]
+    return f"cannot be built: {type(error).__name__}: {text} ({frame.filename}:{frame.lineno})"
 
 
 def plan(outlined: Outline) -> Plan:
@@ -81,6 +96,7 @@ def plan(outlined: Outline) -> Plan:
         if arm.run.model.vocab < source.vocab:
             text = f"model.vocab is {arm.run.model.vocab}, but {source.name} has {source.vocab} token ids"
             raise ConfigError(f"{study.path}: arm '{arm.name}': {text}")
+    check_equal(outlined)
     common = _common_compile(outlined)
     runs = []
     for arm in study.arms:
@@ -89,6 +105,20 @@ def plan(outlined: Outline) -> Plan:
             config = resolve(arm, seed).model_copy(update=common)
             runs.append(_planned(study, arm.name, config, digests, source.digest))
     return Plan(study, outlined.costs, outlined.derived, source, tuple(runs))
+
+
+def check_equal(outlined: Outline) -> None:
+    """Arms must spend what the study holds equal; seconds are not known before the runs."""
+    study, axis = outlined.study, outlined.study.equal
+    if axis == "seconds":
+        return
+    spent = {name: float(getattr(cost, axis)) for name, cost in outlined.costs.items()}
+    if max(spent.values()) > (1 + TOLERANCE) * min(spent.values()):
+        each = ", ".join(f"{amount:,.6g} in '{name}'" for name, amount in spent.items())
+        raise ConfigError(
+            f"{study.path}: equal: arms must spend equal {axis}, within {TOLERANCE:.0%}, but it is {each}; "
+            "change their tokens or batch_tokens, or declare what is held equal (equal: flops, steps, seconds)"
+        )
 
 
 def resolve(arm: Arm, seed: int) -> RunConfig:

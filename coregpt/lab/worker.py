@@ -26,6 +26,7 @@ from coregpt.engine.build import build
 from coregpt.engine.data import TokenSource, open_source
 from coregpt.engine.trainer import Outcome, train
 from coregpt.engine.world import World, join, leave
+from coregpt.lab.causality import refuse_leaks
 from coregpt.lab.identity import plugin_digests, run_id
 from coregpt.lab.registry import Catalogue
 from coregpt.lab.store import MetricsLog, RunFolder, Unrecorded, claim
@@ -76,6 +77,8 @@ def execute(folder: RunFolder, stop: Callable[[], bool]) -> Outcome:
             folder.write_environment(environment(config, world))
         sink = MetricsLog(folder) if first else Unrecorded()
         outcome = train(run, source, sink, folder.checkpoint, stop)
+        if outcome.status == "finished":
+            refuse_leaks(run, source.vocab)
         if isinstance(sink, MetricsLog):
             sink.close()
             if outcome.status != "stopped":

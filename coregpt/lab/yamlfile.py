@@ -15,6 +15,7 @@ from coregpt.contract.errors import ConfigError
 
 Key = tuple[str | int, ...]
 
+PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 SCALARS = (
     ("null", re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""]),
     ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF")),
@@ -101,6 +102,8 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
         self.open.append(node)
+        if node.tag not in PLAIN_TAGS:
+            raise ConfigError(f"{self._at(node)}: the tag {node.tag} means nothing here; write a plain mapping or list")
         if isinstance(node, yaml.SequenceNode):
             result: Any = [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
         else:

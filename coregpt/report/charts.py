@@ -92,6 +92,8 @@ def _forest_row(report: Report, c: Comparison, index: int, x: Scale, digits: int
 def paired_dots(report: Report) -> list[tuple[str, str]]:
     """(arm, picture) for every arm: each seed's baseline and arm result joined by a line, on one common scale."""
     study = report.study
+    if not study.paired:
+        return []
     finite = [run.value for run in report.runs if run.status == "finished" and run.value is not None]
     if not finite:
         return []

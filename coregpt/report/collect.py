@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coregpt.lab.declaration import Study
 from coregpt.lab.differences import changes, differences
+from coregpt.lab.history import History, Past
+from coregpt.lab.ledger import Ledger, LedgerError
+from coregpt.lab.preregister import code
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Plan, PlannedRun
 from coregpt.report.inputs import (
@@ -13,6 +17,7 @@ from coregpt.report.inputs import (
     CurvePoint,
     DataFacts,
     EnvironmentFacts,
+    OtherRun,
     RunFacts,
     RunStatus,
     RunTiming,
@@ -21,8 +26,56 @@ from coregpt.report.inputs import (
 
 
 def collect(plan: Plan, store: Path, exploratory: str = "") -> tuple[StudyFacts, list[RunFacts]]:
-    """Facts of the study and of every planned run, complete or not."""
-    return study_facts(plan, store, exploratory), [run_facts(run, plan, store) for run in plan.runs]
+    """Facts of the study, of every planned run, complete or not, and of every other run the ledger has of it."""
+    past, broken = _ledger(plan, store)
+    facts = [run_facts(run, plan, store) for run in plan.runs]
+    checked = [_against_ledger(run, past.get(run.run_id), broken) for run in facts]
+    return study_facts(plan, store, exploratory).model_copy(update=_ledger_facts(plan, store, past)), checked
+
+
+def _ledger(plan: Plan, store: Path) -> tuple[dict[str, Past], str]:
+    """Every run ever started for the study, by id; and what is wrong with the ledger."""
+    try:
+        return {past.id: past for past in History(Ledger.of(store).read(), plan.study.name).runs()}, ""
+    except LedgerError as error:
+        return {}, str(error)
+
+
+def _ledger_facts(plan: Plan, store: Path, past: Mapping[str, Past]) -> dict[str, Any]:
+    if not past:
+        return {}
+    history = History(Ledger.of(store).read(), plan.study.name)
+    others = history.superseded({run.id: (run.arm, run.seed) for run in plan.runs})
+    return {
+        "started": tuple(past),
+        "other_runs": tuple(
+            OtherRun(
+                run_id=run.id,
+                arm=run.arm,
+                seed=run.seed,
+                status=run.status,
+                value=run.value,
+                reason=f"superseded by {by}" if by else "no longer planned",
+            )
+            for run, by in others
+        ),
+    }
+
+
+def _against_ledger(run: RunFacts, past: Past | None, broken: str) -> RunFacts:
+    """A run whose result is not the one on record has no outcome that counts."""
+    wrong = f"the ledger is broken: {broken}" if broken else ""
+    if past is not None:
+        seen = {"first_started": past.first_started, "attempts": past.attempts}
+        run = run.model_copy(update={"timing": run.timing.model_copy(update=seen)})
+        complete = run.status in ("finished", "diverged")
+        if (
+            past.status in ("finished", "diverged")
+            and complete
+            and (past.status, past.value) != (run.status, run.value)
+        ):
+            wrong = f"its result.json says {run.status}, {run.value}; the ledger recorded {past.status}, {past.value}"
+    return run.model_copy(update={"status": "failed", "value": None, "reason": wrong}) if wrong else run
 
 
 def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
@@ -39,10 +92,17 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         power=test.power,
         seeds=study.seeds,
         assumed_sd=test.sd,
+        hypothesis=study.hypothesis,
+        direction=study.direction,
+        equal=study.equal,
+        mode=study.mode or "",
+        techniques=study.techniques,
+        declaration=study.preregistration(),
+        code=code(plan),
         exploratory=exploratory,
         scale=study.scale,
         digest=study.digest,
-        command=f"coregpt ablate {study.path}" + (f" --scale {study.scale}" if study.scale else ""),
+        command=_command(study),
         confounds=tuple(
             Confound(setting=setting, values=values) for setting, values in differences(study, plan.derived)
         ),
@@ -51,11 +111,24 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
     )
 
 
+def _command(study: Study) -> str:
+    """What a reader types beside the study file; a path of this machine would mean nothing to them."""
+    path = study.path.name if study.path.is_absolute() else study.path
+    return f"coregpt ablate {path}" + (f" --scale {study.scale}" if study.scale else "")
+
+
 def run_facts(run: PlannedRun, plan: Plan, store: Path) -> RunFacts:
     """One run as it stands on disk."""
     folder = RunFolder(store / run.id)
     result, error = folder.result(), folder.error()
+    if result is not None and folder.config()["config"] != run.record["config"]:
+        result, error = None, {"message": "its config.json is not the planned one: seeds are all that may differ"}
     rows = [row for row in folder.rows() if "val_loss" in row]
+    if result is not None and result["status"] == "finished" and (not rows or rows[-1]["val_loss"] != result["value"]):
+        result, error = (
+            None,
+            {"message": "its metrics.jsonl does not end with its result; delete the folder to repeat it"},
+        )
     per_token = plan.costs[run.arm].flops_per_token
     facts: dict[str, Any] = {
         "run_id": run.id,

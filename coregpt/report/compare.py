@@ -7,7 +7,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coregpt.report.contrasts import (
+from coregpt.report.inputs import RunFacts, StudyFacts
+from coregpt.report.model import Comparison
+from coregpt.report.verdict import decide
+from coregpt.stats.contrasts import (
     interval,
     more_failures_p,
     paired_t,
@@ -16,13 +19,10 @@ from coregpt.report.contrasts import (
     tost_p,
     welch,
 )
-from coregpt.report.design import Design
-from coregpt.report.effects import hedges_g, pairing
-from coregpt.report.inputs import RunFacts, StudyFacts
-from coregpt.report.model import Comparison
-from coregpt.report.power import cautious_sd, seeds_needed, smallest_detectable
-from coregpt.report.primary import Tested, run_primary
-from coregpt.report.verdict import decide
+from coregpt.stats.design import Design
+from coregpt.stats.effects import hedges_g, pairing
+from coregpt.stats.power import cautious_sd, seeds_needed, smallest_detectable
+from coregpt.stats.primary import Tested, run_primary
 
 Vector = NDArray[np.float64]
 
@@ -32,20 +32,32 @@ class Outcomes:
     """Final values per arm in seed order: a number, inf where the run diverged, NaN where there is no outcome."""
 
     baseline: str
-    seeds: tuple[int, ...]
+    seeds: dict[str, tuple[int, ...]]
     values: dict[str, Vector]
+    paired: bool
 
     @classmethod
     def of(cls, study: StudyFacts, runs: Sequence[RunFacts]) -> Self:
         """`runs` holds every planned cell, arms in order, seeds in order."""
-        outcomes = np.array([_outcome(run) for run in runs]).reshape(len(study.arms), len(study.seeds))
         names = [arm.name for arm in study.arms]
-        return cls(study.baseline, study.seeds, dict(zip(names, outcomes, strict=True)))
+        values = {name: np.array([_outcome(run) for run in runs if run.arm == name]) for name in names}
+        return cls(study.baseline, {name: study.planned(name) for name in names}, values, study.paired)
 
     def missing(self, arm: str) -> tuple[int, ...]:
         """Seeds for which this arm or the baseline has no outcome."""
-        gone = np.isnan(self.values[arm]) | np.isnan(self.values[self.baseline])
-        return tuple(seed for seed, absent in zip(self.seeds, gone, strict=True) if absent)
+        gone = {seed for name in (arm, self.baseline) for seed in self._absent(name)}
+        return tuple(sorted(gone))
+
+    def _absent(self, arm: str) -> list[int]:
+        return [seed for seed, value in zip(self.seeds[arm], self.values[arm], strict=True) if np.isnan(value)]
+
+    def finished(self, arm: str) -> tuple[Vector, Vector]:
+        """Numbers of the baseline and the arm; if they are paired, of the seeds where both have one."""
+        baseline, values = self.values[self.baseline], self.values[arm]
+        have_b, have_a = np.isfinite(baseline), np.isfinite(values)
+        if self.paired:
+            have_b = have_a = have_b & have_a
+        return baseline[have_b], values[have_a]
 
     def diverged(self, arm: str) -> int:
         """How many runs of this arm diverged."""
@@ -87,22 +99,22 @@ def _compare(study: StudyFacts, design: Design, outcomes: Outcomes, arm: str, te
 
 def _estimates(study: StudyFacts, outcomes: Outcomes, arm: str) -> dict[str, Any]:
     """Descriptive numbers on the seeds where both runs finished; whatever they are conditional on is named."""
-    baseline, values = outcomes.values[study.baseline], outcomes.values[arm]
-    both = np.isfinite(baseline) & np.isfinite(values)
-    b, a = baseline[both], values[both]
-    facts: dict[str, Any] = {"pairs": len(b)}
-    if len(b) == 0:
+    b, a = outcomes.finished(arm)
+    least = min(len(b), len(a))
+    whole = len(b) == len(outcomes.values[study.baseline]) and len(a) == len(outcomes.values[arm])
+    facts: dict[str, Any] = {"pairs": least}
+    if least == 0:
         return facts
-    facts["gain"] = float((b - a).mean())
+    facts["gain"] = float((b - a).mean()) if study.paired else float(b.mean() - a.mean())
     if outcomes.missing(arm):
         facts["gain_condition"] = "incomplete: only seeds with both runs"
-    elif len(b) < len(baseline):
+    elif not whole:
         facts["gain_condition"] = "conditional on finishing"
-    if len(b) < 2:
+    if least < 2:
         return facts
     estimate = paired_t(b, a) if study.paired else welch(b, a)
     facts |= {"se": estimate.se, "df": estimate.df}
-    if len(b) < len(baseline):  # conditional numbers are shown as means only
+    if not whole:  # conditional numbers are shown as means only
         return facts
     facts["effect_size"] = hedges_g(b, a)
     if study.paired and (bought := pairing(b, a)):
@@ -118,8 +130,10 @@ def _failures(study: StudyFacts, outcomes: Outcomes, arm: str) -> dict[str, Any]
     mine, other = outcomes.diverged(arm), outcomes.diverged(study.baseline)
     facts: dict[str, Any] = {"failures": (mine, other), "missing_seeds": outcomes.missing(arm)}
     if mine + other:
-        facts["p_failures"] = more_failures_p(mine, other, len(outcomes.seeds))
-    elif not facts["missing_seeds"] and len(outcomes.seeds) > 1:
+        facts["p_failures"] = more_failures_p(
+            mine, other, len(outcomes.seeds[arm]), len(outcomes.seeds[study.baseline])
+        )
+    elif not facts["missing_seeds"] and min(map(len, outcomes.finished(arm))) > 1:
         b, a = outcomes.values[study.baseline], outcomes.values[arm]
         facts["p_welch"] = welch(b, a).p
         facts["p_sign_flip"] = sign_flip_p(b - a) if study.paired else None

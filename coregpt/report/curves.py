@@ -47,7 +47,8 @@ def seed_curves(report: Report) -> list[SeedCurve]:
         if not run.curve:
             continue
         columns = np.array(run.curve, dtype=np.float64).T
-        x = {"steps": columns[0], "tokens": columns[1], "flops": columns[2]}
+        axes = {"steps": columns[0], "tokens": columns[1], "flops": columns[2]}
+        x = {name: column for name, column in axes.items() if np.isfinite(column).all()}  # unknown: no such axis
         if timing.seconds:
             x["seconds"] = np.array(timing.seconds, dtype=np.float64)
         curves.append(SeedCurve(run, x, columns[3]))

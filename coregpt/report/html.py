@@ -14,11 +14,12 @@ from coregpt.report.curve_charts import (
     gap_curves,
     learning_curves,
 )
+from coregpt.report.factorial import EFFECTS_READING
 from coregpt.report.markup import details, paragraph, section, table_html
 from coregpt.report.model import Comparison, Report
 from coregpt.report.numbers import plural, relative
 from coregpt.report.theme import CHART_CSS, PAGE_CSS, colour_tokens, series_rules, switch_rules
-from coregpt.report.wording import method
+from coregpt.report.wording import digest_label, how_many, method
 
 _RUNS_IN_SIGHT = 24  # a longer list is folded away, except for runs that did not finish
 
@@ -33,6 +34,7 @@ def render_html(report: Report) -> str:
     )
     body = [
         _top(report),
+        _effects_section(report),
         _forest_section(report),
         _curve_section(report, curves, axes),
         _gap_section(report, curves),
@@ -65,7 +67,7 @@ def render_html(report: Report) -> str:
 
 def _top(report: Report) -> str:
     study = report.study
-    facts = [f"CoreGPT study {study.name}", plural(len(study.arms), "arm"), plural(len(study.seeds), "seed")]
+    facts = [f"CoreGPT study {study.name}", plural(len(study.arms), "arm"), how_many(study)]
     if study.scale:
         facts.append(f"scale {study.scale}")
     cards = "".join(_card(report, c) for c in report.comparisons)
@@ -91,14 +93,23 @@ def _cost(report: Report, arm: str) -> str:
     """Parameters, FLOPs and time against the baseline: a gain that costs more is said to cost more."""
     facts = {a.name: a for a in report.study.arms}
     mine, base = facts[arm], facts[report.study.baseline]
-    parts = [
-        f"parameters {relative(mine.parameters, base.parameters)}",
-        f"FLOPs per token {relative(mine.flops_per_token, base.flops_per_token)}",
-    ]
+    sizes = {
+        "parameters": (mine.parameters, base.parameters),
+        "FLOPs per token": (mine.flops_per_token, base.flops_per_token),
+    }
+    parts = [f"{name} {'unknown' if None in pair else relative(*pair)}" for name, pair in sizes.items()]
     ratio = next(t.time_ratio for t in report.timing.arms if t.arm == arm)
     if ratio is not None:
         parts.append(f"time per token ×{ratio:.2f} (measured)")
     return "Cost against the baseline: " + ", ".join(parts) + "."
+
+
+def _effects_section(report: Report) -> str:
+    found = report.effects
+    if found is None:
+        return ""
+    table = paragraph(f"None: {found.cause}.") if found.cause else table_html(tables.effects(found, report.study.alpha))
+    return section("Effects", paragraph(EFFECTS_READING) + table)
 
 
 def _forest_section(report: Report) -> str:
@@ -108,9 +119,10 @@ def _forest_section(report: Report) -> str:
         if shows_one_interval(report)
         else f"Thick bar: 95% interval of one arm. Thin whiskers: {level} interval that holds for all arms at once."
     )
+    chosen = "set at import" if report.study.imported else "declared beforehand"
     text = (
         f"Gain over {report.study.baseline} in {report.study.metric} ({report.study.unit}). {bars} Inside "
-        f"the shaded band a difference is too small to matter (±{report.study.margin:g}, declared beforehand)."
+        f"the shaded band a difference is too small to matter (±{report.study.margin:g}, {chosen})."
     )
     return section(
         "How much",
@@ -186,14 +198,18 @@ def _pairs_section(report: Report) -> str:
 def _runs_section(report: Report) -> str:
     table = tables.runs(report)
     if len(table.rows) <= _RUNS_IN_SIGHT:
-        return section("Every run", table_html(table))
+        return section("Every run", table_html(table) + _left_out(report))
     bad = [row for i, row in enumerate(table.rows) if i in table.bad]
     known = (
         table_html(replace(table, title="Runs that did not finish", rows=bad))
         if bad
         else paragraph("All planned runs finished.")
     )
-    return section("Every run", known + details(f"All {len(table.rows)} runs", table_html(table)))
+    return section("Every run", known + details(f"All {len(table.rows)} runs", table_html(table)) + _left_out(report))
+
+
+def _left_out(report: Report) -> str:
+    return table_html(tables.other_runs(report)) if report.study.other_runs else ""
 
 
 def _fairness_section(report: Report) -> str:
@@ -215,7 +231,7 @@ def _method_section(report: Report) -> str:
     command = f"<pre><code>{escape(study.command)}</code></pre>" if study.command else ""
     again = "Run the study again, or rebuild this page from report.json alone with coregpt report."
     return (
-        section("How it was decided", f"{text}<p>Preregistration digest <code>{escape(study.digest)}</code></p>")
+        section("How it was decided", f"{text}<p>{digest_label(study)} <code>{escape(study.digest)}</code></p>")
         + section("Environment", table_html(tables.environment(report)))
         + section("Reproduce", paragraph(again) + command)
         + "</main>"

@@ -18,24 +18,32 @@ class Facts(BaseModel):
 
 
 class CurvePoint(NamedTuple):
-    """One evaluation during training; `value` is in the study's unit and may be NaN after divergence."""
+    """One evaluation during training; `value` is in the study's unit and may be NaN after divergence.
+
+    Tokens and FLOPs are None where nobody counted them (imported logs).
+    """
 
     step: int
-    tokens: int
-    flops: float
+    tokens: int | None
+    flops: float | None
     value: float
 
 
 class ArmFacts(Facts):
-    """What one arm is: plugins with their options, and its size and budget as counted before training."""
+    """What one arm is: plugins with their options, and its size and budget as counted before training.
+
+    Sizes are None where they are unknown, which is not the same as zero.
+    """
 
     name: str = Field(min_length=1)
     description: str = ""
     plugins: dict[str, dict[str, Any]] = {}
-    parameters: int
-    flops_per_token: float
-    tokens: int
+    parameters: int | None
+    flops_per_token: float | None
+    tokens: int | None
     steps: int
+    seeds: tuple[int, ...] = ()
+    """The runs of this arm where arms have different numbers of them; empty: the study's seeds."""
 
 
 class Confound(Facts):
@@ -50,9 +58,9 @@ class DataFacts(Facts):
 
     name: str
     sha256: str
-    train_tokens: int
-    val_tokens: int
-    eval_tokens: int
+    train_tokens: int | None
+    val_tokens: int | None
+    eval_tokens: int | None
     split_rule: str
 
 
@@ -61,6 +69,17 @@ class EnvironmentFacts(Facts):
 
     values: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
+
+
+class OtherRun(Facts):
+    """A run that was started for the study and is not among those analysed."""
+
+    run_id: str
+    arm: str
+    seed: int
+    status: Literal["finished", "diverged", "failed", "unfinished"]
+    value: float | None
+    reason: str
 
 
 class StudyFacts(Facts):
@@ -80,8 +99,25 @@ class StudyFacts(Facts):
     """Whether the runs of one seed share data order and initial weights between arms."""
     assumed_sd: float | None = Field(None, gt=0)
     """Standard deviation of the per-seed difference that the plan assumed, in `unit`."""
+    hypothesis: str = ""
+    direction: Literal["better", "worse", "either"] = "either"
+    """What the hypothesis expects of the techniques; tests are two-sided all the same."""
+    mode: Literal["", "leave_one_out", "add_one", "factorial"] = ""
+    """How the arms were made from `techniques`; empty where they were listed."""
+    techniques: tuple[str, ...] = ()
+    equal: Literal["tokens", "flops", "seconds", "steps"] = "tokens"
+    """What every arm spent the same amount of."""
+    declaration: dict[str, Any] = {}
+    """The study as resolved and hashed into `digest`: enough to run its arms again with other seeds."""
+    code: dict[str, Any] = {}
+    """Digests of engine, data and plugins the runs were made with."""
+    started: tuple[str, ...] = ()
+    """Every run the ledger has seen for the study; each must be analysed or stand among `other_runs`."""
+    other_runs: tuple[OtherRun, ...] = ()
     exploratory: str = ""
     """Why the study is not confirmatory (for example: amended after the first run); empty if it is."""
+    imported: str = ""
+    """Which logs the runs were read from, if CoreGPT did not make them: then nothing was fixed beforehand."""
     scale: str = ""
     digest: str
     command: str = ""
@@ -100,7 +136,15 @@ class StudyFacts(Facts):
             raise ValueError("a study needs at least one arm besides the baseline")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must differ, got {list(self.seeds)}: equal seeds are one observation")
+        for arm in self.arms:
+            if arm.seeds and (self.paired or not set(arm.seeds) <= set(self.seeds)):
+                raise ValueError(f"arm {arm.name!r}: own seeds need an unpaired study that has these seeds")
         return self
+
+    def planned(self, arm: str) -> tuple[int, ...]:
+        """The seeds of one arm."""
+        own = next(facts.seeds for facts in self.arms if facts.name == arm)
+        return own or self.seeds
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -115,6 +159,9 @@ class RunTiming(Facts):
     train_seconds: float | None = None
     compile_seconds: float | None = None
     peak_memory_bytes: int | None = None
+    first_started: str = ""
+    """When the ledger saw the run start for the first time, in UTC."""
+    attempts: int | None = None
     seconds: tuple[float, ...] = ()
     """Training seconds at each curve point; empty if not measured."""
 

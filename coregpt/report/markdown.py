@@ -4,9 +4,10 @@ from itertools import pairwise
 
 from coregpt.report import tables
 from coregpt.report.charts import SYMBOLS
+from coregpt.report.factorial import EFFECTS_READING
 from coregpt.report.model import Report
 from coregpt.report.tables import Table
-from coregpt.report.wording import method
+from coregpt.report.wording import digest_label, method
 
 
 def render_markdown(report: Report, picture: str | None = None) -> str:
@@ -19,6 +20,10 @@ def render_markdown(report: Report, picture: str | None = None) -> str:
         parts.append(f"- **{_line(c.arm)} {SYMBOLS[c.verdict]} {prefix}{c.verdict}{size}.** {_line(c.sentence)}")
     if report.notes:
         parts.append("## Worth knowing\n\n" + "\n".join(f"- {_line(note)}" for note in report.notes))
+    if report.effects:
+        found = report.effects
+        table = f"None: {found.cause}." if found.cause else _table(tables.effects(found, study.alpha))
+        parts += ["## Effects", EFFECTS_READING, table]
     if picture:
         parts.append(f"![Mean learning curves with seed bands; y-axis zoomed]({picture})")
     parts += [
@@ -31,6 +36,7 @@ def render_markdown(report: Report, picture: str | None = None) -> str:
         _table(tables.costs(report)),
         "## Every run",
         _table(tables.runs(report)),
+        *(["### Started and left out", _table(tables.other_runs(report))] if study.other_runs else []),
         "## What each arm changes",
         _table(tables.arms(report)),
         "## What else differs",
@@ -39,7 +45,7 @@ def render_markdown(report: Report, picture: str | None = None) -> str:
         _table(tables.data(report)),
         "## How it was decided",
         *method(report),
-        f"Preregistration digest `{study.digest}`",
+        f"{digest_label(study)} `{study.digest}`",
         "## Environment",
         _table(tables.environment(report)),
     ]

@@ -4,8 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from coregpt.report.design import Design
 from coregpt.report.inputs import CurvePoint, Facts, RunStatus, RunTiming, StudyFacts
+from coregpt.stats.design import Design
 
 Word = Literal["better", "worse", "equivalent", "inconclusive", "unstable", "invalid"]
 Interval = tuple[float, float]
@@ -70,6 +70,36 @@ class Comparison(Facts):
     missing_seeds: tuple[int, ...] = ()
 
 
+EffectWord = Literal["", "better", "worse", "more than the sum", "less than the sum", "inconclusive"]
+
+
+class Effect(Facts):
+    """One main effect, interaction or simple effect (`given` says where) of a factorial study, as a gain.
+
+    `p_adjusted` is Holm's, over the interactions or over the main effects; None for a simple effect.
+    """
+
+    name: str
+    given: str = ""
+    gain: float
+    se: float
+    df: float
+    interval: Interval
+    p: float
+    p_adjusted: float | None
+    verdict: EffectWord
+
+
+class Effects(Facts):
+    """Interactions, main effects, and simple effects of the techniques whose interaction was shown."""
+
+    cause: str = ""
+    """Why there are none, in plain words; empty otherwise."""
+    interactions: tuple[Effect, ...] = ()
+    main: tuple[Effect, ...] = ()
+    simple: tuple[Effect, ...] = ()
+
+
 class RunResult(Facts):
     """One planned run, whatever became of it; curves are thinned to at most 400 points."""
 
@@ -110,6 +140,8 @@ class Report(Facts):
     headline: str
     arms: tuple[ArmSummary, ...]
     comparisons: tuple[Comparison, ...]
+    effects: Effects | None = None
+    """Of a factorial study only."""
     notes: tuple[str, ...]
     runs: tuple[RunResult, ...]
     timing: Timing
@@ -121,7 +153,7 @@ class Report(Facts):
             raise ValueError(f"arms and timing.arms must list the study's arms {names} in order")
         if tuple(c.arm for c in self.comparisons) != self.study.treatments:
             raise ValueError(f"comparisons must list {list(self.study.treatments)} in order")
-        planned = [(arm, seed) for arm in names for seed in self.study.seeds]
+        planned = [(arm, seed) for arm in names for seed in self.study.planned(arm)]
         if [(run.arm, run.seed) for run in self.runs] != planned:
             raise ValueError("runs must list every arm with every seed, in order")
         if len(self.timing.runs) != len(self.runs):

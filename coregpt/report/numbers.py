@@ -36,6 +36,11 @@ def span(pair: tuple[float, float] | None, digits: int) -> str:
     return DASH if pair is None else f"{signed(pair[0], digits)} to {signed(pair[1], digits)}"
 
 
+def known(value: float | None) -> str:
+    """A count in full, or 'unknown'."""
+    return "unknown" if value is None else f"{value:,}"
+
+
 def p_value(p: float | None) -> str:
     """A p-value with two significant digits; tiny ones as a bound."""
     if p is None:

@@ -7,23 +7,28 @@ import numpy as np
 from coregpt.contract.errors import RunError
 from coregpt.report.compare import Outcomes, compare_all
 from coregpt.report.curves import thin
-from coregpt.report.design import choose_test
+from coregpt.report.factorial import factorial_effects, mode_notes
 from coregpt.report.inputs import RunFacts, RunTiming, StudyFacts
 from coregpt.report.model import SCHEMA, ArmSummary, Report, RunResult, Timing
-from coregpt.report.power import smallest_detectable
 from coregpt.report.speed import arm_timings
 from coregpt.report.wording import headline, notes, sentence
+from coregpt.stats.design import choose_test
+from coregpt.stats.power import smallest_detectable
 
 
 def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     """Analyse a study. Planned runs without RunFacts count as missing, never as absent from the plan.
 
-    Raises RunError if a run belongs to no planned arm and seed, or if a cell has two runs.
+    Raises RunError if a run belongs to no planned arm and seed, if a cell has two runs, or if the ledger has a run
+    that the analysis leaves out.
     """
     ordered = _planned_order(study, runs)
-    design = choose_test(len(study.seeds), len(study.treatments), paired=study.paired)
+    _all_accounted_for(study, ordered)
+    fewest = min(len(study.planned(arm.name)) for arm in study.arms)
+    design = choose_test(fewest, len(study.treatments), paired=study.paired)
     outcomes = Outcomes.of(study, ordered)
     found = compare_all(study, design, outcomes)
+    effects = factorial_effects(study, outcomes)
     worded = tuple(c.model_copy(update={"sentence": sentence(study, c)}) for c in found)
     return Report(
         schema=SCHEMA,
@@ -33,7 +38,8 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
         headline=headline(study, worded),
         arms=tuple(_arm_summary(arm.name, outcomes) for arm in study.arms),
         comparisons=worded,
-        notes=notes(study, design, worded),
+        effects=effects,
+        notes=(*mode_notes(study, effects), *notes(study, design, worded)),
         runs=tuple(_run_result(run) for run in ordered),
         timing=Timing(arms=arm_timings(study, ordered), runs=tuple(_run_timing(run) for run in ordered)),
     )
@@ -44,7 +50,7 @@ def _planned_order(study: StudyFacts, runs: Sequence[RunFacts]) -> list[RunFacts
     names = [arm.name for arm in study.arms]
     for run in runs:
         cell = run.arm, run.seed
-        if run.arm not in names or run.seed not in study.seeds:
+        if run.arm not in names or run.seed not in study.planned(run.arm):
             raise RunError(f"run {run.run_id!r} (arm {run.arm!r}, seed {run.seed}) is not part of study {study.name!r}")
         if cell in cells:
             raise RunError(
@@ -52,7 +58,14 @@ def _planned_order(study: StudyFacts, runs: Sequence[RunFacts]) -> list[RunFacts
                 "equal seeds are one observation, keep one of them"
             )
         cells[cell] = run
-    return [cells.get((arm, seed)) or _missing(arm, seed) for arm in names for seed in study.seeds]
+    return [cells.get((arm, seed)) or _missing(arm, seed) for arm in names for seed in study.planned(arm)]
+
+
+def _all_accounted_for(study: StudyFacts, runs: Sequence[RunFacts]) -> None:
+    known = {run.run_id for run in runs} | {run.run_id for run in study.other_runs}
+    gone = [run for run in study.started if run not in known]
+    if gone:
+        raise RunError(f"study {study.name!r}: the ledger has runs that the analysis leaves out: {', '.join(gone)}")
 
 
 def _missing(arm: str, seed: int) -> RunFacts:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from coregpt.report.curve_charts import ArmCurves
 from coregpt.report.curves import thin
-from coregpt.report.model import Report
+from coregpt.report.model import Effects, Report
 from coregpt.report.numbers import (
     DASH,
     decimals,
     duration,
     fixed,
+    known,
     p_value,
     relative,
     si,
@@ -54,7 +55,7 @@ def results(report: Report) -> Table:
     for arm in report.arms:
         c = by_arm.get(arm.arm)
         mean = fixed(arm.mean, digits) + ("*" if arm.conditional else "")
-        row = (arm.arm, f"{arm.finished}/{len(report.study.seeds)}", mean, fixed(arm.sd, digits))
+        row = (arm.arm, f"{arm.finished}/{len(report.study.planned(arm.arm))}", mean, fixed(arm.sd, digits))
         if c is None:
             rows.append((*row, *[DASH] * 6, "baseline"))
             continue
@@ -129,6 +130,19 @@ def checks(report: Report) -> Table:
     return Table("Second opinions; none of these changes a verdict by being smaller", head, rows)
 
 
+def effects(found: Effects, alpha: float) -> Table:
+    """Interactions, main effects and simple effects of a factorial, in the order of reading."""
+    kinds = [("interaction", e) for e in found.interactions] + [("main effect", e) for e in found.main]
+    kinds += [(f"simple effect {e.given}", e) for e in found.simple]
+    rows = [
+        (e.name, kind, signed(e.gain, 4), span(e.interval, 4), p_value(e.p), p_value(e.p_adjusted), e.verdict or DASH)
+        for kind, e in kinds
+    ]
+    title = f"Gain in the metric, positive is better; one value per seed; p adjusted (Holm) decides at {alpha:g}"
+    head = ("effect", "kind", "gain", "95% interval", "p alone", "p adjusted", "verdict")
+    return Table(title, head, rows)
+
+
 def costs(report: Report) -> Table:
     """Size counted before training and speed measured during it."""
     base = next(arm for arm in report.study.arms if arm.name == report.study.baseline)
@@ -140,9 +154,11 @@ def costs(report: Report) -> Table:
         rows.append(
             (
                 arm.name,
-                f"{arm.parameters:,}{_change(arm.parameters, base.parameters)}",
-                f"{si(arm.flops_per_token)}{_change(arm.flops_per_token, base.flops_per_token)}",
-                f"{arm.tokens:,}",
+                f"{known(arm.parameters)}{_change(arm.parameters, base.parameters)}",
+                "unknown"
+                if arm.flops_per_token is None
+                else f"{si(arm.flops_per_token)}{_change(arm.flops_per_token, base.flops_per_token)}",
+                known(arm.tokens),
                 f"{arm.steps:,}",
                 si(timing.tokens_per_second),
                 ratio,
@@ -164,8 +180,8 @@ def costs(report: Report) -> Table:
     return Table("Counted before training; speed and memory measured", head, rows)
 
 
-def _change(value: float, base: float) -> str:
-    return "" if value == base else f" ({relative(value, base)})"
+def _change(value: float | None, base: float | None) -> str:
+    return "" if value == base or value is None or base is None else f" ({relative(value, base)})"
 
 
 def runs(report: Report) -> Table:
@@ -180,6 +196,14 @@ def runs(report: Report) -> Table:
     )
 
 
+def other_runs(report: Report) -> Table:
+    """Every run that was started for the study and is not analysed."""
+    digits = max(4, decimals(report.study, report.comparisons))
+    rows = [(r.arm, str(r.seed), fixed(r.value, digits), r.status, r.reason, r.run_id) for r in report.study.other_runs]
+    head = ("arm", "seed", report.study.metric, "status", "why it is left out", "run")
+    return Table("Runs started and left out", head, rows, words=True)
+
+
 def arms(report: Report) -> Table:
     """What each arm is."""
     rows = []
@@ -188,7 +212,7 @@ def arms(report: Report) -> Table:
             name + (" " + json.dumps(options, sort_keys=True, ensure_ascii=False) if options else "")
             for name, options in arm.plugins.items()
         )
-        rows.append((arm.name, arm.description or DASH, plugins or "none"))
+        rows.append((arm.name, arm.description or DASH, plugins or ("unknown" if report.study.imported else "none")))
     return Table("What each arm changes", ("arm", "change", "plugins"), rows, words=True)
 
 
@@ -205,9 +229,9 @@ def data(report: Report) -> Table:
     rows = [
         ("data", facts.name),
         ("sha256", facts.sha256),
-        ("training tokens", f"{facts.train_tokens:,}"),
-        ("validation tokens", f"{facts.val_tokens:,}"),
-        ("evaluated tokens", f"{facts.eval_tokens:,}"),
+        ("training tokens", known(facts.train_tokens)),
+        ("validation tokens", known(facts.val_tokens)),
+        ("evaluated tokens", known(facts.eval_tokens)),
         ("split", facts.split_rule),
     ]
     return Table("Data", ("fact", "value"), rows, words=True)
@@ -235,5 +259,5 @@ def seed_pairs(report: Report) -> Table:
     digits = max(4, decimals(report.study, report.comparisons))
     cells = {(r.arm, r.seed): fixed(r.value, digits) if r.status == "finished" else r.status for r in report.runs}
     names = [arm.name for arm in report.study.arms]
-    rows = [(str(seed), *(cells[name, seed] for name in names)) for seed in report.study.seeds]
+    rows = [(str(seed), *(cells.get((name, seed), DASH) for name in names)) for seed in report.study.seeds]
     return Table(f"Final {report.study.metric} by seed", ("seed", *names), rows)

@@ -3,6 +3,7 @@
 from coregpt.report.charts import SYMBOLS
 from coregpt.report.model import Report
 from coregpt.report.numbers import decimals, p_phrase, plural, signed, span
+from coregpt.report.wording import how_many
 
 
 def verdict_lines(report: Report) -> list[str]:
@@ -18,8 +19,8 @@ def verdict_lines(report: Report) -> list[str]:
     if len(report.notes) > budget:
         lines.append(f"note: {plural(len(report.notes) - budget, 'more note')} in the report")
     rules = f"alpha {study.alpha:g}; margin ±{study.margin:g} {study.unit}"
-    lines.append(f"{report.design.name}; {plural(len(study.seeds), 'seed')}; {rules}")
-    lines.append(f"preregistration {study.digest}")
+    lines.append(f"{report.design.name}; {how_many(study)}; {rules}")
+    lines.append(f"{'imported curves' if study.imported else 'preregistration'} {study.digest}")
     return lines
 
 

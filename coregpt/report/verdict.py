@@ -8,11 +8,11 @@
 6. inconclusive.
 """
 
-from coregpt.report.design import Design, smallest_sign_flip_p
 from coregpt.report.inputs import StudyFacts
 from coregpt.report.model import Comparison, Word
 from coregpt.report.numbers import listing, plural
-from coregpt.report.power import EQUIVALENCE_LEVEL
+from coregpt.stats.design import Design, smallest_sign_flip_p
+from coregpt.stats.power import EQUIVALENCE_LEVEL
 
 FAILURE_LEVEL = 0.05
 
@@ -37,7 +37,8 @@ def _rule(study: StudyFacts, design: Design, c: Comparison, frozen: list[str], d
         same = f"all seeds of {listing(frozen)} ended at exactly the same value"
         return "invalid", f"{same}, so they are one observation: the seed does not reach the run"
     if _unstable(c):
-        mine, other = (f"{failures} of {design.n_seeds}" for failures in c.failures)
+        planned = len(study.planned(c.arm)), len(study.planned(study.baseline))
+        mine, other = (f"{failures} of {runs}" for failures, runs in zip(c.failures, planned, strict=True))
         return "unstable", f"{mine} runs diverged, against {other} for {study.baseline}"
     if not design.can_test:
         return "inconclusive", design.reason

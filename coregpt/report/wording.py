@@ -1,9 +1,9 @@
 """Plain sentences: what a reader who skips every table should take away. Nothing measured by a clock is said here."""
 
-from coregpt.report.design import Design, fewest_seeds, smallest_sign_flip_p
 from coregpt.report.inputs import StudyFacts
 from coregpt.report.model import Comparison, Report
 from coregpt.report.numbers import decimals, fixed, listing, p_phrase, plural, si, span
+from coregpt.stats.design import Design, fewest_seeds, smallest_sign_flip_p
 
 
 def sentence(study: StudyFacts, c: Comparison) -> str:
@@ -31,6 +31,8 @@ def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]
     found = [reach(study)]
     if study.exploratory:
         found.append(f"This study is exploratory ({study.exploratory}): its verdicts need confirmation on fresh seeds.")
+    if study.imported:  # how the runs were chosen and judged matters more than what each arm did
+        found.extend(study.environment.warnings)
     if study.paired and design.can_test and smallest_sign_flip_p(design.n_seeds) > study.alpha:
         found.append(
             f"The exact sign-flip test cannot reach alpha {study.alpha:g} with {plural(design.n_seeds, 'seed')}; "
@@ -38,18 +40,25 @@ def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]
         )
     if not study.paired and design.n_seeds < 5:
         found.append("Unpaired tests with fewer than 5 seeds err too often when one arm is much noisier.")
+    found += [note for note in (_others(study),) if note]
     for c in comparisons:
         found.extend(_arm_notes(study, c))
     if study.confounds:
         settings = listing([item.setting for item in study.confounds])
         found.append(f"Arms also differ in {settings}; the verdict cannot be credited to the technique alone.")
-    found.extend(study.environment.warnings)
+    if not study.imported:
+        found.extend(study.environment.warnings)
     return tuple(found)
 
 
 def reach(study: StudyFacts) -> str:
     """The size and budget the verdicts hold for."""
     arm = next(arm for arm in study.arms if arm.name == study.baseline)
+    if arm.parameters is None or arm.tokens is None:
+        return (
+            f"Measured after {plural(arm.steps, 'step')} of a model whose size and number of training tokens are "
+            "unknown here; other models and lengths may turn out differently."
+        )
     return (
         f"Measured at {si(arm.parameters)} parameters after {si(arm.tokens)} tokens ({plural(arm.steps, 'step')}); "
         "larger models and longer runs may turn out differently."
@@ -59,17 +68,52 @@ def reach(study: StudyFacts) -> str:
 def method(report: Report) -> list[str]:
     """How the verdict was reached and what was fixed before any result, as paragraphs."""
     study, design = report.study, report.design
+    rules = f"alpha {study.alpha:g} two-sided, margin ±{study.margin:g} {study.unit}, power {study.power:g}"
+    if study.imported:
+        return [
+            f"Test: {design.name}. Why: {design.reason}. Chosen from the number of runs and arms alone.",
+            f"Read from {study.imported}. Nothing was fixed before these runs were made: whoever made, chose and "
+            f"published them may have looked. Set at import: {rules}.",
+        ]
     found = [
         f"Test: {design.name}. Why: {design.reason}. Chosen from the number of seeds and arms, before any result.",
-        f"Fixed beforehand: alpha {study.alpha:g} two-sided, margin ±{study.margin:g} {study.unit}, "
-        f"power {study.power:g}, seeds {', '.join(map(str, study.seeds))}.",
+        f"Fixed beforehand: {rules}, seeds {', '.join(map(str, study.seeds))}.",
     ]
+    if study.declaration:
+        found.append(_hypothesis(study))
     if report.planned_detectable is not None:
         found.append(
             f"Planned to detect {fixed(report.planned_detectable, 4)} {study.unit} with {study.power:.0%} probability, "
             f"assuming a standard deviation of {study.assumed_sd:g} between paired runs."
         )
     return found
+
+
+def _others(study: StudyFacts) -> str:
+    if not study.other_runs:
+        return ""
+    number = plural(len(study.other_runs), "further run")
+    return f"The ledger has {number} of this study that the analysis leaves out; every one is listed with its result."
+
+
+def _hypothesis(study: StudyFacts) -> str:
+    expected = {"better": "better", "worse": "worse", "either": "better or worse"}[study.direction]
+    said = f"Hypothesis: {study.hypothesis.rstrip('.')}. " if study.hypothesis else ""
+    if study.hypothesis or study.direction != "either":
+        said += f"Expected: {expected}. "
+    return f"{said}Held equal between arms: {study.equal}."
+
+
+def how_many(study: StudyFacts) -> str:
+    """'6 seeds', or the number of runs where arms do not share their seeds."""
+    if any(arm.seeds for arm in study.arms):
+        return plural(sum(len(study.planned(arm.name)) for arm in study.arms), "run")
+    return plural(len(study.seeds), "seed")
+
+
+def digest_label(study: StudyFacts) -> str:
+    """What the study's digest is of."""
+    return "Digest of the imported curves" if study.imported else "Preregistration digest"
 
 
 def _arm_notes(study: StudyFacts, c: Comparison) -> list[str]:
@@ -100,7 +144,10 @@ def _amount(study: StudyFacts, c: Comparison) -> str:
 def _evidence(study: StudyFacts, c: Comparison) -> str:
     digits = decimals(study, (c,))
     corrected = " after correction for all arms" if len(study.arms) > 2 else ""
-    pairs = plural(c.pairs, "paired seed" if study.paired else "seed")
+    if study.paired:
+        pairs = plural(c.pairs, "paired seed")
+    else:
+        pairs = f"{len(study.planned(c.arm))} against {plural(len(study.planned(study.baseline)), 'run')}"
     around = f"95% interval {_away(c, digits)}, " if c.interval else ""
     return f"{around}{p_phrase(c.p_adjusted)}{corrected}, {pairs}"
 
@@ -123,12 +170,16 @@ def _worse(study: StudyFacts, c: Comparison) -> str:
 
 def _moved(study: StudyFacts, c: Comparison, verb: str) -> str:
     tail = {
-        "below the margin": f" That is real but smaller than the {study.margin:g} that was declared to matter.",
-        "at least the margin": f" That is more than the {study.margin:g} that was declared to matter.",
+        "below the margin": f" That is real but smaller than the {study.margin:g} that {_declared(study)} to matter.",
+        "at least the margin": f" That is more than the {study.margin:g} that {_declared(study)} to matter.",
         "": "",
     }[c.size]
     amount, evidence = _amount(study, c), _evidence(study, c)
     return f"{c.arm} {verb} {study.metric} against {study.baseline} by {amount} ({evidence}).{tail}"
+
+
+def _declared(study: StudyFacts) -> str:
+    return "was set at import" if study.imported else "was declared"
 
 
 def _by_rank(study: StudyFacts, c: Comparison, verb: str) -> str:
@@ -141,8 +192,9 @@ def _by_rank(study: StudyFacts, c: Comparison, verb: str) -> str:
 def _equivalent(study: StudyFacts, c: Comparison) -> str:
     digits = decimals(study, (c,))
     return (
-        f"{c.arm} and {study.baseline} differ by less than the {study.margin:g} {study.unit} that was declared to "
-        f"matter (gain {span(c.interval90, digits)}, 90% interval; equivalence {p_phrase(c.p_equivalence)})."
+        f"{c.arm} and {study.baseline} differ by less than the {study.margin:g} {study.unit} that "
+        f"{_declared(study)} to matter (gain {span(c.interval90, digits)}, 90% interval; "
+        f"equivalence {p_phrase(c.p_equivalence)})."
     )
 
 

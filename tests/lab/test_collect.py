@@ -49,6 +49,16 @@ def test_every_planned_run_has_facts_whatever_became_of_it(here: Lab, made: Plan
     ]
 
 
+def test_a_run_whose_settings_were_edited_has_no_outcome(here: Lab, made: Plan) -> None:
+    complete(here, made.runs[0])
+    assert collect(made, here.runs)[1][0].status == "finished"
+    path = here.runs / made.runs[0].id / "config.json"
+    path.write_text(path.read_text().replace('"lr": 0.002', '"lr": 0.004'))
+    _, (run, *_) = collect(made, here.runs)
+    assert (run.status, run.value) == ("failed", None)
+    assert "config.json is not the planned one" in run.reason
+
+
 def test_curves_hold_evaluations_with_counted_flops_and_measured_seconds(here: Lab, made: Plan) -> None:
     complete(here, made.runs[0])
     _, (run, *_) = collect(made, here.runs)
@@ -63,7 +73,7 @@ def test_the_study_is_told_as_declared(here: Lab, made: Plan) -> None:
     assert [arm.description for arm in study.arms] == ["baseline", "adds relu2"]
     assert (study.exploratory, study.digest, study.confounds) == ("amended", made.study.digest, ())
     assert study.data.sha256 == made.source.digest
-    assert study.command == f"coregpt ablate {here.study}"
+    assert study.command == f"coregpt ablate {here.study.name}"
 
 
 def test_arms_computed_with_different_software_are_pointed_out(here: Lab, made: Plan) -> None:
@@ -74,3 +84,12 @@ def test_arms_computed_with_different_software_are_pointed_out(here: Lab, made: 
     assert facts.values["device"] == "CPU"
     assert "torch differs between runs: 2.0 (gelu); 2.1 (relu2)" in facts.warnings
     assert "gelu, seed 0: not compiled: no compiler" in facts.warnings
+
+
+def test_a_run_whose_curve_was_cut_off_has_no_outcome(here: Lab, made: Plan) -> None:
+    complete(here, made.runs[0])
+    path = here.runs / made.runs[0].id / "metrics.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    _, (run, *_) = collect(made, here.runs)
+    assert (run.status, run.value) == ("failed", None)
+    assert "metrics.jsonl does not end with its result" in run.reason

@@ -109,6 +109,8 @@ def test_the_digest_changes_with_what_is_declared_and_with_nothing_else(tmp_path
         ("seeds: 2", "seeds: 1", "s.yaml:11: seeds: at least 2 seeds are needed: one run per arm cannot tell"),
         ("seeds: 2", "seeds: [4, 4]", "s.yaml:11: seeds: seeds must differ"),
         ("seeds: 2", "seeds: [-1, 4]", "s.yaml:11: seeds: expected how many seeds"),
+        ("seeds: 2", "seeds: [0, 18446744073709551616]", "s.yaml:11: seeds: a seed is smaller than 2^63"),
+        ("seeds: 2", "seeds: 1000000000000", "s.yaml:11: seeds: expected how many seeds (up to 1000)"),
         ("seeds: 2", "seeds: many", "s.yaml:11: seeds"),
         ("baseline: one", "baseline: on", "s.yaml:12: test.baseline: 'on' is not an arm; did you mean 'one'?"),
         ("baseline: one", "alpha: 0.05", "test.baseline: is missing"),

@@ -1,7 +1,6 @@
 """The whole way from a study to its report: executed once, interrupted, killed, failing, shared."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from coregpt.cli import main
 from coregpt.cli.plan import DEFAULT_SD, noise
 from coregpt.lab.config import load
 from coregpt.lab.launch import Launcher, block_order, missing
+from coregpt.lab.ledger import Ledger
 from coregpt.lab.progress import Display
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import RunFolder, claim
@@ -154,6 +154,7 @@ def test_a_run_claimed_elsewhere_is_waited_for(executed: Lab, tmp_path: Path) ->
     folder = RunFolder(here.runs / made.runs[0].id)
     held = claim(folder)
     assert held is not None
+    (here.runs / "ledger.jsonl").write_bytes((executed.runs / "ledger.jsonl").read_bytes())
     for run in made.runs:
         source = executed.runs / run.id
         for name in ("metrics.jsonl", "env.json", "result.json"):
@@ -175,7 +176,7 @@ def test_config_says_which_declaration_planned_a_run(executed: Lab) -> None:
     config = json.loads((executed.runs / made.runs[0].id / "config.json").read_text())
     assert config["planned_by"] == {"study": "tiny", "digest": made.study.digest}
     assert executed.report()["study"]["digest"] == made.study.digest
-    assert os.path.exists(executed.runs / "studies" / "tiny.json")
+    assert Ledger.of(executed.runs).read()[0]["digest"] == made.study.digest
 
 
 def test_a_plan_of_complete_runs_needs_no_time(executed: Lab, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,40 @@ BROKEN = {
             def add_logit_transforms(self, at):
                 return Peek()
     """,
+    "rows_do_not_meet": """
+        class NextRow(nn.Module):
+            def forward(self, logits, ctx):
+                answer = nn.functional.one_hot(ctx.tokens[:, 0].roll(-1), logits.shape[-1])
+                hint = nn.functional.pad(answer.unsqueeze(1), (0, 0, logits.shape[1] - 1, 0))
+                return logits + hint
+
+        class Bad(Plugin):
+            @hookimpl
+            def add_logit_transforms(self, at):
+                return NextRow()
+    """,
+    "evaluation_leaves_no_trace": """
+        class Memory(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.seen = {}
+
+            def forward(self, logits, ctx):
+                if self.training or logits.device.type == "meta":
+                    return logits
+                out = logits.clone()
+                for b, row in enumerate(ctx.tokens.tolist()):
+                    for t in range(len(row) - 1):
+                        if (known := self.seen.get(tuple(row[: t + 1]))) is not None:
+                            out[b, t, known] += 5
+                        self.seen[tuple(row[: t + 1])] = row[t + 1]
+                return out
+
+        class Bad(Plugin):
+            @hookimpl
+            def add_logit_transforms(self, at):
+                return Memory()
+    """,
     "neutral_setting_does_nothing": """
         class Scale(nn.Module):
             def forward(self, logits, ctx):

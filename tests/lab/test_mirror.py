@@ -83,6 +83,25 @@ def test_a_damaged_database_costs_one_line_and_no_exit_code(
     assert "Traceback" not in captured.out + captured.err
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (sqlite3.OperationalError("database or disk is full"), "free some space and call again"),
+        (sqlite3.OperationalError("unable to open database file"), "check the file and its permissions"),
+    ],
+)
+def test_what_keeps_a_database_from_being_written_is_said_with_a_remedy(
+    executed: Lab, made: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, words: str
+) -> None:
+    def fail(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr("coregpt.lab.mirror._client", fail)
+    warning = mirror(made, executed.runs, tmp_path)
+    assert warning is not None
+    assert words in warning
+
+
 def test_without_mlflow_everything_else_works(
     executed: Lab, made: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -53,6 +53,8 @@ def test_every_key_and_item_knows_its_line() -> None:
         ("a: 1\nb: [", "f.yaml:2: not valid YAML"),
         ("a: &x [*x]", "contains itself"),
         ("a: !!python/name:os.system x", "neither plain text nor a number"),
+        ("a: 1\nb: !!set {c, d}", "f.yaml:2: the tag tag:yaml.org,2002:set means nothing here"),
+        ("a: !!python/object:os.system {}", "means nothing here"),
         ("? [1]\n: 2", "a key must be a word"),
         ("a: 1\n---\nb: 2", "another document"),
     ],

@@ -8,7 +8,7 @@ from coregpt.report.inputs import RunFacts
 from coregpt.report.model import Comparison
 from coregpt.report.summary import summarise
 from tests.report.studies import compare, report, run, runs, study
-from tests.report.test_contrasts import SPEEDRUN
+from tests.stats.test_contrasts import SPEEDRUN
 
 LUCK = [1.460, 1.452, 1.447, 1.455, 1.449, 1.463, 1.450, 1.458]
 JITTER = [0.002, -0.001, 0.0015, -0.002, 0.001, -0.0005, 0.0002, -0.0012]

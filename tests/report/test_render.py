@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
 def test_the_package_needs_neither_torch_nor_mlflow_and_planning_not_even_scipy():
     code = "import sys, {}; print(sorted(sys.modules.keys() & {{'torch', 'mlflow', 'pandas', 'matplotlib', 'scipy'}}))"
-    for module, loaded in (("coregpt.report.render", "['scipy']"), ("coregpt.report.design", "[]")):
+    for module, loaded in (("coregpt.report.render", "['scipy']"), ("coregpt.stats.design", "[]")):
         found = subprocess.run([sys.executable, "-c", code.format(module)], capture_output=True, text=True, check=True)
         assert found.stdout.strip() == loaded
 

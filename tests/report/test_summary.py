@@ -3,6 +3,7 @@
 import pytest
 
 from coregpt.contract.errors import RunError
+from coregpt.report.inputs import OtherRun
 from coregpt.report.summary import summarise
 from tests.report.studies import report, run, runs, study
 from tests.report.test_compare import base, shifted
@@ -29,6 +30,17 @@ def test_two_runs_of_one_arm_and_seed_are_refused():
 def test_a_run_from_outside_the_plan_is_refused(arm: str, seed: int):
     with pytest.raises(RunError, match="is not part of study 'toy'"):
         summarise(study(), [run(arm, seed, 1.4)])
+
+
+def test_a_run_of_the_ledger_that_the_analysis_leaves_out_is_refused():
+    facts = runs({"gpt": base(), "ngpt": shifted(0.02)})
+    ids = tuple(each.run_id for each in facts)
+    assert summarise(study(started=ids), facts).study.started == ids
+    with pytest.raises(RunError, match="the ledger has runs that the analysis leaves out: lost"):
+        summarise(study(started=(*ids, "lost")), facts)
+    lost = OtherRun(run_id="lost", arm="ngpt", seed=0, status="failed", value=None, reason="no longer planned")
+    found = summarise(study(started=(*ids, "lost"), other_runs=(lost,)), facts)
+    assert any("1 further run of this study" in note for note in found.notes)
 
 
 def test_means_over_the_runs_that_finished_are_labelled_conditional():

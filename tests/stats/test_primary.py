@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from coregpt.report.contrasts import blocked_anova, paired_t
-from coregpt.report.design import choose_test
-from coregpt.report.distributions import dunnett_p
-from coregpt.report.primary import run_primary
+from coregpt.stats.contrasts import blocked_anova, paired_t
+from coregpt.stats.design import choose_test
+from coregpt.stats.distributions import dunnett_p
+from coregpt.stats.primary import run_primary
 
 
 def table(arms: int, seeds: int, seed: int = 0) -> np.ndarray:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from coregpt.report.contrasts import blocked_anova
-from coregpt.report.design import choose_test
-from coregpt.report.distributions import dunnett_critical, equivalence_power, two_sided_power
-from coregpt.report.power import (
+from coregpt.stats.contrasts import blocked_anova
+from coregpt.stats.design import choose_test
+from coregpt.stats.distributions import dunnett_critical, equivalence_power, two_sided_power
+from coregpt.stats.power import (
     cautious_sd,
     difference_sd,
     power_to_detect,

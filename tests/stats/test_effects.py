@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coregpt.report.effects import hedges_g, pairing
+from coregpt.stats.effects import hedges_g, pairing
 
 
 def test_hedges_g_is_nearly_unbiased_at_five_seeds():

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from coregpt.report.design import choose_test, fewest_seeds, smallest_sign_flip_p
+from coregpt.stats.design import choose_test, fewest_seeds, smallest_sign_flip_p
 
 
 @pytest.mark.parametrize(

@@ -131,9 +131,10 @@ def worst_rank(baseline: Vector, arm: Vector, *, paired: bool) -> tuple[float, f
     return float(result.statistic - len(baseline) * len(arm) / 2), float(result.pvalue)
 
 
-def more_failures_p(arm_failures: int, baseline_failures: int, n_seeds: int) -> float:
-    """Fisher's exact one-sided p that the arm diverges more often than the baseline."""
-    table = np.array([[arm_failures, n_seeds - arm_failures], [baseline_failures, n_seeds - baseline_failures]])
+def more_failures_p(arm_failures: int, baseline_failures: int, n_seeds: int, n_baseline: int | None = None) -> float:
+    """Fisher's exact one-sided p that the arm diverges more often than the baseline (of `n_seeds` runs by default)."""
+    others = n_seeds if n_baseline is None else n_baseline
+    table = np.array([[arm_failures, n_seeds - arm_failures], [baseline_failures, others - baseline_failures]])
     return float(stats.fisher_exact(table, alternative="greater").pvalue)
 
 

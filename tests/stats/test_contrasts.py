@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from coregpt.report.contrasts import (
+from coregpt.stats.contrasts import (
     blocked_anova,
     contrast,
     holm,
@@ -19,7 +19,7 @@ from coregpt.report.contrasts import (
     welch,
     worst_rank,
 )
-from coregpt.report.distributions import dunnett_p
+from coregpt.stats.distributions import dunnett_p
 
 SLEEP_1 = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
 SLEEP_2 = np.array([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])

@@ -8,8 +8,8 @@ import math
 
 from scipy import optimize, stats
 
-from coregpt.report.design import Design, choose_test, fewest_seeds
-from coregpt.report.distributions import dunnett_critical, equivalence_power, two_sided_power
+from coregpt.stats.design import Design, choose_test, fewest_seeds
+from coregpt.stats.distributions import dunnett_critical, equivalence_power, two_sided_power
 
 EQUIVALENCE_LEVEL = 0.05
 """Level of each one-sided test of equivalence."""

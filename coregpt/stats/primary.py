@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from coregpt.report.contrasts import (
+from coregpt.stats.contrasts import (
     BlockedFit,
     Contrast,
     blocked_anova,
@@ -15,8 +15,8 @@ from coregpt.report.contrasts import (
     welch,
     worst_rank,
 )
-from coregpt.report.design import MIN_ERROR_DF, Design
-from coregpt.report.distributions import dunnett_critical, dunnett_p
+from coregpt.stats.design import MIN_ERROR_DF, Design
+from coregpt.stats.distributions import dunnett_critical, dunnett_p
 
 Vector = NDArray[np.float64]
 

@@ -16,8 +16,9 @@ Vector = NDArray[np.float64]
 _TAIL = 1e-18  # probability left outside the range of integration over s
 
 
-@lru_cache(maxsize=2)
-def _legendre(order: int) -> tuple[Vector, Vector]:
+@lru_cache(maxsize=4)
+def legendre(order: int) -> tuple[Vector, Vector]:
+    """Gauss-Legendre nodes and weights on [-1, 1]."""
     x, w = np.polynomial.legendre.leggauss(order)
     return x, w
 
@@ -29,7 +30,7 @@ def noise_ratio_nodes(df: float) -> tuple[Vector, Vector]:
         return np.ones(1), np.ones(1)
     low = np.sqrt(stats.chi2.ppf(_TAIL, df) / df)
     high = np.sqrt(stats.chi2.isf(_TAIL, df) / df)
-    x, w = _legendre(256)
+    x, w = legendre(256)
     s = low + (high - low) * (x + 1) / 2
     weights = w * (high - low) / 2 * stats.chi2.pdf(df * s * s, df) * 2 * df * s
     return s, weights
@@ -38,7 +39,7 @@ def noise_ratio_nodes(df: float) -> tuple[Vector, Vector]:
 def dunnett_p(t: float, n_treatments: int, df: float) -> float:
     """Two-sided P(max |T_j| >= |t|) for contrasts with one common baseline and equal cells (correlation 1/2)."""
     s, w_s = noise_ratio_nodes(df)
-    x, w = _legendre(192)
+    x, w = legendre(192)
     z = 9.0 * x
     w_z = 9.0 * w * stats.norm.pdf(z)
     cut = np.sqrt(2.0) * abs(t) * s[:, None]

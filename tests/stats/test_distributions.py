@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from coregpt.report.distributions import (
+from coregpt.stats.distributions import (
     dunnett_critical,
     dunnett_p,
     equivalence_power,

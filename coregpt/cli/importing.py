@@ -1,0 +1,82 @@
+"""`coregpt import`: logs of runs made elsewhere, with the same report as any study."""
+
+import math
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from coregpt.cli.report import write_report
+from coregpt.cli.screen import say
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.atomic import writable_folder
+from coregpt.lab.logs.duplicates import drop_duplicates
+from coregpt.lab.logs.files import LoggedArm, Selection, read_arms
+from coregpt.lab.logs.judge import check_metric, check_step, last_common_step
+from coregpt.report.imported import ImportSettings, imported_facts
+from coregpt.report.summary import summarise
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """The command's arguments; None where the default depends on the logs."""
+
+    folder: Path
+    arms: tuple[str, ...]
+    baseline: str | None
+    metric: str
+    step: int | None
+    name: str | None
+    out: Path | None
+    alpha: float
+    margin: float
+
+
+def import_logs(options: ImportOptions) -> int:
+    """Read the logs, judge them at one step and write the report. Raises ConfigError before anything is written."""
+    if not 0 < options.alpha < 0.5 or not 0 < options.margin < math.inf:
+        raise ConfigError("--alpha must lie between 0 and 0.5, --margin above 0")
+    name = options.name or options.folder.resolve().name or "imported"
+    if "/" in name or name.startswith("."):
+        raise ConfigError(f"--name {name}: expected a plain name; say where to write with --out DIR")
+    arms = _arms(options)
+    step = last_common_step(arms, options.metric) if options.step is None else options.step
+    check_step(arms, options.metric, step)
+    settings = ImportSettings(
+        name=name,
+        source=f"the training logs in {options.folder.resolve().name or 'the root folder'}",
+        baseline=options.baseline or arms[0].name,
+        metric=options.metric,
+        step=step,
+        common=options.step is None,
+        alpha=options.alpha,
+        margin=options.margin,
+        command=_command(options),
+    )
+    report = summarise(*imported_facts(arms, settings))
+    out = writable_folder(options.out or Path("reports") / name)
+    for arm in arms:
+        say(f"{arm.name}: {len(arm.runs)} runs" + (" (baseline)" if arm.name == settings.baseline else ""))
+    write_report(report, out)
+    return 0
+
+
+def _arms(options: ImportOptions) -> list[LoggedArm]:
+    arms = read_arms(options.folder, [Selection.of(text) for text in options.arms])
+    check_metric(arms, options.metric)
+    drop_duplicates(arms, options.metric)
+    empty = [arm for arm in arms if not arm.runs]
+    if empty:
+        told = "; ".join(text for arm in empty for text in arm.warnings)
+        raise ConfigError(f"{empty[0].name}: every run is a copy of another arm's run ({told}); leave this arm out")
+    return arms
+
+
+def _command(options: ImportOptions) -> str:
+    """What to type for the same report; the folder by its name, because where it lies is nobody's business."""
+    words = ["coregpt", "import", options.folder.resolve().name]
+    for text in options.arms:
+        words += ["--arm", text]
+    for flag, value in (("--baseline", options.baseline), ("--step", options.step), ("--name", options.name)):
+        words += [] if value is None else [flag, str(value)]
+    words += [] if options.metric == "val_loss" else ["--metric", options.metric]
+    return shlex.join([*words, "--alpha", f"{options.alpha:g}", "--margin", f"{options.margin:g}"])

@@ -1,0 +1,37 @@
+"""`coregpt ledger verify`: is the record of declarations and runs whole, and do the run folders agree with it?"""
+
+from pathlib import Path
+
+from coregpt.cli.screen import say
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.ledger import Entry, Ledger
+from coregpt.lab.store import RunFolder
+
+WHOLE, CONTRADICTED = 0, 1
+
+
+def verify_ledger(store: Path) -> int:
+    """Exit code 0 if the chain is whole and no result contradicts it, 1 otherwise, 2 if there is no ledger."""
+    ledger = Ledger.of(store)
+    entries = ledger.read()
+    if not entries:
+        raise ConfigError(f"{ledger.path}: there is no ledger; coregpt ablate writes one, --runs says where")
+    complete = {entry["run"]: entry for entry in entries if entry.event in ("ended", "found")}
+    wrong = [line for run, entry in complete.items() if (line := _contradiction(store, run, entry))]
+    for line in wrong:
+        say(line)
+    studies = {entry["study"] for entry in entries if entry.event == "declared"}
+    gone = sum(not (store / run / "result.json").exists() for run in complete)
+    say(f"{len(entries)} entries, {len(studies)} studies, {len(complete)} complete runs ({gone} without their folder)")
+    say(f"the chain is whole; its head is {entries[-1].hash}")
+    return CONTRADICTED if wrong else WHOLE
+
+
+def _contradiction(store: Path, run: str, entry: Entry) -> str:
+    result = RunFolder(store / run).result()
+    recorded = entry["status"], entry["value"]
+    if result is None or (result["status"], result["value"]) == recorded:
+        return ""
+    return (
+        f"run {run}: result.json says {result['status']}, {result['value']}; recorded were {recorded[0]}, {recorded[1]}"
+    )

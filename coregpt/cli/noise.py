@@ -1,0 +1,74 @@
+"""`coregpt noise`: the A/A floor of a study's baseline."""
+
+from pathlib import Path
+
+from coregpt.cli.ablate import INTERRUPTED, execute, load_study
+from coregpt.cli.screen import say
+from coregpt.lab.atomic import writable_folder, write_text
+from coregpt.lab.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
+from coregpt.lab.study import Plan, outline, plan
+from coregpt.report.noise import NoiseReport, components, sharing
+from coregpt.report.noise_pages import noise_lines, render_noise
+
+
+def noise(path: Path, scale: str | None, store: Path, reports: Path, jobs: int | None, grid: Grid) -> int:
+    """Train the grid and the repetitions, write the report. Exit code 1 if a run failed, 130 if interrupted."""
+    grid.check()
+    study_plan = plan(outline(load_study(path, scale)))
+    made = noise_plan(study_plan, grid)
+    folder = writable_folder(reports / made.study.name)
+    writable_folder(store)
+    say(f"How much luck is in one run of {study_plan.baseline.name}?")
+    again = f"the first one executed {grid.repeats} times"
+    say(f"{grid.inits} initial weights x {grid.orders} data orders = {len(made.runs)} runs, {again}")
+    for number in range(1, grid.repeats + 1):
+        part = made if number == 1 else repeated(made)
+        tally = execute(part, repeat_store(store, number), jobs)
+        if tally.interrupted:
+            say("stopped; the same command goes on from here")
+            return INTERRUPTED
+        if tally.failed:
+            say(f"{len(tally.failed)} runs failed; the same command tries them again")
+            return 1
+    report = noise_report(study_plan, made, measured(made, store, grid), _command(path, scale, grid))
+    files = render_noise(report)
+    for name, text in files.items():
+        write_text(folder / name, text)
+    record(made, store, report.model_dump(mode="json"))
+    for line in ("", *noise_lines(report), "", *(f"  {folder / name}" for name in files)):
+        say(line)
+    return 0
+
+
+def noise_report(study_plan: Plan, made: Plan, found: Measured, command: str) -> NoiseReport:
+    """Everything the pages show."""
+    study, base = study_plan.study, study_plan.baseline
+    test, treatments = study.criterion, len(study.arms) - 1
+    values = tuple(tuple(map(float, row)) for row in found.values)
+    parts = components(values, found.repeats.tolist())
+    return NoiseReport(
+        name=made.study.name,
+        arm=base.name,
+        question=study.question,
+        metric=test.metric,
+        unit=f"nats per {made.source.unit}",
+        scale=study.scale,
+        device=made.runs[0].config.device,
+        data=made.source.name,
+        parameters=study_plan.costs[base.name].parameters,
+        tokens=study_plan.costs[base.name].tokens,
+        alpha=test.alpha,
+        power=test.power,
+        treatments=treatments,
+        values=values,
+        repeats=tuple(found.repeats.tolist()),
+        components=parts,
+        sharing=sharing(parts, alpha=test.alpha, power=test.power, treatments=treatments),
+        run_ids=tuple(run.id for run in made.runs),
+        command=command,
+    )
+
+
+def _command(path: Path, scale: str | None, grid: Grid) -> str:
+    place = f" --scale {scale}" if scale else ""
+    return f"coregpt noise {path}{place} --init {grid.inits} --data {grid.orders} --repeats {grid.repeats}"

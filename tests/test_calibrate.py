@@ -1,0 +1,24 @@
+"""`coregpt calibrate` prints every promise and fails if one is broken."""
+
+import pytest
+
+from coregpt.cli import calibrate, main
+
+
+def test_the_exit_code_says_whether_every_promise_was_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(calibrate, "QUICK", 200)
+    code = main(["calibrate", "--quick", "--seed", "1"])
+    printed = capsys.readouterr().out
+    assert "blocked Dunnett, 6 arms, n = 5" in printed
+    assert code == int("NOT OK" in printed)
+
+
+def test_a_broken_promise_is_named_and_exits_with_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    row = calibrate.Row("some test", "false positives", "normal", 0.01, 0.05, 0.001)
+    monkeypatch.setattr(calibrate, "calibrate", lambda replicates, seed: iter([row]))
+    assert main(["calibrate"]) == 1
+    assert "NOT OK" in capsys.readouterr().out
