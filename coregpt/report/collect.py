@@ -29,7 +29,7 @@ def collect(plan: Plan, store: Path, exploratory: str = "") -> tuple[StudyFacts,
     """Facts of the study, of every planned run, complete or not, and of every other run the ledger has of it."""
     past, broken = _ledger(plan, store)
     facts = [run_facts(run, plan, store) for run in plan.runs]
-    checked = [_against_ledger(run, past.get(run.run_id), broken) for run in facts]
+    checked = [_with_whole_curve(_against_ledger(run, past.get(run.run_id), broken)) for run in facts]
     return study_facts(plan, store, exploratory).model_copy(update=_ledger_facts(plan, store, past)), checked
 
 
@@ -78,6 +78,14 @@ def _against_ledger(run: RunFacts, past: Past | None, broken: str) -> RunFacts:
     return run.model_copy(update={"status": "failed", "value": None, "reason": wrong}) if wrong else run
 
 
+def _with_whole_curve(run: RunFacts) -> RunFacts:
+    """A log that does not end with the run's result was cut off or edited; half a curve is not shown as one."""
+    if run.status != "finished" or (run.curve and run.curve[-1].value == run.value):
+        return run
+    reason = "its metrics.jsonl does not end with its result; delete the folder to repeat the run"
+    return run.model_copy(update={"status": "failed", "value": None, "reason": reason})
+
+
 def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
     study, test = plan.study, plan.study.criterion
     return StudyFacts(
@@ -124,11 +132,6 @@ def run_facts(run: PlannedRun, plan: Plan, store: Path) -> RunFacts:
     if result is not None and folder.config()["config"] != run.record["config"]:
         result, error = None, {"message": "its config.json is not the planned one: seeds are all that may differ"}
     rows = [row for row in folder.rows() if "val_loss" in row]
-    if result is not None and result["status"] == "finished" and (not rows or rows[-1]["val_loss"] != result["value"]):
-        result, error = (
-            None,
-            {"message": "its metrics.jsonl does not end with its result; delete the folder to repeat it"},
-        )
     per_token = plan.costs[run.arm].flops_per_token
     facts: dict[str, Any] = {
         "run_id": run.id,
