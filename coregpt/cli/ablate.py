@@ -9,13 +9,14 @@ from coregpt.cli.screen import say
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.config import load
 from coregpt.lab.declaration import Study
-from coregpt.lab.launch import Launcher, Tally, missing
+from coregpt.lab.launch import Launcher, Tally
 from coregpt.lab.ledger import LedgerError
 from coregpt.lab.mirror import database_uri, mirror
 from coregpt.lab.preregister import register
 from coregpt.lab.progress import Display
 from coregpt.lab.slots import find_slots
 from coregpt.lab.study import Plan, outline, plan
+from coregpt.lab.tasks import Task, missing
 from coregpt.report.collect import collect
 from coregpt.report.summary import summarise
 
@@ -40,7 +41,7 @@ def ablate(path: Path, scale: str | None, store: Path, reports: Path, jobs: int 
         raise LedgerError(f"nothing was trained, and every verdict is invalid: {error}") from None
     tally = execute(made, store, jobs)
     if tally.interrupted:
-        done = len(made.runs) - len(missing(made, store))
+        done = sum(Task(run).done(store) for run in made.runs)
         say(f"stopped: {done} of {len(made.runs)} runs are complete; the same command goes on from here")
         return INTERRUPTED
     write_report(summarise(*collect(made, store, exploratory)), folder)
@@ -61,10 +62,11 @@ def execute(made: Plan, store: Path, jobs: int | None) -> Tally:
     if not todo:
         say(f"all {len(made.runs)} runs are complete; nothing to train")
         return Tally()
-    slots = find_slots(todo[0].config.device, made.study.gpus_per_run, jobs)
+    config = todo[0].run.config
+    slots = find_slots(config.device, made.study.gpus_per_run, jobs)
     at_once = min(len(slots), len(todo))
     runs = "1 run" if len(todo) == 1 else f"{len(todo)} runs"
-    say(f"{runs} to train, {at_once} at a time ({todo[0].config.device}, {todo[0].config.precision})")
+    say(f"{runs} to train, {at_once} at a time ({config.device}, {config.precision})")
     return Launcher(made, store, slots, Display()).execute()
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from coregpt.cli.ablate import load_study
 from coregpt.cli.screen import say, table
 from coregpt.lab.differences import changes, differences
-from coregpt.lab.launch import missing
 from coregpt.lab.noise import recorded
 from coregpt.lab.probe import tokens_per_second
 from coregpt.lab.progress import duration
 from coregpt.lab.slots import find_slots
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Outline, Plan, outline, plan
+from coregpt.lab.tasks import missing
 from coregpt.report.noise import NoiseReport
 from coregpt.stats.design import choose_test
 from coregpt.stats.power import difference_sd, smallest_detectable
@@ -132,11 +132,11 @@ def time_lines(made: Plan, store: Path, jobs: int | None) -> list[str]:
     todo = missing(made, store)
     if not todo:
         return [f"All {len(made.runs)} runs are complete."]
-    slots = len(find_slots(todo[0].config.device, made.study.gpus_per_run, jobs))
+    slots = len(find_slots(todo[0].run.config.device, made.study.gpus_per_run, jobs))
     speed = measure(made, store)
     baseline = made.costs[made.baseline.name]
     total = 0.0
-    for run in todo:
+    for run in (task.run for task in todo):
         cost = made.costs[run.arm]
         evaluated = run.config.eval_tokens * (run.config.evals + 1) * EVAL_COST
         per_token = cost.flops_per_token / baseline.flops_per_token / speed.tokens_per_second

@@ -73,6 +73,7 @@ class Trainer:
     path: Path
     stop: Callable[[], bool]
     checkpoint_seconds: float
+    until: int | None = None
     progress: Progress = field(default_factory=Progress)
     pending: list[tuple[int, float, Tensor]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -147,6 +148,7 @@ class Trainer:
 
     def go(self) -> Outcome:
         run, steps = self.run, self.run.timeline.steps
+        pause = steps if self.until is None else min(self.until, steps)
         torch.manual_seed(run.config.seed)
         self.calls = prepare(run, self.pass_rows, self.autocast)
         self.progress.compile_seconds = self.calls.seconds
@@ -158,6 +160,8 @@ class Trainer:
             self.measure(0)
         saved = time.perf_counter()
         run.model.train()
+        if pause <= self.progress.step < steps:
+            return self.stopped()
         while self.progress.step < steps:
             begun = time.perf_counter()
             scalars = self.train_step(self.progress.step)
@@ -172,13 +176,17 @@ class Trainer:
             if evaluating and not self.measure(self.progress.step):
                 return self.outcome("diverged", f"evaluation loss is not finite at step {self.progress.step}")
             if self.progress.step < steps:
-                stopping, due = self.agree(self.stop(), time.perf_counter() - saved > self.checkpoint_seconds)
+                asked = self.stop() or self.progress.step == pause
+                stopping, due = self.agree(asked, time.perf_counter() - saved > self.checkpoint_seconds)
                 if stopping or due:
                     self.save()
                     saved = time.perf_counter()
                 if stopping:
-                    return self.outcome("stopped", f"stopped at step {self.progress.step} of {steps}")
+                    return self.stopped()
         return self.outcome("finished", "")
+
+    def stopped(self) -> Outcome:
+        return self.outcome("stopped", f"stopped at step {self.progress.step} of {self.run.timeline.steps}")
 
     def agree(self, *wishes: bool) -> list[bool]:
         """What any rank wishes, all ranks do: they must save the same step."""
@@ -255,10 +263,11 @@ def train(
     checkpoint_path: Path,
     stop: Callable[[], bool] = never,
     checkpoint_seconds: float = 60.0,
+    until: int | None = None,
 ) -> Outcome:
-    """Train `run` to its end, or until `stop()` is true between two steps.
+    """Train `run` to its end, to step `until`, or until `stop()` is true between two steps.
 
     Continues from `checkpoint_path` if it exists, to the same bits as without the break. Raises ConfigError
     for data that does not fit the model, RunError for a damaged checkpoint.
     """
-    return Trainer(run, source, sink, checkpoint_path, stop, checkpoint_seconds).go()
+    return Trainer(run, source, sink, checkpoint_path, stop, checkpoint_seconds, until).go()

@@ -1,7 +1,6 @@
 """Executes the missing runs of a plan, one process per core or GPU, and can be stopped and called again."""
 
 import contextlib
-import random
 import signal
 import subprocess
 import time
@@ -16,6 +15,7 @@ from coregpt.lab.progress import Display, duration
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import Claim, RunFolder, claim
 from coregpt.lab.study import Plan, PlannedRun
+from coregpt.lab.tasks import Task, missing
 from coregpt.lab.worker import COMPLETE, STOPPED
 
 POLL_SECONDS = 0.1
@@ -37,7 +37,7 @@ class Tally:
 class Job:
     """A run that is executing."""
 
-    run: PlannedRun
+    task: Task
     folder: RunFolder
     process: subprocess.Popen[bytes]
     slot: Slot
@@ -46,6 +46,10 @@ class Job:
     offset: float
     """Share of the run that an earlier process had done."""
     last: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def run(self) -> PlannedRun:
+        return self.task.run
 
     def share(self) -> float:
         return self.last.get("step", 0) / self.steps
@@ -65,42 +69,26 @@ class Signals:
         self.count += 1
 
 
-def block_order(runs: Sequence[PlannedRun], digest: str) -> list[PlannedRun]:
-    """All arms of the first seed, then of the next; the order of arms within a seed is shuffled, reproducibly.
-
-    A machine that slows down or fails half-way then harms all arms alike.
-    """
-    ordered = []
-    for seed in dict.fromkeys(run.seed for run in runs):
-        block = [run for run in runs if run.seed == seed]
-        random.Random(f"{digest}/{seed}").shuffle(block)
-        ordered += block
-    return ordered
-
-
-def missing(plan: Plan, store: Path) -> list[PlannedRun]:
-    """Runs without a result, in the order in which they will execute."""
-    ordered = block_order(plan.runs, plan.study.digest)
-    return [run for run in ordered if RunFolder(store / run.id).result() is None]
-
-
 class Launcher:
-    """A queue of runs, slots to execute them in, and what is executing now."""
+    """A queue of tasks, slots to execute them in, and what is executing now."""
 
     def __init__(self, plan: Plan, store: Path, slots: Sequence[Slot], display: Display):
         self.plan, self.store, self.display = plan, store, display
         self.queue = missing(plan, store)
-        self.elsewhere: list[PlannedRun] = []
+        self.elsewhere: list[Task] = []
         self.free, self.jobs = list(slots), list[Job]()
         self.tally, self.ledger = Tally(), Ledger.of(store)
         self.total, self.work = len(plan.runs), 0.0
-        self.complete = self.total - len(self.queue)
+        self.complete = sum(Task(run).done(store) for run in plan.runs)
+        self.asked = True
+        """Whether nothing has ended since `missing` was asked last: then its answer would be the same."""
         self.started = time.monotonic()
 
     def execute(self) -> Tally:
         """Run until nothing is missing or a signal asks to stop. Failures do not hold up other runs."""
         with caught_signals() as signals:
-            while (self.queue or self.jobs or self.elsewhere) and not signals.count:
+            while (self.queue or self.jobs or self.elsewhere or not self.asked) and not signals.count:
+                self.refill()
                 self.fill_slots()
                 self.look_elsewhere()
                 self.collect()
@@ -114,28 +102,39 @@ class Launcher:
 
     # -- starting ------------------------------------------------------------------------------------------
 
+    def refill(self) -> None:
+        """What has ended may have decided what comes next. A run that failed is not tried twice by one call."""
+        if self.queue or self.asked or not self.free:
+            return
+        taken = {job.run.id for job in self.jobs} | {task.run.id for task in self.elsewhere}
+        taken |= self.tally.failed.keys()
+        self.queue = [task for task in missing(self.plan, self.store) if task.run.id not in taken]
+        self.asked = True
+
     def fill_slots(self) -> None:
         while self.free and self.queue:
-            run = self.queue.pop(0)
-            folder = RunFolder(self.store / run.id)
-            folder.create(run.record, run.plugin_files)
+            task = self.queue.pop(0)
+            folder = RunFolder(self.store / task.run.id)
+            folder.create(task.run.record, task.run.plugin_files)
             held = claim(folder)
             if held is None:
-                self.elsewhere.append(run)
-            elif folder.result() is not None:
+                self.elsewhere.append(task)
+            elif task.done(self.store):
                 held.release()
-                self.complete += 1
+                self.complete += folder.result() is not None
+                self.asked = False
             else:
-                self.start(run, folder, held)
+                self.start(task, folder, held)
 
-    def start(self, run: PlannedRun, folder: RunFolder, held: Claim) -> None:
+    def start(self, task: Task, folder: RunFolder, held: Claim) -> None:
         """The child inherits the claim, so that it ends with the child and not with this process."""
+        run = task.run
         self.enter("started", run)
         slot = self.free.pop(0)
         folder.clear_error()
         with folder.log.open("ab") as log:
             process = subprocess.Popen(
-                slot.command(folder.path),
+                slot.command(folder.path, task.until),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -144,7 +143,7 @@ class Launcher:
                 start_new_session=True,
             )
         held.release()
-        job = Job(run, folder, process, slot, self.plan.costs[run.arm].steps, time.monotonic(), 0.0)
+        job = Job(task, folder, process, slot, self.plan.costs[run.arm].steps, time.monotonic(), 0.0)
         if folder.checkpoint.exists():
             job.refresh()
             job.offset = job.share()
@@ -153,13 +152,12 @@ class Launcher:
 
     def look_elsewhere(self) -> None:
         """Runs that another launcher executes: done when it is done, ours if it dies."""
-        for run in list(self.elsewhere):
-            folder = RunFolder(self.store / run.id)
-            held = claim(folder)
+        for task in list(self.elsewhere):
+            held = claim(RunFolder(self.store / task.run.id))
             if held is not None:
                 held.release()
-                self.elsewhere.remove(run)
-                self.queue.append(run)
+                self.elsewhere.remove(task)
+                self.queue.append(task)
 
     # -- ending --------------------------------------------------------------------------------------------
 
@@ -175,8 +173,11 @@ class Launcher:
     def close(self, job: Job, code: int) -> None:
         if job.process.stdin:
             job.process.stdin.close()
+        self.asked = False
         result = job.folder.result()
-        if code == COMPLETE and result is not None:
+        if code == STOPPED and not self.tally.interrupted and job.task.done(self.store):
+            self.pause(job)
+        elif code == COMPLETE and result is not None:
             self.enter("ended", job.run, status=result["status"], value=result["value"])
             self.complete += 1
             self.work += self.weight(job.run) * (1 - job.offset)
@@ -189,6 +190,12 @@ class Launcher:
             self.display.event(f"[{self.complete}/{self.total}] {name(job.run)}: {end}, {seconds}{notes}")
         elif not self.tally.interrupted:
             self.fail(job, code)
+
+    def pause(self, job: Job) -> None:
+        """The run is where its task was to take it; whether it goes on is decided from what is on disk."""
+        job.refresh()
+        self.work += self.weight(job.run) * (job.share() - job.offset)
+        self.display.event(f"{name(job.run)}: paused at step {job.folder.paused()} of {job.steps}")
 
     def fail(self, job: Job, code: int) -> None:
         error = job.folder.error()
@@ -238,7 +245,7 @@ class Launcher:
     def remaining(self) -> str:
         active = sum(self.weight(job.run) * (job.share() - job.offset) for job in self.jobs)
         done, elapsed = self.work + max(active, 0.0), time.monotonic() - self.started
-        left = sum(self.weight(run) for run in self.queue)
+        left = sum(self.weight(task.run) for task in self.queue)
         left += sum(self.weight(job.run) * (1 - job.share()) for job in self.jobs)
         return f", {duration(left * elapsed / done)} left" if done > 0 and elapsed > 2 else ""
 

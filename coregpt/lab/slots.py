@@ -17,8 +17,10 @@ class Slot:
     environment: tuple[tuple[str, str], ...]
     ranks: int = 1
 
-    def command(self, run_dir: Path) -> list[str]:
+    def command(self, run_dir: Path, until: int | None = None) -> list[str]:
         worker = ["-m", "coregpt.lab.worker", str(run_dir), "--launched"]
+        if until is not None:
+            worker += ["--until", str(until)]
         if self.ranks == 1:
             return [sys.executable, *worker]
         # --standalone picks a free rendezvous port, so that runs beside each other do not meet.

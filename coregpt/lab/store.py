@@ -86,6 +86,13 @@ class RunFolder:
         (self.path / "error.json").unlink(missing_ok=True)
         self.checkpoint.unlink(missing_ok=True)
 
+    def paused(self) -> int:
+        """The last step at which the run was to pause and did, its checkpoint being there or later; 0 if none."""
+        return int((read_json(self.path / "paused.json") or {"step": 0})["step"])
+
+    def write_paused(self, step: int) -> None:
+        write_json(self.path / "paused.json", {"step": step})
+
     def error(self) -> dict[str, Any] | None:
         return read_json(self.path / "error.json")
 

@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--launched", action="store_true", help="the launcher holds the claim, and its death closes standard input"
     )
+    parser.add_argument("--until", type=int, metavar="STEP", help="pause with a checkpoint after this step")
     options = parser.parse_args(argv)
     folder = RunFolder(options.run_dir.resolve())
     held = None if options.launched else claim(folder)
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{folder.id} is being run by another process", file=sys.stderr)  # noqa: T201
         return TAKEN
     try:
-        outcome = execute(folder, stop_requested(options.launched))
+        outcome = execute(folder, stop_requested(options.launched), options.until)
     except BaseException as error:
         message = explain(error)
         folder.write_error(message, traceback.format_exc())
@@ -59,8 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return STOPPED if outcome.status == "stopped" else COMPLETE
 
 
-def execute(folder: RunFolder, stop: Callable[[], bool]) -> Outcome:
-    """Train the run in `folder`, or go on with it. Raises CoreGPTError for anything a user can mend."""
+def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = None) -> Outcome:
+    """Train the run in `folder`, or go on with it, to step `until` at most.
+
+    Raises CoreGPTError for anything a user can mend.
+    """
     config = RunConfig.model_validate(folder.config()["config"])
     catalogue = Catalogue(sorted(folder.plugins.glob("*.py")))
     source = open_source(config.data.source)
@@ -76,13 +80,15 @@ def execute(folder: RunFolder, stop: Callable[[], bool]) -> Outcome:
             folder.clear_error()
             folder.write_environment(environment(config, world))
         sink = MetricsLog(folder) if first else Unrecorded()
-        outcome = train(run, source, sink, folder.checkpoint, stop)
+        outcome = train(run, source, sink, folder.checkpoint, stop, until=until)
         if outcome.status == "finished":
             refuse_leaks(run, source.vocab)
         if isinstance(sink, MetricsLog):
             sink.close()
             if outcome.status != "stopped":
                 folder.write_result(asdict(outcome))
+            elif until is not None and outcome.steps >= until:
+                folder.write_paused(outcome.steps)
     finally:
         leave()
     return outcome

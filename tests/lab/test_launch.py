@@ -14,12 +14,13 @@ import pytest
 from coregpt.cli import main
 from coregpt.cli.plan import DEFAULT_SD, noise
 from coregpt.lab.config import load
-from coregpt.lab.launch import Launcher, block_order, missing
+from coregpt.lab.launch import Launcher
 from coregpt.lab.ledger import Ledger
 from coregpt.lab.progress import Display
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import RunFolder, claim
 from coregpt.lab.study import Plan, PlannedRun, outline, plan
+from coregpt.lab.tasks import Task, missing
 from tests.lab.conftest import STUDY, Lab, write_study
 from tests.lab.test_worker import BROKEN
 
@@ -59,20 +60,32 @@ def test_the_report_command_gives_the_same_bytes_from_json_alone(executed: Lab, 
     assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == pages(executed)
 
 
-def test_blocks_come_one_after_the_other_and_arms_are_shuffled_in_them(executed: Lab) -> None:
+def test_a_run_paused_in_one_wave_and_finished_in_the_next_gives_the_same_numbers(
+    executed: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = planned(executed)
-    ordered = block_order(made.runs, "digest")
-    assert [run.seed for run in ordered] == [0, 0, 1, 1]
-    assert ordered == block_order(made.runs, "digest")
-    orders = {tuple(run.arm for run in block_order(made.runs, str(i))) for i in range(20)}
-    assert len(orders) == 4
+
+    def halfway_first(plan: Plan, store: Path) -> list[Task]:
+        paused = [Task(run, until=2) for run in plan.runs]
+        return [Task(run) for run in plan.runs] if all(task.done(store) for task in paused) else paused
+
+    monkeypatch.setattr("coregpt.lab.tasks.wave", halfway_first)
+    tally = Launcher(made, tmp_path, [Slot(()), Slot(())], Display()).execute()
+    assert sorted(tally.trained) == sorted(run.id for run in made.runs)
+    for run in made.runs:
+        ours, theirs = RunFolder(tmp_path / run.id), RunFolder(executed.runs / run.id)
+        assert ours.paused() == 2
+        assert (ours.result() or {})["value"] == (theirs.result() or {})["value"]
+        assert [row["step"] for row in ours.rows()] == [row["step"] for row in theirs.rows()]
+    starts = [entry["run"] for entry in Ledger.of(tmp_path).read() if entry.event == "started"]
+    assert sorted(starts) == sorted([run.id for run in made.runs] * 2)
 
 
 def test_studies_share_runs_that_are_the_same(executed: Lab, tmp_path: Path) -> None:
     arms = {"plain": {}, "silu": {"plugins": {"swiglu": {}}}}
     other = write_study(tmp_path / "other.yaml", executed.data, arms=arms, test={"baseline": "plain"})
     todo = missing(plan(outline(load(other))), executed.runs)
-    assert sorted((run.arm, run.seed) for run in todo) == [("silu", 0), ("silu", 1)]
+    assert sorted((task.run.arm, task.run.seed) for task in todo) == [("silu", 0), ("silu", 1)]
 
 
 def launched(lab: Lab) -> "subprocess.Popen[str]":
