@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from coregpt.lab.ledger import Event, Ledger
+from coregpt.lab.pool import CAN_FORK, Child, Pool, spawn
 from coregpt.lab.progress import Display, duration
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import Claim, RunFolder, claim
@@ -39,7 +39,7 @@ class Job:
 
     task: Task
     folder: RunFolder
-    process: subprocess.Popen[bytes]
+    process: Child
     slot: Slot
     steps: int
     begun: float
@@ -78,6 +78,7 @@ class Launcher:
         self.elsewhere: list[Task] = []
         self.free, self.jobs = list(slots), list[Job]()
         self.tally, self.ledger = Tally(), Ledger.of(store)
+        self.pool = Pool(slots[0]) if CAN_FORK else None
         self.total, self.work = len(plan.runs), 0.0
         self.complete = sum(Task(run).done(store) for run in plan.runs)
         self.asked = True
@@ -98,6 +99,8 @@ class Launcher:
                 self.tally.interrupted = True
                 self.stop(signals)
         self.display.clear()
+        if self.pool:
+            self.pool.close()
         return self.tally
 
     # -- starting ------------------------------------------------------------------------------------------
@@ -132,16 +135,8 @@ class Launcher:
         self.enter("started", run)
         slot = self.free.pop(0)
         folder.clear_error()
-        with folder.log.open("ab") as log:
-            process = subprocess.Popen(
-                slot.command(folder.path, task.until),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=slot.variables(),
-                pass_fds=(held.descriptor,),
-                start_new_session=True,
-            )
+        begin = self.pool.start if self.pool and slot.ranks == 1 else spawn
+        process = begin(slot, folder.path, task.until, folder.log, held.descriptor)
         held.release()
         job = Job(task, folder, process, slot, self.plan.costs[run.arm].steps, time.monotonic(), 0.0)
         if folder.checkpoint.exists():
@@ -171,8 +166,7 @@ class Launcher:
                 self.close(job, code)
 
     def close(self, job: Job, code: int) -> None:
-        if job.process.stdin:
-            job.process.stdin.close()
+        job.process.disown()
         self.asked = False
         result = job.folder.result()
         if code == STOPPED and not self.tally.interrupted and job.task.done(self.store):
@@ -217,11 +211,11 @@ class Launcher:
         self.display.event("stopping: workers write their checkpoints (again to stop at once)")
         asked, deadline = signals.count, time.monotonic() + PATIENCE_SECONDS
         for job in self.jobs:
-            job.process.terminate()
+            job.process.signal(signal.SIGTERM)
         while self.jobs:
             if signals.count > asked or time.monotonic() > deadline:
                 for job in self.jobs:
-                    job.process.kill()
+                    job.process.signal(signal.SIGKILL)
             self.collect()
             time.sleep(POLL_SECONDS)
 

@@ -1,0 +1,264 @@
+"""Worker processes without their start-up: one process imports torch, and every run is a fork of it.
+
+Importing torch takes longer than some runs. A fork starts in milliseconds and is as separate from other runs as a
+process of its own: own memory, own signals, own log. Linux only; elsewhere, and for runs on several ranks, a worker
+is started the ordinary way (`spawn`).
+"""
+
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from coregpt.lab.slots import Slot
+
+CAN_FORK = sys.platform == "linux"
+
+
+class Child(Protocol):
+    """A worker that executes one run. Closing its standard input tells it that nobody waits for it any more."""
+
+    def poll(self) -> int | None:
+        """Exit code, negative for a signal; None while it lives."""
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if it still lives."""
+
+    def disown(self) -> None:
+        """Close its standard input."""
+
+
+@dataclass
+class Spawned:
+    """A worker started as a program."""
+
+    process: "subprocess.Popen[bytes]"
+
+    def poll(self) -> int | None:
+        return self.process.poll()
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def disown(self) -> None:
+        if self.process.stdin:
+            self.process.stdin.close()
+
+
+def spawn(slot: Slot, run_dir: Path, until: int | None, log: Path, claim: int) -> Spawned:
+    """Start a worker as a program of its own; it inherits the file descriptor `claim`."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            slot.command(run_dir, until),
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=slot.variables(),
+            pass_fds=(claim,),
+            start_new_session=True,
+        )
+    return Spawned(process)
+
+
+@dataclass
+class Forked:
+    """A worker forked by a pool."""
+
+    pool: "Pool"
+    parent: "subprocess.Popen[bytes]"
+    pid: int
+    stdin: int
+
+    def poll(self) -> int | None:
+        self.pool.hear()
+        if self.pid in self.pool.ended:
+            return self.pool.ended[self.pid]
+        if self.pool.alive and self.pool.process is self.parent:
+            return None
+        # Whoever forked it is gone, and with it the exit code; what is on disk says how the run ended.
+        return None if _lives(self.pid) else 0
+
+    def signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def disown(self) -> None:
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
+
+
+@dataclass
+class Pool:
+    """The forking process as its launcher sees it. It ends with the launcher; its forks see that by themselves."""
+
+    slot: Slot
+    alive: bool = False
+    ended: dict[int, int] = field(default_factory=dict)
+
+    def start(self, slot: Slot, run_dir: Path, until: int | None, log: Path, claim: int) -> Child:
+        """Fork a worker; a pool that has died is replaced, and if that does not help the worker is spawned."""
+        for _ in range(2):
+            try:
+                if not self.alive:
+                    self.open()
+                return self.fork(slot, run_dir, until, log, claim)
+            except (OSError, EOFError):
+                self.alive = False
+        return spawn(slot, run_dir, until, log, claim)
+
+    def open(self) -> None:
+        self.line, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "coregpt.lab.pool", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                env=self.slot.variables(),
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        self.alive, self.rest = True, b""
+
+    def fork(self, slot: Slot, run_dir: Path, until: int | None, log: Path, claim: int) -> Forked:
+        arguments = [str(run_dir), "--launched", *(["--until", str(until)] if until is not None else [])]
+        request = {"arguments": arguments, "environment": dict(slot.environment)}
+        theirs, ours = os.pipe()
+        out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            socket.send_fds(self.line, [json.dumps(request).encode() + b"\n"], [theirs, out, claim])
+            while True:
+                for kind, pid in self.receive():
+                    if kind == "started":
+                        return Forked(self, self.process, pid, ours)
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+            os.close(out)
+
+    def hear(self) -> None:
+        """Take in which forks have ended, without waiting."""
+        if not self.alive:
+            return
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.line, selectors.EVENT_READ)
+            while self.alive and selector.select(0):
+                try:
+                    self.receive()
+                except (OSError, EOFError):
+                    self.alive = False
+
+    def receive(self) -> list[tuple[str, int]]:
+        """Wait for news; (kind, pid) of each. Raises EOFError if the pool is gone."""
+        raw = self.line.recv(65536)
+        if not raw:
+            raise EOFError
+        *lines, self.rest = (self.rest + raw).split(b"\n")
+        news = [json.loads(line) for line in lines]
+        for kind, pid, *code in news:
+            if kind == "ended":
+                self.ended[pid] = code[0]
+            else:
+                self.ended.pop(pid, None)
+        return [(kind, pid) for kind, pid, *_ in news]
+
+    def close(self) -> None:
+        """Let the forking process go; running forks are not touched."""
+        if self.alive:
+            self.line.close()
+            self.process.wait()
+            self.alive = False
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process that is not our child runs; a zombie, which nobody may ever collect, does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+# -- the forking process itself --------------------------------------------------------------------------------
+
+
+def serve(line: socket.socket) -> None:
+    """Fork a worker for each request, and tell how each ended, until the launcher hangs up."""
+    import coregpt.lab.worker  # noqa: F401  what makes forks quick
+
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(woken, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake)
+    with selectors.DefaultSelector() as selector:
+        selector.register(line, selectors.EVENT_READ)
+        selector.register(woken, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is line:
+                    message, descriptors, *_ = socket.recv_fds(line, 65536, 3)
+                    if not message:
+                        return
+                    pid = fork(json.loads(message), descriptors, [line.fileno(), woken, wake])
+                    tell(line, "started", pid)
+                else:
+                    os.read(woken, 4096)
+            for pid, code in reaped():
+                tell(line, "ended", pid, code)
+
+
+def tell(line: socket.socket, *news: Any) -> None:
+    line.sendall(json.dumps(news).encode() + b"\n")
+
+
+def reaped() -> list[tuple[int, int]]:
+    """Pid and exit code of every fork that has ended since the last call."""
+    found: list[tuple[int, int]] = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if not pid:
+            return found
+        found.append((pid, os.waitstatus_to_exitcode(status)))
+
+
+def fork(request: dict[str, Any], descriptors: Sequence[int], private: Sequence[int]) -> int:
+    """The parent gets the child's pid; the child becomes a worker and never returns."""
+    pid = os.fork()
+    if pid:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return pid
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        stdin, out, _claim = descriptors
+        for target, descriptor in ((0, stdin), (1, out), (2, out)):
+            os.dup2(descriptor, target)
+        for descriptor in (*private, stdin, out):
+            os.close(descriptor)
+        os.environ.update(request["environment"])
+        from coregpt.lab.worker import main
+
+        code = main(request["arguments"])
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
