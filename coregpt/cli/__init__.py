@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"coregpt {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _ablate(commands)
+    _runs(commands)
     _report(commands)
     _verify(commands)
     _import(commands)
@@ -79,6 +80,26 @@ def _ablate(commands: _Commands) -> None:
     ablate.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
 
 
+def _runs(commands: _Commands) -> None:
+    status = commands.add_parser("status", help="what a study's runs are doing, or all studies in one line each")
+    status.add_argument("study", nargs="?", metavar="STUDY", help="the study's YAML file or name (all studies)")
+    status.add_argument("--scale", help="one of the study's scales, if it is not the default one")
+    ls = commands.add_parser("ls", help="list runs")
+    ls.add_argument("--json", action="store_true", help="for programs")
+    logs = commands.add_parser("logs", help="print what a run printed")
+    logs.add_argument("--follow", action="store_true", help="go on until the run is complete or failed")
+    rerun = commands.add_parser("rerun", help="execute a run again: it must come to the result it had")
+    rerun.add_argument("--reason", default="", metavar="TEXT", help="for the ledger")
+    gc = commands.add_parser("gc", help="list what nothing needs any more: checkpoints, parts, runs of no study")
+    gc.add_argument("--yes", action="store_true", help="delete it")
+    for each in (logs, rerun):
+        each.add_argument("run", metavar="RUN", help="its id, the beginning of it, or ARM/SEED")
+    for each in (ls, logs, rerun):
+        each.add_argument("--study", metavar="STUDY", help="the study's YAML file or name")
+    for each in (status, ls, logs, rerun, gc):
+        each.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs live (runs)")
+
+
 def _report(commands: _Commands) -> None:
     report = commands.add_parser("report", help="write the report's pages again from its JSON")
     report.add_argument("json", type=Path, metavar="REPORT_JSON", help="a report.json")
@@ -106,6 +127,7 @@ def _import(commands: _Commands) -> None:
     logs.add_argument("--baseline", metavar="NAME", help="the arm to compare with (the first)")
     logs.add_argument("--metric", default="val_loss", help="default: val_loss")
     logs.add_argument("--step", type=_positive, metavar="N", help="judge here (the last step all full runs share)")
+    logs.add_argument("--target", type=float, metavar="X", help="compare how soon each arm reaches this value")
     logs.add_argument("--name", help="default: the folder's name")
     logs.add_argument("--out", type=Path, metavar="DIR", help="default: reports/NAME")
     logs.add_argument("--alpha", type=float, default=0.05, help="default: 0.05")
@@ -147,7 +169,29 @@ def _positive(text: str) -> int:
     return number
 
 
+def _look(options: argparse.Namespace) -> int:
+    from coregpt.cli import runs
+
+    if options.command == "status":
+        return runs.status(options.study, options.scale, options.runs)
+    if options.command == "ls":
+        return runs.list_runs(options.study, options.runs, options.json)
+    return runs.logs(options.run, options.study, options.runs, options.follow)
+
+
+def _keep_house(options: argparse.Namespace) -> int:
+    from coregpt.cli import housekeeping
+
+    if options.command == "rerun":
+        return housekeeping.rerun(options.run, options.study, options.runs, options.reason)
+    return housekeeping.collect_garbage(options.runs, options.yes)
+
+
 def _run(options: argparse.Namespace) -> int:
+    if options.command in ("status", "ls", "logs"):
+        return _look(options)
+    if options.command in ("rerun", "gc"):
+        return _keep_house(options)
     if options.command == "ablate":
         from coregpt.cli.ablate import ablate
 

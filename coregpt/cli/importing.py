@@ -29,28 +29,33 @@ class ImportOptions:
     out: Path | None
     alpha: float
     margin: float
+    target: float | None = None
 
 
 def import_logs(options: ImportOptions) -> int:
     """Read the logs, judge them at one step and write the report. Raises ConfigError before anything is written."""
     if not 0 < options.alpha < 0.5 or not 0 < options.margin < math.inf:
         raise ConfigError("--alpha must lie between 0 and 0.5, --margin above 0")
+    if options.target is not None and not 0 < options.target < math.inf:
+        raise ConfigError(f"--target {options.target:g}: expected a value of the metric, above 0 and finite")
+    if options.target is not None and options.step is not None:
+        raise ConfigError("--step: with --target every arm is judged at its own end; leave one of them out")
     name = options.name or options.folder.resolve().name or "imported"
     if "/" in name or name.startswith("."):
         raise ConfigError(f"--name {name}: expected a plain name; say where to write with --out DIR")
     arms = _arms(options)
-    step = last_common_step(arms, options.metric) if options.step is None else options.step
-    check_step(arms, options.metric, step)
+    steps = _judged_at(arms, options)
     settings = ImportSettings(
         name=name,
         source=f"the training logs in {options.folder.resolve().name or 'the root folder'}",
         baseline=options.baseline or arms[0].name,
         metric=options.metric,
-        step=step,
+        steps=steps,
         common=options.step is None,
         alpha=options.alpha,
         margin=options.margin,
         command=_command(options),
+        target=options.target,
     )
     report = summarise(*imported_facts(arms, settings))
     out = writable_folder(options.out or Path("reports") / name)
@@ -58,6 +63,15 @@ def import_logs(options: ImportOptions) -> int:
         say(f"{arm.name}: {len(arm.runs)} runs" + (" (baseline)" if arm.name == settings.baseline else ""))
     write_report(report, out)
     return 0
+
+
+def _judged_at(arms: list[LoggedArm], options: ImportOptions) -> dict[str, int]:
+    """The step at which each arm is judged: its own end if there is a target, else one for all."""
+    if options.target is not None:
+        return {arm.name: last_common_step([arm], options.metric) for arm in arms}
+    step = last_common_step(arms, options.metric) if options.step is None else options.step
+    check_step(arms, options.metric, step)
+    return {arm.name: step for arm in arms}
 
 
 def _arms(options: ImportOptions) -> list[LoggedArm]:
@@ -78,5 +92,6 @@ def _command(options: ImportOptions) -> str:
         words += ["--arm", text]
     for flag, value in (("--baseline", options.baseline), ("--step", options.step), ("--name", options.name)):
         words += [] if value is None else [flag, str(value)]
+    words += [] if options.target is None else ["--target", str(options.target)]
     words += [] if options.metric == "val_loss" else ["--metric", options.metric]
     return shlex.join([*words, "--alpha", f"{options.alpha:g}", "--margin", f"{options.margin:g}"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
+from coregpt.lab.history import History
 from coregpt.lab.ledger import Entry, Ledger
 from coregpt.lab.store import RunFolder
 
@@ -18,6 +19,7 @@ def verify_ledger(store: Path) -> int:
         raise ConfigError(f"{ledger.path}: there is no ledger; coregpt ablate writes one, --runs says where")
     complete = {entry["run"]: entry for entry in entries if entry.event in ("ended", "found")}
     wrong = [line for run, entry in complete.items() if (line := _contradiction(store, run, entry))]
+    wrong += _not_reproduced(entries)
     for line in wrong:
         say(line)
     studies = {entry["study"] for entry in entries if entry.event == "declared"}
@@ -25,6 +27,12 @@ def verify_ledger(store: Path) -> int:
     say(f"{len(entries)} entries, {len(studies)} studies, {len(complete)} complete runs ({gone} without their folder)")
     say(f"the chain is whole; its head is {entries[-1].hash}")
     return CONTRADICTED if wrong else WHOLE
+
+
+def _not_reproduced(entries: list[Entry]) -> list[str]:
+    studies = dict.fromkeys(entry["study"] for entry in entries if entry.event == "declared")
+    past = {run.id: run for study in studies for run in History(entries, study).runs()}
+    return [f"run {run.id}: {run.contradiction}" for run in past.values() if run.contradiction]
 
 
 def _contradiction(store: Path, run: str, entry: Entry) -> str:

@@ -43,7 +43,7 @@ def noise(path: Path, scale: str | None, store: Path, reports: Path, jobs: int |
 def noise_report(study_plan: Plan, made: Plan, found: Measured, command: str) -> NoiseReport:
     """Everything the pages show."""
     study, base = study_plan.study, study_plan.baseline
-    test, treatments = study.criterion, len(study.arms) - 1
+    test, treatments = study.criterion, len(study.compared) - 1
     values = tuple(tuple(map(float, row)) for row in found.values)
     parts = components(values, found.repeats.tolist())
     return NoiseReport(

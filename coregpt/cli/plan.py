@@ -4,19 +4,21 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from coregpt.cli.ablate import load_study
+from coregpt.cli.ablate import load_studies
 from coregpt.cli.screen import say, table
+from coregpt.lab.declaration import TOLERANCE
 from coregpt.lab.differences import changes, differences
 from coregpt.lab.noise import recorded
 from coregpt.lab.probe import tokens_per_second
 from coregpt.lab.progress import duration
+from coregpt.lab.sizes import check_order
 from coregpt.lab.slots import find_slots
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Outline, Plan, outline, plan
-from coregpt.lab.tasks import missing
+from coregpt.lab.tasks import left
 from coregpt.report.noise import NoiseReport
 from coregpt.stats.design import choose_test
-from coregpt.stats.power import difference_sd, smallest_detectable
+from coregpt.stats.power import detectable, difference_sd
 
 START_SECONDS = 5.0
 """Starting a process and importing torch."""
@@ -31,17 +33,28 @@ def show_plan(path: Path, scale: str | None, store: Path, jobs: int | None) -> i
 
     A study that cannot run here (data or GPU missing) is shown as far as possible, then the reason is raised.
     """
-    made = outline(load_study(path, scale))
+    outlines = [outline(study) for study in load_studies(path, scale)]
+    check_order(outlines)
+    say(outlines[0].study.question)
+    for made in outlines:
+        show_study(made, store, jobs)
+    return 0
+
+
+def show_study(made: Outline, store: Path, jobs: int | None) -> None:
+    """The plan of one study; of a study with sizes, that of one size."""
     study = made.study
-    say(study.question)
+    if study.size:
+        say(f"\nsize {study.size}")
     if study.scale:
         say(f"scale {study.scale}")
-    for line in ("", *arms_table(made), "", *differing(made), "", f"preregistration {study.digest}", ""):
+    for line in ("", *arms_table(made), held_equal(made), "", *differing(made)):
+        say(line)
+    for line in ("", f"preregistration {study.digest}", ""):
         say(line)
     ready = plan(made)
     for line in (*test_lines(ready, store), "", *time_lines(ready, store, jobs)):
         say(line)
-    return 0
 
 
 def arms_table(made: Outline) -> list[str]:
@@ -52,7 +65,35 @@ def arms_table(made: Outline) -> list[str]:
         sizes = [f"{cost.parameters:,}", f"{cost.flops_per_token:.3g}", f"{cost.steps:,}", f"{cost.tokens:,}"]
         rows.append([arm.name, *sizes, f"{cost.flops:.3g}", changes(arm, made.baseline)])
     runs = len(made.study.arms) * len(made.study.seeds)
-    return [*table(rows), f"{runs} runs, {made.flops:.3g} training FLOPs in all"]
+    return [*table(rows), f"{runs} runs, {made.flops:.3g} training FLOPs in all", *fork_lines(made)]
+
+
+def fork_lines(made: Outline) -> list[str]:
+    """Where the arms of a fork branch, and what that saves; nothing for other studies."""
+    if not made.fork_step:
+        return []
+    steps, seeds = made.costs[made.baseline.name].steps, len(made.study.seeds)
+    whole = sum(cost.flops for cost in made.costs.values()) * seeds
+    return [
+        f"Fork: one trunk per seed, {seeds} in all, is trained as {made.baseline.name} to step {made.fork_step:,} of "
+        f"{steps:,}; every arm branches there.",
+        f"That is {made.flops / whole:.0%} of the {whole:.3g} FLOPs of separate runs. Arms can differ only in what "
+        "they do after the fork, and a verdict speaks about nothing else.",
+        "Branches of one trunk mostly differ less than separate runs: a spread taken from those is cautious here.",
+    ]
+
+
+def held_equal(made: Outline) -> str:
+    """What every arm may spend the same amount of, and how equal it came out."""
+    axis = made.study.equal
+    if axis == "seconds":
+        return (
+            f"Held equal: seconds, measured after the runs; arms that differ by more than {TOLERANCE:.0%} are "
+            "listed in the report"
+        )
+    spent = [made.spent(arm.name, axis) for arm in made.study.compared]
+    apart = max(spent) / min(spent) - 1
+    return f"Held equal: {axis}, " + (f"within {apart:.2%} between arms" if apart else f"{spent[0]:.6g} in every arm")
 
 
 def differing(made: Outline) -> list[str]:
@@ -60,7 +101,7 @@ def differing(made: Outline) -> list[str]:
     found = differences(made.study, made.derived)
     if not found:
         return ["Nothing differs between the arms but the technique."]
-    names = [arm.name for arm in made.study.arms]
+    names = [arm.name for arm in made.study.compared]
     rows = [[key, *(values[name] for name in names)] for key, values in found]
     return ["Differs beyond the technique:", *table([["setting", *names], *rows])]
 
@@ -68,11 +109,15 @@ def differing(made: Outline) -> list[str]:
 def test_lines(made: Plan, store: Path) -> list[str]:
     """The test, why it was chosen, and the smallest difference it can be expected to find."""
     study, test = made.study, made.study.criterion
-    n, arms = len(study.seeds), len(study.arms) - 1
-    design = choose_test(n, arms)
+    n, arms = len(study.seeds), len(study.compared) - 1
+    borrowed = study.borrowed.df if study.borrowed else 0.0
+    design = choose_test(n, arms, screen=test.screen is not None, borrowed_df=borrowed)
     sd, origin = noise(made, store)
-    lines = [f"Test: {design.name}, alpha {test.alpha:g}: {design.reason}."]
-    smallest = smallest_detectable(sd, n, arms, alpha=test.alpha, power=test.power)
+    level = test.alpha if test.screen is None else test.screen
+    lines = [f"Test: {design.name}, {'alpha' if test.screen is None else 'rate'} {level:g}: {design.reason}."]
+    if design.screens:
+        lines.append("No arm will be called better or worse: plan a second study of those passed on, on fresh seeds.")
+    smallest = detectable(design, sd, level, test.power)
     if smallest is None:
         return [*lines, "This design can only end inconclusive; plan more seeds."]
     unit = f"nats per {made.source.unit}"
@@ -89,6 +134,7 @@ def noise(made: Plan, store: Path) -> tuple[float, str]:
     """Standard deviation of a per-seed difference, and where the number comes from."""
     values = final_values(made, store)
     baseline = values.pop(made.baseline.name)
+    values.pop(made.study.yardstick, None)
     variances = []
     for own in values.values():
         pairs = [own[seed] - baseline[seed] for seed in sorted(own.keys() & baseline.keys())]
@@ -96,6 +142,8 @@ def noise(made: Plan, store: Path) -> tuple[float, str]:
             variances.append(statistics.variance(pairs))
     if variances:
         return statistics.mean(variances) ** 0.5, "from earlier runs of these arms"
+    if made.study.borrowed is not None:
+        return made.study.borrowed.prior.variance**0.5, "from the declared history"
     facts = recorded(made, store)
     if facts is not None:
         measured, runs = NoiseReport.model_validate(facts), len(facts["run_ids"])
@@ -129,18 +177,18 @@ class Speed:
 
 def time_lines(made: Plan, store: Path, jobs: int | None) -> list[str]:
     """Wall time of the missing runs on this machine, other arms scaled by their FLOPs."""
-    todo = missing(made, store)
+    todo = left(made, store)
     if not todo:
         return [f"All {len(made.runs)} runs are complete."]
-    slots = len(find_slots(todo[0].run.config.device, made.study.gpus_per_run, jobs))
+    slots = len(find_slots(todo[0].config.device, made.study.gpus_per_run, jobs))
     speed = measure(made, store)
     baseline = made.costs[made.baseline.name]
     total = 0.0
-    for run in (task.run for task in todo):
-        cost = made.costs[run.arm]
+    for run in todo:
+        cost = made.cost(run.arm)
         evaluated = run.config.eval_tokens * (run.config.evals + 1) * EVAL_COST
         per_token = cost.flops_per_token / baseline.flops_per_token / speed.tokens_per_second
-        total += (cost.tokens + evaluated) * per_token + START_SECONDS
+        total += (cost.tokens + evaluated) * made.share(run) * per_token + START_SECONDS
     rounds = max(total / min(slots, len(todo)), total / len(todo))
     return [
         f"Time: about {duration(rounds)} for {len(todo)} runs, {min(slots, len(todo))} at a time "

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from coregpt.cli.ablate import INTERRUPTED, execute, load_study
+from coregpt.cli.ablate import INTERRUPTED, execute, load_studies
 from coregpt.cli.report import read_report
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
@@ -14,6 +14,7 @@ from coregpt.lab.ledger import LedgerError
 from coregpt.lab.preregister import code, register
 from coregpt.lab.redeclare import redeclare
 from coregpt.lab.study import Plan, outline, plan
+from coregpt.lab.yardstick import without_yardstick
 from coregpt.report.collect import collect
 from coregpt.report.model import Report
 from coregpt.report.numbers import listing, plural
@@ -70,19 +71,21 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path) -> 
     fresh = tuple(range(max(used) + 1, max(used) + 1 + seeds))
     name = f"{facts.name}-verify"
     if yaml is not None:
-        study = load_study(yaml, facts.scale or None)
+        studies = load_studies(yaml, facts.scale or None)
+        study = next((each for each in studies if each.digest == facts.digest), studies[0])
         if study.digest != facts.digest:
             raise ConfigError(
                 f"{yaml}: is not the study of {source}: its digest is {study.digest[:12]}, "
                 f"the report's is {facts.digest[:12]}"
             )
-        return replace(study, seeds=fresh, name=name)
+        return replace(without_yardstick(study), seeds=fresh, name=name)
     if not facts.declaration:
         raise ConfigError(
             f"{source}: the report does not hold its study's declaration (an older version wrote it, or it was made "
             "from logs); give the study with --study STUDY.yaml"
         )
-    return redeclare(facts.declaration, facts.digest, [arm.name for arm in facts.arms], fresh, name, source)
+    arms = [arm.name for arm in facts.arms if arm.name != facts.yardstick]
+    return redeclare(facts.declaration, facts.digest, arms, fresh, name, source)
 
 
 def predicted(report: Report, seeds: int, source: Path) -> list[Prediction]:

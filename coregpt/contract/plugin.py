@@ -71,6 +71,17 @@ class HookManager(pluggy.PluginManager):
             message = str(error).replace("\n", " ").strip()
             raise PluginError(f"plugin '{name}': {message}") from error
 
+    def named(self, hook: str, arguments: dict[str, Any]) -> list[tuple[str, Any]]:
+        """(plugin, answer) of every plugin that answers `hook`, first registered first."""
+        found = []
+        for impl in getattr(self.hook, hook).get_hookimpls():
+            if impl.wrapper or impl.hookwrapper:
+                raise PluginError(f"plugin '{impl.plugin_name}': {hook} cannot be wrapped, its answers have owners")
+            answer = impl.function(*(arguments[key] for key in impl.argnames))
+            if answer is not None:
+                found.append((impl.plugin_name, answer))
+        return found
+
     def claimants(self, hook: str, arguments: dict[str, Any]) -> list[str]:
         """Names of the plugins that answer `hook` with something. Only asked when two of them did."""
         names = []

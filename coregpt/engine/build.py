@@ -33,6 +33,8 @@ class Run:
     timeline: Timeline
     optimizer: Optimizer
     companions: list[Companion]
+    owners: list[str]
+    """The plugin of each companion."""
     world: World
 
     @property
@@ -84,9 +86,10 @@ def build(
         world.all_reduce,
     )
     with torch.no_grad():
-        companions = list(manager.hook.add_companions(run=full))
+        answers = manager.named("add_companions", {"run": full})
     dials.set(timeline.clock(0))
-    return Run(config, model, assembly, dials, timeline, optimizer, companions, world)
+    owners, companions = [name for name, _ in answers], [companion for _, companion in answers]
+    return Run(config, model, assembly, dials, timeline, optimizer, companions, owners, world)
 
 
 def _refuse_strays(model: GPT, assembly: Assembly) -> None:

@@ -125,10 +125,6 @@ class Defaults:
     def add_param_rules(self, param: Any) -> Asked:
         return in_plugin_order((yield))
 
-    @innermost
-    def add_companions(self, run: Any) -> Asked:
-        return in_plugin_order((yield))
-
 
 def in_plugin_order(answers: list[Any]) -> list[Any]:
     """pluggy asks the last registered plugin first; lists are applied first registered first."""

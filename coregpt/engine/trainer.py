@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -61,6 +61,9 @@ class Progress:
     seconds: float = 0.0
     compile_seconds: float = 0.0
     value: float | None = None
+    shared_step: int = 0
+    """Steps of another run that this one began with."""
+    shared_seconds: float = 0.0
 
 
 @dataclass
@@ -74,6 +77,7 @@ class Trainer:
     stop: Callable[[], bool]
     checkpoint_seconds: float
     until: int | None = None
+    trunk: Path | None = None
     progress: Progress = field(default_factory=Progress)
     pending: list[tuple[int, float, Tensor]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -154,6 +158,11 @@ class Trainer:
         self.progress.compile_seconds = self.calls.seconds
         if self.path.exists():
             self.progress = Progress(**checkpoint.load(self.path, run))
+            self.sink.rewind(self.progress.step)
+        elif self.trunk is not None:
+            shared = Progress(**checkpoint.branch(self.trunk, run))
+            self.progress = replace(shared, shared_step=shared.step, shared_seconds=shared.seconds)
+            self.progress.compile_seconds = self.calls.seconds
             self.sink.rewind(self.progress.step)
         else:
             self.sink.rewind(-1)
@@ -238,6 +247,8 @@ class Trainer:
     def outcome(self, status: Literal["finished", "diverged", "stopped"], reason: str) -> Outcome:
         done, timeline = self.progress, self.run.timeline
         tokens = timeline.first_rows[done.step] * timeline.context
+        own = tokens - timeline.first_rows[done.shared_step] * timeline.context
+        own_seconds = done.seconds - done.shared_seconds
         return Outcome(
             status,
             done.value if status == "finished" else None,
@@ -246,7 +257,7 @@ class Trainer:
             tokens,
             done.seconds,
             done.compile_seconds,
-            tokens / done.seconds if done.seconds else 0.0,
+            own / own_seconds if own_seconds else 0.0,
             peak_memory(self.run.device),
             (self.calls.note,) if self.calls.note else (),
         )
@@ -264,10 +275,12 @@ def train(
     stop: Callable[[], bool] = never,
     checkpoint_seconds: float = 60.0,
     until: int | None = None,
+    trunk: Path | None = None,
 ) -> Outcome:
     """Train `run` to its end, to step `until`, or until `stop()` is true between two steps.
 
-    Continues from `checkpoint_path` if it exists, to the same bits as without the break. Raises ConfigError
-    for data that does not fit the model, RunError for a damaged checkpoint.
+    Continues from `checkpoint_path` if it exists, to the same bits as without the break; else begins at the
+    checkpoint `trunk` of another run, if one is given. Raises ConfigError for data that does not fit the model,
+    RunError for a damaged checkpoint.
     """
-    return Trainer(run, source, sink, checkpoint_path, stop, checkpoint_seconds, until).go()
+    return Trainer(run, source, sink, checkpoint_path, stop, checkpoint_seconds, until, trunk).go()

@@ -1,6 +1,7 @@
 """A study's YAML file, read and checked: every mistake at once, each with its line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,17 @@ from pydantic import BaseModel, ValidationError
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, CoreGPTError
+from coregpt.lab.borrowed import borrow
+from coregpt.lab.borrowed import problems as design_problems
 from coregpt.lab.declaration import Arm, Criterion, Machine, Study, StudyFile
 from coregpt.lab.layers import Merged
 from coregpt.lab.modes import baseline, problems, subsets
 from coregpt.lab.problems import Problem, coerced, explain
 from coregpt.lab.registry import Catalogue, nearest
+from coregpt.lab.sizes import alike, overlay
+from coregpt.lab.sizes import problems as size_problems
 from coregpt.lab.yamlfile import Document, Key, read
+from coregpt.lab.yardstick import with_yardstick
 
 MANY_GPUS = 8
 """From this many visible GPUs on, a scale called node-... is the default."""
@@ -28,8 +34,18 @@ def load(path: Path, scale: str | None = None, gpus: int = 0) -> Study:
     The default is the scale listed first; with 8 or more `gpus`, the first one called node-...
     Raises ConfigError with one line per problem, each with file, line and key.
     """
-    document = read(path)
-    return _Loader(document, path).study(scale, gpus)
+    first, *others = load_sizes(path, scale, gpus)
+    if others:
+        raise ConfigError(f"{path}: sizes: this command takes one size, and the study has {1 + len(others)}")
+    return first
+
+
+def load_sizes(path: Path, scale: str | None = None, gpus: int = 0) -> list[Study]:
+    """As `load`, for a study that may declare sizes: one study per size, smallest first."""
+    return _Loader(read(path), path).studies(scale, gpus)
+
+
+Layers = Sequence[tuple[Key, dict[str, Any]]]
 
 
 class _Loader:
@@ -39,7 +55,7 @@ class _Loader:
         self.document, self.path = document, path
         self.problems: list[Problem] = []
 
-    def study(self, scale: str | None, gpus: int) -> Study:
+    def studies(self, scale: str | None, gpus: int) -> list[Study]:
         try:
             self.file = StudyFile.model_validate(self.document.data)
         except ValidationError as error:
@@ -47,12 +63,17 @@ class _Loader:
             self.stop_if_wrong()
         self.catalogue = self.load_plugin_files()
         self.own = self.declared_arms()
+        self.problems += size_problems(self.file.sizes, self.file.scales)
         chosen = self.choose(scale, gpus)
-        studies = {name: self.at_scale(name) for name in self.file.scales or {"": None}}
+        made = {
+            name: [study for size in self.file.sizes or [""] if (study := self.at_scale(name, size)) is not None]
+            for name in self.file.scales or [""]
+        }
+        for studies in made.values():
+            for key, text in alike(studies):
+                self.wrong(key, text)
         self.stop_if_wrong()
-        made = studies[chosen]
-        assert made is not None
-        return made
+        return made[chosen]
 
     def wrong(self, key: Key, message: str) -> None:
         if (key, message) not in self.problems:
@@ -66,19 +87,19 @@ class _Loader:
     def declared_arms(self) -> dict[str, dict[str, Any]]:
         """What each arm lays over base and scale: its settings, or its techniques where a mode makes the arms."""
         file = self.file
-        self.problems += problems(file.mode, file.techniques, file.arms, file.test)
+        self.problems += problems(file.mode, file.techniques, file.arms, file.test, file.fork_at)
         self.stop_if_wrong()
-        if file.mode is None:
+        if file.combination is None:
             if len(file.arms or {}) < 2:
                 self.wrong(("arms",), "at least two arms are needed: a baseline and something to compare with it")
             return {name: arm or {} for name, arm in (file.arms or {}).items()}
         options = {name: given or {} for name, given in (file.techniques or {}).items()}
-        arms = subsets(file.mode, list(options))
+        arms = subsets(file.combination, list(options))
         return {name: {technique: options[technique] for technique in chosen} for name, chosen in arms.items()}
 
     def place(self, arm: str) -> Key:
         """Where the file says what an arm is."""
-        return ("techniques",) if self.file.mode else ("arms", arm)
+        return ("techniques",) if self.file.combination else ("arms", arm)
 
     def load_plugin_files(self) -> Catalogue:
         files = []
@@ -99,16 +120,15 @@ class _Loader:
         default = nodes[0] if gpus >= MANY_GPUS and nodes else names[0] if names else ""
         return default if scale is None else scale
 
-    # -- one scale -----------------------------------------------------------------------------------------
-
-    def at_scale(self, scale: str) -> Study | None:
+    def at_scale(self, scale: str, size: str) -> Study | None:
         settings = dict(self.file.scales.get(scale) or {})
         own = {name: settings.pop(name) for name in SCALED if name in settings}
         place: Key = ("scales", scale)
         before = len(self.problems)
-        arms = [self.arm(name, own_arm, place, settings) for name, own_arm in self.own.items()]
+        layers = ((place, settings), overlay(self.file.sizes, size))
+        arms = [self.arm(name, own_arm, layers) for name, own_arm in self.own.items()]
         seeds = self.seeds(own.get("seeds", self.file.seeds), (*place, "seeds") if "seeds" in own else ("seeds",))
-        criterion = self.criterion(own.get("test", {}), (*place, "test"))
+        criterion = self.criterion(own.get("test", {}), (*place, "test"), len(seeds))
         gpus = own.get("gpus_per_run", self.file.gpus_per_run)
         if not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 1:
             self.wrong((*place, "gpus_per_run"), f"expected a number of GPUs, got {gpus!r}")
@@ -119,8 +139,8 @@ class _Loader:
         first = next(iter(self.file.scales), "")
         name = self.path.stem if scale == first else f"{self.path.stem}-{scale}"
         question = " ".join(self.file.question.split())
-        return Study(
-            name,
+        declared = Study(
+            f"{name}-{size}" if size else name,
             self.path,
             question,
             tuple(made),
@@ -134,13 +154,20 @@ class _Loader:
             hypothesis=" ".join(self.file.hypothesis.split()),
             direction=self.file.direction,
             equal=self.file.equal,
+            fork_at=self.file.fork_at,
+            sizes=self.file.sizes,
+            size=size,
+            family=name,
         )
+        return with_yardstick(replace(declared, borrowed=borrow(declared)))
 
-    def arm(self, name: str, own: dict[str, Any], scale: Key, settings: dict[str, Any]) -> Arm | None:
+    def arm(self, name: str, own: dict[str, Any], layers: Layers) -> Arm | None:
+        """`layers` lie over the base, in order: where each stands in the file, and what it says."""
         merged = Merged()
         merged.add(("base",), self.file.base)
-        merged.add(scale, settings)
-        if self.file.mode:
+        for place, settings in layers:
+            merged.add(place, settings)
+        if self.file.combination:
             found = list(self.already_in(merged))
             merged.add(("techniques",), own, under=("plugins",))
         else:
@@ -211,10 +238,10 @@ class _Loader:
             self.wrong(key, "at least 2 seeds are needed: one run per arm cannot tell a technique from luck")
         return tuple(given)
 
-    def criterion(self, own: Any, place: Key) -> Criterion | None:
+    def criterion(self, own: Any, place: Key, seeds: int) -> Criterion | None:
         merged = Merged()
-        if self.file.mode:
-            merged.data["baseline"] = baseline(self.file.mode)
+        if self.file.combination:
+            merged.data["baseline"] = baseline(self.file.combination)
         merged.add(("test",), self.file.test)
         if isinstance(own, dict):
             merged.add(place, own)
@@ -222,6 +249,8 @@ class _Loader:
             self.wrong(place, f"expected a mapping, got {own!r}")
         found = list(merged.problems)
         found += [(merged.origin(key, ("test",)), text) for key, text in _check(Criterion, merged.data)]
+        refused = design_problems(self.file.mode, merged.data, len(self.own), seeds)
+        found += [(merged.origin(key, ("test",)), text) for key, text in refused]
         for where, text in found:
             self.wrong(where, text)
         if found:

@@ -1,21 +1,27 @@
 """What a study declares: its arms, complete and validated, and how the question will be decided."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
-from coregpt.contract.config import Frozen, RunConfig
+from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.identity import canonical
-from coregpt.lab.modes import Mode
+from coregpt.lab.modes import Combination, Mode
 from coregpt.lab.registry import Catalogue
+
+if TYPE_CHECKING:
+    from coregpt.lab.borrowed import Borrowed
 
 Direction = Literal["better", "worse", "either"]
 """What the hypothesis expects of the techniques; tests stay two-sided."""
 Axis = Literal["tokens", "flops", "seconds", "steps"]
 """What every arm may spend the same amount of."""
+TOLERANCE = 0.01
+"""How far arms may differ in what the study holds equal."""
 
 
 class Machine(Frozen):
@@ -40,6 +46,22 @@ class Criterion(Frozen):
     """Probability with which the smallest detectable difference is detected."""
     sd: PositiveFloat | None = None
     """Standard deviation of the per-seed difference between two arms that the plan assumes."""
+    target: PositiveFloat | None = None
+    """A value of the metric: which arms reach it, and how soon."""
+    yardstick: Annotated[float, Field(ge=0.3, le=0.95)] | None = None
+    """The share of its tokens with which the baseline is trained once more, to express gains as steps saved."""
+    screen: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+    """False discovery rate at which many arms are passed on for confirmation, instead of getting verdicts."""
+    history: tuple[str, ...] = ()
+    """Earlier reports of the same setup, by path beside the file, whose noise a test of 3 or 4 seeds borrows."""
+
+    def declared(self) -> dict[str, Any]:
+        """As plain data; a design that is not used is left out, so that adding one changed no older digest."""
+        unused = {name for name, field in type(self).model_fields.items() if getattr(self, name) == field.default}
+        return self.model_dump(mode="json", exclude=unused - _ALWAYS_DECLARED)
+
+
+_ALWAYS_DECLARED = {"metric", "alpha", "margin", "power", "sd"}
 
 
 class StudyFile(BaseModel):
@@ -54,13 +76,22 @@ class StudyFile(BaseModel):
     base: dict[str, Any] = {}
     arms: dict[str, dict[str, Any] | None] | None = None
     mode: Mode | None = None
+    fork_at: Annotated[Span, Field(gt=0)] | None = None
+    """With `mode: fork`: where the arms branch, below 1 a share of the baseline's steps, from 1 on a step."""
     techniques: dict[str, dict[str, Any] | None] | None = None
     """With `mode`, instead of `arms`: plugins and their options (see `coregpt.lab.modes`)."""
     seeds: int | list[int]
     scales: dict[str, dict[str, Any] | None] = {}
+    sizes: dict[str, dict[str, Any] | None] = {}
+    """Settings laid over base and scale, smallest size first: each becomes a study (see `coregpt.lab.sizes`)."""
     test: dict[str, Any]
     plugin_files: list[str] = []
     gpus_per_run: PositiveInt = 1
+
+    @property
+    def combination(self) -> Combination | None:
+        """How arms are made from `techniques`; None where the file lists them."""
+        return None if self.mode == "fork" else self.mode
 
 
 @dataclass(frozen=True)
@@ -97,6 +128,24 @@ class Study:
     hypothesis: str = ""
     direction: Direction = "either"
     equal: Axis = "tokens"
+    fork_at: float | None = None
+    """Where the arms branch from a common trunk; None where every run is trained from its first step."""
+
+    yardstick: str = ""
+    """Name of the arm that is the baseline with a share of its tokens; it is measured with, not compared."""
+
+    borrowed: "Borrowed | None" = None
+    """What the declared history knows about the noise; None without one."""
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    """All sizes of the family that this study is one of, as declared; empty for a single study."""
+    size: str = ""
+    family: str = ""
+    """Name of the folder in reports/ that shows the trend over sizes."""
+
+    @property
+    def compared(self) -> tuple[Arm, ...]:
+        """The arms of the question: all but the yardstick."""
+        return tuple(arm for arm in self.arms if arm.name != self.yardstick)
 
     def preregistration(self) -> dict[str, Any]:
         """Everything that is decided before the first run, as plain data."""
@@ -106,10 +155,13 @@ class Study:
             "direction": self.direction,
             "equal": self.equal,
             "scale": self.scale,
-            "arms": {arm.name: arm.settings() for arm in self.arms},
+            "arms": {arm.name: arm.settings() for arm in self.compared},
             "seeds": list(self.seeds),
-            "test": self.criterion.model_dump(mode="json"),
+            "test": self.criterion.declared(),
             **({"mode": self.mode} if self.mode else {}),
+            **({"history": self.borrowed.declared()} if self.borrowed else {}),
+            **({"sizes": dict(self.sizes), "size": self.size} if self.sizes else {}),
+            **({"fork_at": self.fork_at} if self.fork_at is not None else {}),
         }
 
     @property

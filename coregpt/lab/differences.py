@@ -20,8 +20,9 @@ def differences(study: Study, derived: Mapping[str, Flat]) -> list[tuple[str, di
     A plugin that only one of an arm and the baseline has is the technique. Everything else counts: options of
     shared plugins, optimizer, budget, and what follows from the technique (see `derive`, one entry per arm).
     """
-    flat = {arm.name: settings(arm) for arm in study.arms}
-    return [row for row in _rows(flat) if not _is_technique(row[0], study)] + _rows(derived)
+    flat = {arm.name: settings(arm) for arm in study.compared}
+    come_to = {name: values for name, values in derived.items() if name != study.yardstick}
+    return [row for row in _rows(flat) if not _is_technique(row[0], study)] + _rows(come_to)
 
 
 def derive(config: RunConfig, plugins: NamedPlugins, cost: Cost) -> Flat:

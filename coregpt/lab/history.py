@@ -27,6 +27,13 @@ class Past:
     first_started: str
     """UTC; empty if it was found complete."""
     attempts: int
+    results: tuple[str, ...] = ()
+    """Every different result it ever had, the oldest first; one, unless it cannot be reproduced."""
+
+    @property
+    def contradiction(self) -> str:
+        """How executions of the run disagree; empty if they do not. Nobody may choose between two results."""
+        return f"not reproducible: {' then '.join(self.results)}" if len(self.results) > 1 else ""
 
 
 class History:
@@ -42,7 +49,7 @@ class History:
         """Arm and seed of every run id that was ever planned."""
         self.events: dict[str, list[Entry]] = {}
         for entry in self.entries:
-            if entry.event in ("started", "failed", *COMPLETING) and entry["run"] in self.cells:
+            if entry.event in ("started", "failed", "rerun", *COMPLETING) and entry["run"] in self.cells:
                 self.events.setdefault(entry["run"], []).append(entry)
 
     def runs(self) -> list[Past]:
@@ -59,7 +66,9 @@ class History:
             value: float | None = complete[-1]["value"]
         else:
             status, value = ("failed" if events[-1].event == "failed" else "unfinished"), None
-        return Past(run, arm, seed, status, value, starts[0].time if starts else "", len(starts))
+        told = [entry for entry in events if entry.event in (*COMPLETING, "rerun") and entry.get("status")]
+        results = tuple(dict.fromkeys(f"{entry['status']} {entry['value']}" for entry in told))
+        return Past(run, arm, seed, status, value, starts[0].time if starts else "", len(starts), results)
 
     def superseded(self, planned: dict[str, tuple[str, int]]) -> list[tuple[Past, str]]:
         """Runs that were started and are planned no longer, with the id that took their place, or ""."""

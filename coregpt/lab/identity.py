@@ -4,7 +4,7 @@ import ast
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -16,6 +16,8 @@ from coregpt.contract.errors import PluginError
 from coregpt.lab.registry import Catalogue
 
 ID_LENGTH = 12
+PARTS = ("until", "branch")
+"""Keys of a run's record: the step at which a trunk ends; the trunk and step at which a branch begins."""
 
 
 def canonical(data: Any) -> bytes:
@@ -98,16 +100,18 @@ def _find(name: str) -> ModuleSpec | None:
         return None
 
 
-def run_id(config: RunConfig, plugins: dict[str, str], data_digest: str) -> str:
+def run_id(config: RunConfig, plugins: dict[str, str], data_digest: str, part: Mapping[str, Any] | None = None) -> str:
     """First 12 hex digits of the digest of all that can change this run's numbers.
 
-    `config` must hold every plugin option; `plugins` are the digests of its plugins' sources.
+    `config` must hold every plugin option; `plugins` are the digests of its plugins' sources; `part` says where a
+    run begins or ends that is not a whole one (see `PARTS`).
     """
     whole = {
         "config": config.model_dump(mode="json"),
         "engine": engine_digest(),
         "plugins": plugins,
         "data": data_digest,
+        **(part or {}),
     }
     return hashlib.sha256(canonical(whole)).hexdigest()[:ID_LENGTH]
 

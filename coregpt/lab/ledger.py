@@ -32,6 +32,7 @@ Event = Literal[
     "started",
     "ended",  # complete: finished or diverged
     "failed",
+    "rerun",  # from its first step; the result it had, if any, is part of the entry and was set aside
     "found",  # complete, but never started under this ledger
 ]
 START = "0" * 64

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from coregpt.lab.problems import Problem
 
-Mode = Literal["leave_one_out", "add_one", "factorial"]
+Combination = Literal["leave_one_out", "add_one", "factorial"]
+Mode = Literal[Combination, "fork"]
+"""A fork lists its arms like any study; how they branch is `coregpt.lab.fork`."""
 
 ALL, NONE = "all", "none"
 FEWEST = {"leave_one_out": 2, "add_one": 1, "factorial": 2}
@@ -20,7 +22,7 @@ MOST_FACTORS = 4
 """2^4 = 16 arms; beyond that a full factorial is no longer affordable."""
 
 
-def subsets(mode: Mode, techniques: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def subsets(mode: Combination, techniques: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Arm name -> the techniques it has, baseline first."""
     everything = tuple(techniques)
     if mode == "leave_one_out":
@@ -32,7 +34,7 @@ def subsets(mode: Mode, techniques: Sequence[str]) -> dict[str, tuple[str, ...]]
     return {"+".join(chosen) or NONE: chosen for size in sizes for chosen in combinations(everything, size)}
 
 
-def baseline(mode: Mode) -> str:
+def baseline(mode: Combination) -> str:
     """Name of the arm every other arm is compared with."""
     return ALL if mode == "leave_one_out" else NONE
 
@@ -42,8 +44,22 @@ def problems(
     techniques: Mapping[str, Any] | None,
     arms: Mapping[str, Any] | None,
     test: Mapping[str, Any],
+    fork_at: float | None = None,
 ) -> Iterator[Problem]:
     """What is wrong with how a study says what its arms are, before any option is looked at."""
+    if mode != "fork" and fork_at is not None:
+        yield ("fork_at",), "needs 'mode: fork'"
+    if mode == "fork":
+        if fork_at is None:
+            yield ("mode",), "'fork' needs 'fork_at: 0.7', the share of the run that all arms have in common, or a step"
+        if techniques is not None:
+            yield ("techniques",), "'mode: fork' compares listed 'arms'; list them instead"
+        elif arms is None:
+            yield ("arms",), "is missing"
+        for key in ("looks", "anytime", "abort"):
+            if test.get(key):
+                yield ("test", key), f"a fork's runs begin in the middle; '{key}' needs whole runs, remove it"
+        return
     if mode is None:
         if techniques is not None:
             yield ("techniques",), "needs 'mode: leave_one_out', 'mode: add_one' or 'mode: factorial'"

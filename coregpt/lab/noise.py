@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from coregpt.contract.errors import ConfigError, RunError
 from coregpt.lab.atomic import read_json, write_json
 from coregpt.lab.declaration import Study
-from coregpt.lab.identity import run_id
+from coregpt.lab.identity import PARTS, run_id
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Plan, PlannedRun
 
@@ -52,7 +52,7 @@ def cell(made: Plan, init: int, order: int, arm: str, study: Study) -> PlannedRu
     config = like.config.model_copy(update={"seed": init, "data_seed": order})
     id_ = run_id(config, like.record["plugins"], like.record["data"])
     record = {
-        **like.record,
+        **{key: value for key, value in like.record.items() if key not in PARTS},
         "id": id_,
         "config": config.model_dump(mode="json"),
         "planned_by": {"study": study.name, "digest": study.digest},

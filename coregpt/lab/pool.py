@@ -15,56 +15,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from coregpt.lab.children import Child, spawn
 from coregpt.lab.slots import Slot
 
 CAN_FORK = sys.platform == "linux"
-
-
-class Child(Protocol):
-    """A worker that executes one run. Closing its standard input tells it that nobody waits for it any more."""
-
-    def poll(self) -> int | None:
-        """Exit code, negative for a signal; None while it lives."""
-
-    def signal(self, number: int) -> None:
-        """Send a signal, if it still lives."""
-
-    def disown(self) -> None:
-        """Close its standard input."""
-
-
-@dataclass
-class Spawned:
-    """A worker started as a program."""
-
-    process: "subprocess.Popen[bytes]"
-
-    def poll(self) -> int | None:
-        return self.process.poll()
-
-    def signal(self, number: int) -> None:
-        self.process.send_signal(number)
-
-    def disown(self) -> None:
-        if self.process.stdin:
-            self.process.stdin.close()
-
-
-def spawn(slot: Slot, run_dir: Path, until: int | None, log: Path, claim: int) -> Spawned:
-    """Start a worker as a program of its own; it inherits the file descriptor `claim`."""
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            slot.command(run_dir, until),
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=slot.variables(),
-            pass_fds=(claim,),
-            start_new_session=True,
-        )
-    return Spawned(process)
 
 
 @dataclass

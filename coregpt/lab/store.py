@@ -11,13 +11,14 @@ result.json    written last: it exists if and only if the run is complete
 
 import json
 import os
-from collections.abc import Iterator
+import platform
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from coregpt.contract.errors import RunError
-from coregpt.lab.atomic import read_json, write_json
+from coregpt.lab.atomic import read_json, write_json, write_text
 
 try:
     import fcntl
@@ -45,6 +46,10 @@ class RunFolder:
     @property
     def log(self) -> Path:
         return self.path / "log.txt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
 
     @property
     def plugins(self) -> Path:
@@ -88,16 +93,28 @@ class RunFolder:
 
     def paused(self) -> int:
         """The last step at which the run was to pause and did, its checkpoint being there or later; 0 if none."""
-        return int((read_json(self.path / "paused.json") or {"step": 0})["step"])
+        paused = read_json(self.path / "paused.json") if self.checkpoint.exists() else None
+        return int((paused or {"step": 0})["step"])
 
     def write_paused(self, step: int) -> None:
         write_json(self.path / "paused.json", {"step": step})
 
+    def micro_rows(self) -> int | None:
+        """Rows per forward pass that the memory here allows, if that was found out the hard way."""
+        return (read_json(self.path / "memory.json") or {}).get("micro_rows")
+
+    def write_micro_rows(self, rows: int) -> None:
+        """The run starts over with fewer rows per pass: all of it is computed alike."""
+        write_json(self.path / "memory.json", {"micro_rows": rows})
+        self.checkpoint.unlink(missing_ok=True)
+
     def error(self) -> dict[str, Any] | None:
         return read_json(self.path / "error.json")
 
-    def write_error(self, message: str, details: str) -> None:
-        write_json(self.path / "error.json", {"message": message, "traceback": details})
+    def write_error(self, message: str, details: str, *, again: bool = False) -> None:
+        """`again`: another attempt will go differently."""
+        error = {"message": message, "traceback": details}
+        write_json(self.path / "error.json", {**error, "again": True} if again else error)
 
     def clear_error(self) -> None:
         (self.path / "error.json").unlink(missing_ok=True)
@@ -105,15 +122,19 @@ class RunFolder:
     def rows(self) -> list[Row]:
         """Every complete line of the metrics."""
         try:
-            raw = (self.path / "metrics.jsonl").read_bytes()
+            raw = self.metrics.read_bytes()
         except FileNotFoundError:
             return []
         return list(_parse(raw))
 
+    def write_rows(self, rows: Iterable[Row]) -> None:
+        """Begin the metrics with the rows of another run."""
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
     def newest(self) -> Row:
         """The last few rows as one, cheaply: the newest value of everything measured lately."""
         try:
-            with (self.path / "metrics.jsonl").open("rb") as file:
+            with self.metrics.open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - RECENT_BYTES))
                 raw = file.read()
         except FileNotFoundError:
@@ -133,7 +154,7 @@ class MetricsLog:
     """Appends rows to metrics.jsonl; what is on disk is at most one line behind."""
 
     def __init__(self, folder: RunFolder):
-        self.path = folder.path / "metrics.jsonl"
+        self.path = folder.metrics
         self.path.touch()
         self._drop_torn_line()
         self.file = self.path.open("a", encoding="utf-8")
@@ -200,7 +221,35 @@ def claim(folder: RunFolder) -> Claim | None:
             return None
         except OSError:  # a file system without locks: there one launcher at a time is up to the user
             pass
+    os.truncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
     return Claim(descriptor)
+
+
+def claimed(folder: RunFolder) -> bool:
+    """Whether a living process has a run. A launcher that asks at the same instant sees it as taken, and asks again."""
+    try:
+        descriptor = os.open(folder.path / "claim", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def holder(folder: RunFolder) -> str:
+    """Who claimed a run last, for people to read: `process 123 on node7`. Whether it lives, `claimed` says."""
+    try:
+        return (folder.path / "claim").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 def _parse(raw: bytes) -> Iterator[Row]:

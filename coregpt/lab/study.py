@@ -2,6 +2,7 @@
 
 import traceback
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,11 @@ from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
 from coregpt.engine.accounting import Cost, count
 from coregpt.engine.data import TokenSource, open_source
 from coregpt.engine.platform import default_device, fast_bf16, worth_compiling
-from coregpt.lab.declaration import Arm, Study
+from coregpt.lab import fork
+from coregpt.lab.borrowed import check_runs
+from coregpt.lab.declaration import TOLERANCE, Arm, Axis, Study
 from coregpt.lab.differences import derive
 from coregpt.lab.identity import engine_digest, plugin_digests, run_id
-
-TOLERANCE = 0.01
-"""How far arms may differ in what the study holds equal."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,40 @@ class Outline:
         return next(arm for arm in self.study.arms if arm.name == self.study.criterion.baseline)
 
     @property
+    def fork_step(self) -> int:
+        """Where the arms of a fork branch; 0 for any other study."""
+        at = self.study.fork_at
+        return 0 if at is None else fork.step_of(at, self.costs[self.baseline.name].steps)
+
+    @cached_property
+    def fork_tokens(self) -> int:
+        """Tokens of the baseline before the fork; a fork's arms may batch differently only after it."""
+        return 0 if self.study.fork_at is None else fork.tokens_before(self)
+
+    def cost(self, arm: str) -> Cost:
+        """Of one run of an arm; that of a trunk, which is no arm, were it trained to the baseline's end."""
+        return self.costs.get(arm, self.costs[self.baseline.name])
+
+    def share(self, run: PlannedRun) -> float:
+        """The part of a whole run that one run trains: all of it, unless it begins or ends at a fork."""
+        steps = self.cost(run.arm).steps
+        return (run.record.get("until", steps) - run.record.get("branch", {"step": 0})["step"]) / steps
+
+    def spent(self, arm: str, axis: Axis) -> float:
+        """What training one run of an arm takes, of what a plan can know."""
+        return self.flops_of(arm) if axis == "flops" else float(getattr(self.costs[arm], axis))
+
+    def flops_of(self, arm: str) -> float:
+        """Training FLOPs that end in one run of an arm; a branch was the baseline until the fork."""
+        cost, shared = self.costs[arm], self.fork_tokens
+        return shared * self.costs[self.baseline.name].flops_per_token + (cost.tokens - shared) * cost.flops_per_token
+
+    @property
     def flops(self) -> float:
-        """Training FLOPs of all runs."""
-        return sum(cost.flops for cost in self.costs.values()) * len(self.study.seeds)
+        """Training FLOPs of all runs; what the arms of a fork share is counted once."""
+        shared = self.fork_tokens * self.costs[self.baseline.name].flops_per_token
+        own = sum(self.flops_of(arm) - shared for arm in self.costs)
+        return (own + shared) * len(self.study.seeds)
 
 
 @dataclass(frozen=True)
@@ -59,6 +90,8 @@ class Plan(Outline):
     source: TokenSource
     runs: tuple[PlannedRun, ...]
     """Arms in the study's order, each with its seeds."""
+    trunks: tuple[PlannedRun, ...] = ()
+    """What the arms of a fork begin with, by seed."""
 
 
 def outline(study: Study) -> Outline:
@@ -76,7 +109,10 @@ def outline(study: Study) -> Outline:
             problems.append(f"{study.path}: arm '{arm.name}': {_told(error, study, arm)}")
     if problems:
         raise PluginError("\n".join(problems))
-    return Outline(study, costs, derived)
+    made = Outline(study, costs, derived)
+    if study.fork_at is not None:
+        fork.check(made)
+    return made
 
 
 def _told(error: Exception, study: Study, arm: Arm) -> str:
@@ -98,13 +134,21 @@ def plan(outlined: Outline) -> Plan:
             raise ConfigError(f"{study.path}: arm '{arm.name}': {text}")
     check_equal(outlined)
     common = _common_compile(outlined)
-    runs = []
-    for arm in study.arms:
-        digests = plugin_digests(study.catalogue, arm.run.plugins)
-        for seed in study.seeds:
-            config = resolve(arm, seed).model_copy(update=common)
-            runs.append(_planned(study, arm.name, config, digests, source.digest))
-    return Plan(study, outlined.costs, outlined.derived, source, tuple(runs))
+
+    digests = {arm.name: plugin_digests(study.catalogue, arm.run.plugins) for arm in study.arms}
+
+    def planned(arm: Arm, seed: int, part: dict[str, Any], name: str) -> PlannedRun:
+        config = resolve(arm, seed).model_copy(update=common)
+        return _planned(study, name, config, digests[arm.name], source.digest, part)
+
+    trunks: tuple[PlannedRun, ...] = ()
+    parts: dict[int, dict[str, Any]] = {}
+    if step := outlined.fork_step:
+        trunks = tuple(planned(outlined.baseline, seed, {"until": step}, fork.TRUNK) for seed in study.seeds)
+        parts = {trunk.seed: {"branch": {"trunk": trunk.id, "step": step}} for trunk in trunks}
+    runs = [planned(arm, seed, parts.get(seed, {}), arm.name) for arm in study.arms for seed in study.seeds]
+    check_runs(study, source.digest, (run.id for run in runs))
+    return Plan(study, outlined.costs, outlined.derived, source, tuple(runs), trunks)
 
 
 def check_equal(outlined: Outline) -> None:
@@ -112,7 +156,7 @@ def check_equal(outlined: Outline) -> None:
     study, axis = outlined.study, outlined.study.equal
     if axis == "seconds":
         return
-    spent = {name: float(getattr(cost, axis)) for name, cost in outlined.costs.items()}
+    spent = {arm.name: outlined.spent(arm.name, axis) for arm in study.compared}
     if max(spent.values()) > (1 + TOLERANCE) * min(spent.values()):
         each = ", ".join(f"{amount:,.6g} in '{name}'" for name, amount in spent.items())
         raise ConfigError(
@@ -134,8 +178,10 @@ def resolve(arm: Arm, seed: int) -> RunConfig:
     return arm.run.model_copy(update=changes)
 
 
-def _planned(study: Study, arm: str, config: RunConfig, plugins: dict[str, str], data: str) -> PlannedRun:
-    id_ = run_id(config, plugins, data)
+def _planned(
+    study: Study, arm: str, config: RunConfig, plugins: dict[str, str], data: str, part: dict[str, Any]
+) -> PlannedRun:
+    id_ = run_id(config, plugins, data, part)
     record = {
         "id": id_,
         "config": config.model_dump(mode="json"),
@@ -143,6 +189,7 @@ def _planned(study: Study, arm: str, config: RunConfig, plugins: dict[str, str],
         "plugins": plugins,
         "data": data,
         "planned_by": {"study": study.name, "digest": study.digest},
+        **part,
     }
     files = {name: study.catalogue.files[name] for name in plugins if name in study.catalogue.files}
     return PlannedRun(id_, arm, config.seed, config, record, files)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from coregpt.lab import fork
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Plan, PlannedRun
 
@@ -34,7 +35,21 @@ def missing(plan: Plan, store: Path) -> list[Task]:
 
 def wave(plan: Plan, store: Path) -> list[Task]:
     """Every task known to be needed so far, complete ones included."""
+    if plan.study.fork_at is not None:
+        return [Task(run, until) for run, until in fork.needed(plan, store)]
     return [Task(run) for run in plan.runs]
+
+
+def everything(plan: Plan, store: Path) -> bool:
+    """Whether the tasks known by now take every run to its end, so that nothing that ends can bring new ones."""
+    return {run.id for run in plan.runs} <= {task.run.id for task in wave(plan, store) if task.until is None}
+
+
+def left(plan: Plan, store: Path) -> list[PlannedRun]:
+    """Every run that will be executed from now on, those included that wait for another one's end."""
+    coming = [task.run for task in missing(plan, store)]
+    waiting = [run for run in plan.runs if plan.trunks and RunFolder(store / run.id).result() is None]
+    return coming + [run for run in waiting if run not in coming]
 
 
 def block_order(tasks: Iterable[Task], digest: str) -> list[Task]:

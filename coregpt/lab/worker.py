@@ -26,8 +26,9 @@ from coregpt.engine.build import build
 from coregpt.engine.data import TokenSource, open_source
 from coregpt.engine.trainer import Outcome, train
 from coregpt.engine.world import World, join, leave
+from coregpt.lab import fork
 from coregpt.lab.causality import refuse_leaks
-from coregpt.lab.identity import plugin_digests, run_id
+from coregpt.lab.identity import PARTS, plugin_digests, run_id
 from coregpt.lab.registry import Catalogue
 from coregpt.lab.store import MetricsLog, RunFolder, Unrecorded, claim
 
@@ -50,8 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         outcome = execute(folder, stop_requested(options.launched), options.until)
     except BaseException as error:
-        message = explain(error)
-        folder.write_error(message, traceback.format_exc())
+        rows = fewer_rows(folder) if out_of_memory(error) else None
+        message = explain(error) + (f"; it starts over with {rows} rows per forward pass" if rows else "")
+        folder.write_error(message, traceback.format_exc(), again=rows is not None)
+        if rows:
+            folder.write_micro_rows(rows)
         print(message, file=sys.stderr)  # noqa: T201
         return FAILED
     finally:
@@ -66,9 +70,11 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
     Raises CoreGPTError for anything a user can mend.
     """
     config = RunConfig.model_validate(folder.config()["config"])
+    until = folder.config().get("until", until)
     catalogue = Catalogue(sorted(folder.plugins.glob("*.py")))
     source = open_source(config.data.source)
     refuse_if_moved(folder, config, catalogue, source)
+    config = config.model_copy(update={"micro_rows": folder.micro_rows() or config.micro_rows})
     if config.device == "cpu":
         torch.set_num_threads(1)
     torch.manual_seed(config.seed)
@@ -79,8 +85,14 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
         if first:
             folder.clear_error()
             folder.write_environment(environment(config, world))
+        trunk = fork.trunk_of(folder)
+        if first and trunk:
+            fork.begin(folder, trunk)
         sink = MetricsLog(folder) if first else Unrecorded()
-        outcome = train(run, source, sink, folder.checkpoint, stop, until=until)
+        outcome = fork.ended(trunk) if trunk else None
+        if outcome is None:
+            start = trunk.checkpoint if trunk else None
+            outcome = train(run, source, sink, folder.checkpoint, stop, until=until, trunk=start)
         if outcome.status == "finished":
             refuse_leaks(run, source.vocab)
         if isinstance(sink, MetricsLog):
@@ -88,6 +100,7 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
             if outcome.status != "stopped":
                 folder.write_result(asdict(outcome))
             elif until is not None and outcome.steps >= until:
+                fork.seal(folder)
                 folder.write_paused(outcome.steps)
     finally:
         leave()
@@ -96,7 +109,8 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
 
 def refuse_if_moved(folder: RunFolder, config: RunConfig, catalogue: Catalogue, source: TokenSource) -> None:
     """Code or data that changed since the run was planned would give numbers that belong to another run."""
-    now = run_id(config, plugin_digests(catalogue, config.plugins), source.digest)
+    part = {key: value for key, value in folder.config().items() if key in PARTS}
+    now = run_id(config, plugin_digests(catalogue, config.plugins), source.digest, part)
     if now != folder.id:
         raise RunError(
             f"run {folder.id} was planned with other sources or data (now they give {now}); "
@@ -118,6 +132,7 @@ def environment(config: RunConfig, world: World) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "precision": config.precision,
         "compile": "yes" if config.compile else "no",
+        "rows per pass": str(config.micro_rows or "all of a rank"),
     }
 
 
@@ -139,10 +154,23 @@ def stop_requested(launched: bool) -> Callable[[], bool]:
     return stop
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the machine, had no room for what was asked."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def fewer_rows(folder: RunFolder) -> int | None:
+    """Half of the rows that one forward pass had; None if it had one. The sum over a batch stays the same."""
+    config = RunConfig.model_validate(folder.config()["config"])
+    share = config.batch_tokens // config.model.context // int(os.environ.get("WORLD_SIZE", "1"))
+    rows = min(folder.micro_rows() or config.micro_rows or share, share)
+    return rows // 2 or None
+
+
 def explain(error: BaseException) -> str:
     """One line that says what went wrong."""
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return "out of GPU memory; set micro_rows to fewer rows per forward pass (the maths stays the same)"
+    if out_of_memory(error):
+        return "out of memory"
     if isinstance(error, CoreGPTError):
         return str(error)
     text = str(error).strip().splitlines()

@@ -11,6 +11,7 @@ SYMBOLS = {
     "better": "▲",
     "worse": "▼",
     "equivalent": "=",
+    "screened": "→",
     "inconclusive": "?",
     "unstable": "!",
     "invalid": "×",
@@ -102,7 +103,7 @@ def paired_dots(report: Report) -> list[tuple[str, str]]:
     by_arm = {arm.name: [run for run in report.runs if run.arm == arm.name] for arm in study.arms}
     pictures = []
     for index, arm in enumerate(study.arms):
-        if arm.name != study.baseline:
+        if arm.name in study.treatments:
             drawing = _pairs(by_arm[study.baseline], by_arm[arm.name], index, y)
             label = f"{study.metric} of {study.baseline} and {arm.name}, one line per seed"
             pictures.append((arm.name, figure(drawing, 300, 280, label)))

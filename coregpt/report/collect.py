@@ -6,10 +6,11 @@ from typing import Any
 
 from coregpt.lab.declaration import Study
 from coregpt.lab.differences import changes, differences
+from coregpt.lab.fork import begun_with
 from coregpt.lab.history import History, Past
 from coregpt.lab.ledger import Ledger, LedgerError
 from coregpt.lab.preregister import code
-from coregpt.lab.store import RunFolder
+from coregpt.lab.store import Row, RunFolder
 from coregpt.lab.study import Plan, PlannedRun
 from coregpt.report.inputs import (
     ArmFacts,
@@ -17,11 +18,14 @@ from coregpt.report.inputs import (
     CurvePoint,
     DataFacts,
     EnvironmentFacts,
+    ForkFacts,
     OtherRun,
+    PriorFacts,
     RunFacts,
     RunStatus,
     RunTiming,
     StudyFacts,
+    TrunkFacts,
 )
 
 
@@ -30,6 +34,7 @@ def collect(plan: Plan, store: Path, exploratory: str = "") -> tuple[StudyFacts,
     past, broken = _ledger(plan, store)
     facts = [run_facts(run, plan, store) for run in plan.runs]
     checked = [_with_whole_curve(_against_ledger(run, past.get(run.run_id), broken)) for run in facts]
+    checked = _of_one_trunk(checked, plan, store)
     return study_facts(plan, store, exploratory).model_copy(update=_ledger_facts(plan, store, past)), checked
 
 
@@ -75,6 +80,7 @@ def _against_ledger(run: RunFacts, past: Past | None, broken: str) -> RunFacts:
             and (past.status, past.value) != (run.status, run.value)
         ):
             wrong = f"its result.json says {run.status}, {run.value}; the ledger recorded {past.status}, {past.value}"
+        wrong = past.contradiction or wrong
     return run.model_copy(update={"status": "failed", "value": None, "reason": wrong}) if wrong else run
 
 
@@ -103,8 +109,13 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         hypothesis=study.hypothesis,
         direction=study.direction,
         equal=study.equal,
+        screen=test.screen,
+        prior=_prior(study),
+        target=test.target,
+        yardstick=study.yardstick,
         mode=study.mode or "",
         techniques=study.techniques,
+        fork=_fork(plan, store),
         declaration=study.preregistration(),
         code=code(plan),
         exploratory=exploratory,
@@ -117,6 +128,13 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         data=_data(plan),
         environment=environment(plan, store),
     )
+
+
+def _prior(study: Study) -> PriorFacts | None:
+    found = study.borrowed
+    if found is None:
+        return None
+    return PriorFacts(variance=found.prior.variance, df=found.df, files=dict(found.files))
 
 
 def _command(study: Study) -> str:
@@ -132,13 +150,12 @@ def run_facts(run: PlannedRun, plan: Plan, store: Path) -> RunFacts:
     if result is not None and folder.config()["config"] != run.record["config"]:
         result, error = None, {"message": "its config.json is not the planned one: seeds are all that may differ"}
     rows = [row for row in folder.rows() if "val_loss" in row]
-    per_token = plan.costs[run.arm].flops_per_token
     facts: dict[str, Any] = {
         "run_id": run.id,
         "arm": run.arm,
         "seed": run.seed,
         "curve": tuple(
-            CurvePoint(int(row["step"]), int(row["tokens"]), row["tokens"] * per_token, row["val_loss"]) for row in rows
+            CurvePoint(int(row["step"]), int(row["tokens"]), _flops(plan, run, row), row["val_loss"]) for row in rows
         ),
     }
     seconds = tuple(row["seconds"] for row in rows)
@@ -154,6 +171,33 @@ def run_facts(run: PlannedRun, plan: Plan, store: Path) -> RunFacts:
         seconds=seconds,
     )
     return RunFacts(**facts, status=result["status"], value=result["value"], reason=result["reason"], timing=timing)
+
+
+def _flops(plan: Plan, run: PlannedRun, row: Row) -> float:
+    """Spent on this run until a row of its log; a branch was the baseline until the fork."""
+    shared = min(row["tokens"], plan.fork_tokens)
+    own, base = plan.costs[run.arm].flops_per_token, plan.costs[plan.baseline.name].flops_per_token
+    return row["tokens"] * own if own == base else shared * base + (row["tokens"] - shared) * own
+
+
+def _fork(plan: Plan, store: Path) -> ForkFacts | None:
+    """The state that the branches of each seed began with, which the baseline's branch says."""
+    if not plan.trunks:
+        return None
+    began = {run.seed: begun_with(RunFolder(store / run.id)) for run in plan.runs if run.arm == plan.baseline.name}
+    trunks = (TrunkFacts(run_id=trunk.id, seed=trunk.seed, state=began[trunk.seed]) for trunk in plan.trunks)
+    return ForkFacts(step=plan.fork_step, tokens=plan.fork_tokens, trunks=tuple(trunks))
+
+
+def _of_one_trunk(runs: list[RunFacts], plan: Plan, store: Path) -> list[RunFacts]:
+    """A branch that began with another state than the baseline's of its seed is no pair with it."""
+    if not plan.trunks:
+        return runs
+    began = {run.run_id: begun_with(RunFolder(store / run.run_id)) for run in runs}
+    base = {run.seed: began[run.run_id] for run in runs if run.arm == plan.baseline.name}
+    reason = "it began with another state of the trunk than the baseline; delete both folders to repeat them"
+    failed = {"status": "failed", "value": None, "reason": reason}
+    return [run if began[run.run_id] in ("", base[run.seed]) else run.model_copy(update=failed) for run in runs]
 
 
 def environment(plan: Plan, store: Path) -> EnvironmentFacts:

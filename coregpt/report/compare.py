@@ -19,9 +19,10 @@ from coregpt.stats.contrasts import (
     tost_p,
     welch,
 )
-from coregpt.stats.design import Design
+from coregpt.stats.design import Design, choose_test
 from coregpt.stats.effects import hedges_g, pairing
-from coregpt.stats.power import cautious_sd, seeds_needed, smallest_detectable
+from coregpt.stats.moderated import VariancePrior
+from coregpt.stats.power import cautious_sd, detectable, seeds_needed
 from coregpt.stats.primary import Tested, run_primary
 
 Vector = NDArray[np.float64]
@@ -69,6 +70,18 @@ class Outcomes:
         return len(numbers) > 1 and float(np.ptp(numbers)) == 0.0
 
 
+def design_of(study: StudyFacts, seeds: int) -> Design:
+    """The test that the study announced, with this many seeds per arm."""
+    borrowed = study.prior.df if study.prior else 0.0
+    screen = study.screen is not None
+    return choose_test(seeds, len(study.treatments), paired=study.paired, screen=screen, borrowed_df=borrowed)
+
+
+def _prior(study: StudyFacts) -> VariancePrior | None:
+    found = study.prior
+    return None if found is None else VariancePrior(found.df, found.variance, found.df)
+
+
 def compare_all(study: StudyFacts, design: Design, outcomes: Outcomes) -> tuple[Comparison, ...]:
     """Compare every arm with the baseline, in YAML order. Sentences are added later."""
     baseline = outcomes.values[study.baseline]
@@ -76,11 +89,14 @@ def compare_all(study: StudyFacts, design: Design, outcomes: Outcomes) -> tuple[
     whole = [
         arm
         for arm in study.treatments
-        if not outcomes.missing(arm) and not frozen and not outcomes.seeds_do_nothing(arm)
+        if arm not in study.incomparable
+        and not outcomes.missing(arm)
+        and not frozen
+        and not outcomes.seeds_do_nothing(arm)
     ]
     ranked = {arm: outcomes.values[arm] for arm in whole if outcomes.diverged(arm) + outcomes.diverged(study.baseline)}
     measured = {arm: outcomes.values[arm] for arm in whole if arm not in ranked}
-    tested = run_primary(design, study.alpha, baseline, measured, ranked)
+    tested = run_primary(design, study.level, baseline, measured, ranked, _prior(study))
     return tuple(_compare(study, design, outcomes, arm, tested.get(arm)) for arm in study.treatments)
 
 
@@ -103,7 +119,7 @@ def _estimates(study: StudyFacts, outcomes: Outcomes, arm: str) -> dict[str, Any
     least = min(len(b), len(a))
     whole = len(b) == len(outcomes.values[study.baseline]) and len(a) == len(outcomes.values[arm])
     facts: dict[str, Any] = {"pairs": least}
-    if least == 0:
+    if least == 0 or arm in study.incomparable:
         return facts
     facts["gain"] = float((b - a).mean()) if study.paired else float(b.mean() - a.mean())
     if outcomes.missing(arm):
@@ -133,7 +149,7 @@ def _failures(study: StudyFacts, outcomes: Outcomes, arm: str) -> dict[str, Any]
         facts["p_failures"] = more_failures_p(
             mine, other, len(outcomes.seeds[arm]), len(outcomes.seeds[study.baseline])
         )
-    elif not facts["missing_seeds"] and min(map(len, outcomes.finished(arm))) > 1:
+    elif arm not in study.incomparable and not facts["missing_seeds"] and min(map(len, outcomes.finished(arm))) > 1:
         b, a = outcomes.values[study.baseline], outcomes.values[arm]
         facts["p_welch"] = welch(b, a).p
         facts["p_sign_flip"] = sign_flip_p(b - a) if study.paired else None
@@ -155,20 +171,15 @@ def _tested(study: StudyFacts, design: Design, tested: Tested) -> dict[str, Any]
         "p_equivalence": tost_p(estimate, study.margin),
         "p_separate": tested.p_separate,
         "noisy": tested.noisy,
-        "smallest_detectable": smallest_detectable(
-            estimate.se * float(np.sqrt(design.n_seeds)),
-            design.n_seeds,
-            design.n_treatments,
-            alpha=study.alpha,
-            power=study.power,
-            paired=study.paired,
+        "smallest_detectable": detectable(
+            design, estimate.se * float(np.sqrt(design.n_seeds)), study.level, study.power
         ),
     }
 
 
 def _more_seeds(study: StudyFacts, design: Design, comparison: Comparison) -> int | None:
     """Seeds beyond the present ones to settle the margin either way; None if unknown or over a thousand."""
-    if not comparison.se or not comparison.df or any(comparison.failures):
+    if study.screen is not None or not comparison.se or not comparison.df or any(comparison.failures):
         return None
     sd = cautious_sd(comparison.se * float(np.sqrt(comparison.pairs)), comparison.df)
     needed = seeds_needed(

@@ -17,8 +17,8 @@ AXES = {"steps": "Steps", "tokens": "Tokens", "seconds": "Time", "flops": "FLOPs
 HIDDEN_SHARE = 0.3
 """The y-axis ignores this first part of training, where every curve falls steeply."""
 
-_WIDTH, _HEIGHT = 640.0, 410.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 80.0, 506.0, 34.0, 348.0
+WIDTH, HEIGHT = 640.0, 410.0
+LEFT, RIGHT, TOP, BOTTOM = 80.0, 506.0, 34.0, 348.0
 _MEAN_POINTS, _SEED_POINTS_IN_ALL = 120, 6000
 
 
@@ -50,10 +50,10 @@ def curve_axes(arms: Sequence[ArmCurves]) -> list[str]:
 def learning_curves(report: Report, arms: Sequence[ArmCurves], axis: str) -> str:
     """Mean over finished seeds, range band, faint seeds; the y-axis starts after the first fall."""
     bands = [(arm, arm.band) for arm in arms if arm.band is not None]
-    y = Scale(*_y_range([band for _, band in bands]), _BOTTOM, _TOP)
+    y = Scale(*_y_range([band for _, band in bands]), BOTTOM, TOP)
     longest = max(float(band.x[axis].max()) for _, band in bands)
-    divisor, words = _unit(axis, longest)
-    x = Scale(0.0, longest / divisor, _LEFT, _RIGHT)
+    divisor, words = axis_unit(axis, longest)
+    x = Scale(0.0, longest / divisor, LEFT, RIGHT)
     lines_in_all = sum(len(arm.seeds) for arm in arms)
     budget = max(20, min(_MEAN_POINTS, _SEED_POINTS_IN_ALL // max(1, lines_in_all)))
     inside = []
@@ -66,9 +66,9 @@ def learning_curves(report: Report, arms: Sequence[ArmCurves], axis: str) -> str
         points = _thinned(band.x[axis] / divisor, band.middle, _MEAN_POINTS)
         inside.append(element("g", polyline(((x(a), y(b)) for a, b in points), "mean"), class_=f"s{arm.index}"))
     ends = [(arm, y(float(band.middle[-1]))) for arm, band in bands]
-    frame = _frame(x, y, words, f"{report.study.metric} ({report.study.unit})", f"clip-{axis}", "".join(inside))
+    framed = frame(x, y, words, f"{report.study.metric} ({report.study.unit})", f"clip-{axis}", "".join(inside))
     label = f"{report.study.metric} against {words} for {len(bands)} arms: mean, range over seeds, and single seeds"
-    return figure(frame + _end_labels(ends), _WIDTH, _HEIGHT, label)
+    return figure(framed + _end_labels(ends), WIDTH, HEIGHT, label)
 
 
 def gap_curves(report: Report, arms: Sequence[ArmCurves]) -> str | None:
@@ -76,26 +76,26 @@ def gap_curves(report: Report, arms: Sequence[ArmCurves]) -> str | None:
     baseline = next((arm for arm in arms if arm.arm == report.study.baseline), None)
     if baseline is None or not report.study.paired:
         return None
-    gaps = [(arm, gap_band(baseline.seeds, arm.seeds)) for arm in arms if arm is not baseline]
+    gaps = [(arm, gap_band(baseline.seeds, arm.seeds)) for arm in arms if arm.arm in report.study.treatments]
     drawn = [(arm, band) for arm, band in gaps if band is not None]
     if not drawn:
         return None
     low, high = _y_range([band for _, band in drawn])
-    y = Scale(min(low, 0.0), max(high, 0.0), _BOTTOM, _TOP)
-    x = Scale(0.0, max(float(band.x["steps"].max()) for _, band in drawn), _LEFT, _RIGHT)
+    y = Scale(min(low, 0.0), max(high, 0.0), BOTTOM, TOP)
+    x = Scale(0.0, max(float(band.x["steps"].max()) for _, band in drawn), LEFT, RIGHT)
     margin = report.study.margin
     inside = [
-        element("rect", x=_LEFT, y=y(margin), width=_RIGHT - _LEFT, height=y(-margin) - y(margin), class_="margin"),
-        line(_LEFT, y(0), _RIGHT, y(0), "zero"),
+        element("rect", x=LEFT, y=y(margin), width=RIGHT - LEFT, height=y(-margin) - y(margin), class_="margin"),
+        line(LEFT, y(0), RIGHT, y(0), "zero"),
     ]
     for arm, band in drawn:
         points = _thinned(band.x["steps"], band.middle, _MEAN_POINTS)
         mean = polyline(((x(a), y(b)) for a, b in points), "mean")
         inside.append(element("g", _area(band, "steps", 1.0, x, y) + mean, class_=f"s{arm.index} area"))
     ends = [(arm, y(float(band.middle[-1]))) for arm, band in drawn]
-    frame = _frame(x, y, "training steps", f"gain ({report.study.unit})", "clip-gap", "".join(inside))
+    framed = frame(x, y, "training steps", f"gain ({report.study.unit})", "clip-gap", "".join(inside))
     label = f"Gain of each arm over {report.study.baseline} during training; above zero the arm is ahead"
-    return figure(frame + _end_labels(ends), _WIDTH, _HEIGHT, label)
+    return figure(framed + _end_labels(ends), WIDTH, HEIGHT, label)
 
 
 def _y_range(bands: Sequence[Band]) -> tuple[float, float]:
@@ -108,7 +108,7 @@ def _y_range(bands: Sequence[Band]) -> tuple[float, float]:
     return padded(float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
 
 
-def _unit(axis: str, longest: float) -> tuple[float, str]:
+def axis_unit(axis: str, longest: float) -> tuple[float, str]:
     """Divisor and axis title, so that tick labels stay short."""
     if axis == "steps":
         return 1.0, "training steps"
@@ -149,31 +149,32 @@ def _seed_line(curve: SeedCurve, axis: str, divisor: float, x: Scale, y: Scale, 
     if curve.run.status == "finished" or not points:
         return polyline(((x(a), y(b)) for a, b in points), "seed")
     last_x, last_y = points[-1]
-    mark_y = min(max(y(last_y), _TOP + 10), _BOTTOM - 10)
+    mark_y = min(max(y(last_y), TOP + 10), BOTTOM - 10)
     return polyline(((x(a), y(b)) for a, b in points), "seed broken") + text(
         x(last_x), mark_y + 6, "×", "cross", "middle"
     )
 
 
-def _frame(x: Scale, y: Scale, x_title: str, y_title: str, clip: str, inside: str) -> str:
+def frame(x: Scale, y: Scale, x_title: str, y_title: str, clip: str, inside: str) -> str:
+    """Grid, axes and titles around what is drawn inside; `clip` is an id that no other picture of the page has."""
     parts = []
     ticks = y.ticks(6)
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):
         parts += [
-            line(_LEFT, y(tick), _RIGHT, y(tick), "grid"),
-            text(_LEFT - 8, y(tick) + 5, label, "tick", "end"),
+            line(LEFT, y(tick), RIGHT, y(tick), "grid"),
+            text(LEFT - 8, y(tick) + 5, label, "tick", "end"),
         ]
-    window = element("rect", x=_LEFT, y=_TOP, width=_RIGHT - _LEFT, height=_BOTTOM - _TOP)
+    window = element("rect", x=LEFT, y=TOP, width=RIGHT - LEFT, height=BOTTOM - TOP)
     parts.append(element("clipPath", window, id=clip))
     parts.append(element("g", inside, clip_path=f"url(#{clip})"))
-    parts.append(line(_LEFT, _BOTTOM, _RIGHT, _BOTTOM, "axis"))
+    parts.append(line(LEFT, BOTTOM, RIGHT, BOTTOM, "axis"))
     ticks = x.ticks(5)
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):
         parts += [
-            line(x(tick), _BOTTOM, x(tick), _BOTTOM + 5, "axis"),
-            text(x(tick), _BOTTOM + 24, label, "tick", "middle"),
+            line(x(tick), BOTTOM, x(tick), BOTTOM + 5, "axis"),
+            text(x(tick), BOTTOM + 24, label, "tick", "middle"),
         ]
-    parts.append(text((_LEFT + _RIGHT) / 2, _BOTTOM + 50, x_title, "label", "middle"))
+    parts.append(text((LEFT + RIGHT) / 2, BOTTOM + 50, x_title, "label", "middle"))
     parts.append(text(2, 20, y_title, "label"))
     return "".join(parts)
 
@@ -182,14 +183,14 @@ def _end_labels(ends: list[tuple[ArmCurves, float]]) -> str:
     """Arm names at the right end of their lines, moved apart where they would overlap."""
     gap = 20.0
     ordered = sorted(ends, key=lambda item: item[1])
-    heights = [max(_TOP + 10, min(y, _BOTTOM)) for _, y in ordered]
+    heights = [max(TOP + 10, min(y, BOTTOM)) for _, y in ordered]
     for i in range(1, len(heights)):
         heights[i] = max(heights[i], heights[i - 1] + gap)
     for i in range(len(heights) - 1, -1, -1):
-        limit = _BOTTOM + 4 if i == len(heights) - 1 else heights[i + 1] - gap
+        limit = BOTTOM + 4 if i == len(heights) - 1 else heights[i + 1] - gap
         heights[i] = min(heights[i], limit)
     return "".join(
-        element("g", text(_RIGHT + 8, height + 5, _short(arm.arm), "end"), class_=f"s{arm.index}")
+        element("g", text(RIGHT + 8, height + 5, _short(arm.arm), "end"), class_=f"s{arm.index}")
         for (arm, _), height in zip(ordered, heights, strict=True)
     )
 

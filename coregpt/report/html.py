@@ -3,7 +3,7 @@
 from dataclasses import replace
 from html import escape
 
-from coregpt.report import tables
+from coregpt.report import fork_pages, tables
 from coregpt.report.charts import SYMBOLS, forest, paired_dots, shows_one_interval
 from coregpt.report.curve_charts import (
     AXES,
@@ -18,6 +18,7 @@ from coregpt.report.factorial import EFFECTS_READING
 from coregpt.report.markup import details, paragraph, section, table_html
 from coregpt.report.model import Comparison, Report
 from coregpt.report.numbers import plural, relative
+from coregpt.report.targets_pages import target_sections_html
 from coregpt.report.theme import CHART_CSS, PAGE_CSS, colour_tokens, series_rules, switch_rules
 from coregpt.report.wording import digest_label, how_many, method
 
@@ -35,6 +36,8 @@ def render_html(report: Report) -> str:
     body = [
         _top(report),
         _effects_section(report),
+        _fork_section(report),
+        target_sections_html(report),
         _forest_section(report),
         _curve_section(report, curves, axes),
         _gap_section(report, curves),
@@ -112,7 +115,16 @@ def _effects_section(report: Report) -> str:
     return section("Effects", paragraph(EFFECTS_READING) + table)
 
 
+def _fork_section(report: Report) -> str:
+    if report.fork is None:
+        return ""
+    shown = "".join(table_html(table) for table in fork_pages.tables(report))
+    return section(fork_pages.TITLE, paragraph(fork_pages.words(report)) + shown)
+
+
 def _forest_section(report: Report) -> str:
+    if all(c.arm in report.study.incomparable for c in report.comparisons):
+        return ""
     level = f"{100 * (1 - report.study.alpha):g}%"
     bars = (
         "The bar is the 95% interval."
@@ -213,10 +225,9 @@ def _left_out(report: Report) -> str:
 
 
 def _fairness_section(report: Report) -> str:
+    confounds = tables.confounds(report)
     what_else = (
-        table_html(tables.confounds(report))
-        if report.study.confounds
-        else paragraph("Nothing else was found to differ between the arms.")
+        table_html(confounds) if confounds.rows else paragraph("Nothing else was found to differ between the arms.")
     )
     return (
         section("What each arm changes", table_html(tables.arms(report)))

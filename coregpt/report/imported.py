@@ -1,14 +1,13 @@
 """From logs of runs that CoreGPT did not make to the facts a report is made of. Reads no file."""
 
 import json
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.logs.files import LoggedArm
-from coregpt.lab.logs.judge import is_full, judge
+from coregpt.lab.logs.judge import judge
 from coregpt.lab.logs.parse import LoggedRun
 from coregpt.report.inputs import (
     ArmFacts,
@@ -21,27 +20,30 @@ from coregpt.report.inputs import (
     StudyFacts,
 )
 from coregpt.report.numbers import listing, plural
+from coregpt.report.schedules import incomparable, lengths, schedule_warnings, uneven
 
 UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class ImportSettings:
-    """What whoever imports decides; `common` says that the step is the last one all full runs share."""
+    """What whoever imports decides; `common` says that runs are judged at the last step the full ones share."""
 
     name: str
     source: str
     baseline: str
     metric: str
-    step: int
+    steps: Mapping[str, int]
+    """Where each arm is judged: one step for all, or with a target its own end."""
     common: bool
     alpha: float
     margin: float
     command: str
+    target: float | None = None
 
 
 def imported_facts(arms: Sequence[LoggedArm], settings: ImportSettings) -> tuple[StudyFacts, list[RunFacts]]:
-    """Facts of the study and of every run in the logs, judged at the settings' step.
+    """Facts of the study and of every run in the logs, judged at the settings' steps.
 
     Runs are paired by seed only if every arm has the same, known, distinct seeds. Raises ConfigError for a baseline
     that is no arm.
@@ -61,9 +63,9 @@ def imported_facts(arms: Sequence[LoggedArm], settings: ImportSettings) -> tuple
     alike = len({len(column) for column in numbers.values()}) == 1
     study = StudyFacts(
         name=settings.name,
-        question=_question(settings, names, bool(_uneven(arms, settings.step))),
+        question=_question(settings, names, bool(uneven(arms, settings.steps))),
         baseline=settings.baseline,
-        arms=tuple(_arm_facts(arm, () if alike else tuple(numbers[arm.name]), settings.step) for arm in arms),
+        arms=tuple(_arm_facts(arm, () if alike else tuple(numbers[arm.name]), settings) for arm in arms),
         metric=settings.metric,
         unit="nats per token",
         alpha=settings.alpha,
@@ -72,7 +74,9 @@ def imported_facts(arms: Sequence[LoggedArm], settings: ImportSettings) -> tuple
         assumed_sd=None,
         seeds=everyone,
         paired=paired,
-        exploratory=_exploratory(arms, settings.step),
+        target=settings.target,
+        incomparable=incomparable(arms, settings.baseline, settings.steps),
+        exploratory=_exploratory(arms, settings),
         imported=settings.source,
         digest=_digest(runs),
         command=settings.command,
@@ -86,10 +90,13 @@ def imported_facts(arms: Sequence[LoggedArm], settings: ImportSettings) -> tuple
 
 
 def _question(settings: ImportSettings, names: Sequence[str], uneven: bool) -> str:
+    if settings.target is not None:
+        goal = f"{settings.metric} {settings.target:g}"
+        return f"Imported logs: which of {plural(len(names), 'arm')} reach {goal}, and after how many steps?"
     others = [name for name in names if name != settings.baseline]
     who = others[0] if len(others) == 1 else f"{plural(len(others), 'arm')}"
     verb = "does" if len(others) == 1 else "do"
-    where = f"in {settings.metric} at step {settings.step:,}"
+    where = f"in {settings.metric} at step {settings.steps[settings.baseline]:,}"
     where += ", where their schedules stand at different points" if uneven else ""
     return f"Imported logs: how {verb} {who} compare with {settings.baseline} {where}?"
 
@@ -106,8 +113,9 @@ def _numbers(arm: LoggedArm, paired: bool) -> list[int]:
 
 
 def _run_facts(run: LoggedRun, arm: str, number: int, settings: ImportSettings) -> RunFacts:
-    judged = judge(run, settings.metric, settings.step)
-    points = [(step, value) for step, value in sorted(run.curve(settings.metric).items()) if step <= settings.step]
+    end = settings.steps[arm]
+    judged = judge(run, settings.metric, end)
+    points = [(step, value) for step, value in sorted(run.curve(settings.metric).items()) if step <= end]
     timed = all(step in run.seconds for step, _ in points)
     reached = judged.status == "finished"
     return RunFacts(
@@ -119,29 +127,24 @@ def _run_facts(run: LoggedRun, arm: str, number: int, settings: ImportSettings) 
         reason=judged.reason,
         curve=tuple(CurvePoint(step, None, None, value) for step, value in points),
         timing=RunTiming(
-            train_seconds=run.seconds.get(settings.step) if reached else None,
+            train_seconds=run.seconds.get(end) if reached else None,
             seconds=tuple(run.seconds[step] for step, _ in points) if timed else (),
         ),
     )
 
 
-def _arm_facts(arm: LoggedArm, seeds: tuple[int, ...], step: int) -> ArmFacts:
+def _arm_facts(arm: LoggedArm, seeds: tuple[int, ...], settings: ImportSettings) -> ArmFacts:
     codes = sorted({run.facts["code"] for run in arm.runs if "code" in run.facts})
     source = f"; source code {listing(codes)}" if codes else ""
     return ArmFacts(
         name=arm.name,
-        description=f"{plural(len(arm.runs), 'run')} planned for {_lengths(arm)}{source}",
+        description=f"{plural(len(arm.runs), 'run')} planned for {lengths(arm)}{source}",
         parameters=None,
         flops_per_token=None,
         tokens=None,
-        steps=step,
+        steps=settings.steps[arm.name],
         seeds=seeds,
     )
-
-
-def _lengths(arm: LoggedArm) -> str:
-    lengths = sorted({run.planned for run in arm.runs if run.planned is not None})
-    return f"{listing([f'{length:,}' for length in lengths])} steps" if lengths else "an unknown number of steps"
 
 
 _SETTINGS: dict[str, Callable[[LoggedRun], str]] = {
@@ -181,7 +184,8 @@ def _environment(arms: Sequence[LoggedArm]) -> dict[str, str]:
 def _warnings(arms: Sequence[LoggedArm], settings: ImportSettings, paired: bool) -> list[str]:
     return [
         _judged_at(arms, settings),
-        *_schedules(arms, settings),
+        *schedule_warnings(arms, settings.metric, settings.steps),
+        *_limits(settings),
         "Judged against each other as published: runs that were made and not published cannot be counted, and "
         "whoever published them chose when to stop and what to compare.",
         _pairing(arms, paired),
@@ -194,55 +198,31 @@ def _warnings(arms: Sequence[LoggedArm], settings: ImportSettings, paired: bool)
 def _judged_at(arms: Sequence[LoggedArm], settings: ImportSettings) -> str:
     rule = "the last step that every full run of every arm logs" if settings.common else "chosen at import"
     early = [run.name for arm in arms for run in arm.runs if run.ended_early()]
-    text = f"All runs are judged at step {settings.step:,}, {rule}."
+    text = f"All runs are judged at step {settings.steps[settings.baseline]:,}, {rule}."
+    if settings.target is not None:
+        ends = listing([f"{name} {step:,}" for name, step in settings.steps.items()])
+        text = f"Each arm is judged at its own end, the last step that all its full runs log: {ends}."
     return text + (f" Ended before their planned length: {listing(early)}." if early else "")
 
 
-def _exploratory(arms: Sequence[LoggedArm], step: int) -> str:
+def _limits(settings: ImportSettings) -> list[str]:
+    """What reaching a target does and does not show."""
+    if settings.target is None:
+        return []
+    return [
+        f"The logs show after how many steps each recipe, trained to its own planned end, reached {settings.metric} "
+        f"{settings.target:g}. They do not show what one technique is worth: recipes differ in more than that, a "
+        "planned length is part of the recipe, and nobody tuned the baseline again. Losses of arms of different "
+        "length are not compared. Seconds are left out: the machines are not known to be alike."
+    ]
+
+
+def _exploratory(arms: Sequence[LoggedArm], settings: ImportSettings) -> str:
     text = "the runs were read from logs; nothing was registered before they were made"
-    if _uneven(arms, step):
+    if uneven(arms, settings.steps):
+        step = settings.steps[settings.baseline]
         text += f", and at step {step:,} the arms stood at different points of their schedules"
     return text
-
-
-def _uneven(arms: Sequence[LoggedArm], step: int) -> dict[str, float]:
-    """The share of its planned steps that each arm has done; empty if all have done the same."""
-    shares: dict[str, float] = {}
-    for arm in arms:
-        lengths = [run.planned for run in arm.runs if run.planned is not None]
-        if lengths:
-            shares[arm.name] = step / max(lengths)
-    return shares if len({round(share, 3) for share in shares.values()}) > 1 else {}
-
-
-def _own_ends(arms: Sequence[LoggedArm], metric: str) -> str:
-    """What the full runs of each arm reached at their own ends."""
-    told = []
-    for arm in arms:
-        full = [run for run in arm.runs if is_full(run, metric)]
-        if full:
-            values = [list(run.curve(metric).values())[-1] for run in full]
-            spread = f", sd {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-            end = listing(sorted({f"{run.last_step:,}" for run in full}))
-            told.append(
-                f"{arm.name} {statistics.mean(values):.4f} after {end} steps ({plural(len(full), 'run')}{spread})"
-            )
-    return "; ".join(told)
-
-
-def _schedules(arms: Sequence[LoggedArm], settings: ImportSettings) -> list[str]:
-    """How far each arm's schedule had come: a run in mid-schedule is not the finished technique."""
-    shares, step = _uneven(arms, settings.step), settings.step
-    if not shares:
-        return []
-    told = listing([f"{name} {share:.0%}" for name, share in shares.items()])
-    return [
-        f"Mean {settings.metric} at each arm's own end, which is not tested because the ends differ: "
-        f"{_own_ends(arms, settings.metric)}.",
-        f"At step {step:,} the arms have done different shares of their planned steps ({told}). The learning rate "
-        "usually falls towards the planned end, so a run in mid-schedule still has much of its gain before it: the "
-        "differences mix technique and schedule, and do not rank the finished techniques.",
-    ]
 
 
 def _pairing(arms: Sequence[LoggedArm], paired: bool) -> str:

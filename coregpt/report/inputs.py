@@ -82,6 +82,31 @@ class OtherRun(Facts):
     reason: str
 
 
+class TrunkFacts(Facts):
+    """What the arms of one seed begin with; `state` is the digest of all that they took over, "" if none has yet."""
+
+    run_id: str
+    seed: int
+    state: str = ""
+
+
+class ForkFacts(Facts):
+    """Where the arms of a fork branch: after `step` steps and `tokens` tokens of the baseline."""
+
+    step: int
+    tokens: int
+    trunks: tuple[TrunkFacts, ...]
+
+
+class PriorFacts(Facts):
+    """The variance of a paired difference borrowed from earlier reports, worth `df` degrees of freedom."""
+
+    variance: float = Field(gt=0)
+    df: float = Field(gt=0)
+    files: dict[str, str]
+    """sha256 of each earlier report, by its path as declared."""
+
+
 class StudyFacts(Facts):
     """The preregistration: everything decided before the first run."""
 
@@ -102,11 +127,23 @@ class StudyFacts(Facts):
     hypothesis: str = ""
     direction: Literal["better", "worse", "either"] = "either"
     """What the hypothesis expects of the techniques; tests are two-sided all the same."""
-    mode: Literal["", "leave_one_out", "add_one", "factorial"] = ""
-    """How the arms were made from `techniques`; empty where they were listed."""
+    mode: Literal["", "leave_one_out", "add_one", "factorial", "fork"] = ""
+    """How the arms were made from `techniques`, or that they branch; empty where they were listed."""
     techniques: tuple[str, ...] = ()
+    fork: ForkFacts | None = None
+    """Of a study whose arms share their beginning only."""
     equal: Literal["tokens", "flops", "seconds", "steps"] = "tokens"
     """What every arm spent the same amount of."""
+    screen: float | None = None
+    """False discovery rate of a study that only passes arms on for confirmation; None for any other."""
+    prior: PriorFacts | None = None
+    """What a declared history says about the noise; None where none was declared."""
+    target: float | None = Field(None, gt=0)
+    """A value of the metric: which arms reach it, and how soon. None where none was declared."""
+    yardstick: str = ""
+    """The arm that is the baseline with fewer tokens; it is measured with and not compared."""
+    incomparable: dict[str, str] = {}
+    """Arms whose final metric says nothing about the technique against the baseline's, and why."""
     declaration: dict[str, Any] = {}
     """The study as resolved and hashed into `digest`: enough to run its arms again with other seeds."""
     code: dict[str, Any] = {}
@@ -132,7 +169,7 @@ class StudyFacts(Facts):
             raise ValueError(f"arm names must differ, got {names}")
         if self.baseline not in names:
             raise ValueError(f"baseline {self.baseline!r} is not one of the arms {names}")
-        if len(names) < 2:
+        if not self.treatments:
             raise ValueError("a study needs at least one arm besides the baseline")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must differ, got {list(self.seeds)}: equal seeds are one observation")
@@ -141,6 +178,11 @@ class StudyFacts(Facts):
                 raise ValueError(f"arm {arm.name!r}: own seeds need an unpaired study that has these seeds")
         return self
 
+    @property
+    def level(self) -> float:
+        """What an adjusted p-value is held against."""
+        return self.alpha if self.screen is None else self.screen
+
     def planned(self, arm: str) -> tuple[int, ...]:
         """The seeds of one arm."""
         own = next(facts.seeds for facts in self.arms if facts.name == arm)
@@ -148,8 +190,8 @@ class StudyFacts(Facts):
 
     @property
     def treatments(self) -> tuple[str, ...]:
-        """Arm names without the baseline, in YAML order."""
-        return tuple(arm.name for arm in self.arms if arm.name != self.baseline)
+        """Arm names without the baseline and the yardstick, in YAML order."""
+        return tuple(arm.name for arm in self.arms if arm.name not in (self.baseline, self.yardstick))
 
 
 class RunTiming(Facts):

@@ -2,11 +2,12 @@
 
 from itertools import pairwise
 
-from coregpt.report import tables
+from coregpt.report import fork_pages, tables
 from coregpt.report.charts import SYMBOLS
 from coregpt.report.factorial import EFFECTS_READING
 from coregpt.report.model import Report
 from coregpt.report.tables import Table
+from coregpt.report.targets_pages import target_parts
 from coregpt.report.wording import digest_label, method
 
 
@@ -24,8 +25,13 @@ def render_markdown(report: Report, picture: str | None = None) -> str:
         found = report.effects
         table = f"None: {found.cause}." if found.cause else _table(tables.effects(found, study.alpha))
         parts += ["## Effects", EFFECTS_READING, table]
+    if report.fork:
+        parts += [f"## {fork_pages.TITLE}", fork_pages.words(report), *map(_table, fork_pages.tables(report))]
+    for title, content in target_parts(report):
+        parts += [f"## {title}", *(_table(item) if isinstance(item, Table) else item for item in content)]
     if picture:
         parts.append(f"![Mean learning curves with seed bands; y-axis zoomed]({picture})")
+    confounds = tables.confounds(report)
     parts += [
         "## The numbers",
         _table(tables.results(report)),
@@ -40,7 +46,7 @@ def render_markdown(report: Report, picture: str | None = None) -> str:
         "## What each arm changes",
         _table(tables.arms(report)),
         "## What else differs",
-        _table(tables.confounds(report)) if study.confounds else "Nothing else was found to differ between the arms.",
+        _table(confounds) if confounds.rows else "Nothing else was found to differ between the arms.",
         "## Data",
         _table(tables.data(report)),
         "## How it was decided",

@@ -5,9 +5,10 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from coregpt.report.inputs import CurvePoint, Facts, RunStatus, RunTiming, StudyFacts
+from coregpt.report.target_facts import Race, Targets, Yardstick
 from coregpt.stats.design import Design
 
-Word = Literal["better", "worse", "equivalent", "inconclusive", "unstable", "invalid"]
+Word = Literal["better", "worse", "equivalent", "screened", "inconclusive", "unstable", "invalid"]
 Interval = tuple[float, float]
 
 SCHEMA: Literal[1] = 1
@@ -100,6 +101,19 @@ class Effects(Facts):
     simple: tuple[Effect, ...] = ()
 
 
+class Fork(Facts):
+    """What a fork trains, the trunk of each seed counted once, beside what separate runs would."""
+
+    share: float
+    """Of the baseline's tokens, the part before the fork."""
+    tokens: int
+    flops: float
+    whole_tokens: int
+    whole_flops: float
+    unchanged: tuple[str, ...] = ()
+    """Arms that ended at exactly the baseline's number with every seed."""
+
+
 class RunResult(Facts):
     """One planned run, whatever became of it; curves are thinned to at most 400 points."""
 
@@ -128,6 +142,10 @@ class Timing(Facts):
 
     arms: tuple[ArmTiming, ...]
     runs: tuple[RunTiming, ...]
+    to_target: Race | None = None
+    """Seconds to the target, if one was declared and every run was timed."""
+    unequal_seconds: dict[str, float] = Field(default_factory=dict)
+    """Median training seconds by arm where the study holds seconds equal and they came out different."""
 
 
 class Report(Facts):
@@ -142,6 +160,12 @@ class Report(Facts):
     comparisons: tuple[Comparison, ...]
     effects: Effects | None = None
     """Of a factorial study only."""
+    targets: Targets | None = None
+    """If a target was declared."""
+    yardstick: Yardstick | None = None
+    """If a yardstick was declared."""
+    fork: Fork | None = None
+    """Of a study whose arms share their beginning only."""
     notes: tuple[str, ...]
     runs: tuple[RunResult, ...]
     timing: Timing

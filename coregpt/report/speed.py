@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from coregpt.lab.declaration import TOLERANCE
 from coregpt.report.inputs import RunFacts, StudyFacts
 from coregpt.report.model import ArmTiming, Interval
 
@@ -16,6 +17,15 @@ def arm_timings(study: StudyFacts, runs: Sequence[RunFacts]) -> tuple[ArmTiming,
         if run.status == "finished":
             finished[run.arm][run.seed] = run
     return tuple(_arm_timing(arm.name, finished[arm.name], finished[study.baseline]) for arm in study.arms)
+
+
+def unequal_seconds(study: StudyFacts, timings: Sequence[ArmTiming]) -> dict[str, float]:
+    """Median training seconds of every timed arm, if the study holds seconds equal and they are not."""
+    compared = (study.baseline, *study.treatments)
+    seconds = {t.arm: t.train_seconds for t in timings if t.arm in compared and t.train_seconds is not None}
+    if study.equal != "seconds" or not seconds or max(seconds.values()) <= (1 + TOLERANCE) * min(seconds.values()):
+        return {}
+    return seconds
 
 
 def _arm_timing(arm: str, runs: dict[int, RunFacts], baseline: dict[int, RunFacts]) -> ArmTiming:

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from coregpt.contract.errors import RunError
-from coregpt.report.compare import Outcomes, compare_all
+from coregpt.report.compare import Outcomes, compare_all, design_of
 from coregpt.report.curves import thin
 from coregpt.report.factorial import factorial_effects, mode_notes
+from coregpt.report.fork import fork_cost, fork_notes
 from coregpt.report.inputs import RunFacts, RunTiming, StudyFacts
 from coregpt.report.model import SCHEMA, ArmSummary, Report, RunResult, Timing
-from coregpt.report.speed import arm_timings
+from coregpt.report.speed import arm_timings, unequal_seconds
+from coregpt.report.steps_saved import find_steps_saved
+from coregpt.report.targets import find_targets, race_in_seconds, target_headline
 from coregpt.report.wording import headline, notes, sentence
-from coregpt.stats.design import choose_test
-from coregpt.stats.power import smallest_detectable
+from coregpt.stats.power import detectable
 
 
 def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
@@ -25,23 +27,34 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     ordered = _planned_order(study, runs)
     _all_accounted_for(study, ordered)
     fewest = min(len(study.planned(arm.name)) for arm in study.arms)
-    design = choose_test(fewest, len(study.treatments), paired=study.paired)
+    design = design_of(study, fewest)
     outcomes = Outcomes.of(study, ordered)
     found = compare_all(study, design, outcomes)
     effects = factorial_effects(study, outcomes)
+    targets = find_targets(study, ordered)
+    timings = arm_timings(study, ordered)
+    fork = fork_cost(study, ordered)
     worded = tuple(c.model_copy(update={"sentence": sentence(study, c)}) for c in found)
     return Report(
         schema=SCHEMA,
         study=study,
         design=design,
         planned_detectable=_planned_detectable(study),
-        headline=headline(study, worded),
+        headline=target_headline(study, targets) if study.imported and targets else headline(study, worded),
         arms=tuple(_arm_summary(arm.name, outcomes) for arm in study.arms),
         comparisons=worded,
         effects=effects,
-        notes=(*mode_notes(study, effects), *notes(study, design, worded)),
+        targets=targets,
+        yardstick=find_steps_saved(study, outcomes),
+        fork=fork,
+        notes=(*mode_notes(study, effects), *fork_notes(study, fork), *notes(study, design, worded)),
         runs=tuple(_run_result(run) for run in ordered),
-        timing=Timing(arms=arm_timings(study, ordered), runs=tuple(_run_timing(run) for run in ordered)),
+        timing=Timing(
+            arms=timings,
+            runs=tuple(_run_timing(run) for run in ordered),
+            to_target=race_in_seconds(study, ordered),
+            unequal_seconds=unequal_seconds(study, timings),
+        ),
     )
 
 
@@ -75,14 +88,7 @@ def _missing(arm: str, seed: int) -> RunFacts:
 def _planned_detectable(study: StudyFacts) -> float | None:
     if study.assumed_sd is None:
         return None
-    return smallest_detectable(
-        study.assumed_sd,
-        len(study.seeds),
-        len(study.treatments),
-        alpha=study.alpha,
-        power=study.power,
-        paired=study.paired,
-    )
+    return detectable(design_of(study, len(study.seeds)), study.assumed_sd, study.level, study.power)
 
 
 def _arm_summary(arm: str, outcomes: Outcomes) -> ArmSummary:

@@ -57,7 +57,7 @@ def results(report: Report) -> Table:
         mean = fixed(arm.mean, digits) + ("*" if arm.conditional else "")
         row = (arm.arm, f"{arm.finished}/{len(report.study.planned(arm.arm))}", mean, fixed(arm.sd, digits))
         if c is None:
-            rows.append((*row, *[DASH] * 6, "baseline"))
+            rows.append((*row, *[DASH] * 6, "yardstick" if arm.arm == report.study.yardstick else "baseline"))
             continue
         flip = p_value(c.p_sign_flip)
         effect = signed(c.effect_size, 2)
@@ -220,6 +220,8 @@ def confounds(report: Report) -> Table:
     """Settings that differ between arms beyond the technique."""
     names = [arm.name for arm in report.study.arms]
     rows = [(item.setting, *(item.values.get(name, DASH) for name in names)) for item in report.study.confounds]
+    if seconds := report.timing.unequal_seconds:
+        rows.append(("training time (median)", *(duration(seconds.get(name)) for name in names)))
     return Table("What else differs between arms", ("setting", *names), rows, words=True)
 
 

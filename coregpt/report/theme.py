@@ -84,7 +84,7 @@ section{padding:1.35rem 1.5rem;margin:1.25rem 0}
 .verdict h2{font-size:1.45rem;line-height:1.25;display:flex;flex-wrap:wrap;gap:.1em .5em;align-items:baseline}
 .verdict .word{color:var(--tone)}.verdict p{margin:.25rem 0 0}
 .better{--tone:var(--c3)}.worse{--tone:var(--c2)}.equivalent{--tone:var(--c1)}
-.inconclusive{--tone:var(--soft)}.unstable{--tone:var(--c4)}.invalid{--tone:var(--c8)}
+.screened{--tone:var(--c2)}.inconclusive{--tone:var(--soft)}.unstable{--tone:var(--c4)}.invalid{--tone:var(--c8)}
 .cost{color:var(--soft);font-size:.92rem}
 .scroll{overflow-x:auto;-webkit-overflow-scrolling:touch}
 table{border-collapse:collapse;width:100%;font-size:.84rem;font-variant-numeric:tabular-nums}
@@ -127,10 +127,12 @@ footer{color:var(--soft);font-size:.85rem;margin-top:2rem}
 
 def switch_rules(axes: list[str], arms: int) -> str:
     """Style rules by which radio buttons pick the x-axis and check boxes hide arms, without any script."""
+    chosen, seen = "background:var(--ink);color:var(--paper);border-color:var(--ink)", "outline:3px solid var(--c1)"
     rules = [
-        f"#axis-{a}:checked~.panels .axis-{a}{{display:block}}"
-        f"#axis-{a}:checked~.switch [for=axis-{a}]{{background:var(--ink);color:var(--paper);border-color:var(--ink)}}"
-        f"#axis-{a}:focus-visible~.switch [for=axis-{a}]{{outline:3px solid var(--c1);outline-offset:2px}}"
+        f"#{group}-{a}:checked~.panels .axis-{a}{{display:block}}"
+        f"#{group}-{a}:checked~.switch [for={group}-{a}]{{{chosen}}}"
+        f"#{group}-{a}:focus-visible~.switch [for={group}-{a}]{{{seen};outline-offset:2px}}"
+        for group in ("axis", "race")
         for a in axes
     ]
     rules += [f".curves:has(#arm-{i}:not(:checked)) svg .s{i}{{display:none}}" for i in range(arms)]

@@ -2,8 +2,8 @@
 
 1. invalid: runs without an outcome, or seeds that change nothing.
 2. unstable: diverges more often than the baseline.
-3. inconclusive: the design allows no test.
-4. better or worse: adjusted p below alpha.
+3. inconclusive: the arm's metric cannot be compared with the baseline's, or the design allows no test.
+4. better or worse: adjusted p below alpha; in a screen only "screened", and nothing but inconclusive otherwise.
 5. equivalent: shown to lie within the margin.
 6. inconclusive.
 """
@@ -40,16 +40,22 @@ def _rule(study: StudyFacts, design: Design, c: Comparison, frozen: list[str], d
         planned = len(study.planned(c.arm)), len(study.planned(study.baseline))
         mine, other = (f"{failures} of {runs}" for failures, runs in zip(c.failures, planned, strict=True))
         return "unstable", f"{mine} runs diverged, against {other} for {study.baseline}"
+    if c.arm in study.incomparable:
+        return "inconclusive", study.incomparable[c.arm]
     if not design.can_test:
         return "inconclusive", design.reason
     if c.p_adjusted is None:
         return "inconclusive", "too few complete arms are left to estimate the noise"
-    if c.p_adjusted < study.alpha and direction:
-        if c.noisy and (c.p_separate is None or c.p_separate >= study.alpha):
+    if c.p_adjusted < study.level and direction:
+        if c.noisy and (c.p_separate is None or c.p_separate >= study.level):
             return "inconclusive", (
                 "this comparison is far noisier than the others, and a test that uses only its own noise disagrees"
             )
+        if design.screens:
+            return "screened", ""
         return ("better" if direction > 0 else "worse"), ""
+    if design.screens:
+        return "inconclusive", "the screen does not pass it on"
     if c.p_equivalence is not None and c.p_equivalence < EQUIVALENCE_LEVEL and not c.noisy:
         return "equivalent", ""
     return "inconclusive", _undecided(study, design, c)

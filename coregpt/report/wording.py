@@ -1,5 +1,6 @@
 """Plain sentences: what a reader who skips every table should take away. Nothing measured by a clock is said here."""
 
+from coregpt.report.borrowed import history_words
 from coregpt.report.inputs import StudyFacts
 from coregpt.report.model import Comparison, Report
 from coregpt.report.numbers import decimals, fixed, listing, p_phrase, plural, si, span
@@ -31,6 +32,11 @@ def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]
     found = [reach(study)]
     if study.exploratory:
         found.append(f"This study is exploratory ({study.exploratory}): its verdicts need confirmation on fresh seeds.")
+    if study.screen is not None:
+        found.append(
+            f"This study is a screen: of the arms it passes on, no more than {study.screen:.0%} are expected to have "
+            "no effect. None of them is called better or worse before a study on fresh seeds confirms it."
+        )
     if study.imported:  # how the runs were chosen and judged matters more than what each arm did
         found.extend(study.environment.warnings)
     if study.paired and design.can_test and smallest_sign_flip_p(design.n_seeds) > study.alpha:
@@ -55,8 +61,10 @@ def reach(study: StudyFacts) -> str:
     """The size and budget the verdicts hold for."""
     arm = next(arm for arm in study.arms if arm.name == study.baseline)
     if arm.parameters is None or arm.tokens is None:
+        steps = {each.steps for each in study.arms}
+        after = plural(arm.steps, "step") if len(steps) == 1 else f"{min(steps):,} to {max(steps):,} steps"
         return (
-            f"Measured after {plural(arm.steps, 'step')} of a model whose size and number of training tokens are "
+            f"Measured after {after} of a model whose size and number of training tokens are "
             "unknown here; other models and lengths may turn out differently."
         )
     return (
@@ -68,7 +76,8 @@ def reach(study: StudyFacts) -> str:
 def method(report: Report) -> list[str]:
     """How the verdict was reached and what was fixed before any result, as paragraphs."""
     study, design = report.study, report.design
-    rules = f"alpha {study.alpha:g} two-sided, margin ±{study.margin:g} {study.unit}, power {study.power:g}"
+    level = f"alpha {study.alpha:g}" if study.screen is None else f"false discovery rate {study.screen:g}"
+    rules = f"{level} two-sided, margin ±{study.margin:g} {study.unit}, power {study.power:g}"
     if study.imported:
         return [
             f"Test: {design.name}. Why: {design.reason}. Chosen from the number of runs and arms alone.",
@@ -81,6 +90,8 @@ def method(report: Report) -> list[str]:
     ]
     if study.declaration:
         found.append(_hypothesis(study))
+    if study.prior is not None:
+        found.append(history_words(study.prior))
     if report.planned_detectable is not None:
         found.append(
             f"Planned to detect {fixed(report.planned_detectable, 4)} {study.unit} with {study.power:.0%} probability, "
@@ -143,7 +154,7 @@ def _amount(study: StudyFacts, c: Comparison) -> str:
 
 def _evidence(study: StudyFacts, c: Comparison) -> str:
     digits = decimals(study, (c,))
-    corrected = " after correction for all arms" if len(study.arms) > 2 else ""
+    corrected = " after correction for all arms" if len(study.treatments) > 1 else ""
     if study.paired:
         pairs = plural(c.pairs, "paired seed")
     else:
@@ -208,7 +219,7 @@ def _inconclusive(study: StudyFacts, c: Comparison) -> str:
 
 
 def _next_step(study: StudyFacts, c: Comparison) -> str:
-    if any(c.failures):
+    if any(c.failures) or c.arm in study.incomparable or study.screen is not None:
         return ""
     if c.more_seeds is None:
         if not c.se:
@@ -231,6 +242,14 @@ def _unstable(study: StudyFacts, c: Comparison) -> str:
     )
 
 
+def _screened(study: StudyFacts, c: Comparison) -> str:
+    side = "lower" if (c.gain or 0.0) >= 0 else "higher"
+    return (
+        f"{c.arm} is passed on: it ended {_amount(study, c)} {side} than {study.baseline} ({_evidence(study, c)}). "
+        "Confirm it on fresh seeds."
+    )
+
+
 def _invalid(study: StudyFacts, c: Comparison) -> str:
     return f"No valid comparison for {c.arm}: {c.cause}."
 
@@ -239,6 +258,7 @@ _SENTENCES = {
     "better": _better,
     "worse": _worse,
     "equivalent": _equivalent,
+    "screened": _screened,
     "inconclusive": _inconclusive,
     "unstable": _unstable,
     "invalid": _invalid,
@@ -247,6 +267,7 @@ _SHORT = {
     "better": "{arm} is better than {baseline}.",
     "worse": "{arm} is worse than {baseline}.",
     "equivalent": "{arm} and {baseline} make no difference that matters.",
+    "screened": "{arm} is passed on for confirmation on fresh seeds.",
     "inconclusive": "Not decided yet: {arm} against {baseline}.",
     "unstable": "{arm} is unstable.",
     "invalid": "{arm} cannot be judged: the study is incomplete.",
@@ -255,6 +276,7 @@ _COUNTED = {
     "better": "better than {baseline}: {arms}",
     "worse": "worse than {baseline}: {arms}",
     "equivalent": "no difference that matters: {arms}",
+    "screened": "passed on for confirmation on fresh seeds: {arms}",
     "unstable": "unstable: {arms}",
     "inconclusive": "not decided: {arms}",
     "invalid": "cannot be judged: {arms}",

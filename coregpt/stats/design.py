@@ -6,7 +6,9 @@ The same function serves `coregpt plan` and the report, so the test that was ann
 from dataclasses import dataclass
 from typing import Literal
 
-Method = Literal["none", "paired_t", "paired_t_holm", "dunnett", "welch_holm"]
+Method = Literal[
+    "none", "paired_t", "paired_t_holm", "dunnett", "welch_holm", "moderated", "screen_pooled", "screen_paired"
+]
 
 MIN_SEEDS = 3
 MIN_ERROR_DF = 4
@@ -20,6 +22,9 @@ NAMES: dict[Method, str] = {
     "paired_t_holm": "paired t-test per arm, Holm correction",
     "dunnett": "blocked analysis of variance, Dunnett comparisons with the baseline",
     "welch_holm": "Welch t-test per arm, Holm correction",
+    "moderated": "moderated paired t-test, noise partly from the declared history",
+    "screen_pooled": "screen: blocked analysis of variance, Benjamini-Hochberg over the arms",
+    "screen_paired": "screen: paired t-test per arm, Benjamini-Hochberg over the arms",
 }
 
 
@@ -30,7 +35,7 @@ class Design:
     method: Method
     n_seeds: int
     n_treatments: int
-    error_df: int
+    error_df: int | float
     reason: str
 
     @property
@@ -43,15 +48,31 @@ class Design:
         """False if this design can only give 'inconclusive'."""
         return self.method != "none"
 
+    @property
+    def screens(self) -> bool:
+        """Whether arms are only passed on for confirmation, with a bound on the share of false ones."""
+        return self.method in ("screen_pooled", "screen_paired")
 
-def choose_test(n_seeds: int, n_treatments: int, *, paired: bool = True) -> Design:
+
+def choose_test(
+    n_seeds: int, n_treatments: int, *, paired: bool = True, screen: bool = False, borrowed_df: float = 0.0
+) -> Design:
     """Choose the primary test of `n_treatments` arms against one baseline with `n_seeds` seeds each.
 
-    `paired` is False when the runs of one seed share nothing between arms (blocks are broken).
+    `paired` is False when the runs of one seed share nothing between arms (blocks are broken). A `screen` is declared.
+    `borrowed_df` is what a declared history knows about the noise; one paired comparison of 3 or 4 seeds uses it.
     """
     if n_treatments < 1:
         raise ValueError(f"n_treatments must be at least 1, got {n_treatments}")
-    method, error_df, reason = _choice(n_seeds, n_treatments, paired)
+    method, own_df, reason = _choice(n_seeds, n_treatments, paired)
+    error_df: int | float = own_df
+    if screen and n_seeds >= MIN_SEEDS:
+        method = "screen_pooled" if method == "dunnett" else "screen_paired"
+        reason += "; declared a screen, whose finds need confirmation on fresh seeds"
+    elif borrowed_df and paired and n_treatments == 1 and MIN_SEEDS <= n_seeds <= MIN_ERROR_DF:
+        method, error_df = "moderated", borrowed_df + n_seeds - 1
+        reason = f"{_seeds(n_seeds)} alone say too little about the noise; the history adds {borrowed_df:.3g} degrees"
+        reason += " of freedom"
     return Design(method, n_seeds, n_treatments, error_df, reason)
 
 

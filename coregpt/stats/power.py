@@ -46,7 +46,14 @@ def smallest_detectable(
     paired: bool = True,
 ) -> float | None:
     """The true difference found with probability `power`; None if this many seeds allow no test at all."""
-    design = choose_test(n_seeds, n_treatments, paired=paired)
+    return detectable(choose_test(n_seeds, n_treatments, paired=paired), sd, alpha, power)
+
+
+def detectable(design: Design, sd: float, alpha: float, power: float) -> float | None:
+    """The true difference that a design finds with probability `power`; None if it allows no test at all.
+
+    A screen is counted by its first step, as if no other arm had an effect; `alpha` is then its false discovery rate.
+    """
     if not design.can_test:
         return None
     critical = critical_value(design, alpha)
@@ -56,7 +63,7 @@ def smallest_detectable(
         critical * 40 + 40,
         xtol=1e-10,
     )
-    return float(root) * sd / math.sqrt(n_seeds)
+    return float(root) * sd / math.sqrt(design.n_seeds)
 
 
 def seeds_needed(

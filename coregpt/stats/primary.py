@@ -1,6 +1,7 @@
 """Run the test a design announced, with the fallbacks its rules name: nothing here looks for a better p-value."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from coregpt.stats.contrasts import (
 )
 from coregpt.stats.design import MIN_ERROR_DF, Design
 from coregpt.stats.distributions import dunnett_critical, dunnett_p
+from coregpt.stats.moderated import VariancePrior, moderated_paired_t
+from coregpt.stats.screening import benjamini_hochberg
 
 Vector = NDArray[np.float64]
 
@@ -44,20 +47,24 @@ def run_primary(
     baseline: Vector,
     measured: dict[str, Vector],
     ranked: dict[str, Vector],
+    prior: VariancePrior | None = None,
 ) -> dict[str, Tested]:
     """Test every arm that can be tested; arms left out of the answer cannot be.
 
     `measured` arms have a number for every seed (as the baseline then has); `ranked` comparisons contain
-    diverged runs, given as inf. The correction always counts all `design.n_treatments` planned arms.
+    diverged runs, given as inf. The correction always counts all `design.n_treatments` planned arms. `prior` is what
+    the design's history says about the noise; `alpha` of a screen is its false discovery rate.
     """
     if not design.can_test:
         return {}
     paired = design.method != "welch_holm"
     ranks = {name: worst_rank(baseline, values, paired=paired) for name, values in ranked.items()}
-    contrasts = {name: (paired_t if paired else welch)(baseline, values) for name, values in measured.items()}
+    compare = _comparison(design, prior)
+    contrasts = {name: compare(baseline, values) for name, values in measured.items()}
     separate = {name: c.p for name, c in contrasts.items()} | {name: p for name, (_, p) in ranks.items()}
-    adjusted = _holm(separate, design.n_treatments)
-    if design.method == "dunnett":
+    correct = benjamini_hochberg if design.screens else holm
+    adjusted = _over_family(correct, separate, design.n_treatments)
+    if design.method in ("dunnett", "screen_pooled"):
         tested = _dunnett(design, alpha, baseline, measured, adjusted)
         adjusted = {name: min(1.0, design.n_treatments * p) for name, (_, p) in ranks.items()}
     else:
@@ -71,13 +78,25 @@ def run_primary(
     )
     for name, (direction, p) in ranks.items():
         tested[name] = Tested(name_of_rank_test, direction, p, adjusted[name])
-    return tested
+    if not design.screens:
+        return tested
+    found = _over_family(correct, {name: each.p for name, each in tested.items()}, design.n_treatments)
+    return {name: replace(each, p_adjusted=found[name]) for name, each in tested.items()}
 
 
-def _holm(p_values: dict[str, float], family: int) -> dict[str, float]:
-    """Holm over the planned family; planned arms without a p-value count as 1."""
+def _comparison(design: Design, prior: VariancePrior | None) -> Callable[[Vector, Vector], Contrast]:
+    """The test of one arm by itself."""
+    if design.method == "moderated" and prior is not None:
+        return lambda baseline, arm: moderated_paired_t(baseline, arm, prior)
+    return welch if design.method == "welch_holm" else paired_t
+
+
+def _over_family(
+    correct: Callable[[Sequence[float]], list[float]], p_values: dict[str, float], family: int
+) -> dict[str, float]:
+    """Adjusted p-values over the planned family; planned arms without a p-value count as 1."""
     padded = list(p_values.values()) + [1.0] * (family - len(p_values))
-    return dict(zip(p_values, holm(padded), strict=False))
+    return dict(zip(p_values, correct(padded), strict=False))
 
 
 def _dunnett(

@@ -1,19 +1,23 @@
 """Steps (or tokens, seconds, FLOPs) to a target loss, with runs that never get there kept as censored.
 
-Sources: Kaplan & Meier 1958; Mantel 1966 (log-rank); Royston & Parmar 2013 (restricted mean time).
+Sources: Kaplan & Meier 1958; Mantel 1966 (log-rank); Fisher 1935 (labels); Royston & Parmar 2013 (restricted mean).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from coregpt.contract.errors import ConfigError
 from coregpt.stats.contrasts import Contrast, paired_t
 
 Vector = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+
+_SPLITS = 20_000  # as many ways to label the runs are all tried; of more, this many are drawn
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class SurvivalCurve:
 
 @dataclass(frozen=True)
 class LogRank:
-    """Mantel's test of equal time to target; `p` is two-sided."""
+    """Mantel's test of equal time to target: `p` is two-sided, the share of relabellings with a `chi2` as large."""
 
     chi2: float
     p: float
@@ -64,21 +68,55 @@ def kaplan_meier(times: Vector, reached: Flags) -> SurvivalCurve:
     return SurvivalCurve(at, share)
 
 
-def log_rank(times_a: Vector, reached_a: Flags, times_b: Vector, reached_b: Flags) -> LogRank:
-    """Two-sided log-rank test of two independent arms; p is 1 if nothing can be compared."""
-    events = np.unique(np.concatenate([times_a[reached_a], times_b[reached_b]]))
-    excess = variance = 0.0
-    for t in events:
-        n_a, n_b = np.sum(times_a >= t), np.sum(times_b >= t)
-        d_a = np.sum(reached_a & (times_a == t))
-        n, d = float(n_a + n_b), float(d_a + np.sum(reached_b & (times_b == t)))
-        excess += d_a - d * n_a / n
-        if n > 1:
-            variance += n_a * n_b * d * (n - d) / (n**2 * (n - 1))
-    if variance <= 0:
-        return LogRank(0.0, 1.0)
-    chi2 = float(excess**2 / variance)
-    return LogRank(chi2, float(stats.chi2.sf(chi2, 1)))
+def log_rank(times_a: Vector, reached_a: Flags, times_b: Vector, reached_b: Flags, *, paired: bool = False) -> LogRank:
+    """Two-sided log-rank test by permutation; p is 1 if nothing can be compared.
+
+    Independent arms exchange runs freely; `paired` ones only within a seed, in the same order in both arms.
+    Exact up to 20,000 relabellings, else from a fixed sample of that size that counts the actual labels too.
+    """
+    times, reached = np.concatenate([times_a, times_b]), np.concatenate([reached_a, reached_b])
+    in_a = np.arange(len(times)) < len(times_a)
+    chi2 = float(_mantel(in_a[None, :], times, reached)[0])
+    labels, exact = _swaps(len(times_a)) if paired else _splits(len(times_a), len(times_b))
+    as_large = int(np.sum(_mantel(labels, times, reached) >= chi2 * (1 - 1e-10)))
+    return LogRank(chi2, as_large / len(labels) if exact else (as_large + 1) / (len(labels) + 1))
+
+
+def _mantel(in_a: Flags, times: Vector, reached: Flags) -> Vector:
+    """Mantel's chi2 for every row of labels in `in_a` (labels, runs); 0 where nothing can be compared."""
+    at = np.unique(times[reached])
+    at_risk = (times[:, None] >= at).astype(np.float64)
+    events = (reached[:, None] & (times[:, None] == at)).astype(np.float64)
+    n, d = at_risk.sum(0), events.sum(0)
+    share = (in_a @ at_risk) / n
+    excess = (in_a @ events - d * share).sum(1)
+    variance = (share * (1 - share)) @ (d * (n - d) / np.maximum(n - 1, 1))
+    chi2: Vector = np.divide(excess**2, variance, out=np.zeros(len(in_a)), where=variance > 0)
+    return chi2
+
+
+@lru_cache(maxsize=4)
+def _splits(n_a: int, n_b: int) -> tuple[Flags, bool]:
+    """Ways to choose `n_a` of all runs (labels, runs), and whether these are all of them."""
+    n = n_a + n_b
+    if comb(n, n_a) > _SPLITS:
+        order = np.random.default_rng(0).random((_SPLITS, n)).argsort(1)
+        return order < n_a, False
+    chosen = np.array(list(combinations(range(n), n_a)))
+    labels = np.zeros((len(chosen), n), dtype=bool)
+    np.put_along_axis(labels, chosen, True, axis=1)
+    return labels, True
+
+
+@lru_cache(maxsize=4)
+def _swaps(n: int) -> tuple[Flags, bool]:
+    """Ways to swap the two runs of each of `n` seeds, and whether these are all of them."""
+    exact = 2**n <= _SPLITS
+    if exact:
+        first = ((np.arange(2**n)[:, None] >> np.arange(n)) & 1).astype(bool)
+    else:
+        first = np.random.default_rng(0).random((_SPLITS, n)) < 0.5
+    return np.concatenate([first, ~first], axis=1), exact
 
 
 def restricted_mean(times: Vector, reached: Flags, horizon: float) -> float:

@@ -57,11 +57,12 @@ def earliest_step(steps: Sequence[int], values: NDArray[np.float64], target: flo
     """The earliest step at which the target can be claimed; `values` is (runs, steps), `steps` rising.
 
     Steps are tested from the last backwards until the first failure, which needs no adjustment (closed
-    testing in a fixed sequence: Marcus, Peritz & Gabriel 1976). None if the last step fails already.
+    testing in a fixed sequence: Marcus, Peritz & Gabriel 1976). A step where a run has no finite value fails.
+    None if the last step fails already.
     """
     claimed = None
     for column in range(len(steps) - 1, -1, -1):
-        if not target_test(values[:, column], target).passed:
+        if not np.isfinite(values[:, column]).all() or not target_test(values[:, column], target).passed:
             break
         claimed = steps[column]
     return claimed
@@ -72,6 +73,11 @@ def fixed_sigma_p(mean: float, n: int, target: float, sigma: float = SPEEDRUN_SI
     return float(stats.norm.cdf((mean - target) * np.sqrt(n) / sigma))
 
 
+def speedrun_score(mean: float, n: int, target: float) -> float:
+    """(target - mean) * sqrt(n): what the speedrun's rule looks at."""
+    return float((target - mean) * np.sqrt(n))
+
+
 def speedrun_rule(mean: float, n: int, target: float) -> bool:
     """The speedrun's rule, for comparison only: it assumes a sigma instead of measuring it."""
-    return bool((target - mean) * np.sqrt(n) >= SPEEDRUN_SCORE - 1e-12)
+    return speedrun_score(mean, n, target) >= SPEEDRUN_SCORE - 1e-12

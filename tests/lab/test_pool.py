@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from coregpt.lab.children import Child, spawn
 from coregpt.lab.config import load
-from coregpt.lab.pool import CAN_FORK, Child, Pool, spawn
+from coregpt.lab.pool import CAN_FORK, Pool
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import RunFolder, claim
 from coregpt.lab.study import outline, plan

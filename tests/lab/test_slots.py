@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.launch import ended
+from coregpt.lab.jobs import meaning
 from coregpt.lab.slots import cores, find_slots
 
 
@@ -44,5 +44,5 @@ def test_too_few_gpus_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_process_that_dies_without_a_word_is_explained() -> None:
-    assert ended(-9) == "the process was ended by SIGKILL (out of memory?)"
-    assert "exit code 7" in ended(7)
+    assert meaning(-9) == "the process was ended by SIGKILL (out of memory?)"
+    assert "exit code 7" in meaning(7)

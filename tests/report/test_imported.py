@@ -36,7 +36,15 @@ def arm(name: str, values: list[float], seeds: list[int | None] | None = None) -
 
 def imported(*arms: LoggedArm) -> Report:
     settings = ImportSettings(
-        "logs", "some logs", arms[0].name, "val_loss", 20, True, 0.05, 0.001, "coregpt import logs"
+        "logs",
+        "some logs",
+        arms[0].name,
+        "val_loss",
+        {arm.name: 20 for arm in arms},
+        True,
+        0.05,
+        0.001,
+        "coregpt import logs",
     )
     return summarise(*imported_facts(arms, settings))
 

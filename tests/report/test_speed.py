@@ -2,6 +2,7 @@
 
 import pytest
 
+from coregpt.report.markdown import render_markdown
 from coregpt.report.speed import arm_timings
 from coregpt.report.summary import summarise
 from tests.report.studies import run, study
@@ -35,3 +36,22 @@ def test_a_slower_arm_gets_the_same_verdict():
     fast, slow = (summarise(study(), facts(s)) for s in (1.0, 3.0))
     assert fast.comparisons == slow.comparisons
     assert fast.timing != slow.timing
+
+
+def test_seconds_held_equal_are_checked_once_they_are_measured():
+    def timed(seconds: float) -> list:
+        runs = facts(1.0)
+        return [
+            r.model_copy(update={"timing": r.timing.model_copy(update={"train_seconds": seconds})})
+            if r.arm == "ngpt"
+            else r
+            for r in runs
+        ]
+
+    close, apart = (summarise(study(equal="seconds"), timed(seconds)) for seconds in (80.7, 81.0))
+    assert close.timing.unequal_seconds == {}
+    assert apart.timing.unequal_seconds == {"gpt": 80.0, "ngpt": 81.0}
+    assert "| training time (median) | 80 s | 81 s |" in render_markdown(apart)
+    assert "Nothing else was found to differ" in render_markdown(close)
+    assert summarise(study(), timed(200.0)).timing.unequal_seconds == {}
+    assert close.model_copy(update={"timing": apart.timing}) == apart

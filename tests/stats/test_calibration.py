@@ -9,8 +9,7 @@ from coregpt.stats.calibration import Row, calibrate, residuals
 
 def test_no_promise_is_broken_twice_in_small_calibrations():
     # Written after seed 0 flagged three of 74 lines and seed 1 none: a line counts as broken here only if an
-    # independent repetition says so too. The full `coregpt calibrate` is the judge; it finds the log-rank test
-    # (0.06 at 0.05 with 10 runs) and the t mapping of looks (0.011 at 0.01) slightly liberal.
+    # independent repetition says so too. The full `coregpt calibrate` is the judge.
     rows = [list(calibrate(2000, seed)) for seed in (0, 1)]
     broken = [{(row.procedure, row.kind, row.noise) for row in each if not row.ok} for each in rows]
     assert not broken[0] & broken[1]

@@ -36,7 +36,13 @@ def test_broken_blocks_are_never_analysed_as_pairs():
 
 
 def test_the_choice_cannot_see_any_value():
-    assert list(inspect.signature(choose_test).parameters) == ["n_seeds", "n_treatments", "paired"]
+    assert list(inspect.signature(choose_test).parameters) == [
+        "n_seeds",
+        "n_treatments",
+        "paired",
+        "screen",
+        "borrowed_df",
+    ]
 
 
 def test_fewest_seeds_is_where_testing_begins():

@@ -14,7 +14,6 @@ from coregpt.stats.sequential import (
     pocock_constant,
     spending_boundaries,
     spent,
-    t_boundary,
 )
 
 
@@ -60,8 +59,8 @@ def test_boundaries_spend_exactly_alpha_in_simulated_random_walks():
     assert crossed == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 200_000))
 
 
-def test_default_looks_have_the_designed_boundaries():
-    assert Looks((4, 8, 12), 0.01).boundaries == pytest.approx((2.839, 2.884, 2.903), abs=6e-4)
+def test_default_looks_have_the_designed_boundaries_on_the_normal_scale():
+    assert spending_boundaries([1 / 3, 2 / 3, 1], 0.01, "pocock") == pytest.approx((2.839, 2.884, 2.903), abs=6e-4)
 
 
 def test_a_moved_look_changes_only_later_boundaries():
@@ -77,8 +76,40 @@ def test_all_alpha_is_spent_at_the_end_and_none_at_the_start(spending: Spending)
     assert spent(1e-9, 0.025, spending) < 1e-9
 
 
-def test_the_t_boundary_has_the_tail_of_the_normal_one():
-    assert stats.t.sf(t_boundary(2.9, 7), 7) == pytest.approx(stats.norm.sf(2.9))
+@pytest.mark.parametrize("gain", [None, 1.0])
+def test_one_look_is_the_plain_t_test(gain: float | None):
+    plan = Looks((9,), 0.01, gain=gain)
+    assert plan.boundaries == pytest.approx((stats.t.isf(0.005, 8),))
+    assert plan.futility == (None if gain is None else pytest.approx((stats.t.isf(0.1, 8),)))
+
+
+def test_with_many_seeds_equal_tails_of_the_normal_boundaries_are_exact():
+    plan = Looks((200, 400, 600), 0.01)
+    normal = spending_boundaries(plan.fractions, 0.01, "pocock")
+    mapped = [stats.t.isf(stats.norm.sf(z), n - 1) for z, n in zip(normal, plan.sizes, strict=True)]
+    assert plan.boundaries == pytest.approx(mapped, abs=2e-3)
+
+
+@pytest.mark.parametrize("spending", ["pocock", "obrien_fleming"])
+@pytest.mark.parametrize(("sizes", "tolerance"), [((4, 8, 12), 0.0), ((4, 5, 6, 7), 0.02), ((5, 7, 12, 30), 0.0)])
+def test_boundaries_spend_what_the_plan_says_at_every_look(
+    sizes: tuple[int, ...], tolerance: float, spending: Spending
+):
+    # Drawn and counted directly; looks a seed apart are allowed the quadrature's 2% of a share.
+    plan, r = Looks(sizes, 0.05, spending, gain=1.0), 200_000
+    x = np.random.default_rng(len(sizes)).normal(size=(r, sizes[-1]))
+    assert plan.futility is not None
+    for bounds, error, kind, absolute in (
+        (plan.boundaries, 0.05, spending, True),
+        (plan.futility, 0.1, "obrien_fleming", False),
+    ):
+        inside, before = np.ones(r, dtype=bool), 0.0
+        for n, bound in zip(sizes, bounds, strict=True):
+            t = stats.ttest_1samp(x[:, :n], 0.0, axis=1).statistic
+            out = inside & ((np.abs(t) if absolute else t) > bound)
+            share = (2 if absolute else 1) * spent(n / sizes[-1], error / (2 if absolute else 1), kind) - before
+            assert out.mean() == pytest.approx(share, abs=tolerance * share + 4 * np.sqrt(share / r))
+            inside, before = inside & ~out, before + share
 
 
 def test_a_look_rejects_exactly_when_its_repeated_interval_excludes_zero():

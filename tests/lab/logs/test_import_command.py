@@ -135,6 +135,48 @@ def test_the_same_logs_give_the_same_bytes_and_the_json_all_pages(tmp_path: Path
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()}
 
 
+def test_arms_of_different_length_are_called_neither_better_nor_worse(tmp_path: Path, run: Import) -> None:
+    ends = {"base": BASE, "long": [v - 0.05 for v in NEW], "same": [v - 0.05 for v in NEW]}
+    write_arms(tmp_path / "logs", ends, planned={"long": 6000})
+    report = run("--step", "3000")
+    by_arm = {c.arm: c for c in report.comparisons}
+    assert by_arm["long"].verdict == "inconclusive"
+    assert (by_arm["long"].p, by_arm["long"].gain, by_arm["long"].p_welch) == (None, None, None)
+    assert "planned for 6,000 steps, those of base for 3,000 steps" in by_arm["long"].cause
+    assert "more seed" not in by_arm["long"].sentence
+    assert by_arm["same"].verdict == "better"
+
+
+def test_a_target_judges_each_arm_at_its_own_end(tmp_path: Path, run: Import) -> None:
+    ends = {"base": BASE, "long": [v - 0.05 for v in NEW], "short": [v + 0.2 for v in NEW]}
+    write_arms(tmp_path / "logs", ends, planned={"long": 6000, "short": 1500})
+    report = run("--target", "3.4")
+    assert report.targets is not None
+    found = {claim.arm: claim for claim in report.targets.claims}
+    # curve(): a straight line down to its end at eight evaluations, 1.5 / 8 between them
+    assert {arm: claim.earliest_step for arm, claim in found.items()} == {"base": 3000, "long": 6000, "short": None}
+    assert [arm.steps for arm in report.study.arms] == [3000, 6000, 1500]
+    assert report.headline == (
+        "Exploratory: val_loss 3.4 is shown to be reached, the earliest first, by base (step 3,000) and "
+        "long (step 6,000); not shown for short."
+    )
+    assert {c.verdict for c in report.comparisons} == {"inconclusive"}
+    (steps,) = report.targets.races
+    base, long, short = steps.arrivals
+    expected = [3000 - 3000 * (3.4 - end) / 1.5 for end in BASE]
+    assert base.mean == pytest.approx(sum(expected) / len(expected), abs=0.2)
+    assert (long.horizon, short.horizon, long.reached, short.reached) == (3000, 1500, 6, 0)
+    assert "6 of 6 runs of short never reached it" in short.no_ratio
+    assert report.timing.to_target is None
+    words = warned(report)
+    assert "Each arm is judged at its own end" in words
+    assert "do not show what one technique is worth" in words
+    assert "--target 3.4" in report.study.command
+    html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "How much" not in html
+    assert "Is the mean val_loss below 3.4?" in html
+
+
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one message of an import that must end with exit code 2."""
     assert main(["import", *arguments]) == 2
@@ -170,6 +212,9 @@ def test_wrong_arguments_are_one_message(tmp_path: Path, capsys: pytest.CaptureF
     assert "never logged by base, new" in refused(capsys, logs, "--metric", "accuracy")
     assert "no file in" in refused(capsys, logs, "--arm", "a=new/*", "--arm", "b=nothing/*")
     assert "--alpha" in refused(capsys, logs, "--alpha", "2")
+    for target in ("0", "-1", "nan", "inf"):
+        assert "above 0 and finite" in refused(capsys, logs, "--target", target)
+    assert "at its own end" in refused(capsys, logs, "--target", "3.3", "--step", "3000")
     assert "--name a/b" in refused(capsys, logs, "--name", "a/b")
     for path in (tmp_path / "logs" / "base").iterdir():
         (tmp_path / "logs" / "new" / f"copy{path.name}").write_bytes(path.read_bytes())

@@ -1,0 +1,197 @@
+"""`python -m benchmarks.schedule_sim`: the real launcher with simulated workers, 10,000 runs on 1,024 GPUs.
+
+Workers take simulated time and write real results; one attempt in a hundred is killed on the way and one in a thousand
+hangs. The launcher's own time is real and counts: GPUs wait while it works. Studies of several sizes show whether
+scheduling a run costs more in a larger study. Writes `benchmarks/results/schedule_sim.{json,md}`.
+"""
+
+import heapq
+import io
+import json
+import signal
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from benchmarks.growth import exponent
+from coregpt.engine.data import write_shard
+from coregpt.lab.children import Child
+from coregpt.lab.config import load
+from coregpt.lab.jobs import Policy
+from coregpt.lab.launch import Launcher
+from coregpt.lab.machine import Machine
+from coregpt.lab.progress import Display
+from coregpt.lab.slots import Slot
+from coregpt.lab.store import Claim, RunFolder
+from coregpt.lab.study import Plan, outline, plan
+from coregpt.lab.tasks import missing
+
+RESULTS = Path(__file__).parent / "results"
+GPUS, ARMS = 1024, 20
+SIZES = (1_260, 2_520, 5_000, 10_000)
+MEAN_SECONDS, START_SECONDS = 600.0, 20.0
+KILLED, HUNG, HANG_SECONDS, WATCH_SECONDS = 0.01, 0.001, 300.0, 60.0
+NOISE = 0.03
+
+
+@dataclass
+class Worker:
+    """A child that ends when simulated time says so."""
+
+    site: "Site"
+    folder: RunFolder
+    end: float
+    code: int
+    spoke: float = 0.0
+
+    def poll(self) -> int | None:
+        now = self.site.now()
+        if now < self.end:
+            if self.end < np.inf and now - self.spoke > HANG_SECONDS / 3:
+                self.spoke = now
+                with self.folder.metrics.open("a") as file:
+                    file.write("\n")
+            return None
+        if self.code == 0 and self.folder.result() is None:
+            result = {"status": "finished", "value": 1.0, "reason": "", "notes": [], "train_seconds": 0.0}
+            self.folder.write_result({**result, "tokens_per_second": 1.0, "compile_seconds": 0.0})
+        return self.code
+
+    def signal(self, number: int) -> None:
+        self.end, self.code = self.site.now(), -number
+        self.site.wake(self.end)
+
+    def disown(self) -> None:
+        """Nobody listens."""
+
+
+@dataclass
+class Site(Machine):
+    """A cluster that exists in arithmetic: simulated time passes in `sleep`, real time everywhere else."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    """What a run takes, by id."""
+
+    def __post_init__(self) -> None:
+        self.pool, self.skipped, self.useful = None, 0.0, 0.0
+        self.ends: list[float] = []
+        self.rng = np.random.default_rng(0)
+        self.attempts = 0
+
+    def now(self) -> float:
+        return time.monotonic() + self.skipped
+
+    def sleep(self, seconds: float) -> None:
+        """On to the next end of a worker."""
+        while self.ends and self.ends[0] <= self.now():
+            heapq.heappop(self.ends)
+        self.skipped += max(0.0, self.ends[0] - self.now()) if self.ends else seconds
+
+    def wake(self, at: float) -> None:
+        heapq.heappush(self.ends, at)
+
+    def begin(self, slot: Slot, folder: RunFolder, until: int | None, held: Claim) -> Child:
+        self.attempts += 1
+        work = self.seconds[folder.id] * float(1 + NOISE * self.rng.normal())
+        fate = self.rng.random()
+        if fate < HUNG:
+            return Worker(self, folder, np.inf, 0)
+        killed = fate < HUNG + KILLED
+        end = self.now() + START_SECONDS + work * (self.rng.random() if killed else 1.0)
+        self.useful += 0.0 if killed else START_SECONDS + work
+        self.wake(end)
+        return Worker(self, folder, end, -signal.SIGKILL if killed else 0)
+
+
+def study(folder: Path, runs: int) -> Path:
+    """Arms of different depths, so that runs differ in length; equal tokens."""
+    shards = folder / "shards"
+    if not shards.exists():
+        shards.mkdir()
+        for token, name in enumerate(("train", "val")):
+            write_shard(shards / f"{name}.bin", np.full(5000, token, dtype=np.uint16))
+        (shards / "meta.json").write_text(json.dumps({"vocab": 16, "separator": 0, "unit": "token"}))
+    shape = {"vocab": 16, "dim": 8, "depth": 1, "heads": 2, "context": 16}
+    base = {"data": {"source": str(shards)}, "model": shape, "tokens": 1024, "batch_tokens": 64, "eval_tokens": 256}
+    arms = {f"lr-{i}": {"optim": {"lr": 0.001 * (i + 1)}, "model": {"depth": 1 + i % 4}} for i in range(ARMS)}
+    body = {"question": "How does scheduling scale?", "base": {**base, "device": "cpu"}, "arms": arms}
+    path = folder / f"s{runs}.yaml"
+    path.write_text(yaml.safe_dump({**body, "seeds": runs // ARMS, "test": {"baseline": "lr-0"}}, sort_keys=False))
+    return path
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One simulated study. `plan_seconds` and `resume_seconds` are wall time, `launcher_ms` processor time per run."""
+
+    runs: int
+    utilisation: float
+    hours: float
+    attempts: int
+    launcher_ms: float
+    plan_seconds: float
+    resume_seconds: float
+
+
+def simulate(folder: Path, runs: int) -> Measured:
+    path = study(folder, runs)
+    begun = time.monotonic()
+    made = plan(outline(load(path)))
+    planned = time.monotonic() - begun
+    store = folder / f"runs-{runs}"
+    site = Site(Slot(()), durations(made))
+    policy = Policy(hang_seconds=HANG_SECONDS, watch_seconds=WATCH_SECONDS)
+    launcher = Launcher(made, store, [Slot(())] * GPUS, Display(io.StringIO()), policy, site)
+    start, busy = site.now(), time.process_time()
+    tally = launcher.execute()
+    makespan, busy = site.now() - start, time.process_time() - busy
+    if tally.failed or len(tally.trained) != runs:
+        raise RuntimeError(f"{len(tally.failed)} of {runs} runs failed, {len(tally.trained)} trained")
+    begun = time.monotonic()
+    again = plan(outline(load(path)))
+    if missing(again, store):
+        raise RuntimeError("a complete study has missing runs")
+    resumed = time.monotonic() - begun
+    utilisation = site.useful / (GPUS * makespan)
+    return Measured(runs, utilisation, makespan / 3600, site.attempts, 1e3 * busy / runs, planned, resumed)
+
+
+def durations(made: Plan) -> dict[str, float]:
+    """Seconds in proportion to FLOPs, `MEAN_SECONDS` on average."""
+    mean = sum(cost.flops for cost in made.costs.values()) / len(made.costs)
+    return {run.id: MEAN_SECONDS * made.costs[run.arm].flops / mean for run in made.runs}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = [simulate(Path(folder), runs) for runs in SIZES]
+    growth = exponent([m.runs for m in found], [m.launcher_ms for m in found])
+    lines = [
+        "# Scheduling, simulated",
+        "",
+        f"The launcher of `coregpt ablate` with simulated workers on {GPUS:,} GPUs: runs of {MEAN_SECONDS:.0f} s on "
+        f"average, {KILLED:.0%} of attempts killed, {HUNG:.1%} stuck. Useful time over all GPU time, ramp and tail "
+        "included. `python -m benchmarks.schedule_sim` makes this table.",
+        "",
+        "| runs | utilisation | hours | attempts | launcher, ms per run | plan, s | resume, s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for m in found:
+        lines.append(
+            f"| {m.runs:,} | {m.utilisation:.1%} | {m.hours:.2f} | {m.attempts:,} | {m.launcher_ms:.1f} "
+            f"| {m.plan_seconds:.1f} | {m.resume_seconds:.1f} |"
+        )
+    lines += ["", f"Launcher time per run grows with the number of runs to the power {growth:+.2f}.", ""]
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "schedule_sim.md").write_text("\n".join(lines))
+    record = {"gpus": GPUS, "growth": growth, "studies": [vars(m) for m in found]}
+    (RESULTS / "schedule_sim.json").write_text(json.dumps(record, indent=2) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

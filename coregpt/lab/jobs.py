@@ -1,0 +1,89 @@
+"""One run while it executes, and what its end means."""
+
+import os
+import signal
+from dataclasses import dataclass, field
+
+from coregpt.lab.children import Child
+from coregpt.lab.slots import Slot
+from coregpt.lab.store import RunFolder
+from coregpt.lab.study import PlannedRun
+from coregpt.lab.tasks import Task
+from coregpt.lab.worker import STOPPED
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a launcher meets trouble."""
+
+    retries: int = 2
+    """How often one call starts a run again that was ended from outside: by a signal, or for being stuck."""
+    fail_fast: bool = False
+    """Stop at the first run that fails; otherwise the others go on."""
+    hang_seconds: float = 1800.0
+    """A run that writes nothing for so long is taken to be stuck."""
+    watch_seconds: float = 0.5
+    """Between two looks at what executing runs have written."""
+
+
+@dataclass
+class Job:
+    """A run that is executing."""
+
+    task: Task
+    folder: RunFolder
+    process: Child
+    slot: Slot
+    steps: int
+    begun: float
+    """On the launcher's clock, in seconds, as is `heard`: when the run last wrote something."""
+    offset: float = 0.0
+    """Share of the run that an earlier process had done."""
+    last: dict[str, float] = field(default_factory=dict)
+    heard: float = 0.0
+    written: int = -1
+    stuck: bool = False
+
+    @property
+    def run(self) -> PlannedRun:
+        return self.task.run
+
+    def share(self) -> float:
+        return self.last.get("step", 0) / self.steps
+
+    def refresh(self) -> None:
+        """Look at the newest complete line of the metrics."""
+        self.last.update(self.folder.newest())
+
+    def watch(self, now: float) -> float:
+        """Refresh; returns for how many seconds the run has written nothing."""
+        written = sum(_size(path) for path in (self.folder.metrics, self.folder.log))
+        if written != self.written:
+            self.written, self.heard = written, now
+            self.refresh()
+        return now - self.heard
+
+    def ended_from_outside(self, code: int) -> bool:
+        """Whether trying again makes sense: nothing in the run itself went wrong, as far as anybody knows."""
+        return self.stuck or (self.folder.error() is None and (code < 0 or code == STOPPED))
+
+
+def name(run: PlannedRun) -> str:
+    return f"{run.arm} seed {run.seed}"
+
+
+def meaning(code: int) -> str:
+    """What an exit code without an error.json means."""
+    if code == STOPPED:
+        return "the process was asked to stop and left a checkpoint; the next call goes on from there"
+    if code < 0:
+        killed = signal.Signals(-code).name
+        return f"the process was ended by {killed}" + (" (out of memory?)" if killed == "SIGKILL" else "")
+    return f"the process ended with exit code {code} before it could say why"
+
+
+def _size(path: "os.PathLike[str]") -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,118 @@
+"""Only what nothing needs is ever offered for deletion, and nothing is deleted unasked."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from coregpt.cli import main
+from coregpt.cli.housekeeping import amount
+from coregpt.lab.atomic import write_json
+from coregpt.lab.config import load
+from coregpt.lab.garbage import waste
+from coregpt.lab.ledger import Ledger
+from coregpt.lab.store import RunFolder, claim
+from coregpt.lab.study import outline, plan
+from tests.lab.conftest import Lab
+
+
+@pytest.fixture
+def store(executed: Lab, tmp_path: Path) -> Path:
+    shutil.copytree(executed.runs, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def stray(store: Path, id_: str) -> RunFolder:
+    """A complete run of no declared study."""
+    source = next(store.glob("*/config.json")).parent
+    shutil.copytree(source, store / id_)
+    return RunFolder(store / id_)
+
+
+def offered(store: Path) -> set[str]:
+    return {str(each.path.relative_to(store)) for each in waste(store)}
+
+
+def test_nothing_of_a_declared_study_is_offered(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gc", "--yes", "--runs", str(store)]) == 0
+    assert capsys.readouterr().out == "nothing to delete\n"
+
+
+def test_strays_and_leftovers_are_listed_and_deleted_only_when_asked(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = sorted(path.parent.name for path in store.glob("*/config.json"))
+    stray(store, "undeclared")
+    (store / runs[0] / "checkpoint.pt").write_bytes(b"x" * 1500)
+    for name in ("metrics.part", ".result.json.123.0123abcd"):
+        (store / runs[1] / name).write_text("half")
+    unfinished = RunFolder(store / runs[2])
+    (unfinished.path / "result.json").unlink()
+    unfinished.checkpoint.write_bytes(b"x")
+    before = {path for path in store.rglob("*") if path.is_file()}
+    expected = {
+        "undeclared",
+        f"{runs[0]}/checkpoint.pt",
+        f"{runs[1]}/metrics.part",
+        f"{runs[1]}/.result.json.123.0123abcd",
+    }
+    assert offered(store) == expected
+    assert main(["gc", "--runs", str(store)]) == 0
+    out = capsys.readouterr().out
+    assert "1.5 kB" in out
+    assert "nothing was" in out
+    assert {path for path in store.rglob("*") if path.is_file()} == before
+    assert main(["gc", "--yes", "--runs", str(store)]) == 0
+    gone = before - {path for path in store.rglob("*") if path.is_file()}
+    assert {path.relative_to(store).parts[0] for path in gone} == {"undeclared", runs[0], runs[1]}
+    assert offered(store) == set()
+    assert unfinished.checkpoint.exists()
+
+
+def test_runs_that_execute_or_that_a_noise_record_names_stay(store: Path) -> None:
+    held = claim(stray(store, "executing"))
+    stray(store, "measured")
+    (store / "noise").mkdir()
+    write_json(store / "noise" / "x.json", {"run_ids": ["measured"]})
+    assert offered(store) == set()
+    assert held is not None
+    held.release()
+    assert offered(store) == {"executing"}
+
+
+def test_a_result_of_an_earlier_declaration_stays(store: Path) -> None:
+    """The study was declared anew with other runs; what the first declaration lists is evidence."""
+    ledger = Ledger.of(store)
+    (first,) = (entry for entry in ledger.read() if entry.event == "declared")
+    ledger.append("amended", **{**first.payload, "runs": [["another", "gelu", 0]]})
+    assert offered(store) == set()
+
+
+def test_a_trunk_keeps_its_checkpoint_until_all_of_its_branches_are_complete(lab: Callable[..., Lab]) -> None:
+    here = lab(arms={"gelu": {}, "slow": {"optim": {"weight_decay": 0.0}}}, mode="fork", fork_at=0.5)
+    made = plan(outline(load(here.study)))
+    assert main(here.command("--no-mlflow")) == 0
+    trunk = RunFolder(here.runs / made.trunks[0].id)
+    branch = RunFolder(here.runs / next(run.id for run in made.runs if run.seed == made.trunks[0].seed))
+    result = (branch.path / "result.json").read_bytes()
+    (branch.path / "result.json").unlink()
+    assert trunk.checkpoint.exists()
+    assert f"{trunk.id}/checkpoint.pt" not in offered(here.runs)
+    (branch.path / "result.json").write_bytes(result)
+    assert f"{trunk.id}/checkpoint.pt" in offered(here.runs)
+    assert main(["rerun", branch.id, "--runs", str(here.runs)]) == 0
+    assert main(["gc", "--yes", "--runs", str(here.runs)]) == 0
+    assert main(["rerun", branch.id, "--runs", str(here.runs)]) == 2
+    assert branch.result() is not None
+
+
+def test_without_a_ledger_nothing_is_known_to_be_needless(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (store / "ledger.jsonl").unlink()
+    assert main(["gc", "--yes", "--runs", str(store)]) == 2
+    assert "nothing says which runs are needed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1300, "1.3 kB"), (2.5e9, "2.5 GB")])
+def test_sizes_are_readable(size: float, text: str) -> None:
+    assert amount(size) == text
