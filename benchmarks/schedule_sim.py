@@ -34,6 +34,8 @@ RESULTS = Path(__file__).parent / "results"
 GPUS, ARMS = 1024, 20
 SIZES = (1_260, 2_520, 5_000, 10_000)
 MEAN_SECONDS, START_SECONDS = 600.0, 20.0
+CHECKPOINT_SECONDS = 60.0
+"""As the trainer's default."""
 KILLED, HUNG, HANG_SECONDS, WATCH_SECONDS = 0.01, 0.001, 300.0, 60.0
 NOISE = 0.03
 
@@ -81,6 +83,8 @@ class Site(Machine):
         self.ends: list[float] = []
         self.rng = np.random.default_rng(0)
         self.attempts = 0
+        self.done: dict[str, float] = {}
+        """Seconds of work behind each run's last checkpoint."""
 
     def now(self) -> float:
         return time.monotonic() + self.skipped
@@ -96,15 +100,22 @@ class Site(Machine):
 
     def begin(self, slot: Slot, folder: RunFolder, until: int | None, held: Claim) -> Child:
         self.attempts += 1
-        work = self.seconds[folder.id] * float(1 + NOISE * self.rng.normal())
+        behind = self.done.get(folder.id, 0.0)
+        left = self.seconds[folder.id] - behind
         fate = self.rng.random()
-        if fate < HUNG:
-            return Worker(self, folder, np.inf, 0)
-        killed = fate < HUNG + KILLED
-        end = self.now() + START_SECONDS + work * (self.rng.random() if killed else 1.0)
-        self.useful += 0.0 if killed else START_SECONDS + work
+        if fate < HUNG + KILLED:
+            there = left * float(self.rng.random())
+            kept = there // CHECKPOINT_SECONDS * CHECKPOINT_SECONDS
+            self.done[folder.id] = behind + kept
+            self.useful += kept
+            if fate < HUNG:
+                return Worker(self, folder, np.inf, 0)
+            end, code = self.now() + START_SECONDS + there, -signal.SIGKILL
+        else:
+            end, code = self.now() + START_SECONDS + left, 0
+            self.useful += START_SECONDS + left
         self.wake(end)
-        return Worker(self, folder, end, -signal.SIGKILL if killed else 0)
+        return Worker(self, folder, end, code)
 
 
 def study(folder: Path, runs: int) -> Path:
@@ -163,19 +174,22 @@ def simulate(folder: Path, runs: int) -> Measured:
 def durations(made: Plan) -> dict[str, float]:
     """Seconds in proportion to FLOPs, `MEAN_SECONDS` on average."""
     mean = sum(cost.flops for cost in made.costs.values()) / len(made.costs)
-    return {run.id: MEAN_SECONDS * made.costs[run.arm].flops / mean for run in made.runs}
+    rng = np.random.default_rng(1)
+    spread = {run.id: float(1 + NOISE * rng.normal()) for run in made.runs}
+    return {run.id: MEAN_SECONDS * spread[run.id] * made.costs[run.arm].flops / mean for run in made.runs}
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    memory = Path("/dev/shm")  # what is simulated is the launcher, not the disk
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         found = [simulate(Path(folder), runs) for runs in SIZES]
     growth = exponent([m.runs for m in found], [m.launcher_ms for m in found])
     lines = [
         "# Scheduling, simulated",
         "",
         f"The launcher of `coregpt ablate` with simulated workers on {GPUS:,} GPUs: runs of {MEAN_SECONDS:.0f} s on "
-        f"average, {KILLED:.0%} of attempts killed, {HUNG:.1%} stuck. Useful time over all GPU time, ramp and tail "
-        "included. `python -m benchmarks.schedule_sim` makes this table.",
+        f"average, {KILLED:.0%} of attempts killed, {HUNG:.1%} stuck, a checkpoint every {CHECKPOINT_SECONDS:.0f} s. "
+        "Useful time over all GPU time, ramp and tail included. `python -m benchmarks.schedule_sim` makes this table.",
         "",
         "| runs | utilisation | hours | attempts | launcher, ms per run | plan, s | resume, s |",
         "|---|---|---|---|---|---|---|",

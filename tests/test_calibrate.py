@@ -12,13 +12,15 @@ def test_the_exit_code_says_whether_every_promise_was_kept(
     code = main(["calibrate", "--quick", "--seed", "1"])
     printed = capsys.readouterr().out
     assert "blocked Dunnett, 6 arms, n = 5" in printed
-    assert code == int("NOT OK" in printed)
+    assert "report, 4 arms, 5 seeds, paired" in printed
+    assert code == int(any(line.endswith("NOT OK") for line in printed.splitlines()))
 
 
 def test_a_broken_promise_is_named_and_exits_with_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    row = calibrate.Row("some test", "false positives", "normal", 0.01, 0.05, 0.001)
+    row = calibrate.Row("some test", "false positives", "normal", 0.01, 0.05, 0.001, 10_000)
     monkeypatch.setattr(calibrate, "calibrate", lambda replicates, seed: iter([row]))
+    monkeypatch.setattr(calibrate, "null_studies", lambda replicates, seed: iter(()))
     assert main(["calibrate"]) == 1
-    assert "NOT OK" in capsys.readouterr().out
+    assert " NOT OK\n" in capsys.readouterr().out

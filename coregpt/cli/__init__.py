@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from coregpt import __version__
+from coregpt.cli.cluster import add_options, slurm_options
 from coregpt.contract.errors import CoreGPTError
 
 INTERRUPTED = 130
@@ -78,6 +79,13 @@ def _ablate(commands: _Commands) -> None:
     noise.add_argument("--data", type=_positive, default=3, metavar="N", help="seeds of the data order (3)")
     noise.add_argument("--repeats", type=_positive, default=2, metavar="R", help="executions of the first run (2)")
     ablate.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
+    ablate.add_argument("--on", choices=["slurm"], help="train on a cluster; this process waits and reports")
+    plan.add_argument("--price", type=_amount, metavar="X", help="of one GPU or core for one hour")
+    plan.add_argument("--json", action="store_true", help="for programs")
+    plan.add_argument("--emit", choices=["sbatch"], help="declare the study and print a script of its missing runs")
+    plan.add_argument("--out", type=Path, metavar="FILE", help="write the script here")
+    for each in (plan, ablate):
+        add_options(each)
 
 
 def _runs(commands: _Commands) -> None:
@@ -102,8 +110,9 @@ def _runs(commands: _Commands) -> None:
 
 def _report(commands: _Commands) -> None:
     report = commands.add_parser("report", help="write the report's pages again from its JSON")
-    report.add_argument("json", type=Path, metavar="REPORT_JSON", help="a report.json")
+    report.add_argument("json", type=Path, nargs="?", metavar="REPORT_JSON", help="a report.json")
     report.add_argument("--out", type=Path, metavar="DIR", help="default: the folder of the JSON")
+    report.add_argument("--schema", action="store_true", help="print the JSON schema of report.json instead")
 
 
 def _verify(commands: _Commands) -> None:
@@ -169,6 +178,16 @@ def _positive(text: str) -> int:
     return number
 
 
+def _amount(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("expected a number above 0")
+    return number
+
+
 def _look(options: argparse.Namespace) -> int:
     from coregpt.cli import runs
 
@@ -195,11 +214,18 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "ablate":
         from coregpt.cli.ablate import ablate
 
-        return ablate(options.study, options.scale, options.runs, options.reports, options.jobs, not options.no_mlflow)
+        slurm = slurm_options(options, options.on == "slurm", "--on slurm")
+        places = (options.runs, options.reports)
+        return ablate(options.study, options.scale, *places, options.jobs, not options.no_mlflow, slurm)
     if options.command == "plan":
-        from coregpt.cli.plan import show_plan
+        if slurm := slurm_options(options, options.emit == "sbatch", "--emit sbatch"):
+            from coregpt.cli.emit import emit
 
-        return show_plan(options.study, options.scale, options.runs, options.jobs)
+            return emit(options.study, options.scale, options.runs, options.out, slurm)
+        from coregpt.cli.plan import Asked, show_plan
+
+        shown = Asked(options.runs, options.jobs, options.price)
+        return show_plan(options.study, options.scale, shown, options.json)
     if options.command == "noise":
         from coregpt.cli.noise import noise
         from coregpt.lab.noise import Grid
@@ -207,9 +233,9 @@ def _run(options: argparse.Namespace) -> int:
         grid = Grid(options.init, options.data, options.repeats)
         return noise(options.study, options.scale, options.runs, options.reports, options.jobs, grid)
     if options.command == "report":
-        from coregpt.cli.report import rewrite
+        from coregpt.cli.report import print_schema, rewrite
 
-        return rewrite(options.json, options.out)
+        return print_schema() if options.schema else rewrite(options.json, options.out)
     if options.command == "verify":
         from coregpt.cli.verify import verify
 

@@ -6,35 +6,63 @@ import torch
 
 from coregpt.cli.report import write_report
 from coregpt.cli.screen import say
+from coregpt.lab import looks
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.config import load, load_sizes
 from coregpt.lab.declaration import Study
 from coregpt.lab.launch import Launcher, Tally
 from coregpt.lab.ledger import LedgerError
 from coregpt.lab.mirror import database_uri, mirror
+from coregpt.lab.pace import paced
 from coregpt.lab.preregister import register
 from coregpt.lab.progress import Display
 from coregpt.lab.slots import find_slots
+from coregpt.lab.slurm import SlurmOptions, cluster
 from coregpt.lab.study import Plan, outline, plan
-from coregpt.lab.tasks import Task, left
+from coregpt.lab.tasks import Task, everything, left
 from coregpt.report.collect import collect
 from coregpt.report.summary import summarise
+from coregpt.report.tuning import Found, with_tuning
 
 INTERRUPTED = 130
 
 
-def ablate(path: Path, scale: str | None, store: Path, reports: Path, jobs: int | None, mlflow: bool) -> int:
-    """Run a study, or one per size, to its report. Exit code 1 if a run failed, 130 if interrupted."""
-    studies = load_studies(path, scale)
+def ablate(
+    path: Path,
+    scale: str | None,
+    store: Path,
+    reports: Path,
+    jobs: int | None,
+    mlflow: bool,
+    slurm: SlurmOptions | None = None,
+) -> int:
+    """Run a study, or one per size, to its report, here or on a cluster.
+
+    Exit code 1 if a run failed, 130 if interrupted.
+    """
+    studies = load_studies(path, scale, slurm)
+    studies = studies if slurm else [paced(study, store) for study in studies]
     if studies[0].sizes:
         from coregpt.cli.sizes import ablate_sizes
 
-        return ablate_sizes(studies, store, reports, jobs, mlflow)
-    return run_study(plan(outline(studies[0])), store, reports, jobs, mlflow)
+        return ablate_sizes(studies, store, reports, jobs, mlflow, slurm)
+    if studies[0].undecided:
+        from coregpt.cli.tuning import ablate_tuned
+
+        return ablate_tuned(studies[0], store, reports, jobs, mlflow, slurm)
+    return run_study(plan(outline(studies[0]), nodes_of(slurm)), store, reports, jobs, mlflow, slurm)
 
 
-def run_study(made: Plan, store: Path, reports: Path, jobs: int | None, mlflow: bool) -> int:
-    """Train what is missing of one study and report it."""
+def run_study(
+    made: Plan,
+    store: Path,
+    reports: Path,
+    jobs: int | None,
+    mlflow: bool,
+    slurm: SlurmOptions | None = None,
+    found: Found | None = None,
+) -> int:
+    """Train what is missing of one study and report it, with what tuning `found` for it."""
     folder = writable_folder(reports / made.study.name)
     writable_folder(store)
     say(f"{made.study.question}")
@@ -49,12 +77,13 @@ def run_study(made: Plan, store: Path, reports: Path, jobs: int | None, mlflow: 
     except LedgerError as error:
         write_report(summarise(*collect(made, store)), folder)
         raise LedgerError(f"nothing was trained, and every verdict is invalid: {error}") from None
-    tally = execute(made, store, jobs)
+    tally = execute(made, store, jobs, slurm)
     if tally.interrupted:
         done = sum(Task(run).done(store) for run in made.runs)
         say(f"stopped: {done} of {len(made.runs)} runs are complete; the same command goes on from here")
         return INTERRUPTED
-    write_report(summarise(*collect(made, store, exploratory)), folder)
+    report = summarise(*collect(made, store, exploratory))
+    write_report(with_tuning(report, found) if found else report, folder)
     if mlflow:
         finish_mlflow(made, store, folder)
     if tally.failed:
@@ -62,27 +91,42 @@ def run_study(made: Plan, store: Path, reports: Path, jobs: int | None, mlflow: 
     return 1 if tally.failed else 0
 
 
-def load_studies(path: Path, scale: str | None) -> list[Study]:
+def load_studies(path: Path, scale: str | None, slurm: SlurmOptions | None = None) -> list[Study]:
     """One study, or one per size."""
-    return load_sizes(path, scale, torch.cuda.device_count())
+    return load_sizes(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count())
 
 
 def load_study(path: Path, scale: str | None) -> Study:
     return load(path, scale, torch.cuda.device_count())
 
 
-def execute(made: Plan, store: Path, jobs: int | None) -> Tally:
+def nodes_of(slurm: SlurmOptions | None) -> str:
+    """The device of the nodes that will train; empty for this machine."""
+    return slurm.device if slurm else ""
+
+
+def execute(made: Plan, store: Path, jobs: int | None, slurm: SlurmOptions | None = None) -> Tally:
     """Train what is missing."""
     todo = left(made, store)
+    for line in looks.note(made, store):
+        say(line)
     if not todo:
-        say(f"all {len(made.runs)} runs are complete; nothing to train")
+        done = sum(Task(run).done(store) for run in made.runs)
+        rest = "" if done == len(made.runs) else f"; the other {len(made.runs) - done} are not needed"
+        say(f"all {done} runs are complete{rest}; nothing to train")
         return Tally()
     config = todo[0].config
-    slots = find_slots(config.device, made.study.gpus_per_run, jobs)
+    ranks, machine = made.study.gpus_per_run, None
+    if slurm:
+        slots, machine = cluster(slurm, store, config.device, ranks, len(todo))
+    else:
+        slots = find_slots(config.device, ranks, jobs)
     at_once = min(len(slots), len(todo))
     runs = "1 run" if len(todo) == 1 else f"{len(todo)} runs"
-    say(f"{runs} to train, {at_once} at a time ({config.device}, {config.precision})")
-    return Launcher(made, store, slots, Display()).execute()
+    place = " on Slurm" if slurm else ""
+    later = "" if everything(made, store) or made.trunks else "; what follows depends on their results"
+    say(f"{runs} to train, {at_once} at a time{place} ({config.device}, {config.precision}){later}")
+    return Launcher(made, store, slots, Display(), machine=machine).execute()
 
 
 def finish_mlflow(made: Plan, store: Path, folder: Path) -> None:

@@ -1,59 +1,85 @@
 """`coregpt plan`: what a study will cost, what differs between its arms, and what it can detect."""
 
+import json
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from coregpt.cli.ablate import load_studies
 from coregpt.cli.screen import say, table
+from coregpt.cli.stopping import stop_lines
 from coregpt.lab.declaration import TOLERANCE
 from coregpt.lab.differences import changes, differences
+from coregpt.lab.forecast import Forecast, forecast
+from coregpt.lab.looks import rule_of
+from coregpt.lab.match import achieved
 from coregpt.lab.noise import recorded
-from coregpt.lab.probe import tokens_per_second
+from coregpt.lab.pace import paced
 from coregpt.lab.progress import duration
 from coregpt.lab.sizes import check_order
-from coregpt.lab.slots import find_slots
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Outline, Plan, outline, plan
-from coregpt.lab.tasks import left
 from coregpt.report.noise import NoiseReport
-from coregpt.stats.design import choose_test
+from coregpt.stats.design import Design, choose_test
 from coregpt.stats.power import detectable, difference_sd
+from coregpt.stats.stopping import detectable_gain, stopping_design
 
-START_SECONDS = 5.0
-"""Starting a process and importing torch."""
-EVAL_COST = 1 / 3
-"""An evaluated token costs a forward pass, a trained one also the backward pass."""
 DEFAULT_SD = 0.01
 ENOUGH_RUNS = 3
 
 
-def show_plan(path: Path, scale: str | None, store: Path, jobs: int | None) -> int:
+@dataclass(frozen=True)
+class Asked:
+    """How a plan is to be shown."""
+
+    store: Path
+    jobs: int | None = None
+    price: float | None = None
+    """Of one GPU or core for one hour."""
+
+
+def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False) -> int:
     """Print the plan. Nothing is written and nothing is trained but a short probe.
 
     A study that cannot run here (data or GPU missing) is shown as far as possible, then the reason is raised.
     """
-    outlines = [outline(study) for study in load_studies(path, scale)]
+    outlines = [outline(paced(study, asked.store, record=False)) for study in load_studies(path, scale)]
     check_order(outlines)
+    if as_json:
+        from coregpt.cli.plan_data import plan_data
+        from coregpt.cli.tuning import stages_of
+
+        stages = [stage for made in outlines for stage in stages_of(made, asked.store)]
+        say(json.dumps([plan_data(stage, asked) for stage in stages], indent=1, ensure_ascii=False))
+        return 0
     say(outlines[0].study.question)
     for made in outlines:
-        show_study(made, store, jobs)
+        show_study(made, asked)
     return 0
 
 
-def show_study(made: Outline, store: Path, jobs: int | None) -> None:
+def show_study(made: Outline, asked: Asked) -> None:
     """The plan of one study; of a study with sizes, that of one size."""
     study = made.study
     if study.size:
         say(f"\nsize {study.size}")
     if study.scale:
         say(f"scale {study.scale}")
-    for line in ("", *arms_table(made), held_equal(made), "", *differing(made)):
+    if study.undecided:
+        from coregpt.cli.tuning import stages_of, trial_lines
+
+        trials, test = stages_of(made, asked.store)
+        for line in trial_lines(study, trials, asked):
+            say(line)
+        made = test
+    for line in ("", *arms_table(made), held_equal(made), *match_lines(made), "", *differing(made)):
         say(line)
     for line in ("", f"preregistration {study.digest}", ""):
         say(line)
     ready = plan(made)
-    for line in (*test_lines(ready, store), "", *time_lines(ready, store, jobs)):
+    expected = forecast(ready, asked.store, asked.jobs)
+    lines = (*test_lines(ready, power_of(ready, asked.store)), "", *time_lines(ready, expected, asked.price))
+    for line in lines:
         say(line)
 
 
@@ -63,7 +89,7 @@ def arms_table(made: Outline) -> list[str]:
     for arm in made.study.arms:
         cost = made.costs[arm.name]
         sizes = [f"{cost.parameters:,}", f"{cost.flops_per_token:.3g}", f"{cost.steps:,}", f"{cost.tokens:,}"]
-        rows.append([arm.name, *sizes, f"{cost.flops:.3g}", changes(arm, made.baseline)])
+        rows.append([arm.name, *sizes, f"{cost.flops:.3g}", changes(arm, made.baseline, made.study.arms)])
     runs = len(made.study.arms) * len(made.study.seeds)
     return [*table(rows), f"{runs} runs, {made.flops:.3g} training FLOPs in all", *fork_lines(made)]
 
@@ -96,6 +122,19 @@ def held_equal(made: Outline) -> str:
     return f"Held equal: {axis}, " + (f"within {apart:.2%} between arms" if apart else f"{spent[0]:.6g} in every arm")
 
 
+def match_lines(made: Outline) -> list[str]:
+    """What was set to make the arms comparable, and how well that came out."""
+    study = made.study
+    if study.match == "seconds":
+        tokens = ", ".join(f"{arm.name} {arm.run.tokens:,}" for arm in study.compared)
+        return [
+            f"Matched on seconds: {tokens} tokens, from measured speeds; `coregpt ablate` measures once and keeps it"
+        ]
+    apart = achieved(study, made.costs)
+    each = ", ".join(f"{name} {share:+.2%}" for name, share in apart.items() if name != made.baseline.name)
+    return [f"Matched on {study.match}: relative to the baseline, {each}"] if apart else []
+
+
 def differing(made: Outline) -> list[str]:
     """Settings that are not the technique and yet not equal."""
     found = differences(made.study, made.derived)
@@ -106,24 +145,46 @@ def differing(made: Outline) -> list[str]:
     return ["Differs beyond the technique:", *table([["setting", *names], *rows])]
 
 
-def test_lines(made: Plan, store: Path) -> list[str]:
-    """The test, why it was chosen, and the smallest difference it can be expected to find."""
+@dataclass(frozen=True)
+class Power:
+    """What the declared test can be expected to find."""
+
+    design: Design
+    level: float
+    sd: float
+    """Of a paired difference."""
+    origin: str
+    detectable: float | None
+
+
+def power_of(made: Plan, store: Path) -> Power:
     study, test = made.study, made.study.criterion
-    n, arms = len(study.seeds), len(study.compared) - 1
     borrowed = study.borrowed.df if study.borrowed else 0.0
-    design = choose_test(n, arms, screen=test.screen is not None, borrowed_df=borrowed)
+    screen = test.screen is not None
+    design = choose_test(len(study.seeds), len(study.compared) - 1, screen=screen, borrowed_df=borrowed)
     sd, origin = noise(made, store)
+    rule = rule_of(study)
+    if rule is not None:
+        found = detectable_gain(rule, sd, test.power)
+        return Power(stopping_design(rule, len(study.compared) - 1), test.alpha, sd, origin, found)
     level = test.alpha if test.screen is None else test.screen
-    lines = [f"Test: {design.name}, {'alpha' if test.screen is None else 'rate'} {level:g}: {design.reason}."]
+    return Power(design, level, sd, origin, detectable(design, sd, level, test.power))
+
+
+def test_lines(made: Plan, found: Power) -> list[str]:
+    """The test, why it was chosen, and the smallest difference it can be expected to find."""
+    test, design = made.study.criterion, found.design
+    word = "alpha" if test.screen is None else "rate"
+    lines = [f"Test: {design.name}, {word} {found.level:g}: {design.reason}."]
     if design.screens:
         lines.append("No arm will be called better or worse: plan a second study of those passed on, on fresh seeds.")
-    smallest = detectable(design, sd, level, test.power)
-    if smallest is None:
+    if found.detectable is None:
         return [*lines, "This design can only end inconclusive; plan more seeds."]
-    unit = f"nats per {made.source.unit}"
-    detects = f"{n} seeds detect a difference of {smallest:.2g} {unit} with probability {test.power:g}"
-    lines.append(f"{detects}; sd of a paired difference {sd:.2g} ({origin}).")
-    if smallest > test.margin:
+    unit, n = f"nats per {made.source.unit}", len(made.study.seeds)
+    detects = f"{n} seeds detect a difference of {found.detectable:.2g} {unit} with probability {test.power:g}"
+    lines.append(f"{detects}; sd of a paired difference {found.sd:.2g} ({found.origin}).")
+    lines += stop_lines(made, found.sd)
+    if found.detectable > test.margin:
         lines.append(
             f"That is more than the margin of {test.margin:g}: smaller true differences may stay inconclusive."
         )
@@ -167,42 +228,36 @@ def final_values(made: Plan, store: Path) -> dict[str, dict[int, float]]:
     return found
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Training speed of the baseline, and how it is known."""
-
-    tokens_per_second: float
-    origin: str
-
-
-def time_lines(made: Plan, store: Path, jobs: int | None) -> list[str]:
-    """Wall time of the missing runs on this machine, other arms scaled by their FLOPs."""
-    todo = left(made, store)
-    if not todo:
+def time_lines(made: Plan, found: Forecast | None, price: float | None) -> list[str]:
+    """Wall time, memory and price of the missing runs on this machine."""
+    if found is None:
         return [f"All {len(made.runs)} runs are complete."]
-    slots = len(find_slots(todo[0].config.device, made.study.gpus_per_run, jobs))
-    speed = measure(made, store)
-    baseline = made.costs[made.baseline.name]
-    total = 0.0
-    for run in todo:
-        cost = made.cost(run.arm)
-        evaluated = run.config.eval_tokens * (run.config.evals + 1) * EVAL_COST
-        per_token = cost.flops_per_token / baseline.flops_per_token / speed.tokens_per_second
-        total += (cost.tokens + evaluated) * made.share(run) * per_token + START_SECONDS
-    rounds = max(total / min(slots, len(todo)), total / len(todo))
-    return [
-        f"Time: about {duration(rounds)} for {len(todo)} runs, {min(slots, len(todo))} at a time "
-        f"({speed.tokens_per_second:,.0f} tokens/s per run, {speed.origin})."
+    rows = [["arm", "missing runs", "time per run", "memory (estimate)"] + (["price"] if price else [])]
+    for name, share in found.arms.items():
+        each = [name, str(share.runs), duration(share.seconds / share.runs), size(share.memory.peak)]
+        rows.append(each + ([f"{found.cost(name, price):.2f}"] if price else []))
+    lines = [
+        *table(rows),
+        "",
+        f"Time: about {duration(found.seconds)} for {found.runs} runs, {found.at_once} at a time "
+        f"({found.speed:,.0f} tokens/s per run, {found.origin}).",
     ]
+    if price:
+        what = "GPU" if found.device == "cuda" else "core"
+        lines.append(f"Price: about {found.total(price):.2f} at {price:g} per {what} and hour, only while runs train.")
+    return [*lines, *memory_lines(found)]
 
 
-def measure(made: Plan, store: Path) -> Speed:
-    """From earlier runs of the baseline, else from a probe that does not compile."""
-    baseline = [run for run in made.runs if run.arm == made.baseline.name]
-    results = [RunFolder(store / run.id).result() for run in baseline]
-    earlier = [r["tokens_per_second"] for r in results if r and r["tokens_per_second"]]
-    if earlier:
-        return Speed(statistics.median(earlier), "from earlier runs")
-    config = baseline[0].config
-    found = tokens_per_second(config, made.study.catalogue.instances(config.plugins))
-    return Speed(found, "from a short probe of the baseline" + (", uncompiled" if config.compile else ""))
+def memory_lines(found: Forecast) -> list[str]:
+    """A warning, with what to do, where the runs may not fit; nothing where they do."""
+    if not found.room or found.needed <= found.room:
+        return []
+    where = "the GPU" if found.device == "cuda" else f"the machine, for {found.at_once} runs at a time"
+    rows = found.fitting_rows
+    advice = f"set micro_rows: {rows}" if rows else "one row is too much: use a smaller model or a shorter context"
+    return [f"Memory: about {size(found.needed)} of the {size(found.room)} of {where}; {advice}."]
+
+
+def size(bytes_: int) -> str:
+    """`310 MB`, `12.3 GB`."""
+    return f"{bytes_ / 1e9:.1f} GB" if bytes_ >= 1e9 else f"{bytes_ / 1e6:.0f} MB"

@@ -4,15 +4,23 @@ from pathlib import Path
 
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.atomic import writable_folder, write_text
+from coregpt.lab.atomic import read_text, writable_folder, write_text
 from coregpt.report.model import Report
 from coregpt.report.render import render
-from coregpt.report.serialise import from_json
+from coregpt.report.serialise import from_json, schema_text
 from coregpt.report.text import verdict_lines
 
 
-def rewrite(source: Path, out: Path | None) -> int:
+def print_schema() -> int:
+    """What a report.json may hold, as JSON schema."""
+    say(schema_text().rstrip())
+    return 0
+
+
+def rewrite(source: Path | None, out: Path | None) -> int:
     """Render a report.json again, into its own folder or another one."""
+    if source is None:
+        raise ConfigError("report: expected the path of a report.json (or --schema)")
     report = read_report(source)
     write_report(report, writable_folder(source.parent if out is None else out))
     return 0
@@ -20,13 +28,7 @@ def rewrite(source: Path, out: Path | None) -> int:
 
 def read_report(source: Path) -> Report:
     """Raises ConfigError for anything that is not a whole report."""
-    try:
-        text = source.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{source}: not a text file in UTF-8") from error
-    except OSError as error:
-        raise ConfigError(f"{source}: cannot be read ({error.strerror})") from error
-    return from_json(text, str(source))
+    return from_json(read_text(source), str(source))
 
 
 def write_report(report: Report, folder: Path) -> None:

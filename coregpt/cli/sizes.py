@@ -2,30 +2,38 @@
 
 from pathlib import Path
 
-from coregpt.cli.ablate import INTERRUPTED, run_study
+from coregpt.cli.ablate import INTERRUPTED, nodes_of, run_study
 from coregpt.cli.report import read_report
 from coregpt.cli.screen import say
 from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.declaration import Study
 from coregpt.lab.preregister import register
 from coregpt.lab.sizes import check_order
+from coregpt.lab.slurm import SlurmOptions
 from coregpt.lab.study import outline, plan
 from coregpt.report.trend import trends
 from coregpt.report.trend_pages import render_trend, trend_lines
 
 
-def ablate_sizes(studies: list[Study], store: Path, reports: Path, jobs: int | None, mlflow: bool) -> int:
+def ablate_sizes(
+    studies: list[Study],
+    store: Path,
+    reports: Path,
+    jobs: int | None,
+    mlflow: bool,
+    slurm: SlurmOptions | None = None,
+) -> int:
     """All sizes are declared before the first run of any. Exit codes as for one study."""
     outlines = [outline(study) for study in studies]
     check_order(outlines)
-    plans = [plan(made) for made in outlines]
+    plans = [plan(made, nodes_of(slurm)) for made in outlines]
     for made in plans:
         writable_folder(reports / made.study.name)
         register(made, writable_folder(store))
     codes = []
     for made in plans:
         say(f"size {made.study.size}")
-        codes.append(run_study(made, store, reports, jobs, mlflow))
+        codes.append(run_study(made, store, reports, jobs, mlflow, slurm))
         if codes[-1] == INTERRUPTED:
             return INTERRUPTED
         say()

@@ -11,9 +11,12 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.declaration import Study
 from coregpt.lab.ledger import LedgerError
+from coregpt.lab.looks import without_stops
+from coregpt.lab.pace import paced
 from coregpt.lab.preregister import code, register
 from coregpt.lab.redeclare import redeclare
 from coregpt.lab.study import Plan, outline, plan
+from coregpt.lab.tuning import frozen
 from coregpt.lab.yardstick import without_yardstick
 from coregpt.report.collect import collect
 from coregpt.report.model import Report
@@ -38,7 +41,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, store: Path, jobs: int |
         say(f"DISAGREES with itself. {line}")
     if edited:
         return DISAGREES
-    made = plan(outline(study))
+    made = plan(outline(paced(study, store)))
     for line in (*announced(report, predictions, study), *moved(report, made)):
         say(line)
     try:
@@ -68,6 +71,7 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path) -> 
     """The report's study with the first seeds that it did not use."""
     facts = report.study
     used = {*facts.seeds, *(run.seed for run in facts.other_runs)}
+    used |= set(report.tuning.seeds) if report.tuning else set()
     fresh = tuple(range(max(used) + 1, max(used) + 1 + seeds))
     name = f"{facts.name}-verify"
     if yaml is not None:
@@ -78,14 +82,19 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path) -> 
                 f"{yaml}: is not the study of {source}: its digest is {study.digest[:12]}, "
                 f"the report's is {facts.digest[:12]}"
             )
-        return replace(without_yardstick(study), seeds=fresh, name=name)
+        return as_tuned(replace(without_stops(without_yardstick(study)), seeds=fresh, name=name), report)
     if not facts.declaration:
         raise ConfigError(
             f"{source}: the report does not hold its study's declaration (an older version wrote it, or it was made "
             "from logs); give the study with --study STUDY.yaml"
         )
     arms = [arm.name for arm in facts.arms if arm.name != facts.yardstick]
-    return redeclare(facts.declaration, facts.digest, arms, fresh, name, source)
+    return as_tuned(without_stops(redeclare(facts.declaration, facts.digest, arms, fresh, name, source)), report)
+
+
+def as_tuned(study: Study, report: Report) -> Study:
+    """The study with the settings that the report's tuning found; nothing is tuned again."""
+    return frozen(study, report.tuning.settings) if report.tuning else study
 
 
 def predicted(report: Report, seeds: int, source: Path) -> list[Prediction]:

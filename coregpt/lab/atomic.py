@@ -45,6 +45,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return data
 
 
+def read_text(path: Path) -> str:
+    """A file that a user named. Raises ConfigError if it cannot be read as text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file in UTF-8 (byte {error.start})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+
+
 def writable_folder(path: Path) -> Path:
     """Make the folder and prove that files can be written in it. Raises ConfigError."""
     probe = path / f".probe.{os.getpid()}"

@@ -13,11 +13,14 @@ from coregpt.lab.borrowed import borrow
 from coregpt.lab.borrowed import problems as design_problems
 from coregpt.lab.declaration import Arm, Criterion, Machine, Study, StudyFile
 from coregpt.lab.layers import Merged
+from coregpt.lab.looks import problems as look_problems
+from coregpt.lab.match import problems as match_problems
 from coregpt.lab.modes import baseline, problems, subsets
 from coregpt.lab.problems import Problem, coerced, explain
 from coregpt.lab.registry import Catalogue, nearest
 from coregpt.lab.sizes import alike, overlay
 from coregpt.lab.sizes import problems as size_problems
+from coregpt.lab.tuning import tuned
 from coregpt.lab.yamlfile import Document, Key, read
 from coregpt.lab.yardstick import with_yardstick
 
@@ -63,7 +66,7 @@ class _Loader:
             self.stop_if_wrong()
         self.catalogue = self.load_plugin_files()
         self.own = self.declared_arms()
-        self.problems += size_problems(self.file.sizes, self.file.scales)
+        self.problems += [*size_problems(self.file.sizes, self.file.scales), *match_problems(self.file)]
         chosen = self.choose(scale, gpus)
         made = {
             name: [study for size in self.file.sizes or [""] if (study := self.at_scale(name, size)) is not None]
@@ -153,13 +156,14 @@ class _Loader:
             tuple(self.file.techniques or ()),
             hypothesis=" ".join(self.file.hypothesis.split()),
             direction=self.file.direction,
-            equal=self.file.equal,
+            equal=self.file.axis,
+            match=self.file.match,
             fork_at=self.file.fork_at,
             sizes=self.file.sizes,
             size=size,
             family=name,
         )
-        return with_yardstick(replace(declared, borrowed=borrow(declared)))
+        return with_yardstick(tuned(replace(declared, borrowed=borrow(declared)), self.file, self.wrong))
 
     def arm(self, name: str, own: dict[str, Any], layers: Layers) -> Arm | None:
         """`layers` lie over the base, in order: where each stands in the file, and what it says."""
@@ -247,10 +251,9 @@ class _Loader:
             merged.add(place, own)
         else:
             self.wrong(place, f"expected a mapping, got {own!r}")
-        found = list(merged.problems)
-        found += [(merged.origin(key, ("test",)), text) for key, text in _check(Criterion, merged.data)]
-        refused = design_problems(self.file.mode, merged.data, len(self.own), seeds)
-        found += [(merged.origin(key, ("test",)), text) for key, text in refused]
+        wrong = [*_check(Criterion, merged.data), *design_problems(self.file.mode, merged.data, len(self.own), seeds)]
+        wrong += look_problems(self.file, merged.data, len(self.own), seeds)
+        found = [*merged.problems, *((merged.origin(key, ("test",)), text) for key, text in wrong)]
         for where, text in found:
             self.wrong(where, text)
         if found:
@@ -264,7 +267,7 @@ class _Loader:
         """Arms must differ, and must be judged on the same tokens."""
         for i, arm in enumerate(arms):
             for other in arms[:i]:
-                if arm.settings() == other.settings():
+                if self.catalogue.canonical(arm.settings()) == self.catalogue.canonical(other.settings()):
                     self.wrong(self.place(arm.name), f"is the same as '{other.name}': every resolved setting is equal")
             for setting, mine, first in (
                 ("data.source", arm.run.data.source, arms[0].run.data.source),

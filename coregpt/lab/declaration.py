@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +13,8 @@ from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.identity import canonical
 from coregpt.lab.modes import Combination, Mode
 from coregpt.lab.registry import Catalogue
+from coregpt.lab.space import Tuning, TuningFile
+from coregpt.stats.sequential import Spending
 
 if TYPE_CHECKING:
     from coregpt.lab.borrowed import Borrowed
@@ -20,6 +23,8 @@ Direction = Literal["better", "worse", "either"]
 """What the hypothesis expects of the techniques; tests stay two-sided."""
 Axis = Literal["tokens", "flops", "seconds", "steps"]
 """What every arm may spend the same amount of."""
+Match = Literal["tokens", "params", "flops", "seconds"]
+"""What arms are adjusted to spend as much of as the baseline (see `coregpt.lab.match`)."""
 TOLERANCE = 0.01
 """How far arms may differ in what the study holds equal."""
 
@@ -55,6 +60,17 @@ class Criterion(Frozen):
     history: tuple[str, ...] = ()
     """Earlier reports of the same setup, by path beside the file, whose noise a test of 3 or 4 seeds borrows."""
 
+    looks: tuple[PositiveInt, ...] = ()
+    """Numbers of seeds after which an arm may be decided, the last being all seeds; alpha is spent over them."""
+    spending: Spending | None = None
+    """How `looks` spend alpha; as Pocock's boundaries do where it is left out."""
+    futility: PositiveFloat | None = None
+    """The gain that a study with `looks` is made for: an arm that will hardly have it is given up early."""
+    anytime: bool = False
+    """Whether an arm may be decided after every seed from the third on, by an e-value."""
+    abort: Annotated[float, Field(ge=0.3, le=0.95)] | None = None
+    """The share of the run at which arms pause that are finished only if they may still come out significant."""
+
     def declared(self) -> dict[str, Any]:
         """As plain data; a design that is not used is left out, so that adding one changed no older digest."""
         unused = {name for name, field in type(self).model_fields.items() if getattr(self, name) == field.default}
@@ -73,6 +89,7 @@ class StudyFile(BaseModel):
     hypothesis: str = ""
     direction: Direction = "either"
     equal: Axis = "tokens"
+    match: Match | None = None
     base: dict[str, Any] = {}
     arms: dict[str, dict[str, Any] | None] | None = None
     mode: Mode | None = None
@@ -84,9 +101,15 @@ class StudyFile(BaseModel):
     scales: dict[str, dict[str, Any] | None] = {}
     sizes: dict[str, dict[str, Any] | None] = {}
     """Settings laid over base and scale, smallest size first: each becomes a study (see `coregpt.lab.sizes`)."""
+    tuning: TuningFile | None = None
     test: dict[str, Any]
     plugin_files: list[str] = []
     gpus_per_run: PositiveInt = 1
+
+    @property
+    def axis(self) -> Axis:
+        """What arms spend the same amount of; matching on something implies it."""
+        return "tokens" if self.match == "params" else self.match or self.equal
 
     @property
     def combination(self) -> Combination | None:
@@ -128,6 +151,9 @@ class Study:
     hypothesis: str = ""
     direction: Direction = "either"
     equal: Axis = "tokens"
+    match: Match | None = None
+    as_declared: tuple[Arm, ...] = ()
+    """The compared arms as they were written, if matching changed them; they are what is hashed."""
     fork_at: float | None = None
     """Where the arms branch from a common trunk; None where every run is trained from its first step."""
 
@@ -141,11 +167,18 @@ class Study:
     size: str = ""
     family: str = ""
     """Name of the folder in reports/ that shows the trend over sizes."""
+    tuning: Tuning | None = None
+    """How settings are found before the test (see `coregpt.lab.tuning`); None where they are as written."""
 
     @property
     def compared(self) -> tuple[Arm, ...]:
         """The arms of the question: all but the yardstick."""
         return tuple(arm for arm in self.arms if arm.name != self.yardstick)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether its settings are still to be found."""
+        return self.tuning is not None and not self.as_declared
 
     def preregistration(self) -> dict[str, Any]:
         """Everything that is decided before the first run, as plain data."""
@@ -155,16 +188,18 @@ class Study:
             "direction": self.direction,
             "equal": self.equal,
             "scale": self.scale,
-            "arms": {arm.name: arm.settings() for arm in self.compared},
+            "arms": {arm.name: arm.settings() for arm in self.as_declared or self.compared},
             "seeds": list(self.seeds),
             "test": self.criterion.declared(),
             **({"mode": self.mode} if self.mode else {}),
             **({"history": self.borrowed.declared()} if self.borrowed else {}),
             **({"sizes": dict(self.sizes), "size": self.size} if self.sizes else {}),
+            **({"match": self.match} if self.match else {}),
+            **({"tuning": self.tuning.declared()} if self.tuning else {}),
             **({"fork_at": self.fork_at} if self.fork_at is not None else {}),
         }
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 of the preregistration."""
         return hashlib.sha256(canonical(self.preregistration())).hexdigest()

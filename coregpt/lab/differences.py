@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coregpt.contract.config import RunConfig
@@ -44,16 +44,29 @@ def derive(config: RunConfig, plugins: NamedPlugins, cost: Cost) -> Flat:
     }
 
 
-def changes(arm: Arm, baseline: Arm) -> str:
-    """What an arm changes, in one line: `adds ngpt; optim.weight_decay 0.1 -> 0.0`."""
+def changes(arm: Arm, baseline: Arm, arms: Sequence[Arm] = ()) -> str:
+    """What an arm changes, in one line: `adds NAME; optim.weight_decay 0.1 -> 0.0`.
+
+    An added technique is told with those of its options in which `arms`, all of the study, differ.
+    """
     if arm.name == baseline.name:
         return "baseline"
     own, base = set(arm.run.plugins), set(baseline.run.plugins)
-    parts = [f"adds {name}" for name in sorted(own - base)] + [f"removes {name}" for name in sorted(base - own)]
+    parts = [f"adds {name}{_told_apart(name, arm, arms)}" for name in sorted(own - base)] + [
+        f"removes {name}" for name in sorted(base - own)
+    ]
     for key, values in _rows({"base": settings(baseline), "arm": settings(arm)}):
         if not (key.startswith("plugins.") and key.split(".")[1] in own ^ base):
             parts.append(f"{key} {values['base']} -> {values['arm']}")
     return "; ".join(parts)
+
+
+def _told_apart(name: str, arm: Arm, arms: Sequence[Arm]) -> str:
+    """` (cap 15.0)`, or nothing where every arm with the technique has it alike."""
+    mine = flatten(arm.run.plugins[name])
+    others = [flatten(other.run.plugins[name]) for other in arms if name in other.run.plugins]
+    told = [f"{key} {_text(value)}" for key, value in mine.items() if any(each.get(key) != value for each in others)]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def settings(arm: Arm) -> Flat:

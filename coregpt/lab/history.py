@@ -77,7 +77,7 @@ class History:
 
     def exploratory(self) -> str:
         """Why the study's verdicts are not confirmatory; empty if they are."""
-        reasons = [*self._known_before(), *self._foreign()]
+        reasons = [*self._known_before(), *self._foreign(), *self._tuned_again(), *self._tuned_on_test()]
         for before, after in itertools.pairwise(self.declared):
             reasons += self._amended(before, after)
             reasons += self._edited(before, after)
@@ -91,7 +91,8 @@ class History:
         if not self.declared:
             return []
         first = self.declared[0]
-        known = self._complete_before(first.n, [run for run, *_ in first["runs"]])
+        planned = [run for run, *_ in first["runs"]] or self.cells  # none yet where settings were still to be found
+        known = self._complete_before(first.n, planned)
         arms = {self.cells[run][0] for run in known}
         baseline = first["declaration"]["test"]["baseline"]
         if baseline not in arms or len(arms) < 2:
@@ -106,13 +107,32 @@ class History:
         found = [run for run, events in self.events.items() if any(e.event == "found" and e.n > first for e in events)]
         return [f"{_runs(len(found))} came from elsewhere, not started under this ledger"] if found else []
 
-    def _amended(self, before: Entry, after: Entry) -> list[str]:
-        first = self.declared[0].n
-        started = {
+    def _tuned_again(self) -> list[str]:
+        """Settings found by tuning that changed when runs with them had started."""
+        frozen = [entry for entry in self.entries if entry.event == "frozen" and entry["study"] == self.study]
+        reasons = []
+        for before, after in itertools.pairwise(frozen):
+            started = self._started_between(frozen[0].n, after.n)
+            if started and before["settings"] != after["settings"]:
+                what = changed(before["settings"], after["settings"])
+                reasons.append(f"tuned again after {_runs(len(started))} had started: {what}")
+        return reasons
+
+    def _tuned_on_test(self) -> list[str]:
+        """Seeds by which settings were chosen under any declaration, and which a test had under any."""
+        tuning = {s for entry in self.declared for s in entry["declaration"].get("tuning", {}).get("seeds", ())}
+        both = sorted(tuning & {seed for _, seed in self.cells.values()})
+        return [f"settings were chosen by seeds of the test: {', '.join(map(str, both))}"] if both else []
+
+    def _started_between(self, first: int, last: int) -> set[str]:
+        return {
             run
             for run, events in self.events.items()
-            if any(e.event == "started" and e["study"] == self.study and first < e.n < after.n for e in events)
+            if any(e.event == "started" and e["study"] == self.study and first < e.n < last for e in events)
         }
+
+    def _amended(self, before: Entry, after: Entry) -> list[str]:
+        started = self._started_between(self.declared[0].n, after.n)
         if before["digest"] == after["digest"] or not started:
             return []
         what = changed(before["declaration"], after["declaration"])

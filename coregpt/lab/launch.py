@@ -9,8 +9,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from coregpt.lab import looks
 from coregpt.lab.board import Board
-from coregpt.lab.jobs import Job, Policy, meaning, name
+from coregpt.lab.jobs import Job, Policy, name
 from coregpt.lab.ledger import Event, Ledger
 from coregpt.lab.machine import Machine
 from coregpt.lab.progress import Display, duration
@@ -101,13 +102,15 @@ class Launcher:
         taken |= self.tally.failed.keys()
         self.queue = [task for task in missing(self.plan, self.store) if task.run.id not in taken]
         self.asked, self.all_known = True, everything(self.plan, self.store)
+        for line in looks.note(self.plan, self.store):
+            self.display.event(line)
 
     def fill_slots(self) -> None:
         while self.free and self.queue:
             task = self.next()
             folder = RunFolder(self.store / task.run.id)
             folder.create(task.run.record, task.run.plugin_files)
-            held = claim(folder)
+            held = claim(folder) or self.machine.attached(folder, task.until)
             if held is None:
                 self.elsewhere.append(task)
             elif task.done(self.store):
@@ -165,7 +168,10 @@ class Launcher:
         self.watched = self.machine.now()
         self.look_elsewhere()
         for job in self.jobs:
-            if job.watch(self.watched) > self.policy.hang_seconds and not job.stuck:
+            quiet = job.watch(self.watched)
+            if self.machine.queued(job.process):
+                job.heard = self.watched
+            elif quiet > self.policy.hang_seconds and not job.stuck:
                 job.stuck = True
                 job.process.signal(signal.SIGKILL)
         self.tell()
@@ -208,7 +214,7 @@ class Launcher:
         if job.stuck:
             return f"it wrote nothing for {duration(self.policy.hang_seconds)} and was killed"
         error = job.folder.error()
-        return str(error["message"]) if error else meaning(code)
+        return str(error["message"]) if error else self.machine.meaning(job.process, code)
 
     def again(self, job: Job, reason: str) -> None:
         """Back into the queue, in front: other arms of its seed have run or are running."""
@@ -231,7 +237,7 @@ class Launcher:
 
     def stop(self, signals: Signals) -> None:
         """Ask every worker for a checkpoint and wait; a second signal, or too long a wait, kills them."""
-        self.display.event("stopping: workers write their checkpoints (again to stop at once)")
+        self.display.event(f"stopping: {self.machine.farewell()}")
         self.stopping = True
         asked, deadline = signals.count, self.machine.now() + PATIENCE_SECONDS
         for job in self.jobs:
@@ -251,7 +257,8 @@ class Launcher:
 
     def tell(self) -> None:
         """`3 of 12 runs done, 41 s left, 0.2 CPU h`, and what each run is doing."""
-        lines = self.board.lines({job.run.id for job in self.jobs}, {task.run.id for task in self.elsewhere})
+        running = {job.run.id for job in self.jobs if not self.machine.queued(job.process)}
+        lines = self.board.lines(running, {task.run.id for task in self.elsewhere})
         left, spent = self.remaining(), self.board.spent()
         self.display.status(f"{self.complete} of {self.total} runs done{left}, {spent}", lines)
 

@@ -77,6 +77,7 @@ def counting_backend(model: nn.Module) -> tuple[Any, list[torch.fx.GraphModule]]
 def executed_flops(step: Callable[[], object]) -> int:
     """FLOPs of the matrix products one CPU call really executes, two per multiply-add, from the shapes the
     profiler sees: also inside a plugin's own operators, whatever these claim to cost."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler tells standard error that it started and stopped
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
         step()
     return sum(_products(event.name, event.input_shapes) for event in seen.events())

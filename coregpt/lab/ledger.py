@@ -28,12 +28,15 @@ Event = Literal[
     "declared",  # a study, before its first run
     "amended",  # another declaration of the same study
     "replanned",  # the same declaration, other run ids: code, data or machine moved
+    "frozen",  # the settings of every arm, found by tuning, before the first run with them
+    "paced",  # the tokens that each arm of a study trains in equal seconds, as measured
     "superseded",  # a run that was started and whose arm and seed now have another id
     "started",
     "ended",  # complete: finished or diverged
     "failed",
     "rerun",  # from its first step; the result it had, if any, is part of the entry and was set aside
     "found",  # complete, but never started under this ledger
+    "looked",  # an arm was decided before the end of its study
 ]
 START = "0" * 64
 TAIL_BYTES = 1 << 16

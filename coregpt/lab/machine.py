@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 from coregpt.lab.children import Child, spawn
+from coregpt.lab.jobs import meaning
 from coregpt.lab.pool import CAN_FORK, Pool
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import Claim, RunFolder
@@ -22,6 +23,22 @@ class Machine:
         """Start a worker; it inherits the claim, so that this ends with the worker and not with the launcher."""
         start = self.pool.start if self.pool and slot.ranks == 1 else spawn
         return start(slot, folder.path, until, folder.log, held.descriptor)
+
+    def attached(self, folder: RunFolder, until: int | None) -> Claim | None:
+        """What stands for the claim on a run that is held by a child of this machine from an earlier launcher."""
+        return None
+
+    def queued(self, child: Child) -> bool:
+        """Whether a child still waits for a place to run."""
+        return False
+
+    def meaning(self, child: Child, code: int) -> str:
+        """What the exit code of a child that left no error.json means."""
+        return meaning(code)
+
+    def farewell(self) -> str:
+        """What becomes of the children when the launcher is asked to stop."""
+        return "workers write their checkpoints (again to stop at once)"
 
     def now(self) -> float:
         return time.monotonic()

@@ -1,16 +1,18 @@
 """Run folders -> MLflow, after the fact. The only module that imports mlflow; it never fails anything.
 
-Experiment = study; a parent run per preregistration, a child per run. Mirroring twice adds nothing.
+Experiment = study; a parent run per preregistration, a child per run, and a child per arm with the mean over its seeds.
+Mirroring twice adds nothing.
 """
 
 import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coregpt.lab.aggregate import METRIC, band
 from coregpt.lab.differences import flatten
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Plan, PlannedRun
@@ -22,6 +24,7 @@ METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 LONGEST_PARAM = 500
 PARENT = "mlflow.parentRunId"
+AGGREGATE = {"coregpt.aggregate": "mean over seeds"}
 ADVICE = (
     (
         "mlflow db upgrade",
@@ -88,6 +91,8 @@ class _Mirror:
             folder = RunFolder(self.store / run.id)
             if folder.result() is not None:
                 self.copy_run(run, folder, parent)
+        for arm in self.plan.study.arms:
+            self.copy_aggregate(arm.name, parent)
         self.client.log_artifacts(parent, str(report))
         self.client.set_terminated(parent, "FINISHED")
 
@@ -106,6 +111,41 @@ class _Mirror:
         self.client.set_tag(child, "coregpt.complete", "yes")
         status = "FINISHED" if result["status"] == "finished" else "FAILED"
         self.client.set_terminated(child, status, _milliseconds(folder.path / "result.json"))
+
+    def copy_aggregate(self, arm: str, parent: str) -> None:
+        """Mean and 95% interval over the complete runs of one arm; made anew when other runs are complete."""
+        planned = [(run, RunFolder(self.store / run.id)) for run in self.plan.runs if run.arm == arm]
+        results = {run.seed: folder.result() for run, folder in planned}
+        runs = [(run, folder) for run, folder in planned if results[run.seed] is not None]
+        if not runs:
+            return
+        tags = {**AGGREGATE, PARENT: parent, "coregpt.arm": arm}
+        seeds = ", ".join(str(run.seed) for run, _ in runs)
+        if self.find({**tags, "coregpt.seeds": seeds, "coregpt.complete": "yes"}):
+            return
+        while old := self.find(tags):
+            self.client.delete_run(old)
+        absent = _seeds(seed for seed, result in results.items() if result is None)
+        diverged = _seeds(seed for seed, result in results.items() if result and result["status"] == "diverged")
+        said = {"coregpt.left_out": f"{absent}: not complete"} if absent else {}
+        said |= {"coregpt.diverged": diverged} if diverged else {}
+        begun = min(_milliseconds(folder.path / "config.json") for _, folder in runs)
+        made = self.create(f"{arm}, mean of seeds", {**tags, "coregpt.seeds": seeds, **said}, begun)
+        self.band(made, [folder for _, folder in runs], begun)
+        self.client.set_tag(made, "coregpt.complete", "yes")
+        self.client.set_terminated(made, "FINISHED", max(_milliseconds(f.path / "result.json") for _, f in runs))
+
+    def band(self, run: str, folders: list[RunFolder], begun: int) -> None:
+        from mlflow.entities import Metric  # takes over a second
+
+        made = [
+            Metric(f"{METRIC}_{name}", value, begun + point.step, point.step)
+            for point in band([folder.rows() for folder in folders])
+            for name, value in (("mean", point.mean), ("low95", point.low), ("high95", point.high))
+            if value is not None
+        ]
+        for batch in _batches(made, METRICS_PER_BATCH):
+            self.client.log_batch(run, metrics=batch)
 
     def find(self, tags: dict[str, str]) -> str | None:
         condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
@@ -140,6 +180,12 @@ class _Mirror:
 def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def _seeds(seeds: Iterable[int]) -> str:
+    """'seed 0, 3', or nothing."""
+    found = ", ".join(map(str, seeds))
+    return f"seed {found}" if found else ""
 
 
 def _name(key: str) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from coregpt.lab.declaration import Study
 from coregpt.lab.history import History
 from coregpt.lab.ledger import Event, Ledger
 from coregpt.lab.store import RunFolder
@@ -21,6 +22,20 @@ def register(plan: Plan, store: Path) -> str:
         note_complete_runs(plan, store, ledger)
         declare(plan, ledger)
     return History(ledger.read(), plan.study.name).exploratory()
+
+
+def announce(study: Study, trials: Plan, store: Path) -> None:
+    """Record the declaration of a study whose runs are known only after those of `trials`; they come as `replanned`.
+
+    Raises LedgerError if the ledger is broken.
+    """
+    ledger = Ledger.of(store)
+    with ledger.locked():
+        declared = History(ledger.read(), study.name).declared
+        if not declared or declared[-1]["digest"] != study.digest:
+            event: Event = "amended" if declared else "declared"
+            facts = {"declaration": study.preregistration(), "code": code(trials), "runs": []}
+            ledger.add(event, study=study.name, digest=study.digest, **facts)
 
 
 def note_complete_runs(plan: Plan, store: Path, ledger: Ledger) -> None:

@@ -28,7 +28,7 @@ def redeclare(
         made = tuple(_arm(arm, declaration["arms"][arm], catalogue) for arm in arms)
         criterion = Criterion(**declaration["test"])
         said = {key: declaration[key] for key in ("hypothesis", "direction", "equal")}
-        said |= {key: declaration[key] for key in ("fork_at",) if key in declaration}
+        said |= {key: declaration[key] for key in ("fork_at", "match") if key in declaration}
     except (ValidationError, KeyError, TypeError) as error:
         raise ConfigError(f"{source}: study.declaration cannot be run by this version: {error}") from None
     except CoreGPTError as error:

@@ -77,6 +77,12 @@ class Catalogue:
             raise PluginError(f"plugin '{name}' is offered by several packages; write {choices}")
         return offers[0]
 
+    def canonical(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """An arm's settings with every plugin under its full name: `softcap` and `package:softcap` are one."""
+        plugins = {self.locate(name): options for name, options in settings["plugins"].items()}
+        named = {f"{found.package}:{found.name}": options for found, options in plugins.items()}
+        return {**settings, "plugins": named}
+
     def cls(self, name: str) -> type[Plugin]:
         """The Plugin class of a technique. A broken plugin breaks only those who name it."""
         if name not in self._classes:

@@ -5,8 +5,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from coregpt.contract.errors import ConfigError
 
 
@@ -45,6 +43,8 @@ def cores() -> int:
 
 
 def _gpu_slots(each: int) -> list[Slot]:
+    import torch
+
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [str(i) for i in range(torch.cuda.device_count())]
     if listed:

@@ -11,7 +11,7 @@ from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
 from coregpt.engine.accounting import Cost, count
 from coregpt.engine.data import TokenSource, open_source
 from coregpt.engine.platform import default_device, fast_bf16, worth_compiling
-from coregpt.lab import fork
+from coregpt.lab import abort, fork, match
 from coregpt.lab.borrowed import check_runs
 from coregpt.lab.declaration import TOLERANCE, Arm, Axis, Study
 from coregpt.lab.differences import derive
@@ -95,7 +95,21 @@ class Plan(Outline):
 
 
 def outline(study: Study) -> Outline:
-    """Build every arm without memory. Raises PluginError naming each arm whose plugins clash."""
+    """Build every arm without memory, matched where that needs no clock.
+
+    Raises PluginError naming each arm whose plugins clash, and ConfigError for one that cannot be matched.
+    """
+    costs, derived = _counted(study)
+    matched = match.resolve(study, costs)
+    made = Outline(matched, costs, derived) if matched is study else Outline(matched, *_counted(matched))
+    if study.fork_at is not None:
+        fork.check(made)
+    if study.criterion.abort is not None:
+        abort.check(made)
+    return made
+
+
+def _counted(study: Study) -> tuple[dict[str, Cost], dict[str, dict[str, str]]]:
     costs, derived = dict[str, Cost](), dict[str, dict[str, str]]()
     problems = []
     for arm in study.arms:
@@ -109,10 +123,7 @@ def outline(study: Study) -> Outline:
             problems.append(f"{study.path}: arm '{arm.name}': {_told(error, study, arm)}")
     if problems:
         raise PluginError("\n".join(problems))
-    made = Outline(study, costs, derived)
-    if study.fork_at is not None:
-        fork.check(made)
-    return made
+    return costs, derived
 
 
 def _told(error: Exception, study: Study, arm: Arm) -> str:
@@ -124,21 +135,28 @@ def _told(error: Exception, study: Study, arm: Arm) -> str:
     return f"cannot be built: {type(error).__name__}: {text} ({frame.filename}:{frame.lineno})"
 
 
-def plan(outlined: Outline) -> Plan:
-    """Open the data and resolve every run for this machine. Raises CoreGPTError for what is missing here."""
+def plan(outlined: Outline, nodes: str = "") -> Plan:
+    """Open the data and resolve every run for this machine, or for `nodes` elsewhere (see `resolve`).
+
+    Raises CoreGPTError for what is missing.
+    """
     study = outlined.study
+    if study.undecided:
+        raise ConfigError(f"{study.path}: tuning: its runs are known once its trials are; that is 'coregpt ablate'")
     source = open_source(study.arms[0].run.data.source)
     for arm in study.arms:
         if arm.run.model.vocab < source.vocab:
             text = f"model.vocab is {arm.run.model.vocab}, but {source.name} has {source.vocab} token ids"
             raise ConfigError(f"{study.path}: arm '{arm.name}': {text}")
+    if nodes and study.match == "seconds":
+        raise ConfigError(f"{study.path}: match: seconds is measured where the runs are trained, not for other nodes")
     check_equal(outlined)
-    common = _common_compile(outlined)
+    common = _common_compile(outlined, nodes)
 
     digests = {arm.name: plugin_digests(study.catalogue, arm.run.plugins) for arm in study.arms}
 
     def planned(arm: Arm, seed: int, part: dict[str, Any], name: str) -> PlannedRun:
-        config = resolve(arm, seed).model_copy(update=common)
+        config = resolve(arm, seed, nodes).model_copy(update=common)
         return _planned(study, name, config, digests[arm.name], source.digest, part)
 
     trunks: tuple[PlannedRun, ...] = ()
@@ -165,14 +183,18 @@ def check_equal(outlined: Outline) -> None:
         )
 
 
-def resolve(arm: Arm, seed: int) -> RunConfig:
-    """The arm's config for one seed on this machine; the seed fixes weights and data order of its block."""
-    device = default_device() if arm.machine.device == "auto" else arm.machine.device
-    if device == "cuda" and default_device() != "cuda":
+def resolve(arm: Arm, seed: int, nodes: str = "") -> RunConfig:
+    """The arm's config for one seed on this machine; the seed fixes weights and data order of its block.
+
+    `nodes`: the device of other machines, if those will train. Their GPUs are taken to be fast with bf16.
+    """
+    there = nodes or default_device()
+    device = there if arm.machine.device == "auto" else arm.machine.device
+    if device == "cuda" and there != "cuda":
         raise ConfigError(f"arm '{arm.name}': device is cuda, but this machine has no usable GPU")
     precision = arm.machine.precision
     if precision == "auto":
-        precision = "bf16" if fast_bf16(device) else "fp32"
+        precision = "bf16" if nodes == device == "cuda" or fast_bf16(device) else "fp32"
     compile_ = worth_compiling(arm.run, device) if arm.machine.compile == "auto" else arm.machine.compile
     changes = {"device": device, "precision": precision, "compile": compile_, "seed": seed, "data_seed": seed}
     return arm.run.model_copy(update=changes)
@@ -195,8 +217,8 @@ def _planned(
     return PlannedRun(id_, arm, config.seed, config, record, files)
 
 
-def _common_compile(outlined: Outline) -> dict[str, bool]:
+def _common_compile(outlined: Outline, nodes: str) -> dict[str, bool]:
     """What `auto` compiles to is decided once for all arms, by the baseline, so that no arm is favoured."""
     if all(arm.machine.compile == "auto" for arm in outlined.study.arms):
-        return {"compile": resolve(outlined.baseline, 0).compile}
+        return {"compile": resolve(outlined.baseline, 0, nodes).compile}
     return {}

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from coregpt.lab import fork
+from coregpt.lab import abort, fork, looks
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Plan, PlannedRun
 
@@ -37,6 +37,10 @@ def wave(plan: Plan, store: Path) -> list[Task]:
     """Every task known to be needed so far, complete ones included."""
     if plan.study.fork_at is not None:
         return [Task(run, until) for run, until in fork.needed(plan, store)]
+    if plan.study.criterion.abort is not None:
+        return [Task(run, until) for run, until in abort.needed(plan, store)]
+    if looks.rule_of(plan.study) is not None:
+        return [Task(run) for run in looks.needed(plan, store)]
     return [Task(run) for run in plan.runs]
 
 

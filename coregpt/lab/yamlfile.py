@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from coregpt.contract.errors import ConfigError
+from coregpt.lab.atomic import read_text
 
 Key = tuple[str | int, ...]
 
@@ -60,13 +61,7 @@ class Document:
 
 def read(path: Path) -> Document:
     """Read one mapping. Raises ConfigError for anything else, with file and line."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text file in UTF-8 (byte {error.start})") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    return parse(text, str(path))
+    return parse(read_text(path), str(path))
 
 
 def parse(text: str, file: str) -> Document:

@@ -43,8 +43,7 @@ def forest(report: Report) -> str:
             width=x(study.margin) - x(-study.margin),
             height=bottom - 8,
             class_="margin",
-        ),
-        line(x(0), 8, x(0), bottom, "zero"),
+        )
     ]
     for index, c in enumerate(report.comparisons):
         parts.append(_forest_row(report, c, index, x, digits))
@@ -73,7 +72,8 @@ def _forest_row(report: Report, c: Comparison, index: int, x: Scale, digits: int
     series = f"s{[arm.name for arm in report.study.arms].index(c.arm)}"
     numbers = signed(c.gain, digits) + (f"  ({span(c.interval, digits)})" if c.interval else "")
     parts = [
-        text(x.start, top + 20, f"{c.arm} {SYMBOLS[c.verdict]} {c.verdict}", "row"),
+        line(x(0), top + 28, x(0), top + _ROW - 7, "zero"),  # beside the interval, not through the words above it
+        text(x.start, top + 20, f"{_short(c.arm, 30)} {SYMBOLS[c.verdict]} {c.verdict}", "row"),
         text(x.stop, top + 20, numbers if c.interval else f"{numbers} no interval", "value", "end"),
     ]
     if c.test_interval and c.interval and not single:

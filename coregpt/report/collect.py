@@ -1,9 +1,10 @@
 """From run folders to the facts a report is made of. Reads, and decides nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coregpt.lab import looks
 from coregpt.lab.declaration import Study
 from coregpt.lab.differences import changes, differences
 from coregpt.lab.fork import begun_with
@@ -12,11 +13,13 @@ from coregpt.lab.ledger import Ledger, LedgerError
 from coregpt.lab.preregister import code
 from coregpt.lab.store import Row, RunFolder
 from coregpt.lab.study import Plan, PlannedRun
+from coregpt.report.collect_rule import early_decisions
 from coregpt.report.inputs import (
     ArmFacts,
     Confound,
     CurvePoint,
     DataFacts,
+    Decided,
     EnvironmentFacts,
     ForkFacts,
     OtherRun,
@@ -53,6 +56,7 @@ def _ledger_facts(plan: Plan, store: Path, past: Mapping[str, Past]) -> dict[str
     others = history.superseded({run.id: (run.arm, run.seed) for run in plan.runs})
     return {
         "started": tuple(past),
+        "decided": tuple(Decided(arm=arm, pairs=n, decision=how) for arm, n, how in looks.noted(plan, store)),
         "other_runs": tuple(
             OtherRun(
                 run_id=run.id,
@@ -109,8 +113,10 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         hypothesis=study.hypothesis,
         direction=study.direction,
         equal=study.equal,
+        match=study.match or "",
         screen=test.screen,
         prior=_prior(study),
+        **early_decisions(plan, store),
         target=test.target,
         yardstick=study.yardstick,
         mode=study.mode or "",
@@ -124,7 +130,8 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         command=_command(study),
         confounds=tuple(
             Confound(setting=setting, values=values) for setting, values in differences(study, plan.derived)
-        ),
+        )
+        + _compiled(plan, store),
         data=_data(plan),
         environment=environment(plan, store),
     )
@@ -155,7 +162,8 @@ def run_facts(run: PlannedRun, plan: Plan, store: Path) -> RunFacts:
         "arm": run.arm,
         "seed": run.seed,
         "curve": tuple(
-            CurvePoint(int(row["step"]), int(row["tokens"]), _flops(plan, run, row), row["val_loss"]) for row in rows
+            CurvePoint(int(row["step"]), int(row["tokens"]), flops, row["val_loss"])
+            for row, flops in zip(rows, _flops(plan, run, rows), strict=True)
         ),
     }
     seconds = tuple(row["seconds"] for row in rows)
@@ -173,11 +181,14 @@ def run_facts(run: PlannedRun, plan: Plan, store: Path) -> RunFacts:
     return RunFacts(**facts, status=result["status"], value=result["value"], reason=result["reason"], timing=timing)
 
 
-def _flops(plan: Plan, run: PlannedRun, row: Row) -> float:
-    """Spent on this run until a row of its log; a branch was the baseline until the fork."""
-    shared = min(row["tokens"], plan.fork_tokens)
+def _flops(plan: Plan, run: PlannedRun, rows: Sequence[Row]) -> list[float]:
+    """Spent on this run until each row of its log; a branch was the baseline until the fork."""
     own, base = plan.costs[run.arm].flops_per_token, plan.costs[plan.baseline.name].flops_per_token
-    return row["tokens"] * own if own == base else shared * base + (row["tokens"] - shared) * own
+    tokens = [row["tokens"] for row in rows]
+    if own == base:
+        return [spent * own for spent in tokens]
+    shared = [min(spent, plan.fork_tokens) for spent in tokens]
+    return [both * base + (spent - both) * own for spent, both in zip(tokens, shared, strict=True)]
 
 
 def _fork(plan: Plan, store: Path) -> ForkFacts | None:
@@ -216,6 +227,21 @@ def environment(plan: Plan, store: Path) -> EnvironmentFacts:
     return EnvironmentFacts(values=values, warnings=tuple(warnings))
 
 
+def _compiled(plan: Plan, store: Path) -> tuple[Confound, ...]:
+    """How many complete runs of each arm were compiled as asked, if only some of all were: numbers differ a little."""
+    alike: dict[str, list[bool]] = {}
+    for run in plan.runs:
+        result = RunFolder(store / run.id).result() if run.config.compile else None
+        if result is not None:
+            alike.setdefault(run.arm, []).append(
+                not any(note.startswith("not compiled") for note in result.get("notes", ()))
+            )
+    if len({each for found in alike.values() for each in found}) < 2:
+        return ()
+    values = {arm: f"{sum(found)} of {len(found)}" for arm, found in alike.items()}
+    return (Confound(setting="compiled runs", values=values),)
+
+
 def _who(arms_of: Mapping[str, set[str]]) -> str:
     return "; ".join(f"{value} ({', '.join(sorted(arms))})" for value, arms in sorted(arms_of.items()))
 
@@ -224,7 +250,7 @@ def _arms(plan: Plan) -> tuple[ArmFacts, ...]:
     return tuple(
         ArmFacts(
             name=arm.name,
-            description=changes(arm, plan.baseline),
+            description=changes(arm, plan.baseline, plan.study.arms),
             plugins=arm.run.plugins,
             parameters=plan.costs[arm.name].parameters,
             flops_per_token=plan.costs[arm.name].flops_per_token,

@@ -1,6 +1,6 @@
 """Each arm against the baseline: estimates first, then the verdict by fixed rules in a fixed order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from coregpt.report.inputs import RunFacts, StudyFacts
 from coregpt.report.model import Comparison
+from coregpt.report.next_step import further
+from coregpt.report.rule import rule_of
 from coregpt.report.verdict import decide
 from coregpt.stats.contrasts import (
     interval,
@@ -22,8 +24,9 @@ from coregpt.stats.contrasts import (
 from coregpt.stats.design import Design, choose_test
 from coregpt.stats.effects import hedges_g, pairing
 from coregpt.stats.moderated import VariancePrior
-from coregpt.stats.power import cautious_sd, detectable, seeds_needed
+from coregpt.stats.power import detectable
 from coregpt.stats.primary import Tested, run_primary
+from coregpt.stats.stopping import stopping_design
 
 Vector = NDArray[np.float64]
 
@@ -39,10 +42,11 @@ class Outcomes:
 
     @classmethod
     def of(cls, study: StudyFacts, runs: Sequence[RunFacts]) -> Self:
-        """`runs` holds every planned cell, arms in order, seeds in order."""
+        """`runs` holds every planned cell that counts, arms in order, seeds in order."""
         names = [arm.name for arm in study.arms]
         values = {name: np.array([_outcome(run) for run in runs if run.arm == name]) for name in names}
-        return cls(study.baseline, {name: study.planned(name) for name in names}, values, study.paired)
+        seeds = {name: tuple(run.seed for run in runs if run.arm == name) for name in names}
+        return cls(study.baseline, seeds, values, study.paired)
 
     def missing(self, arm: str) -> tuple[int, ...]:
         """Seeds for which this arm or the baseline has no outcome."""
@@ -72,6 +76,9 @@ class Outcomes:
 
 def design_of(study: StudyFacts, seeds: int) -> Design:
     """The test that the study announced, with this many seeds per arm."""
+    rule = rule_of(study)
+    if rule is not None:
+        return stopping_design(rule, len(study.treatments))
     borrowed = study.prior.df if study.prior else 0.0
     screen = study.screen is not None
     return choose_test(seeds, len(study.treatments), paired=study.paired, screen=screen, borrowed_df=borrowed)
@@ -82,14 +89,17 @@ def _prior(study: StudyFacts) -> VariancePrior | None:
     return None if found is None else VariancePrior(found.df, found.variance, found.df)
 
 
-def compare_all(study: StudyFacts, design: Design, outcomes: Outcomes) -> tuple[Comparison, ...]:
-    """Compare every arm with the baseline, in YAML order. Sentences are added later."""
+def compare_all(
+    study: StudyFacts, design: Design, outcomes: Outcomes, settled: Mapping[str, Comparison]
+) -> tuple[Comparison, ...]:
+    """Compare every arm with the baseline, in YAML order; `settled` ones are compared already. Sentences come later."""
     baseline = outcomes.values[study.baseline]
     frozen = outcomes.seeds_do_nothing(study.baseline)
     whole = [
         arm
         for arm in study.treatments
         if arm not in study.incomparable
+        and arm not in settled
         and not outcomes.missing(arm)
         and not frozen
         and not outcomes.seeds_do_nothing(arm)
@@ -97,19 +107,33 @@ def compare_all(study: StudyFacts, design: Design, outcomes: Outcomes) -> tuple[
     ranked = {arm: outcomes.values[arm] for arm in whole if outcomes.diverged(arm) + outcomes.diverged(study.baseline)}
     measured = {arm: outcomes.values[arm] for arm in whole if arm not in ranked}
     tested = run_primary(design, study.level, baseline, measured, ranked, _prior(study))
-    return tuple(_compare(study, design, outcomes, arm, tested.get(arm)) for arm in study.treatments)
+    rest = {
+        arm: compare_arm(study, design, outcomes, arm, tested.get(arm))
+        for arm in study.treatments
+        if arm not in settled
+    }
+    return tuple(settled.get(arm) or rest[arm] for arm in study.treatments)
 
 
-def _compare(study: StudyFacts, design: Design, outcomes: Outcomes, arm: str, tested: Tested | None) -> Comparison:
+def compare_arm(
+    study: StudyFacts,
+    design: Design,
+    outcomes: Outcomes,
+    arm: str,
+    tested: Tested | None,
+    instead: Mapping[str, Any] | None = None,
+) -> Comparison:
+    """One arm; `instead` holds facts that a study decided early has in place of the usual ones."""
     facts = _estimates(study, outcomes, arm)
     facts |= _failures(study, outcomes, arm)
     if tested is not None:
         facts |= _tested(study, design, tested)
+    facts |= instead or {}
     frozen = [name for name in (study.baseline, arm) if outcomes.seeds_do_nothing(name)]
     before = Comparison(arm=arm, verdict="inconclusive", **facts)
     after = decide(study, design, before, frozen, tested.direction if tested else 0.0)
     if after.verdict == "inconclusive":
-        return after.model_copy(update={"more_seeds": _more_seeds(study, design, after)})
+        return after.model_copy(update=further(study, design, after))
     return after
 
 
@@ -175,23 +199,6 @@ def _tested(study: StudyFacts, design: Design, tested: Tested) -> dict[str, Any]
             design, estimate.se * float(np.sqrt(design.n_seeds)), study.level, study.power
         ),
     }
-
-
-def _more_seeds(study: StudyFacts, design: Design, comparison: Comparison) -> int | None:
-    """Seeds beyond the present ones to settle the margin either way; None if unknown or over a thousand."""
-    if study.screen is not None or not comparison.se or not comparison.df or any(comparison.failures):
-        return None
-    sd = cautious_sd(comparison.se * float(np.sqrt(comparison.pairs)), comparison.df)
-    needed = seeds_needed(
-        sd,
-        study.margin,
-        design.n_treatments,
-        alpha=study.alpha,
-        power=study.power,
-        paired=study.paired,
-        at_least=design.n_seeds,
-    )
-    return None if needed is None else needed - design.n_seeds
 
 
 def _outcome(run: RunFacts) -> float:

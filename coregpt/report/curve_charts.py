@@ -146,7 +146,7 @@ def _seed_line(curve: SeedCurve, axis: str, divisor: float, x: Scale, y: Scale, 
     if axis not in curve.x:
         return ""
     points = [(a, b) for a, b in _thinned(curve.x[axis] / divisor, curve.value, budget) if np.isfinite(b)]
-    if curve.run.status == "finished" or not points:
+    if curve.run.status in ("finished", "aborted") or not points:
         return polyline(((x(a), y(b)) for a, b in points), "seed")
     last_x, last_y = points[-1]
     mark_y = min(max(y(last_y), TOP + 10), BOTTOM - 10)

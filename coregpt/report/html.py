@@ -1,9 +1,12 @@
-"""The report as one self-contained page: no network, no script, readable on a phone, on paper and by screen readers."""
+"""The report as one self-contained page: no network, readable on a phone, on paper and by screen readers.
+
+Its only script adds the copy buttons; without it nothing is missing.
+"""
 
 from dataclasses import replace
 from html import escape
 
-from coregpt.report import fork_pages, tables
+from coregpt.report import tables
 from coregpt.report.charts import SYMBOLS, forest, paired_dots, shows_one_interval
 from coregpt.report.curve_charts import (
     AXES,
@@ -14,10 +17,11 @@ from coregpt.report.curve_charts import (
     gap_curves,
     learning_curves,
 )
-from coregpt.report.factorial import EFFECTS_READING
 from coregpt.report.markup import details, paragraph, section, table_html
 from coregpt.report.model import Comparison, Report
 from coregpt.report.numbers import plural, relative
+from coregpt.report.paste import COPY_SCRIPT, paste_section
+from coregpt.report.sections import sections
 from coregpt.report.targets_pages import target_sections_html
 from coregpt.report.theme import CHART_CSS, PAGE_CSS, colour_tokens, series_rules, switch_rules
 from coregpt.report.wording import digest_label, how_many, method
@@ -35,8 +39,7 @@ def render_html(report: Report) -> str:
     )
     body = [
         _top(report),
-        _effects_section(report),
-        _fork_section(report),
+        *(part.as_html() for part in sections(report)),
         target_sections_html(report),
         _forest_section(report),
         _curve_section(report, curves, axes),
@@ -48,6 +51,7 @@ def render_html(report: Report) -> str:
             + paragraph(tables.results_note(report))
             + details("Second opinions", table_html(tables.checks(report))),
         ),
+        paste_section(report).as_html(),
         section(
             "What it costs",
             table_html(tables.costs(report))
@@ -64,7 +68,7 @@ def render_html(report: Report) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(report.study.name)}: {escape(report.headline)}</title><style>{style}</style></head>\n<body>\n"
         + "\n".join(part for part in body if part)
-        + "\n</body></html>\n"
+        + f"\n<script>{COPY_SCRIPT}</script></body></html>\n"
     )
 
 
@@ -105,21 +109,6 @@ def _cost(report: Report, arm: str) -> str:
     if ratio is not None:
         parts.append(f"time per token ×{ratio:.2f} (measured)")
     return "Cost against the baseline: " + ", ".join(parts) + "."
-
-
-def _effects_section(report: Report) -> str:
-    found = report.effects
-    if found is None:
-        return ""
-    table = paragraph(f"None: {found.cause}.") if found.cause else table_html(tables.effects(found, report.study.alpha))
-    return section("Effects", paragraph(EFFECTS_READING) + table)
-
-
-def _fork_section(report: Report) -> str:
-    if report.fork is None:
-        return ""
-    shown = "".join(table_html(table) for table in fork_pages.tables(report))
-    return section(fork_pages.TITLE, paragraph(fork_pages.words(report)) + shown)
 
 
 def _forest_section(report: Report) -> str:

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-RunStatus = Literal["finished", "diverged", "failed", "missing"]
+RunStatus = Literal["finished", "diverged", "failed", "missing", "spared", "aborted"]
+"""Spared: never needed, as its arm was decided before. Aborted: paused, and not finished for want of prospects."""
 
 
 class Facts(BaseModel):
@@ -107,6 +108,33 @@ class PriorFacts(Facts):
     """sha256 of each earlier report, by its path as declared."""
 
 
+class RuleFacts(Facts):
+    """When an arm may be decided: after each of `sizes` seeds, or after every seed."""
+
+    sizes: tuple[int, ...]
+    """Rising; the last is the number of seeds."""
+    anytime: bool = False
+    spending: Literal["pocock", "obrien_fleming"] = "pocock"
+    futility: float | None = None
+    """The gain the study is made for; None where no arm is given up."""
+
+
+class PauseFacts(Facts):
+    """Where arms paused that might not be finished. Losses there by arm in seed order; None where not known yet."""
+
+    step: int
+    steps: int
+    losses: dict[str, tuple[float | None, ...]]
+
+
+class Decided(Facts):
+    """A decision on one arm, as the ledger recorded it when it was made."""
+
+    arm: str
+    pairs: int
+    decision: Literal["reject", "futile", "accept", "aborted", "continue"]
+
+
 class StudyFacts(Facts):
     """The preregistration: everything decided before the first run."""
 
@@ -134,10 +162,17 @@ class StudyFacts(Facts):
     """Of a study whose arms share their beginning only."""
     equal: Literal["tokens", "flops", "seconds", "steps"] = "tokens"
     """What every arm spent the same amount of."""
+    match: Literal["", "tokens", "params", "flops", "seconds"] = ""
+    """What arms were adjusted to have as much of as the baseline before the first run; empty: nothing."""
     screen: float | None = None
     """False discovery rate of a study that only passes arms on for confirmation; None for any other."""
     prior: PriorFacts | None = None
     """What a declared history says about the noise; None where none was declared."""
+    rule: RuleFacts | None = None
+    """Of a study that may decide arms before all seeds."""
+    pause: PauseFacts | None = None
+    """Of a study that may leave arms unfinished."""
+    decided: tuple[Decided, ...] = ()
     target: float | None = Field(None, gt=0)
     """A value of the metric: which arms reach it, and how soon. None where none was declared."""
     yardstick: str = ""

@@ -2,10 +2,13 @@
 
 from itertools import pairwise
 
-from coregpt.report import fork_pages, tables
+from coregpt.report import tables
 from coregpt.report.charts import SYMBOLS
-from coregpt.report.factorial import EFFECTS_READING
+from coregpt.report.markup import line_markdown as _line
+from coregpt.report.markup import table_markdown as _table
 from coregpt.report.model import Report
+from coregpt.report.paste import paste_section
+from coregpt.report.sections import sections
 from coregpt.report.tables import Table
 from coregpt.report.targets_pages import target_parts
 from coregpt.report.wording import digest_label, method
@@ -21,12 +24,8 @@ def render_markdown(report: Report, picture: str | None = None) -> str:
         parts.append(f"- **{_line(c.arm)} {SYMBOLS[c.verdict]} {prefix}{c.verdict}{size}.** {_line(c.sentence)}")
     if report.notes:
         parts.append("## Worth knowing\n\n" + "\n".join(f"- {_line(note)}" for note in report.notes))
-    if report.effects:
-        found = report.effects
-        table = f"None: {found.cause}." if found.cause else _table(tables.effects(found, study.alpha))
-        parts += ["## Effects", EFFECTS_READING, table]
-    if report.fork:
-        parts += [f"## {fork_pages.TITLE}", fork_pages.words(report), *map(_table, fork_pages.tables(report))]
+    for section in sections(report):
+        parts += section.as_markdown()
     for title, content in target_parts(report):
         parts += [f"## {title}", *(_table(item) if isinstance(item, Table) else item for item in content)]
     if picture:
@@ -38,6 +37,7 @@ def render_markdown(report: Report, picture: str | None = None) -> str:
         tables.results_note(report).replace("*", "\\*"),
         "### Second opinions",
         _table(tables.checks(report)),
+        *paste_section(report).as_markdown(),
         "## What it costs",
         _table(tables.costs(report)),
         "## Every run",
@@ -66,18 +66,3 @@ def _joined(parts: list[str]) -> str:
     for before, after in pairwise(parts):
         text += ("\n" if before.startswith("- ") and after.startswith("- ") else "\n\n") + after
     return text + "\n"
-
-
-def _table(table: Table) -> str:
-    align = "---" if table.words else "---:"
-    head = "| " + " | ".join(map(_cell, table.head)) + " |\n| --- |" + f" {align} |" * (len(table.head) - 1)
-    caption = [] if table.words else [f"{_line(table.title)}:", ""]
-    return "\n".join([*caption, head, *("| " + " | ".join(map(_cell, row)) + " |" for row in table.rows)])
-
-
-def _cell(words: str) -> str:
-    return _line(words).replace("|", "\\|").replace("*", "\\*")
-
-
-def _line(words: str) -> str:
-    return " ".join(words.split()).replace("<", "&lt;")

@@ -1,8 +1,31 @@
-"""Pieces of HTML the page is put together from. `content` is markup; everything else is plain text and escaped."""
+"""Pieces the pages are put together from. `content` is markup; everything else is plain text and escaped."""
 
+from dataclasses import dataclass
 from html import escape
 
 from coregpt.report.tables import Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of both pages: paragraphs of plain Markdown and tables, in order.
+
+    `html` stands in their place on the HTML page where that shows more, such as a chart; it is markup.
+    """
+
+    title: str
+    content: tuple[str | Table, ...]
+    html: str = ""
+
+    def as_html(self) -> str:
+        """The block of the HTML page."""
+        parts = (table_html(part) if isinstance(part, Table) else paragraph(part) for part in self.content)
+        return section(self.title, self.html or "".join(parts))
+
+    def as_markdown(self) -> list[str]:
+        """The blocks of the Markdown page."""
+        parts = (table_markdown(part) if isinstance(part, Table) else part for part in self.content)
+        return [f"## {self.title}", *parts]
 
 
 def section(title: str, content: str) -> str:
@@ -37,3 +60,20 @@ def _row(cells: tuple[str, ...], bad: bool) -> str:
     first = f'<th scope="row">{escape(cells[0])}</th>'
     rest = "".join(f"<td>{escape(cell)}</td>" for cell in cells[1:])
     return ('<tr class="bad">' if bad else "<tr>") + first + rest + "</tr>"
+
+
+def table_markdown(table: Table) -> str:
+    """A Markdown table; numbers stand right, and a table of numbers has its title above it."""
+    align = "---" if table.words else "---:"
+    head = "| " + " | ".join(map(_cell, table.head)) + " |\n| --- |" + f" {align} |" * (len(table.head) - 1)
+    caption = [] if table.words else [f"{line_markdown(table.title)}:", ""]
+    return "\n".join([*caption, head, *("| " + " | ".join(map(_cell, row)) + " |" for row in table.rows)])
+
+
+def line_markdown(words: str) -> str:
+    """Plain text as one line that starts no HTML."""
+    return " ".join(words.split()).replace("<", "&lt;")
+
+
+def _cell(words: str) -> str:
+    return line_markdown(words).replace("|", "\\|").replace("*", "\\*")

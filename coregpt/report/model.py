@@ -5,7 +5,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from coregpt.report.inputs import CurvePoint, Facts, RunStatus, RunTiming, StudyFacts
+from coregpt.report.stopping_facts import Look, Pause, Stopping
 from coregpt.report.target_facts import Race, Targets, Yardstick
+from coregpt.report.tuning_facts import Tuned
 from coregpt.stats.design import Design
 
 Word = Literal["better", "worse", "equivalent", "screened", "inconclusive", "unstable", "invalid"]
@@ -64,6 +66,11 @@ class Comparison(Facts):
     seed_correlation_interval: Interval | None = None
     pairing_worth: float | None = None
     more_seeds: int | None = None
+    more_runs: int | None = None
+    """Of the arm and the baseline together, for `more_seeds`; `more_flops` is what they train."""
+    more_flops: float | None = None
+    look: Look | None = None
+    """The look that decided the arm, in a study that may decide before all seeds."""
     noisy: bool = False
     failures: tuple[int, int] = (0, 0)
     """Diverged runs of the arm and of the baseline."""
@@ -142,10 +149,14 @@ class Timing(Facts):
 
     arms: tuple[ArmTiming, ...]
     runs: tuple[RunTiming, ...]
+    more_hours: dict[str, float] = Field(default_factory=dict)
+    """Hours of training that the further seeds of an undecided arm would take here, the baseline's included."""
     to_target: Race | None = None
     """Seconds to the target, if one was declared and every run was timed."""
     unequal_seconds: dict[str, float] = Field(default_factory=dict)
     """Median training seconds by arm where the study holds seconds equal and they came out different."""
+    tuning: dict[str, float] = Field(default_factory=dict)
+    """Training seconds of all trials by arm, if there were any."""
 
 
 class Report(Facts):
@@ -166,6 +177,12 @@ class Report(Facts):
     """If a yardstick was declared."""
     fork: Fork | None = None
     """Of a study whose arms share their beginning only."""
+    stopping: Stopping | None = None
+    """Of a study that may decide arms before all seeds."""
+    pause: Pause | None = None
+    """Of a study that may leave arms unfinished."""
+    tuning: Tuned | None = None
+    """Of a study whose settings were found by trials, before the test."""
     notes: tuple[str, ...]
     runs: tuple[RunResult, ...]
     timing: Timing

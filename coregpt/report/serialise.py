@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from coregpt.contract.errors import ConfigError
 from coregpt.report.model import SCHEMA, Report
@@ -12,7 +13,7 @@ from coregpt.report.model import SCHEMA, Report
 
 def to_json(report: Report) -> str:
     """Canonical text: equal reports give equal bytes."""
-    plain = _plain(report.model_dump(mode="python", by_alias=True))
+    plain = report.model_dump(mode="python", by_alias=True)
     return "{\n" + ",\n".join(f"{_line(key)}: {_block(plain[key])}" for key in sorted(plain)) + "\n}\n"
 
 
@@ -42,14 +43,36 @@ def from_json(text: str, source: str = "report.json") -> Report:
         raise ConfigError(f"{source}: {key}: {first['msg']}") from None
 
 
+def schema_text() -> str:
+    """The JSON schema of report.json, for readers in any language; `docs/report.schema.json` is this text."""
+    made = Report.model_json_schema(schema_generator=_Schema)
+    return json.dumps(made, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+
+
+class _Schema(GenerateJsonSchema):
+    """Floats may be the strings that stand for what JSON has no numbers for."""
+
+    def float_schema(self, schema: Any) -> JsonSchemaValue:
+        return {"anyOf": [super().float_schema(schema), {"enum": ["NaN", "Infinity", "-Infinity"]}]}
+
+    def generate(self, schema: Any, mode: Any = "validation") -> JsonSchemaValue:
+        return {"$schema": self.schema_dialect, **super().generate(schema, mode)}
+
+
 def _block(value: Any) -> str:
-    if isinstance(value, list) and value:  # one run, arm or note per line: readable and easy to diff
+    if isinstance(value, (list, tuple)) and value:  # one run, arm or note per line: readable and easy to diff
         return "[\n" + ",\n".join(_line(item) for item in value) + "\n]"
     return _line(value)
 
 
 def _line(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        return _ENCODER.encode(value)
+    except ValueError:  # a number that JSON does not have; few runs hold one, and looking at every number takes long
+        return _ENCODER.encode(_plain(value))
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:

@@ -11,11 +11,23 @@ from coregpt.report.factorial import factorial_effects, mode_notes
 from coregpt.report.fork import fork_cost, fork_notes
 from coregpt.report.inputs import RunFacts, RunTiming, StudyFacts
 from coregpt.report.model import SCHEMA, ArmSummary, Report, RunResult, Timing
+from coregpt.report.next_step import more_hours
+from coregpt.report.rule import rule_of
 from coregpt.report.speed import arm_timings, unequal_seconds
 from coregpt.report.steps_saved import find_steps_saved
+from coregpt.report.stopping import (
+    counted,
+    find_stops,
+    pause_facts,
+    settled,
+    stopping_facts,
+    stopping_notes,
+    with_fates,
+)
 from coregpt.report.targets import find_targets, race_in_seconds, target_headline
 from coregpt.report.wording import headline, notes, sentence
 from coregpt.stats.power import detectable
+from coregpt.stats.stopping import detectable_gain
 
 
 def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
@@ -28,8 +40,10 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     _all_accounted_for(study, ordered)
     fewest = min(len(study.planned(arm.name)) for arm in study.arms)
     design = design_of(study, fewest)
-    outcomes = Outcomes.of(study, ordered)
-    found = compare_all(study, design, outcomes)
+    stops = find_stops(study, ordered)
+    ordered = with_fates(study, ordered, stops)
+    outcomes = Outcomes.of(study, counted(study, ordered, stops))
+    found = compare_all(study, design, outcomes, settled(study, design, ordered, stops))
     effects = factorial_effects(study, outcomes)
     targets = find_targets(study, ordered)
     timings = arm_timings(study, ordered)
@@ -47,11 +61,19 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
         targets=targets,
         yardstick=find_steps_saved(study, outcomes),
         fork=fork,
-        notes=(*mode_notes(study, effects), *fork_notes(study, fork), *notes(study, design, worded)),
+        stopping=stopping_facts(study, ordered, stops),
+        pause=pause_facts(study, ordered, stops),
+        notes=(
+            *mode_notes(study, effects),
+            *fork_notes(study, fork),
+            *stopping_notes(study, stops),
+            *notes(study, design, worded),
+        ),
         runs=tuple(_run_result(run) for run in ordered),
         timing=Timing(
             arms=timings,
             runs=tuple(_run_timing(run) for run in ordered),
+            more_hours=more_hours(study, ordered, found),
             to_target=race_in_seconds(study, ordered),
             unequal_seconds=unequal_seconds(study, timings),
         ),
@@ -88,6 +110,9 @@ def _missing(arm: str, seed: int) -> RunFacts:
 def _planned_detectable(study: StudyFacts) -> float | None:
     if study.assumed_sd is None:
         return None
+    rule = rule_of(study)
+    if rule is not None:
+        return detectable_gain(rule, study.assumed_sd, study.power)
     return detectable(design_of(study, len(study.seeds)), study.assumed_sd, study.level, study.power)
 
 

@@ -190,7 +190,7 @@ def runs(report: Report) -> Table:
     rows = [
         (r.arm, str(r.seed), fixed(r.value, digits), r.status, r.reason or DASH, r.run_id or DASH) for r in report.runs
     ]
-    bad = frozenset(i for i, run in enumerate(report.runs) if run.status != "finished")
+    bad = frozenset(i for i, run in enumerate(report.runs) if run.status in ("diverged", "failed", "missing"))
     return Table(
         "Every planned run", ("arm", "seed", report.study.metric, "status", "reason", "run"), rows, words=True, bad=bad
     )

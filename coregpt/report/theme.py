@@ -1,29 +1,29 @@
 """Colours and style sheets. Series colours stay apart for colour-blind readers and on both backgrounds."""
 
-# Series 0 is drawn in ink; the rest follow the Okabe-Ito set, darkened or lightened for contrast.
+# Series 0 is drawn in ink; the rest began as the Okabe-Ito set and were moved until all ten stay apart (see the test).
 _LIGHT = (
     "#4a5261",
-    "#0072b2",
-    "#c9540a",
-    "#00805c",
-    "#a8558f",
-    "#2f8fc4",
-    "#96700a",
-    "#6a5acd",
-    "#8c2d3f",
-    "#3d7a1f",
+    "#1060a7",
+    "#d86600",
+    "#008657",
+    "#ab5c94",
+    "#1e8add",
+    "#9d7b3c",
+    "#7d71ff",
+    "#672626",
+    "#1a5d0b",
 )
 _DARK = (
-    "#b4bccb",
-    "#5ab4ee",
-    "#ff9c5b",
-    "#3fcfa0",
-    "#e59acb",
-    "#93d3f7",
-    "#e3bd55",
-    "#a99cf5",
-    "#ee8594",
-    "#95cf6c",
+    "#b8afc6",
+    "#6caaf6",
+    "#f28b4b",
+    "#33e0a4",
+    "#b369b1",
+    "#b6fffc",
+    "#ffd253",
+    "#857aff",
+    "#f45868",
+    "#c4eb8e",
 )
 _DASHES = ("2 0", "2 0", "9 4", "3 3", "12 3 3 3", "6 2", "1 4", "9 2 2 2", "4 6", "14 4")
 
@@ -101,6 +101,9 @@ details{margin-top:.7rem}summary{cursor:pointer;color:var(--soft);width:fit-cont
 code,pre{font:.86rem ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 pre{background:var(--ground);border-radius:8px;padding:.8rem 1rem;overflow-x:auto;margin:.5rem 0}
 code{overflow-wrap:anywhere}
+pre.paste{white-space:pre-wrap;overflow-wrap:anywhere;margin-top:.2rem}
+button{font:inherit;font-size:.85rem;border:1px solid var(--rule);border-radius:999px;padding:.1rem .8rem}
+button{background:var(--paper);color:var(--ink);cursor:pointer}
 ul.notes{margin:.3rem 0 0;padding-left:1.1rem}
 .switch{display:flex;flex-wrap:wrap;gap:.4rem .5rem;margin:.6rem 0}
 .switch label{border:1px solid var(--rule);border-radius:999px;padding:.15rem .85rem;cursor:pointer;font-size:.92rem}
@@ -119,7 +122,8 @@ footer{color:var(--soft);font-size:.85rem;margin-top:2rem}
 }
 @media print{
  html{background:#fff;font-size:12px}body{max-width:none;padding:0}section,.verdict{break-inside:avoid;border-color:#ccc}
- .switch,.legend input,summary{display:none}.panel{display:none!important}.panel.axis-steps{display:block!important}
+ .switch,.legend input,summary,button{display:none}
+ .panel{display:none!important}.panel.axis-steps{display:block!important}
  .scroll{overflow:visible}table{font-size:.72rem}th,td{padding-right:.4rem}
 }
 """

@@ -56,6 +56,8 @@ def _rule(study: StudyFacts, design: Design, c: Comparison, frozen: list[str], d
         return ("better" if direction > 0 else "worse"), ""
     if design.screens:
         return "inconclusive", "the screen does not pass it on"
+    if study.rule is not None and c.look is not None and c.look.decision == "futile":
+        return "inconclusive", f"stopped for futility: a gain of {study.rule.futility:g} or more is unlikely"
     if c.p_equivalence is not None and c.p_equivalence < EQUIVALENCE_LEVEL and not c.noisy:
         return "equivalent", ""
     return "inconclusive", _undecided(study, design, c)
@@ -76,6 +78,8 @@ def _size(study: StudyFacts, c: Comparison) -> str:
 
 
 def _undecided(study: StudyFacts, design: Design, c: Comparison) -> str:
+    if any(c.failures) and c.look is not None and c.look.level == 0:
+        return "a diverged run has no gain to weigh, and an e-value leaves no alpha for ranks"
     if any(c.failures):
         ranks = "with a diverged run only ranks can be compared"
         floor = smallest_sign_flip_p(design.n_seeds) * design.n_treatments

@@ -2,14 +2,16 @@
 
 from coregpt.report.borrowed import history_words
 from coregpt.report.inputs import StudyFacts
+from coregpt.report.matching import matched
 from coregpt.report.model import Comparison, Report
+from coregpt.report.next_step import next_step, no_peeking, stopped_early
 from coregpt.report.numbers import decimals, fixed, listing, p_phrase, plural, si, span
-from coregpt.stats.design import Design, fewest_seeds, smallest_sign_flip_p
+from coregpt.stats.design import Design, smallest_sign_flip_p
 
 
 def sentence(study: StudyFacts, c: Comparison) -> str:
     """The verdict on one arm in one or two sentences."""
-    text = _SENTENCES[c.verdict](study, c)
+    text = _SENTENCES[c.verdict](study, c) + stopped_early(c)
     return f"Exploratory: {text}" if study.exploratory else text
 
 
@@ -112,7 +114,7 @@ def _hypothesis(study: StudyFacts) -> str:
     said = f"Hypothesis: {study.hypothesis.rstrip('.')}. " if study.hypothesis else ""
     if study.hypothesis or study.direction != "either":
         said += f"Expected: {expected}. "
-    return f"{said}Held equal between arms: {study.equal}."
+    return f"{said}Held equal between arms: {study.equal}.{matched(study)}"
 
 
 def how_many(study: StudyFacts) -> str:
@@ -215,20 +217,7 @@ def _inconclusive(study: StudyFacts, c: Comparison) -> str:
     if c.gain is not None and c.gain_condition == "":
         seen = f" {c.arm} ended {fixed(abs(c.gain), digits)} {study.unit} {'lower' if c.gain >= 0 else 'higher'}"
         seen += f" (95% gain interval {span(c.interval, digits)})." if c.interval else " on average."
-    return f"No verdict on {c.arm}: {c.cause}.{seen}{_next_step(study, c)}"
-
-
-def _next_step(study: StudyFacts, c: Comparison) -> str:
-    if any(c.failures) or c.arm in study.incomparable or study.screen is not None:
-        return ""
-    if c.more_seeds is None:
-        if not c.se:
-            short = fewest_seeds(len(study.treatments), paired=study.paired) - len(study.seeds)
-            return f" At least {plural(short, 'more seed')} would be needed for any test." if short > 0 else ""
-        return f" Settling a difference of {study.margin:g} would take more than 1000 seeds."
-    if c.more_seeds == 0:
-        return " There were enough seeds for the margin; the true difference probably lies close to it."
-    return f" About {plural(c.more_seeds, 'more seed')} per arm would settle a difference of {study.margin:g}."
+    return f"No verdict on {c.arm}: {c.cause}.{seen}{next_step(study, c)}"
 
 
 def _unstable(study: StudyFacts, c: Comparison) -> str:
@@ -251,7 +240,7 @@ def _screened(study: StudyFacts, c: Comparison) -> str:
 
 
 def _invalid(study: StudyFacts, c: Comparison) -> str:
-    return f"No valid comparison for {c.arm}: {c.cause}."
+    return f"No valid comparison for {c.arm}: {c.cause}.{no_peeking(study, c)}"
 
 
 _SENTENCES = {

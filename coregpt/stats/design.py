@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 Method = Literal[
-    "none", "paired_t", "paired_t_holm", "dunnett", "welch_holm", "moderated", "screen_pooled", "screen_paired"
+    "none",
+    "paired_t",
+    "paired_t_holm",
+    "dunnett",
+    "welch_holm",
+    "moderated",
+    "screen_pooled",
+    "screen_paired",
+    "looks",
+    "anytime",
 ]
 
 MIN_SEEDS = 3
@@ -25,6 +34,8 @@ NAMES: dict[Method, str] = {
     "moderated": "moderated paired t-test, noise partly from the declared history",
     "screen_pooled": "screen: blocked analysis of variance, Benjamini-Hochberg over the arms",
     "screen_paired": "screen: paired t-test per arm, Benjamini-Hochberg over the arms",
+    "looks": "paired t-test per arm at planned looks, alpha spent over them",
+    "anytime": "e-value of the paired gains per arm, after every seed",
 }
 
 

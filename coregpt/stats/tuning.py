@@ -24,6 +24,15 @@ def expected_best_curve(values: Sequence[float]) -> list[float]:
     return [expected_best(values, k) for k in range(1, len(values) + 1)]
 
 
+def best_trial(values: Sequence[Sequence[float]]) -> int:
+    """Place of the trial with the lowest mean over its seeds, the first of equal ones.
+
+    `values` has a row of final values per trial; a diverged run (inf or NaN) makes its trial the worst.
+    """
+    means = [float(np.mean([float("inf") if np.isnan(v) else v for v in row])) for row in values]
+    return means.index(min(means))
+
+
 def luck_of_best(k: int, sd: float = 1.0, n_seeds: int = 1) -> float:
     """How far the best of k equal configurations looks better than it is: sd / sqrt(n) E[max of k normals]."""
     if k < 1:

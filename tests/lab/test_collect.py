@@ -8,7 +8,7 @@ from coregpt.lab.config import load
 from coregpt.lab.store import MetricsLog, RunFolder
 from coregpt.lab.study import Plan, PlannedRun, outline, plan
 from coregpt.report.collect import collect, environment
-from tests.lab.conftest import Lab
+from tests.lab.conftest import STUDY, Lab
 
 
 @pytest.fixture
@@ -93,3 +93,24 @@ def test_a_run_whose_curve_was_cut_off_has_no_outcome(here: Lab, made: Plan) -> 
     _, (run, *_) = collect(made, here.runs)
     assert (run.status, run.value) == ("failed", None)
     assert "metrics.jsonl does not end with its result" in run.reason
+
+
+def test_arms_of_which_some_runs_fell_back_to_the_uncompiled_model_are_a_confound(lab: Callable[..., Lab]) -> None:
+    here = lab(base={**STUDY["base"], "compile": True})
+    made = plan(outline(load(here.study)))
+    for run in made.runs:
+        complete(here, run, notes=("not compiled: no compiler",) if run.arm == "relu2" and run.seed == 1 else ())
+    study, _ = collect(made, here.runs)
+    (found,) = [item for item in study.confounds if item.setting == "compiled runs"]
+    assert found.values == {"gelu": "2 of 2", "relu2": "1 of 2"}
+
+
+@pytest.mark.parametrize("notes", [(), ("not compiled: no compiler",)])
+def test_runs_that_were_all_compiled_or_all_not_are_no_confound(
+    lab: Callable[..., Lab], notes: tuple[str, ...]
+) -> None:
+    here = lab(base={**STUDY["base"], "compile": True})
+    made = plan(outline(load(here.study)))
+    for run in made.runs[:3]:  # the last one is not complete
+        complete(here, run, notes=notes)
+    assert collect(made, here.runs)[0].confounds == ()

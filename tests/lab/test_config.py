@@ -152,3 +152,11 @@ def test_a_plugin_file_beside_the_study_can_be_named(tmp_path: Path) -> None:
     )
     found = study(tmp_path, GOOD.replace("relu2", "mine") + "plugin_files: [mine.py]\n")
     assert found.arms[1].run.plugins["mine"] == {"size": 3}
+
+
+def test_a_plugin_named_with_its_package_is_the_same_plugin(tmp_path: Path) -> None:
+    arms = GOOD.replace("  one:\n", "  one: {plugins: {relu2: {}}}\n").replace(
+        "{relu2: {}}}\nseeds", "{'coregpt_plugins:relu2': {}}}\nseeds"
+    )
+    assert arms.count("relu2") == 2
+    assert problems(tmp_path, arms) == ["s.yaml:10: arms.two: is the same as 'one': every resolved setting is equal"]

@@ -69,3 +69,16 @@ def test_what_a_technique_does_to_size_and_decay_is_told(tmp_path: Path) -> None
     assert rows["weight decay"] == ["0.1", "0"]
     assert "parameters" in rows
     assert "plugins.ngpt.variant" not in rows
+
+
+def test_arms_that_differ_in_one_option_of_a_technique_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    both = "{plugins: {softcap: {cap: 15}}}\n  more: {plugins: {softcap: {cap: 30}}}\n  other: {plugins: {relu2: {}}}"
+    path.write_text(TEXT.format(arm=both))
+    study = load(path)
+    base, *arms = study.arms
+    assert [changes(arm, base, study.arms) for arm in arms] == [
+        "adds softcap (cap 15.0)",
+        "adds softcap (cap 30.0)",
+        "adds relu2",
+    ]

@@ -1,14 +1,17 @@
 """MLflow gets a copy of everything, once; when it cannot, nothing but a warning happens."""
 
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from coregpt.cli import main
 from coregpt.lab.config import load
 from coregpt.lab.mirror import database_uri, mirror
+from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Plan, outline, plan
 from tests.lab.conftest import Lab
 
@@ -48,6 +51,74 @@ def test_mirroring_again_adds_nothing(executed: Lab, made: Plan) -> None:
     before = contents(executed.runs)
     assert mirror(made, executed.runs, executed.reports / "tiny") is None
     assert contents(executed.runs) == before
+
+
+def aggregates(store: Path, name: str = "tiny") -> dict[str, Any]:
+    """The aggregate run of each arm."""
+    client = mlflow.MlflowClient(database_uri(store))
+    experiment = client.get_experiment_by_name(name).experiment_id
+    runs = client.search_runs([experiment], "tags.`coregpt.aggregate` = 'mean over seeds'")
+    assert len({run.data.tags["coregpt.arm"] for run in runs}) == len(runs)
+    return {run.data.tags["coregpt.arm"]: run for run in runs}
+
+
+def test_each_arm_has_its_mean_and_band_under_the_study(executed: Lab, made: Plan) -> None:
+    client = mlflow.MlflowClient(database_uri(executed.runs))
+    found = aggregates(executed.runs)
+    assert found.keys() == {"gelu", "relu2"}
+    for arm, run in found.items():
+        parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+        assert parent.data.tags["coregpt.kind"] == "study"
+        assert run.data.tags["coregpt.seeds"] == "0, 1"
+        assert "coregpt.left_out" not in run.data.tags
+        folders = [RunFolder(executed.runs / each.id) for each in made.runs if each.arm == arm]
+        logged = {
+            name: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, f"val_loss_{name}")]
+            for name in ("mean", "low95", "high95")
+        }
+        a, b = ([(row["step"], row["val_loss"]) for row in each.rows() if "val_loss" in row] for each in folders)
+        assert [step for step, _ in logged["mean"]] == [step for step, _ in a] == [0, 50, 100, 150, 200, 250]
+        half = [12.706204736432095 * abs(x - y) / 2 for (_, x), (_, y) in zip(a, b, strict=True)]  # t(0.975, 1)
+        means = [(x + y) / 2 for (_, x), (_, y) in zip(a, b, strict=True)]
+        assert [v for _, v in logged["mean"]] == pytest.approx(means)
+        assert [v for _, v in logged["low95"]] == pytest.approx([m - h for m, h in zip(means, half, strict=True)])
+        assert [v for _, v in logged["high95"]] == pytest.approx([m + h for m, h in zip(means, half, strict=True)])
+
+
+@pytest.fixture
+def copied(executed: Lab, tmp_path: Path) -> Lab:
+    """The executed runs without a database."""
+    here = executed.with_runs_in(tmp_path)
+    shutil.copytree(executed.runs, here.runs, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
+    (tmp_path / "pages").mkdir()
+    return here
+
+
+def test_an_aggregate_is_made_anew_when_another_seed_is_complete(copied: Lab, made: Plan) -> None:
+    late = copied.runs / made.runs[0].id / "result.json"
+    late.rename(late.with_suffix(".kept"))
+    assert mirror(made, copied.runs, copied.folder / "pages") is None
+    first = aggregates(copied.runs)
+    assert first["gelu"].data.tags["coregpt.seeds"] == "1"
+    assert first["gelu"].data.tags["coregpt.left_out"] == "seed 0: not complete"
+    assert not {"val_loss_low95", "val_loss_high95"} & first["gelu"].data.metrics.keys()
+    late.with_suffix(".kept").rename(late)
+    assert mirror(made, copied.runs, copied.folder / "pages") is None
+    second = aggregates(copied.runs)
+    assert second["gelu"].data.tags["coregpt.seeds"] == "0, 1"
+    assert second["relu2"].info.run_id == first["relu2"].info.run_id
+
+
+def test_a_diverged_run_is_named_and_shortens_the_band(copied: Lab, made: Plan) -> None:
+    folder = RunFolder(copied.runs / made.runs[0].id)
+    kept = [row for row in folder.rows() if row["step"] <= 100]
+    folder.write_rows([*kept, {"step": 150, "tokens": 9600, "seconds": 1.0, "val_loss": float("nan")}])
+    folder.write_result({**(folder.result() or {}), "status": "diverged", "value": None})
+    assert mirror(made, copied.runs, copied.folder / "pages") is None
+    run = aggregates(copied.runs)["gelu"]
+    assert run.data.tags["coregpt.diverged"] == "seed 0"
+    client = mlflow.MlflowClient(database_uri(copied.runs))
+    assert [m.step for m in client.get_metric_history(run.info.run_id, "val_loss_mean")] == [0, 50, 100]
 
 
 @pytest.fixture

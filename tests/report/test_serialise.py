@@ -105,3 +105,12 @@ def test_a_run_left_out_of_the_file_is_an_error():
 def test_deeply_nested_text_is_an_error_not_a_crash():
     with pytest.raises(ConfigError):
         from_json("[" * 100_000)
+
+
+def test_every_run_stands_on_a_line_of_its_own_with_sorted_keys_whether_it_diverged_or_not():
+    lines = to_json(example()).splitlines()
+    begin = lines.index('"runs": [') + 1
+    found = [json.loads(line.rstrip(",")) for line in lines[begin : lines.index("],", begin)]]
+    assert [(run["arm"], run["seed"]) for run in found] == [(run.arm, run.seed) for run in example().runs]
+    assert {run["status"] for run in found} == {"finished", "diverged"}
+    assert all(list(run) == sorted(run) for run in found)

@@ -1,0 +1,77 @@
+"""`coregpt plan --json`: the same plan for programs."""
+
+from dataclasses import asdict
+from typing import Any
+
+from coregpt.cli.plan import Asked, power_of
+from coregpt.lab.differences import differences
+from coregpt.lab.forecast import Forecast, forecast
+from coregpt.lab.match import achieved
+from coregpt.lab.study import Plan
+
+
+def plan_data(made: Plan, asked: Asked) -> dict[str, Any]:
+    """One study as plain data. Seconds and prices are those of the missing runs; None where nothing is missing."""
+    study, test, power = made.study, made.study.criterion, power_of(made, asked.store)
+    expected = forecast(made, asked.store, asked.jobs)
+    return {
+        "study": study.name,
+        "question": study.question,
+        "scale": study.scale,
+        "size": study.size,
+        "digest": study.digest,
+        "baseline": test.baseline,
+        "equal": study.equal,
+        "match": study.match,
+        "seeds": list(study.seeds),
+        "runs": len(made.runs),
+        "flops": made.flops,
+        "arms": [_arm(name, made, expected, asked.price) for name in made.costs],
+        "missing": _missing(expected, asked.price),
+        "test": {
+            "name": power.design.name,
+            "level": power.level,
+            "margin": test.margin,
+            "power": test.power,
+            "sd": power.sd,
+            "sd_from": power.origin,
+            "detectable": power.detectable,
+            "unit": f"nats per {made.source.unit}",
+        },
+        "differs": dict(differences(study, made.derived)),
+    }
+
+
+def _arm(name: str, made: Plan, expected: Forecast | None, price: float | None) -> dict[str, Any]:
+    cost = made.costs[name]
+    share = expected.arms.get(name) if expected else None
+    return {
+        "arm": name,
+        "parameters": cost.parameters,
+        "parameters_by_role": cost.parameters_by_role,
+        "flops_per_token": cost.flops_per_token,
+        "steps": cost.steps,
+        "tokens": cost.tokens,
+        "flops": cost.flops,
+        "matched": achieved(made.study, made.costs).get(name),
+        "missing_runs": share.runs if share else 0,
+        "seconds": share.seconds if share else 0.0,
+        "price": expected.cost(name, price) if expected and share and price else None,
+        "memory_bytes": {**asdict(share.memory), "peak": share.memory.peak} if share else None,
+    }
+
+
+def _missing(expected: Forecast | None, price: float | None) -> dict[str, Any] | None:
+    if expected is None:
+        return None
+    return {
+        "runs": expected.runs,
+        "at_once": expected.at_once,
+        "seconds": expected.seconds,
+        "price": expected.total(price) if price else None,
+        "tokens_per_second": expected.speed,
+        "speed_from": expected.origin,
+        "device": expected.device,
+        "memory_bytes": expected.needed,
+        "memory_room_bytes": expected.room,
+    }

@@ -1,0 +1,117 @@
+"""How much memory a run will need, before it is started: an estimate from one forward pass that allocates nothing."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._pytree import tree_leaves
+
+from coregpt.contract.config import RunConfig
+from coregpt.engine.build import NamedPlugins, Run, build
+
+PROCESS_BYTES = 300 << 20
+"""Python and torch, imported, on CPU; on CUDA only what the allocator gives out is counted."""
+UPDATE_COPIES = 4
+"""Temporaries of an update, in copies of the largest stack: direction, decay and what leads to them."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one rank of a run that is trained alone; compiled graphs mostly need less."""
+
+    process: int
+    weights: int
+    """Parameters and buffers."""
+    gradients: int
+    optimizer: int
+    """State of the update rules, and of what lives beside the model."""
+    activations: int
+    """What one forward pass keeps for the backward pass. On CUDA counted in fp32: at most this."""
+    working: int
+    """The largest temporary, of the backward pass or of an update, beyond what is kept anyway."""
+    rows: int
+    """Rows of `context` tokens in that forward pass."""
+
+    @property
+    def lasting(self) -> int:
+        """What is there all the time."""
+        return self.process + self.weights + self.gradients + self.optimizer
+
+    @property
+    def peak(self) -> int:
+        return self.lasting + self.activations + self.working
+
+
+def estimate(config: RunConfig, plugins: NamedPlugins, ranks: int = 1) -> Memory:
+    """Traces one forward pass of a rank's share on shapes alone."""
+    share = max(1, config.batch_tokens // config.model.context // ranks)
+    rows = min(config.micro_rows or share, share)
+    with FakeTensorMode():
+        run = build(config.model_copy(update={"device": "cpu"}), plugins, separator=0)
+        weights, gradients, states = (_bytes(tensors) for tensors in _lasting(run))
+        kept = _saved(run, rows)
+    largest_stack = max(stack.data.nbytes for stack in run.optimizer.stacks)
+    activations, gradient = sum(kept), max(kept, default=0)
+    return Memory(
+        PROCESS_BYTES if config.device == "cpu" else 0,
+        weights,
+        gradients,
+        states // ranks,
+        activations,
+        max(gradient, UPDATE_COPIES * largest_stack // ranks - activations),
+        rows,
+    )
+
+
+def fitting_rows(memory: Memory, room: int) -> int | None:
+    """The most rows per forward pass, halving, whose peak stays within `room` bytes; None if one row is too much."""
+    rows = memory.rows
+    while rows and memory.lasting + (memory.activations + memory.working) * rows / memory.rows > room:
+        rows //= 2
+    return rows or None
+
+
+def room(device: str) -> int:
+    """Bytes of the GPU, or of the machine; 0 where nobody says."""
+    if device == "cuda":
+        return torch.cuda.get_device_properties(0).total_memory
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return 0
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _lasting(run: Run) -> Iterator[list[Tensor]]:
+    """Weights, gradients, and states."""
+    stacks = run.optimizer.stacks
+    yield [*(stack.data for stack in stacks), *run.model.buffers()]
+    yield [stack.grad for stack in stacks]
+    beside = [companion.state_dict() for companion in run.companions]
+    yield [leaf for leaf in tree_leaves([[stack.state for stack in stacks], beside]) if isinstance(leaf, Tensor)]
+
+
+def _saved(run: Run, rows: int) -> list[int]:
+    """Bytes of every storage that the forward pass keeps for the backward pass and that no parameter owns."""
+    own = {stack.data.untyped_storage()._cdata for stack in run.optimizer.stacks}
+    own |= {buffer.untyped_storage()._cdata for buffer in run.model.buffers()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()._cdata
+        if storage not in own:
+            kept[storage] = tensor
+        return tensor
+
+    length = run.timeline.lengths[-1]
+    tokens = torch.zeros(rows * run.timeline.context // length, length, dtype=torch.long)
+    bf16 = run.config.precision == "bf16" and run.config.device == "cpu"
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), saved_tensors_hooks(keep, lambda tensor: tensor):
+        run.model(tokens, tokens, run.dials.values)
+    return [tensor.untyped_storage().nbytes() for tensor in kept.values()]
+
+
+def _bytes(tensors: list[Tensor]) -> int:
+    return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
