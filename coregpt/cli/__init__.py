@@ -5,11 +5,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from coregpt import __version__
 from coregpt.cli.cluster import add_options, slurm_options
 from coregpt.contract.errors import CoreGPTError
+
+if TYPE_CHECKING:
+    from coregpt.cli.resources import Resources
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -78,6 +81,11 @@ def _ablate(commands: _Commands) -> None:
     noise.add_argument("--init", type=_positive, default=3, metavar="N", help="seeds of the initial weights (3)")
     noise.add_argument("--data", type=_positive, default=3, metavar="N", help="seeds of the data order (3)")
     noise.add_argument("--repeats", type=_positive, default=2, metavar="R", help="executions of the first run (2)")
+    ablate.add_argument("--fail-fast", action="store_true", help="stop at the first run that fails")
+    ablate.add_argument("--retries", type=int, default=2, metavar="N", help="for a run ended from outside (2)")
+    ablate.add_argument(
+        "--hang-seconds", type=_positive, default=1800, metavar="S", help="a run silent for so long is stuck (1800)"
+    )
     ablate.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
     ablate.add_argument("--on", choices=["slurm"], help="train on a cluster; this process waits and reports")
     plan.add_argument("--price", type=_amount, metavar="X", help="of one GPU or core for one hour")
@@ -206,6 +214,15 @@ def _keep_house(options: argparse.Namespace) -> int:
     return housekeeping.collect_garbage(options.runs, options.yes)
 
 
+def _resources(options: argparse.Namespace) -> "Resources":
+    from coregpt.cli.resources import Resources
+    from coregpt.lab.jobs import Policy
+
+    policy = Policy(options.retries, options.fail_fast, options.hang_seconds)
+    slurm = slurm_options(options, options.on == "slurm", "--on slurm")
+    return Resources(options.runs, options.reports, options.jobs, not options.no_mlflow, policy, slurm)
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.command in ("status", "ls", "logs"):
         return _look(options)
@@ -214,9 +231,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "ablate":
         from coregpt.cli.ablate import ablate
 
-        slurm = slurm_options(options, options.on == "slurm", "--on slurm")
-        places = (options.runs, options.reports)
-        return ablate(options.study, options.scale, *places, options.jobs, not options.no_mlflow, slurm)
+        return ablate(options.study, options.scale, _resources(options))
     if options.command == "plan":
         if slurm := slurm_options(options, options.emit == "sbatch", "--emit sbatch"):
             from coregpt.cli.emit import emit

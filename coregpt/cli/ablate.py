@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from coregpt.cli.report import write_report
+from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.lab import looks
 from coregpt.lab.atomic import writable_folder
@@ -27,43 +28,28 @@ from coregpt.report.tuning import Found, with_tuning
 INTERRUPTED = 130
 
 
-def ablate(
-    path: Path,
-    scale: str | None,
-    store: Path,
-    reports: Path,
-    jobs: int | None,
-    mlflow: bool,
-    slurm: SlurmOptions | None = None,
-) -> int:
+def ablate(path: Path, scale: str | None, use: Resources) -> int:
     """Run a study, or one per size, to its report, here or on a cluster.
 
     Exit code 1 if a run failed, 130 if interrupted.
     """
-    studies = load_studies(path, scale, slurm)
-    studies = studies if slurm else [paced(study, store) for study in studies]
+    studies = load_studies(path, scale, use.slurm)
+    studies = studies if use.slurm else [paced(study, use.store) for study in studies]
     if studies[0].sizes:
         from coregpt.cli.sizes import ablate_sizes
 
-        return ablate_sizes(studies, store, reports, jobs, mlflow, slurm)
+        return ablate_sizes(studies, use)
     if studies[0].undecided:
         from coregpt.cli.tuning import ablate_tuned
 
-        return ablate_tuned(studies[0], store, reports, jobs, mlflow, slurm)
-    return run_study(plan(outline(studies[0]), nodes_of(slurm)), store, reports, jobs, mlflow, slurm)
+        return ablate_tuned(studies[0], use)
+    return run_study(plan(outline(studies[0]), use.nodes), use)
 
 
-def run_study(
-    made: Plan,
-    store: Path,
-    reports: Path,
-    jobs: int | None,
-    mlflow: bool,
-    slurm: SlurmOptions | None = None,
-    found: Found | None = None,
-) -> int:
+def run_study(made: Plan, use: Resources, found: Found | None = None) -> int:
     """Train what is missing of one study and report it, with what tuning `found` for it."""
-    folder = writable_folder(reports / made.study.name)
+    store = use.store
+    folder = writable_folder(use.reports / made.study.name)
     writable_folder(store)
     say(f"{made.study.question}")
     say(
@@ -77,14 +63,14 @@ def run_study(
     except LedgerError as error:
         write_report(summarise(*collect(made, store)), folder)
         raise LedgerError(f"nothing was trained, and every verdict is invalid: {error}") from None
-    tally = execute(made, store, jobs, slurm)
+    tally = execute(made, use)
     if tally.interrupted:
         done = sum(Task(run).done(store) for run in made.runs)
         say(f"stopped: {done} of {len(made.runs)} runs are complete; the same command goes on from here")
         return INTERRUPTED
     report = summarise(*collect(made, store, exploratory))
     write_report(with_tuning(report, found) if found else report, folder)
-    if mlflow:
+    if use.mlflow:
         finish_mlflow(made, store, folder)
     if tally.failed:
         say(f"{len(tally.failed)} of {len(made.runs)} runs failed; the same command tries them again")
@@ -100,13 +86,9 @@ def load_study(path: Path, scale: str | None) -> Study:
     return load(path, scale, torch.cuda.device_count())
 
 
-def nodes_of(slurm: SlurmOptions | None) -> str:
-    """The device of the nodes that will train; empty for this machine."""
-    return slurm.device if slurm else ""
-
-
-def execute(made: Plan, store: Path, jobs: int | None, slurm: SlurmOptions | None = None) -> Tally:
+def execute(made: Plan, use: Resources) -> Tally:
     """Train what is missing."""
+    store = use.store
     todo = left(made, store)
     for line in looks.note(made, store):
         say(line)
@@ -117,16 +99,16 @@ def execute(made: Plan, store: Path, jobs: int | None, slurm: SlurmOptions | Non
         return Tally()
     config = todo[0].config
     ranks, machine = made.study.gpus_per_run, None
-    if slurm:
-        slots, machine = cluster(slurm, store, config.device, ranks, len(todo))
+    if use.slurm:
+        slots, machine = cluster(use.slurm, store, config.device, ranks, len(todo))
     else:
-        slots = find_slots(config.device, ranks, jobs)
+        slots = find_slots(config.device, ranks, use.jobs)
     at_once = min(len(slots), len(todo))
     runs = "1 run" if len(todo) == 1 else f"{len(todo)} runs"
-    place = " on Slurm" if slurm else ""
+    place = " on Slurm" if use.slurm else ""
     later = "" if everything(made, store) or made.trunks else "; what follows depends on their results"
     say(f"{runs} to train, {at_once} at a time{place} ({config.device}, {config.precision}){later}")
-    return Launcher(made, store, slots, Display(), machine=machine).execute()
+    return Launcher(made, store, slots, Display(), use.policy, machine).execute()
 
 
 def finish_mlflow(made: Plan, store: Path, folder: Path) -> None:

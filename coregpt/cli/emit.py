@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from coregpt.cli.ablate import load_studies, nodes_of
+from coregpt.cli.ablate import load_studies
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder, write_text
@@ -52,7 +52,7 @@ def emit(path: Path, scale: str | None, store: Path, out: Path | None, slurm: Sl
         raise ConfigError(f"{path}: sizes: --emit sbatch takes one size, and the study has {1 + len(others)}")
     if len(str(store.resolve()).split()) > 1:
         raise ConfigError(f"--runs {store}: a script cannot use a path with spaces")
-    made = plan(outline(first), nodes_of(slurm))
+    made = plan(outline(first), slurm.device)
     writable_folder(store)
     writable_folder(store / "slurm")
     register(made, store)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from coregpt.cli.ablate import INTERRUPTED, execute, load_study
+from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
@@ -23,7 +24,7 @@ def noise(path: Path, scale: str | None, store: Path, reports: Path, jobs: int |
     say(f"{grid.inits} initial weights x {grid.orders} data orders = {len(made.runs)} runs, {again}")
     for number in range(1, grid.repeats + 1):
         part = made if number == 1 else repeated(made)
-        tally = execute(part, repeat_store(store, number), jobs)
+        tally = execute(part, Resources(repeat_store(store, number), jobs=jobs))
         if tally.interrupted:
             say("stopped; the same command goes on from here")
             return INTERRUPTED

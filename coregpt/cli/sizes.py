@@ -1,45 +1,36 @@
 """`coregpt ablate` of a study with sizes: every size as a study of its own, then the trend over them."""
 
-from pathlib import Path
-
-from coregpt.cli.ablate import INTERRUPTED, nodes_of, run_study
+from coregpt.cli.ablate import INTERRUPTED, run_study
 from coregpt.cli.report import read_report
+from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.declaration import Study
 from coregpt.lab.preregister import register
 from coregpt.lab.sizes import check_order
-from coregpt.lab.slurm import SlurmOptions
 from coregpt.lab.study import outline, plan
 from coregpt.report.trend import trends
 from coregpt.report.trend_pages import render_trend, trend_lines
 
 
-def ablate_sizes(
-    studies: list[Study],
-    store: Path,
-    reports: Path,
-    jobs: int | None,
-    mlflow: bool,
-    slurm: SlurmOptions | None = None,
-) -> int:
+def ablate_sizes(studies: list[Study], use: Resources) -> int:
     """All sizes are declared before the first run of any. Exit codes as for one study."""
     outlines = [outline(study) for study in studies]
     check_order(outlines)
-    plans = [plan(made, nodes_of(slurm)) for made in outlines]
+    plans = [plan(made, use.nodes) for made in outlines]
     for made in plans:
-        writable_folder(reports / made.study.name)
-        register(made, writable_folder(store))
+        writable_folder(use.reports / made.study.name)
+        register(made, writable_folder(use.store))
     codes = []
     for made in plans:
         say(f"size {made.study.size}")
-        codes.append(run_study(made, store, reports, jobs, mlflow, slurm))
+        codes.append(run_study(made, use))
         if codes[-1] == INTERRUPTED:
             return INTERRUPTED
         say()
-    each = [read_report(reports / study.name / "report.json") for study in studies]
+    each = [read_report(use.reports / study.name / "report.json") for study in studies]
     found = trends(studies[0].family, [study.size for study in studies], each)
-    folder = writable_folder(reports / studies[0].family)
+    folder = writable_folder(use.reports / studies[0].family)
     files = render_trend(found)
     for name, text in files.items():
         write_text(folder / name, text)

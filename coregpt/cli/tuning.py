@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from coregpt.cli.ablate import INTERRUPTED, execute, nodes_of, run_study
+from coregpt.cli.ablate import INTERRUPTED, execute, run_study
 from coregpt.cli.plan import Asked, time_lines
+from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say, table
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.declaration import Study
 from coregpt.lab.forecast import forecast
 from coregpt.lab.preregister import announce, register
-from coregpt.lab.slurm import SlurmOptions
 from coregpt.lab.study import Outline, Plan, outline, plan
 from coregpt.lab.tasks import Task
 from coregpt.lab.tuning import freeze, frozen, trial_study
@@ -18,21 +18,19 @@ from coregpt.report.tuning import Found, find
 from coregpt.report.tuning_facts import shown
 
 
-def ablate_tuned(
-    study: Study, store: Path, reports: Path, jobs: int | None, mlflow: bool, slurm: SlurmOptions | None = None
-) -> int:
+def ablate_tuned(study: Study, use: Resources) -> int:
     """Trials that are missing, then the test. Exit codes as for one study.
 
     What is wrong with the test is found before the first trial: it is planned with the settings as written.
     """
-    nodes = nodes_of(slurm)
+    store, nodes = use.store, use.nodes
     plan(outline(frozen(study, {})), nodes)
     trials = plan(outline(trial_study(study)), nodes)
-    writable_folder(reports / study.name)
+    writable_folder(use.reports / study.name)
     announce(study, trials, writable_folder(store))
     register(trials, store)
     say(f"tuning: {counted(study, trials)}")
-    tally = execute(trials, store, jobs, slurm)
+    tally = execute(trials, use)
     if tally.interrupted:
         done = sum(Task(run).done(store) for run in trials.runs)
         say(f"stopped: {done} of {len(trials.runs)} trial runs are complete; the same command goes on from here")
@@ -46,7 +44,7 @@ def ablate_tuned(
         say(line)
     say()
     made = plan(outline(frozen(study, found.tuned.settings)), nodes)
-    return run_study(made, store, reports, jobs, mlflow, slurm, found)
+    return run_study(made, use, found)
 
 
 def stages_of(made: Outline, store: Path) -> list[Plan]:

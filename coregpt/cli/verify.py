@@ -6,6 +6,7 @@ from pathlib import Path
 
 from coregpt.cli.ablate import INTERRUPTED, execute, load_studies
 from coregpt.cli.report import read_report
+from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
@@ -48,7 +49,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, store: Path, jobs: int |
         register(made, writable_folder(store))
     except LedgerError as error:
         raise ConfigError(str(error)) from None
-    tally = execute(made, store, jobs)
+    tally = execute(made, Resources(store, jobs=jobs))
     if tally.interrupted:
         say("stopped: the same command goes on from here")
         return INTERRUPTED

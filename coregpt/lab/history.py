@@ -136,7 +136,9 @@ class History:
         if before["digest"] == after["digest"] or not started:
             return []
         what = changed(before["declaration"], after["declaration"])
-        return [f"amended after {_runs(len(started))} had started: {what}"]
+        more = set(after["declaration"]["seeds"]) - set(before["declaration"]["seeds"])
+        hint = "; a study that may go on until it is decided declares looks: or anytime: beforehand" if more else ""
+        return [f"amended after {_runs(len(started))} had started: {what}{hint}"]
 
     def _edited(self, before: Entry, after: Entry) -> list[str]:
         """A technique whose code changed after results of it could be seen was tuned on the test's seeds."""

@@ -134,25 +134,25 @@ def note(plan: "Plan", store: Path) -> list[str]:
     if not new:
         return []
     with ledger.locked():
-        known = {tuple(each) for each in noted(plan, store)}
+        known = noted(plan, store)
         fresh = [(arm, n, decision) for arm, (n, decision) in new.items() if (arm, n, decision) not in known]
         for arm, n, decision in fresh:
             study = {"study": plan.study.name, "digest": plan.study.digest}
             ledger.add("looked", **study, arm=arm, pairs=n, decision=decision)
-    return [f"{arm}: decided after {n} seeds: {WORDS[decision]}" for arm, n, decision in fresh]
+    return [f"{arm}: {WORDS[decision].format(n=n)}" for arm, n, decision in fresh]
 
 
 WORDS = {
-    "reject": "different from the baseline",
-    "futile": "stopped for futility",
-    "accept": "no difference shown at the last look",
-    "aborted": "not finished, as a significant difference was unlikely",
+    "reject": "decided after {n} seeds: it differs from the baseline",
+    "futile": "given up after {n} seeds: the gain that was hoped for is unlikely",
+    "accept": "no difference shown at the last look, after {n} seeds",
+    "aborted": "not finished: a significant difference is unlikely",
     "continue": "worth finishing",
 }
 
 
 def noted(plan: "Plan", store: Path) -> list[tuple[str, int, Any]]:
-    """Decisions that the ledger has of this declaration: arm, seeds, one of `WORDS`. Raises LedgerError."""
+    """Decisions that the ledger has of this declaration, sorted: arm, seeds, one of `WORDS`. Raises LedgerError."""
     entries = [entry for entry in Ledger.of(store).read() if entry.event == "looked"]
     mine = [entry for entry in entries if (entry["study"], entry["digest"]) == (plan.study.name, plan.study.digest)]
-    return [(entry["arm"], entry["pairs"], entry["decision"]) for entry in mine]
+    return sorted((entry["arm"], entry["pairs"], entry["decision"]) for entry in mine)

@@ -118,8 +118,8 @@ def repeated_p(rule: Rule, d: Vector) -> float:
     if isinstance(rule, Anytime):
         return found.p
     k, n = rule.sizes.index(len(d)), len(d)
-    if found.p == 0:
-        return 0.0
+    if found.p in (0.0, 1.0):
+        return found.p
     t = float(stats.t.isf(found.p / 2, n - 1))
 
     def gap(log_alpha: float) -> float:

@@ -174,3 +174,13 @@ def test_a_direction_or_axis_that_does_not_exist_is_a_mistake(lab: Callable[...,
         declared(lab, direction="up")
     with pytest.raises(ConfigError, match="equal"):
         declared(lab, equal="money")
+
+
+def test_seeds_added_once_results_can_be_seen_point_to_looks(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    first = declared(lab)
+    register(first, tmp_path)
+    start(first, first.runs[0], tmp_path)
+    assert register(declared(lab, seeds=3), tmp_path) == (
+        "amended after 1 run had started: seeds [0, 1] -> [0, 1, 2]; a study that may go on until it is decided "
+        "declares looks: or anytime: beforehand"
+    )

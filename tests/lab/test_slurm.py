@@ -290,7 +290,7 @@ def test_a_path_that_the_script_would_take_apart_is_refused_before_anything_is_e
 def slurm_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The configuration of a cluster of two nodes that lives as long as the tests."""
     folder = tmp_path_factory.mktemp("slurm")
-    started = subprocess.run([SCRIPT, "start", folder], capture_output=True, text=True)
+    started = subprocess.run([SCRIPT, "start", folder, str(os.getpid())], capture_output=True, text=True)
     if started.returncode:
         subprocess.run([SCRIPT, "stop", folder], check=True)
         pytest.skip(f"no Slurm here: {started.stdout.strip() or started.stderr.strip()}")
@@ -435,7 +435,7 @@ def test_what_slurm_refuses_is_told_in_its_words(
 def test_a_study_that_needs_several_time_limits_has_the_report_of_one_trained_here(
     executed: Lab, tmp_path: Path, on_slurm: tuple[str, ...]
 ) -> None:
-    base = {**STUDY["base"], "tokens": 64 * 12_000}
+    base = {**STUDY["base"], "tokens": 64 * 3000}
     study = write_study(tmp_path / "s.yaml", executed.data, base=base)
     whole, cut = Lab(tmp_path / "whole", executed.data, study), Lab(tmp_path / "cut", executed.data, study)
     assert main(whole.command("--no-mlflow")) == 0

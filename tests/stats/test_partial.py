@@ -88,7 +88,6 @@ def test_with_several_arms_errors_stay_below_alpha_though_aborted_arms_no_longer
             finished = {str(i): runs[i + 1][:, 1] for i, chance in enumerate(chances) if (chance or 0.0) >= ABORT_BELOW}
             found = run_primary(design, ALPHA, runs[0][:, 1], finished, {})
             wrong.append(any(each.p_adjusted < ALPHA for each in found.values()))
-    print(arms, seeds, np.mean(wrong))
     assert np.mean(wrong) < ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / len(wrong))
 
 
