@@ -15,6 +15,7 @@ from coregpt.lab.launch import Launcher, Tally
 from coregpt.lab.ledger import LedgerError
 from coregpt.lab.mirror import database_uri, mirror
 from coregpt.lab.pace import paced
+from coregpt.lab.pilot import refuse_undecidable
 from coregpt.lab.preregister import register
 from coregpt.lab.progress import Display
 from coregpt.lab.slots import find_slots
@@ -35,15 +36,20 @@ def ablate(path: Path, scale: str | None, use: Resources) -> int:
     """
     studies = load_studies(path, scale, use.slurm)
     studies = studies if use.slurm else [paced(study, use.store) for study in studies]
-    if studies[0].sizes:
+    first = studies[0]
+    if first.sizes:
         from coregpt.cli.sizes import ablate_sizes
 
+        refuse_undecidable(first)
         return ablate_sizes(studies, use)
-    if studies[0].undecided:
+    if first.undecided:
         from coregpt.cli.tuning import ablate_tuned
 
-        return ablate_tuned(studies[0], use)
-    return run_study(plan(outline(studies[0]), use.nodes), use)
+        refuse_undecidable(first)
+        return ablate_tuned(first, use)
+    made = plan(outline(first), use.nodes)
+    refuse_undecidable(first)
+    return run_study(made, use)
 
 
 def run_study(made: Plan, use: Resources, found: Found | None = None) -> int:

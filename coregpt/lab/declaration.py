@@ -71,6 +71,9 @@ class Criterion(Frozen):
     abort: Annotated[float, Field(ge=0.3, le=0.95)] | None = None
     """The share of the run at which arms pause that are finished only if they may still come out significant."""
 
+    pilot: bool = False
+    """Whether the runs are wanted even if their seeds are too few for any verdict."""
+
     def declared(self) -> dict[str, Any]:
         """As plain data; a design that is not used is left out, so that adding one changed no older digest."""
         unused = {name for name, field in type(self).model_fields.items() if getattr(self, name) == field.default}

@@ -12,7 +12,7 @@ from typing import Any
 from coregpt.lab import looks
 from coregpt.lab.board import Board
 from coregpt.lab.jobs import Job, Policy, name
-from coregpt.lab.ledger import Event, Ledger
+from coregpt.lab.ledger import Event, Follower, Ledger
 from coregpt.lab.machine import Machine
 from coregpt.lab.progress import Display, duration
 from coregpt.lab.slots import Slot
@@ -63,6 +63,7 @@ class Launcher:
         self.elsewhere: list[Task] = []
         self.free, self.jobs = list(slots), list[Job]()
         self.tally, self.ledger = Tally(), Ledger.of(store)
+        self.others = Follower(self.ledger)
         self.tries: Counter[str] = Counter()
         self.total, self.work = len(plan.runs), 0.0
         self.complete = sum(Task(run).done(store) for run in plan.runs)
@@ -196,7 +197,11 @@ class Launcher:
             self.fail(job, self.reason(job, code))
 
     def finish(self, job: Job, result: dict[str, Any]) -> None:
-        self.enter("ended", job.run, status=result["status"], value=result["value"])
+        run = job.run
+        with self.ledger.locked():  # another launcher may have found the result and entered it
+            if not self.others.knows(run.id):
+                outcome = {"status": result["status"], "value": result["value"]}
+                self.ledger.add("ended", study=self.plan.study.name, run=run.id, arm=run.arm, seed=run.seed, **outcome)
         self.complete += 1
         self.work += self.weight(job.run) * (1 - job.offset)
         self.tally.trained.append(job.run.id)

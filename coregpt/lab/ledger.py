@@ -192,5 +192,25 @@ class Ledger:
         return tail + b"\n"
 
 
+class Follower:
+    """Which runs others have entered as ended, reading only what was appended since it last looked."""
+
+    def __init__(self, ledger: Ledger):
+        self.path, self.runs = ledger.path, set[str]()
+        self.offset = ledger.path.stat().st_size if ledger.path.exists() else 0
+
+    def knows(self, run: str) -> bool:
+        """Whether the end of `run` was entered since this follower began; ask while holding the ledger's lock."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self.offset += len(whole)
+            entries = [json.loads(line) for line in whole.splitlines()]
+            self.runs |= {entry["run"] for entry in entries if entry["event"] == "ended"}
+        return run in self.runs
+
+
 def _hash(previous: str, body: dict[str, Any]) -> str:
     return hashlib.sha256(previous.encode() + canonical(body)).hexdigest()

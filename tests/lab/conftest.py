@@ -13,6 +13,8 @@ import yaml
 from coregpt.cli import main
 from coregpt.engine.data import write_shard
 
+FEWEST = 5
+"""Seeds with which one comparison can have a verdict."""
 STUDY: dict[str, Any] = {
     "question": "Does squaring the ReLU help a tiny model?",
     "base": {
@@ -43,9 +45,11 @@ def write_shards(folder: Path) -> Path:
 
 
 def write_study(path: Path, data: Path, **changes: Any) -> Path:
-    """The tiny study as a file; `changes` replace its top-level keys."""
+    """The tiny study as a file; `changes` replace its top-level keys. With too few seeds it is a pilot."""
     study = {**STUDY, **changes}
     study = {**study, "base": {**study["base"], "data": {"source": str(data)}}}
+    if len(study["seeds"] if isinstance(study["seeds"], list) else range(study["seeds"])) < FEWEST:
+        study["test"] = {**study["test"], "pilot": True}
     path.write_text(yaml.safe_dump(study, sort_keys=False))
     return path
 

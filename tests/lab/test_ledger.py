@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from coregpt.cli import main
-from coregpt.lab.ledger import Ledger, LedgerError
+from coregpt.lab.ledger import Follower, Ledger, LedgerError
 from coregpt.lab.store import RunFolder
 from tests.lab.conftest import Lab
 
@@ -101,7 +101,7 @@ def test_a_long_last_line_is_found_whole(ledger: Ledger) -> None:
 
 def test_several_processes_write_one_chain(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom coregpt.lab.ledger import Ledger\n"
+        "import sys\nfrom pathlib import Path\nfrom coregpt.lab.ledger import Follower, Ledger\n"
         f"for i in range(40): Ledger.of(Path({str(tmp_path)!r})).append('started', study='s', run=sys.argv[1], seed=i)"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, name]) for name in ("a", "b", "c")]
@@ -221,3 +221,17 @@ def test_a_folder_without_a_ledger_is_told_so(tmp_path: Path, capsys: pytest.Cap
 def test_a_whole_ledger_is_confirmed(executed: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ledger", "verify", "--runs", str(executed.runs)]) == 0
     assert "the chain is whole" in capsys.readouterr().out
+
+
+def test_a_follower_hears_of_ends_that_others_enter(tmp_path: Path) -> None:
+    ledger = Ledger.of(tmp_path)
+    ledger.append("ended", study="s", run="before", arm="a", seed=0, status="finished", value=1.0)
+    follower = Follower(ledger)
+    assert not follower.knows("r")
+    Ledger.of(tmp_path).append("started", study="s", run="r", arm="a", seed=0)
+    assert not follower.knows("r")
+    Ledger.of(tmp_path).append("ended", study="s", run="r", arm="a", seed=0, status="finished", value=1.0)
+    assert follower.knows("r")
+    with ledger.path.open("ab") as file:
+        file.write(b'{"event":"ended","run":"to')
+    assert not follower.knows("torn")
