@@ -121,6 +121,10 @@ def announced(report: Report, predictions: Sequence[Prediction], study: Study) -
             f"{low:+.4f} to {high:+.4f}. Chance of 'agrees' if the published gain is true: {each.if_true:.0%}; "
             f"if it is zero: {each.if_zero:.0%}."
         )
+    large = [c for c in report.comparisons if c.look is not None and c.look.decision == "reject"]
+    early = [c.arm for c in large if c.look is not None and c.look.n < c.look.planned]
+    if early:
+        lines.append(f"{listing(early)} stopped early, at an estimate that leans outward: disagreement is likelier.")
     if len(predictions) > 1:
         lines.append(f"Intervals are widened for {plural(len(predictions), 'arm')}: all agree with {LEVEL:.0%}.")
     return lines

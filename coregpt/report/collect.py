@@ -14,6 +14,7 @@ from coregpt.lab.preregister import code
 from coregpt.lab.store import Row, RunFolder
 from coregpt.lab.study import Plan, PlannedRun
 from coregpt.report.collect_rule import early_decisions
+from coregpt.report.gathering import nothing_is_garbage
 from coregpt.report.inputs import (
     ArmFacts,
     Confound,
@@ -32,6 +33,7 @@ from coregpt.report.inputs import (
 )
 
 
+@nothing_is_garbage()
 def collect(plan: Plan, store: Path, exploratory: str = "") -> tuple[StudyFacts, list[RunFacts]]:
     """Facts of the study, of every planned run, complete or not, and of every other run the ledger has of it."""
     past, broken = _ledger(plan, store)

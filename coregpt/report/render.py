@@ -1,6 +1,7 @@
 """Report -> files as text. Pure and byte-deterministic: the pages are made from the JSON and nothing else."""
 
 from coregpt.report.curve_charts import arm_curves, curve_axes, learning_curves
+from coregpt.report.gathering import nothing_is_garbage
 from coregpt.report.html import render_html
 from coregpt.report.markdown import render_markdown
 from coregpt.report.model import Report
@@ -8,6 +9,7 @@ from coregpt.report.serialise import from_json, to_json
 from coregpt.report.theme import CHART_CSS, colour_tokens, series_rules
 
 
+@nothing_is_garbage()
 def render(report: Report) -> dict[str, str]:
     """File name -> content: report.html, report.md, report.json and, if there are curves, curves.svg."""
     text = to_json(report)

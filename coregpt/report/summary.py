@@ -9,6 +9,7 @@ from coregpt.report.compare import Outcomes, compare_all, design_of
 from coregpt.report.curves import thin
 from coregpt.report.factorial import factorial_effects, mode_notes
 from coregpt.report.fork import fork_cost, fork_notes
+from coregpt.report.gathering import nothing_is_garbage
 from coregpt.report.inputs import RunFacts, RunTiming, StudyFacts
 from coregpt.report.model import SCHEMA, ArmSummary, Report, RunResult, Timing
 from coregpt.report.next_step import more_hours
@@ -30,6 +31,7 @@ from coregpt.stats.power import detectable
 from coregpt.stats.stopping import detectable_gain
 
 
+@nothing_is_garbage()
 def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     """Analyse a study. Planned runs without RunFacts count as missing, never as absent from the plan.
 

@@ -235,7 +235,9 @@ def test_runs_beyond_the_stop_are_listed_and_not_counted(looked: Lab, tmp_path: 
 def test_fresh_seeds_that_check_it_are_all_run(looked: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = looked.reports / "looks" / "report.json"
     assert main(["verify", str(source), "--seeds", "2", "--runs", str(tmp_path / "fresh")]) in (0, 1)
-    assert "slow: " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "\nslow stopped early, at an estimate that leans outward" in shown
+    assert "slow: " in shown
     assert len(list((tmp_path / "fresh").glob("*/result.json"))) == 6
 
 
