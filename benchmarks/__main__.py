@@ -1,49 +1,53 @@
-"""`python -m benchmarks`: run everything, print the table, write `benchmarks/results/overhead.{json,md}`."""
+"""`python -m benchmarks`: training steps against plain loops; writes `benchmarks/results/overhead.{json,md}`."""
 
-import json
-import platform
+import argparse
+import statistics
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
-import torch
-
-from benchmarks.kernels import SHAPES, attention_ratio
-from benchmarks.overhead import step_ratio
+from benchmarks.kernels import CASES, attention_ratio
+from benchmarks.overhead import SIDES
+from benchmarks.pages import publish, table
 from benchmarks.startup import help_seconds
+from benchmarks.turns import take_turns, times_faster
 
-RESULTS = Path(__file__).parent / "results"
+GOAL = 3.0
+
+ABOUT = [
+    "# Training steps on one CPU core",
+    "",
+    "CoreGPT's step (no plugin on, log included) and plain PyTorch loops of the same model on the same rows:",
+    "the 4-layer, 128-wide, 4-head, context-256, batch-16 byte GPT. Every loop is a process of its own, set up as its",
+    "users would set it up, and they take turns; processor time of one thread, median and range of 5 medians.",
+    "`python -m benchmarks` makes this page.",
+    "",
+]
 
 
-def main() -> None:
-    facts = {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
-    ratios = {precision: asdict(step_ratio(precision)) for precision in ("fp32", "bf16")}
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=8, help="turns of every loop in each of 5 repetitions")
+    options = parser.parse_args(argv)
+    taken = take_turns("benchmarks.overhead", SIDES, options.rounds)
+    rows, steps = [], {}
+    for name in SIDES:
+        faster = times_faster(taken[name], taken[SIDES[0]])
+        milliseconds = 1e3 * statistics.median(seconds for part in taken[name] for seconds in part)
+        steps[name] = {"times_faster": faster, "ms": milliseconds}
+        rows.append([name, f"{faster[0]:.2f}", f"{faster[1]:.2f} - {faster[2]:.2f}", f"{milliseconds:.0f}"])
+    lines = [*ABOUT, *table(f"loop|times faster than {SIDES[0]}|range|ms a step", rows)]
+    lines += ["", f"Goal: CoreGPT in bf16 at least {GOAL:.0f} times as fast as the plain fp32 loop."]
+    kernels = {case: attention_ratio(*case) for case in CASES}
+    lines += ["", "bf16 attention on CPU, forward and backward, over PyTorch's fused kernel (the plain loop's):", ""]
+    found = []
+    for (shape, window), k in kernels.items():
+        ratio = [f"{k.median:.2f}", f"{k.low:.2f} - {k.high:.2f}", f"{k.ours_ms:.1f}", f"{k.theirs_ms:.1f}"]
+        found.append([", ".join(map(str, shape)), str(window or "-"), *ratio])
+    lines += table("batch, heads, tokens, width|window|ratio|range|ms|fused ms", found)
     seconds = help_seconds()
-    lines = [
-        "# What hooks cost",
-        "",
-        "CoreGPT's training step (no plugin on, log included) over a bare PyTorch loop of the same model on the same",
-        "rows: processor time of one thread, alternating steps, median of 5 medians.",
-        "`python -m benchmarks` makes this table.",
-        "",
-        "| precision | CoreGPT / bare | range | CoreGPT ms | bare ms |",
-        "|---|---|---|---|---|",
-    ]
-    for name, r in ratios.items():
-        span = f"{r['low']:.3f} - {r['high']:.3f}"
-        lines.append(f"| {name} | {r['median']:.3f} | {span} | {r['ours_ms']:.0f} | {r['theirs_ms']:.0f} |")
-    kernels = {shape: attention_ratio(shape) for shape in SHAPES}
-    lines += ["", "bf16 attention on CPU, forward and backward, over PyTorch's fused kernel (the bare loop's):", ""]
-    lines += ["| batch, heads, tokens, width | ratio | range | ms | fused ms |", "|---|---|---|---|---|"]
-    for shape, k in kernels.items():
-        where = ", ".join(map(str, shape))
-        lines.append(f"| {where} | {k.median:.2f} | {k.low:.2f} - {k.high:.2f} | {k.ours_ms:.1f} | {k.theirs_ms:.1f} |")
-    lines += ["", f"`coregpt --help`: {seconds:.2f} s (median of 9)", ""]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "overhead.md").write_text("\n".join(lines))
-    attention = {"x".join(map(str, shape)): asdict(ratio) for shape, ratio in kernels.items()}
-    record = {"facts": facts, "step": ratios, "attention_bf16_cpu": attention, "help_seconds": seconds}
-    (RESULTS / "overhead.json").write_text(json.dumps(record, indent=2) + "\n")
-    print("\n".join(lines))
+    lines += ["", f"`coregpt --help`: {seconds:.2f} s (median of 9)"]
+    attention = [{"shape": shape, "window": window, **asdict(k)} for (shape, window), k in kernels.items()]
+    publish("overhead", lines, {"step": steps, "attention_bf16_cpu": attention, "help_seconds": seconds})
 
 
 if __name__ == "__main__":

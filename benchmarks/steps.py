@@ -2,14 +2,23 @@
 
 from pathlib import Path
 
-from benchmarks.overhead import Forget
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, build
 from coregpt.engine.compiling import prepare
 from coregpt.engine.data import TokenSource, open_source
+from coregpt.engine.platform import keep_heap
 from coregpt.engine.trainer import Trainer, never
 from coregpt.engine.world import World
 from coregpt.lab.registry import Catalogue
+
+
+class Forget:
+    """A sink that drops what it is told."""
+
+    def record(self, row: object) -> None: ...
+
+    def rewind(self, step: int) -> None: ...
+
 
 GOLDEN = 0.6180339887498949
 
@@ -28,6 +37,7 @@ class Stepper:
         source: TokenSource | None = None,
         world: World | None = None,
     ):
+        keep_heap()  # as workers do
         source = source or open_source(config.data.source)
         made = Catalogue().instances(config.plugins) if plugins is None else plugins
         self.run = build(config, made, separator=source.separator, world=world)

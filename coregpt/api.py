@@ -20,6 +20,7 @@ from coregpt.contract.rules import (
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Site
 from coregpt.engine.attention import attend
+from coregpt.engine.fused import unit_norm
 from coregpt.engine.masks import SameDocument, SlidingWindow
 from coregpt.engine.parts import MLP, Attend, Attention, Linear, RMSNorm
 
@@ -53,4 +54,5 @@ __all__ = [
     "UpdateRule",
     "attend",
     "hookimpl",
+    "unit_norm",
 ]

@@ -26,18 +26,12 @@ from collections.abc import Generator
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from coregpt.api import Clock, Companion, Context, ParamRule, Plugin, RunView, Site, hookimpl
+from coregpt.api import Clock, Companion, Context, ParamRule, Plugin, RunView, Site, hookimpl, unit_norm
 
 Wrapped = Generator[None, nn.Module, nn.Module]
-
-
-def unit(x: Tensor, dim: int = -1) -> Tensor:
-    """x scaled to length 1 along `dim`, in fp32; a vector shorter than 1e-12 stays short."""
-    return F.normalize(x.float(), dim=dim, eps=1e-12)
 
 
 class Scaler(nn.Module):
@@ -64,14 +58,14 @@ class Step(nn.Module):
 
     def write(self, x: Tensor, y: Tensor, ctx: Context) -> Tensor:
         h = x.float()
-        return unit(h + self.alpha().abs() * (unit(y) - h)).to(x.dtype)
+        return unit_norm(torch.addcmul(h, self.alpha().abs(), unit_norm(y) - h)).to(x.dtype)
 
 
 class Unit(nn.Module):
     """Puts the sum of token and learned position on the sphere."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return unit(x).to(x.dtype)
+        return unit_norm(x).to(x.dtype)
 
 
 class Heads(nn.Module):
@@ -88,7 +82,7 @@ class Heads(nn.Module):
         if self.rotate_first:
             q, k = self.inner(q, k, ctx)
         s = self.s_qk()
-        q, k = (unit(q) * (s * self.sharpness)).to(q.dtype), (unit(k) * s).to(k.dtype)
+        q, k = (unit_norm(q) * (s * self.sharpness)).to(q.dtype), (unit_norm(k) * s).to(k.dtype)
         if not self.rotate_first:
             q, k = self.inner(q, k, ctx)
         return q, k
@@ -141,7 +135,7 @@ class Sphere(Companion):
     @torch.no_grad()
     def project(self) -> None:
         for weight, dim in self.weights:
-            weight.copy_(unit(weight, dim))
+            weight.copy_(unit_norm(weight, dim))
 
 
 class Ngpt(Plugin):

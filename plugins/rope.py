@@ -13,7 +13,7 @@ that were never trained. `truncate` needs heads whose width is a multiple of 4 a
 Source: Su et al. 2021, arXiv:2104.09864; modded-nanogpt record 2; `truncate`: modded-nanogpt record 17.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -32,8 +32,24 @@ def frequencies(dim: int, base: float, truncate: bool) -> Tensor:
     return found
 
 
+class Rotate(torch.autograd.Function):
+    """x cos + swap(x) sin, swap exchanging the halves of D; its gradient turns by the opposite angles."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        wide = x.to(torch.promote_types(x.dtype, cos.dtype))  # at once: products of two dtypes are slow
+        first, second = wide.chunk(2, dim=-1)
+        return torch.addcmul(wide * cos, torch.cat((second, first), dim=-1), sin).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *ups: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return Rotate.apply(ups[0], cos, -sin), None, None  # type: ignore[no-untyped-call]
+
+
 class Rotary(nn.Module):
-    """Turns q and k (B, T, H, D); its tables (context, 1, D/2) are constants."""
+    """Turns q and k (B, T, H, D); its tables (context, 1, D) are constants."""
 
     cos: Tensor
     sin: Tensor
@@ -41,17 +57,16 @@ class Rotary(nn.Module):
     def __init__(self, at: Site, frequency: Tensor):
         super().__init__()
         angles = torch.arange(at.shape.context, dtype=torch.float64)[:, None, None] * frequency
-        self.register_buffer("cos", angles.cos().float().to(at.device), persistent=False)
-        self.register_buffer("sin", angles.sin().float().to(at.device), persistent=False)
+        cos, sin = angles.cos().float().to(at.device), angles.sin().float().to(at.device)
+        self.register_buffer("cos", torch.cat((cos, cos), dim=-1), persistent=False)
+        self.register_buffer("sin", torch.cat((sin, -sin), dim=-1), persistent=False)
 
     def forward(self, q: Tensor, k: Tensor, ctx: Context) -> tuple[Tensor, Tensor]:
         return self.rotate(q), self.rotate(k)
 
     def rotate(self, x: Tensor) -> Tensor:
-        """(B, T, H, D) turned by its positions. The fp32 tables make every product at least fp32."""
-        cos, sin = self.cos[: x.shape[1]], self.sin[: x.shape[1]]
-        first, second = x.chunk(2, dim=-1)
-        return torch.cat((first * cos + second * sin, second * cos - first * sin), dim=-1).to(x.dtype)
+        """(B, T, H, D) turned by its positions, in fp32 at least."""
+        return Rotate.apply(x, self.cos[: x.shape[1]], self.sin[: x.shape[1]])  # type: ignore[no-untyped-call]
 
 
 class Rope(Plugin):

@@ -1,4 +1,4 @@
-"""Softmax attention under a mask: SDPA where masks are dense, FlexAttention where they are block-sparse."""
+"""Softmax attention under a mask: blocks of products on CPUs, SDPA or FlexAttention on GPUs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,41 +9,29 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from coregpt.contract.context import Context
+from coregpt.engine.blocks import blocked_attention
+from coregpt.engine.fused import working_dtype
 
 FLEX_BLOCK = 128
-QUERY_BLOCK = 128
-"""Queries of one product: small enough to skip most of the future, large enough for fast products."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | BlockMask | None) -> Tensor:
-    """Causal softmax(q k^T / sqrt(D)) v on (B, T, H, D). `mask` None means causal and nothing else."""
-    q, k, v = (t.transpose(1, 2) for t in (q, k.to(q.dtype), v.to(q.dtype)))
-    if mask is None and q.device.type == "cpu" and q.dtype == torch.bfloat16:
-        y = causal_in_blocks(q, k, v)
-    elif mask is None:
+    """Causal softmax(q k^T / sqrt(D)) v on (B, T, H, D). `mask` None means causal and nothing else.
+
+    Under autocast all three are in autocast's dtype, as PyTorch's own attention has them.
+    """
+    dtype = working_dtype(q)
+    q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+    if q.device.type == "cpu" and not isinstance(mask, BlockMask) and (mask is not None or dtype == torch.bfloat16):
+        return blocked_attention(q, k, v, mask)
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+    if mask is None:
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     elif isinstance(mask, BlockMask):
         y = flex_attention(q, k, v, block_mask=mask)
     else:
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return y.transpose(1, 2)
-
-
-def causal_in_blocks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention on (B, H, T, D) as plain products, one block of queries at a time.
-
-    PyTorch's flash kernel for bf16 on CPU takes up to three times as long as this, forward and backward, at the
-    sizes of laptop studies (`python -m benchmarks`). Probabilities are rounded to bf16, as kernels do.
-    """
-    q = q * q.shape[-1] ** -0.5
-    out = []
-    with torch.autocast("cpu", enabled=False):  # autocast would widen the softmax to fp32
-        for start in range(0, q.shape[2], QUERY_BLOCK):
-            end = min(start + QUERY_BLOCK, q.shape[2])
-            scores = q[:, :, start:end] @ k[:, :, :end].mT
-            future = torch.ones(end - start, end, dtype=torch.bool, device=q.device).triu(start + 1)
-            out.append(scores.masked_fill(future, float("-inf")).softmax(-1) @ v[:, :, :end])
-    return torch.cat(out, dim=2)
 
 
 def build_mask(rules: Sequence[Any], ctx: Context) -> Tensor | BlockMask | None:
@@ -58,8 +46,8 @@ def build_mask(rules: Sequence[Any], ctx: Context) -> Tensor | BlockMask | None:
     device = ctx.tokens.device
     if device.type == "cuda" and length % FLEX_BLOCK == 0:
         return block_mask(rules, ctx)
-    b = torch.arange(batch, device=device).view(-1, 1, 1)
-    t = torch.arange(length, device=device)
+    b = torch.arange(batch, dtype=torch.int32, device=device).view(-1, 1, 1)
+    t = torch.arange(length, dtype=torch.int32, device=device)  # half the memory of the default
     q, k = t.view(1, -1, 1), t.view(1, 1, -1)
     allowed = q >= k
     for rule in rules:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from coregpt.contract.context import Context
 from coregpt.contract.site import Site
 from coregpt.engine.attention import attend
+from coregpt.engine.fused import cross_entropy, rms_norm
 
 
 class Linear(nn.Module):
@@ -43,7 +44,7 @@ class RMSNorm(nn.Module):
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (self.dim,))
+        return rms_norm(x)
 
 
 class LearnedPosition(nn.Module):
@@ -183,4 +184,4 @@ class NextToken(nn.Module):
     """Mean cross-entropy of logits (B, T, V) against the next tokens (B, T), in fp32."""
 
     def forward(self, logits: Tensor, targets: Tensor, ctx: Context) -> Tensor:
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return cross_entropy(logits.flatten(0, 1), targets.flatten())

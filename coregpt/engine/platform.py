@@ -1,5 +1,6 @@
 """What this machine is good at. Asked once, before runs start; the answers become part of their configs."""
 
+import ctypes
 import os
 import shutil
 from functools import cache
@@ -47,6 +48,23 @@ def _has_compiler() -> bool:
 
 CPU_FLOPS_WORTH_A_COMPILE = 1e13
 """About four minutes of one core at 40 GFLOP/s."""
+
+
+def keep_heap() -> None:
+    """Tells the C library to keep freed memory for the next step instead of giving it back to the system.
+
+    A training step frees and takes the same tens of megabytes again and again; every page that went back must be
+    cleared and mapped anew, which costs a tenth to a third of a step on a CPU. Does nothing where the C library is
+    not glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, 2**26)
+
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # names and values of malloc.h
 
 
 def peak_memory(device: torch.device) -> int:

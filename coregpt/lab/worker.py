@@ -24,6 +24,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import CoreGPTError, RunError
 from coregpt.engine.build import build
 from coregpt.engine.data import TokenSource, open_source
+from coregpt.engine.platform import keep_heap
 from coregpt.engine.trainer import Outcome, train
 from coregpt.engine.world import World, join, leave
 from coregpt.lab import fork
@@ -77,6 +78,7 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
     config = config.model_copy(update={"micro_rows": folder.micro_rows() or config.micro_rows})
     if config.device == "cpu":
         torch.set_num_threads(1)
+        keep_heap()
     torch.manual_seed(config.seed)
     world = join(config.device)
     try:

@@ -1,0 +1,146 @@
+"""Causal softmax attention on a CPU: plain products of one block of queries with the keys it may see.
+
+PyTorch's fused kernel for bf16 on CPUs takes two to five times as long, forward and backward, at the sizes of laptop
+studies (`python -m benchmarks`). Blocks that a mask empties are not computed, so a short window is a short product.
+The operator is opaque to the compiler: compiled and uncompiled runs do the same arithmetic.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+QUERY_BLOCK = 128
+"""Queries of one product: few enough to skip most of the future, enough for fast products."""
+CACHED_SCORES = 2**19
+"""Scores computed before the next are begun: what stays in a core's own cache."""
+
+# Not `custom_op`, whose first call imports the compiler: a second of every run that does not compile.
+ATTEND, BACKWARD = "coregpt::blocked_attention", "coregpt::blocked_attention_backward"
+torch.library.define(ATTEND, "(Tensor q, Tensor k, Tensor v, Tensor? mask) -> (Tensor, Tensor, Tensor)")
+torch.library.define(BACKWARD, "(Tensor up, Tensor qkv, Tensor saved, Tensor? mask) -> (Tensor, Tensor, Tensor)")
+
+
+def blocked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Softmax(q k^T / sqrt(D)) v on (B, T, H, D), causal; `mask` bool (B or 1, 1, T, T) must itself be causal.
+
+    A query that may see no key gets zeros. Probabilities have the inputs' dtype, sums over queries are fp32.
+    """
+    return torch.ops.coregpt.blocked_attention(q, k, v, mask)[0]
+
+
+@torch.library.impl(ATTEND, "CPU")
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The output (B, T, H, D); for the backward pass q / sqrt(D), k, v as (3, B, H, T, D) and all probabilities."""
+    batch, length, heads, width = q.shape
+    out, qkv, saved = _room(q)
+    for row, t in zip(qkv, (q, k, v), strict=True):
+        row.copy_(t.transpose(1, 2))
+    q, k, v = qkv
+    q.mul_(width**-0.5)
+    side = min(QUERY_BLOCK, length)
+    future = q.new_full((side, side), float("-inf")).triu_(1)
+    for rows, start, end, low, probs in _blocks(saved, batch, length, heads, mask):
+        torch.bmm(q[rows, :, start:end].flatten(0, 1), k[rows, :, low:end].flatten(0, 1).mT, out=probs)
+        by_head = probs.view(-1, heads, end - start, end - low)
+        if mask is None:
+            by_head[..., start - low :].add_(future[: end - start, : end - start])
+            torch.softmax(probs, -1, out=probs)
+        else:
+            seen = mask[_of(mask, rows), :, start:end, low:end]
+            by_head.add_(q.new_zeros(seen.shape).masked_fill_(~seen, float("-inf")))
+            torch.softmax(probs, -1, out=probs)
+            sighted = seen.any(-1, keepdim=True)
+            if not sighted.all():  # softmax of nothing is NaN
+                by_head.masked_fill_(~sighted, 0.0)
+        found = torch.bmm(probs, v[rows, :, low:end].flatten(0, 1))
+        out[rows, start:end] = found.view(-1, heads, end - start, width).transpose(1, 2)
+    return out, qkv, saved
+
+
+@torch.library.impl(BACKWARD, "CPU")
+def _attend_backward(up: Tensor, qkv: Tensor, saved: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of q, k and v from that of the output, all (B, T, H, D)."""
+    batch, length, heads, width = up.shape
+    dq, dk, dv = (torch.empty_like(up, memory_format=torch.contiguous_format) for _ in range(3))
+    up = up.transpose(1, 2).contiguous()
+    q, k, v = qkv
+    wide = torch.promote_types(q.dtype, torch.float32)
+    for rows, start, end, low, probs in _blocks(saved, batch, length, heads, mask):
+        if start == 0:
+            sums = q.new_zeros((2, len(probs), length, width), dtype=wide)
+        here = up[rows, :, start:end].flatten(0, 1)
+        sums[1, :, low:end].add_(torch.bmm(probs.mT, here))
+        dscores = torch.bmm(here, v[rows, :, low:end].flatten(0, 1).mT)
+        dscores = torch._softmax_backward_data(dscores, probs, -1, probs.dtype)
+        sums[0, :, low:end].add_(torch.bmm(dscores.mT, q[rows, :, start:end].flatten(0, 1)))
+        found = torch.bmm(dscores, k[rows, :, low:end].flatten(0, 1)).mul_(width**-0.5)
+        dq[rows, start:end] = found.view(-1, heads, end - start, width).transpose(1, 2)
+        if end == length:
+            for whole, summed in zip((dk, dv), sums, strict=True):
+                whole[rows] = summed.view(-1, heads, length, width).transpose(1, 2)
+    return dq, dk, dv
+
+
+def _blocks(
+    saved: Tensor, batch: int, length: int, heads: int, mask: Tensor | None
+) -> Iterator[tuple[slice, int, int, int, Tensor]]:
+    """(rows of the batch, first query, end, first key, room for probabilities) of every product, in order.
+
+    Keys end where queries end. Probabilities are (rows x heads, queries, keys), one block after the other in `saved`.
+    """
+    together = max(1, CACHED_SCORES // (heads * min(QUERY_BLOCK, length) * length))
+    free = 0
+    for first in range(0, batch, together):
+        rows = slice(first, min(first + together, batch))
+        for start in range(0, length, QUERY_BLOCK):
+            end = min(start + QUERY_BLOCK, length)
+            low = 0
+            if mask is not None:
+                low = _first_key(mask[_of(mask, rows), :, start:end], start)
+            shape = ((rows.stop - rows.start) * heads, end - start, end - low)
+            size = math.prod(shape)
+            yield rows, start, end, low, saved[free : free + size].view(shape)
+            free += size
+
+
+def _first_key(seen: Tensor, start: int) -> int:
+    """The first key that any query of (B, 1, queries, T) sees, rounded down to 8 where T allows; `start` for none."""
+    at_once = 8 if seen.shape[-1] % 8 == 0 else 1
+    some = (seen.view(torch.int64) if at_once == 8 else seen).flatten(0, 2).any(0).nonzero()
+    return min(int(some[0]) * at_once, start) if len(some) else start
+
+
+def _of(mask: Tensor, rows: slice) -> slice:
+    """The part of a mask that holds for these rows: all of it where rows share one."""
+    return rows if len(mask) > 1 else slice(0, 1)
+
+
+def _room(q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Unwritten memory for what `_attend` returns; probabilities that causality leaves, whole blocks counted."""
+    batch, length, heads, width = q.shape
+    starts = range(0, length, QUERY_BLOCK)
+    scores = sum((min(s + QUERY_BLOCK, length) - s) * min(s + QUERY_BLOCK, length) for s in starts)
+    out = torch.empty_like(q, memory_format=torch.contiguous_format)
+    return out, q.new_empty((3, batch, heads, length, width)), q.new_empty(batch * heads * scores)
+
+
+def _fake_backward(up: Tensor, qkv: Tensor, saved: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    dq, dk, dv = (torch.empty_like(up, memory_format=torch.contiguous_format) for _ in range(3))
+    return dq, dk, dv
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    ctx.set_materialize_grads(False)  # what is saved gets no gradient: zeros as large as it would be made
+    ctx.save_for_backward(*output[1:], inputs[3])
+
+
+def _backward(ctx: Any, up: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, None]:
+    return (*torch.ops.coregpt.blocked_attention_backward(up, *ctx.saved_tensors), None)
+
+
+torch.library.register_fake(ATTEND, lambda q, k, v, mask: _room(q))
+torch.library.register_fake(BACKWARD, _fake_backward)
+torch.library.register_autograd(ATTEND, _backward, setup_context=_remember)
