@@ -13,63 +13,50 @@ from coregpt.lab.progress import Display
 from coregpt.lab.slurm import SlurmOptions, cluster
 from coregpt.lab.store import RunFolder
 from tests.lab.conftest import STUDY, Lab, write_study
-from tests.lab.slurm.cluster import MINUTE, events, jobs_of, queue, sent, wait_for
-from tests.lab.test_launch import planned, untimed, wait_for_training
+from tests.lab.slurm.cluster import MINUTE, events, jobs_of, sent, training, wait_for
+from tests.lab.test_launch import planned, untimed
 
 
 def test_a_study_on_slurm_has_the_report_of_one_trained_here(
     executed: Lab, tmp_path: Path, on_slurm: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     here = executed.with_runs_in(tmp_path)
-    assert main(here.command(*on_slurm)) == 0
+    assert main(here.command(*on_slurm, "--no-mlflow")) == 0
     assert "4 runs to train, 4 at a time on Slurm (cpu, fp32)" in capsys.readouterr().out
     assert untimed(here) == untimed(executed)
     arrays = {job.partition("_")[0] for job in jobs_of(here).values()}
     assert len(arrays) == 1, "one array"
     assert events(here) == {"declared": 1, "started": 4, "ended": 4}
-    assert main(here.command(*on_slurm)) == 0
+    assert main(here.command(*on_slurm, "--no-mlflow")) == 0
     assert "nothing to train" in capsys.readouterr().out
 
 
-def test_a_job_requeued_at_its_time_limit_and_one_cancelled_change_nothing(
+def test_jobs_outlive_the_login_process_are_attached_to_and_one_cancelled_is_submitted_again(
     longer: Lab, tmp_path: Path, on_slurm: tuple[str, ...]
 ) -> None:
-    here = longer.with_runs_in(tmp_path)
-    with sent(here, on_slurm) as process:
-        wait_for_training(here)
-        before = jobs_of(here)
-        first, second, *_ = [job for job in before.values() if queue()[job] == "RUNNING"]
-        subprocess.run(["scancel", "--signal=USR2", first], check=True)  # what Slurm sends near a time limit
-        subprocess.run(["scancel", second], check=True)
-        output, _ = process.communicate(timeout=2 * MINUTE)
-    assert process.returncode == 0, output
-    assert untimed(here) == untimed(longer)
-    assert f"job {second} is CANCELLED" in output
-    assert "retry 1 of 2" in output
-    after = jobs_of(here)
-    assert [before[run] for run in before if before[run] != after[run]] == [second], "the other one kept its job"
-    assert "Requeued job" in (here.runs / "slurm" / f"{first}_0_log.out").read_text()
-
-
-def test_jobs_outlive_the_login_process_and_are_attached_to(
-    longer: Lab, tmp_path: Path, on_slurm: tuple[str, ...]
-) -> None:
-    here = longer.with_runs_in(tmp_path)
-    with sent(here, (*on_slurm, "--max-jobs", "3")) as process:
-        wait_for_training(here)
+    here, quick = longer.with_runs_in(tmp_path), (*on_slurm, "--no-mlflow")
+    with sent(here, (*quick, "--max-jobs", "3")) as process:
+        wait_for(lambda: len(jobs_of(here)) == 3)
         process.kill()
     before = jobs_of(here)
-    assert len(before) == 3, "the fourth waits for a place in the queue"
-    with sent(here, on_slurm) as process:
+    with sent(here, quick) as process:
         wait_for(lambda: len(jobs_of(here)) == 4)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=MINUTE)
     assert process.returncode == 130
     assert "jobs go on in Slurm, and the same command attaches to them; to cancel them: scancel " in output
-    assert jobs_of(here).items() > before.items()
     every = jobs_of(here)
-    assert main(here.command(*on_slurm)) == 0
-    assert jobs_of(here) == every
+    assert every.items() > before.items()
+    with sent(here, quick) as process:
+        wait_for(lambda: any(training(here, run) for run in every))
+        victim = next(run for run in every if training(here, run))
+        subprocess.run(["scancel", every[victim]], check=True)
+        output, _ = process.communicate(timeout=2 * MINUTE)
+    assert process.returncode == 0, output
+    assert f"job {every[victim]} is CANCELLED" in output
+    assert "retry 1 of 2" in output
+    after = jobs_of(here)
+    assert [run for run in every if every[run] != after[run]] == [victim], "the others kept their jobs"
     assert untimed(here) == untimed(longer)
 
 
@@ -92,6 +79,6 @@ def test_a_study_that_needs_several_time_limits_has_the_report_of_one_trained_he
     study = write_study(tmp_path / "s.yaml", executed.data, base=base)
     whole, cut = Lab(tmp_path / "whole", executed.data, study), Lab(tmp_path / "cut", executed.data, study)
     assert main(whole.command("--no-mlflow")) == 0
-    assert main(cut.command(*on_slurm, "--time", "1")) == 0
+    assert main(cut.command(*on_slurm, "--no-mlflow", "--time", "1")) == 0
     assert untimed(cut) == untimed(whole)
     assert any("Requeued job" in log.read_text() for log in (cut.runs / "slurm").glob("*_log.out"))
