@@ -59,7 +59,7 @@ def emit(path: Path, scale: str | None, store: Path, out: Path | None, slurm: Sl
     if studies[0].sizes:
         check_order(outlines)
     plans = [plan(made, slurm.device) for made in outlines]
-    layout = layout_of(plans, slurm)
+    layout = slurm.layout(plans[0].runs[0].config.device, studies[0].gpus_per_run)
     writable_folder(store)
     writable_folder(store / "slurm")
     for made in plans:
@@ -85,18 +85,6 @@ def emit(path: Path, scale: str | None, store: Path, out: Path | None, slurm: Sl
     if not all(everything(made, store) for made in plans):
         tell("the study decides on the way what it runs next: when the array has ended, call this again")
     return 0
-
-
-def layout_of(plans: Sequence[Plan], slurm: SlurmOptions) -> tuple[int, int]:
-    """Nodes and ranks of every run. Raises ConfigError if sizes differ in that: all tasks of an array are alike."""
-    found = {made.study.size: slurm.layout(made.runs[0].config.device, made.study.gpus_per_run) for made in plans}
-    if len(set(found.values())) > 1:
-        said = ", ".join(f"'{size}' {nodes} x {ranks}" for size, (nodes, ranks) in found.items())
-        raise ConfigError(
-            f"{plans[0].study.path}: sizes: --emit sbatch writes one array of jobs with the same nodes x ranks; "
-            f"the sizes differ ({said}); give them the same gpus_per_run, or use coregpt ablate --on slurm"
-        )
-    return next(iter(found.values()))
 
 
 def to_submit(made: Plan, store: Path) -> list[Task]:

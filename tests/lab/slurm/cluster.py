@@ -1,19 +1,22 @@
 """What tests on a cluster ask of it and of the runs they sent there."""
 
+import contextlib
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from coregpt.cli import main
 from coregpt.lab.atomic import read_json
 from coregpt.lab.ledger import Ledger
 from coregpt.lab.squeue import parse_states
-from coregpt.lab.store import RunFolder
+from coregpt.lab.store import Row, RunFolder
 from tests.lab.conftest import Lab
 
 MINUTE = 60.0
+CHECKPOINT_SECONDS = 10.0
+"""From the request to stop to a checkpoint on disk."""
 
 
 def said(*command: str) -> str:
@@ -24,6 +27,16 @@ def said(*command: str) -> str:
 def queue() -> dict[str, str]:
     """State by job id."""
     return parse_states(said("squeue", "--array", "--states=all", "--noheader", "--format=%i|%T"))
+
+
+@contextlib.contextmanager
+def drained() -> Iterator[None]:
+    """No node takes jobs meanwhile."""
+    said("scontrol", "update", "nodename=node1,node2", "state=drain", "reason=test")
+    try:
+        yield
+    finally:
+        said("scontrol", "update", "nodename=node1,node2", "state=resume")
 
 
 def jobs_of(lab: Lab) -> dict[str, str]:
@@ -60,3 +73,30 @@ def emitted(lab: Lab, *extra: str) -> str:
     command = ["plan", str(lab.study), "--runs", str(lab.runs), "--emit", "sbatch", "--out", str(out), *extra]
     assert main(command) == 0
     return out.read_text()
+
+
+def stop_each(lab: Lab, ways: Mapping[str, Callable[[], None]]) -> dict[str, list[Row]]:
+    """Stop each of these runs in its way as soon as it trains; its metrics when its checkpoint was there."""
+    stopped: dict[str, float] = {}
+    found: dict[str, list[Row]] = {}
+    deadline = time.monotonic() + 2 * MINUTE
+    while len(found) < len(ways):
+        assert time.monotonic() < deadline, (stopped, queue())
+        for run, way in ways.items():
+            folder = RunFolder(lab.runs / run)
+            if run not in stopped and training(lab, run):
+                stopped[run] = time.time()
+                way()
+            elif run in stopped and run not in found and folder.checkpoint.exists():
+                assert folder.checkpoint.stat().st_mtime - stopped[run] < CHECKPOINT_SECONDS
+                found[run] = folder.rows()
+        time.sleep(0.02)
+    return found
+
+
+def assert_gone_on(lab: Lab, found: Mapping[str, list[Row]]) -> None:
+    """A run that began anew would have other times in its first rows."""
+    for run, rows in found.items():
+        now = RunFolder(lab.runs / run).rows()
+        assert 0 < len(rows) < len(now)
+        assert now[: len(rows)] == rows

@@ -10,10 +10,9 @@ import pytest
 from coregpt.cli import main
 from coregpt.lab.config import load_sizes
 from coregpt.lab.ledger import Ledger
-from coregpt.lab.store import RunFolder
 from coregpt.lab.study import outline, plan
-from tests.lab.conftest import STUDY, Lab
-from tests.lab.slurm.cluster import MINUTE, emitted, events, queue, said, sent, training, wait_for
+from tests.lab.conftest import Lab
+from tests.lab.slurm.cluster import MINUTE, assert_gone_on, emitted, events, queue, said, sent, stop_each, wait_for
 from tests.lab.test_launch import planned, untimed
 
 SIZES = {"s": {"model": {"dim": 8}}, "m": {"model": {"dim": 16}}, "l": {"model": {"dim": 32}}}
@@ -70,18 +69,6 @@ def test_all_sizes_are_in_one_array(lab: Callable[..., Lab]) -> None:
     assert sorted(started) == sorted((made.study.name, run.id) for made in plans for run in made.runs)
 
 
-def test_sizes_on_different_numbers_of_gpus_are_no_array(
-    lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]
-) -> None:
-    base = {**STUDY["base"], "device": "cuda", "precision": "bf16", "batch_tokens": 128}
-    sizes = {**SIZES, "l": {"model": {"dim": 32}, "gpus_per_run": 4}}
-    here = lab(base=base, sizes=sizes)
-    command = ["plan", str(here.study), "--runs", str(here.runs), "--emit", "sbatch", "--gpus-per-node", "8"]
-    assert main(command) == 2
-    assert "the sizes differ ('s' 1 x 1, 'm' 1 x 1, 'l' 1 x 4)" in capsys.readouterr().err
-    assert not here.runs.exists()
-
-
 def test_a_script_on_a_cluster_goes_on_when_stopped_and_nobody_trains_its_runs_a_second_time(
     longer: Lab, tmp_path: Path, on_slurm: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,23 +88,19 @@ def test_a_script_on_a_cluster_goes_on_when_stopped_and_nobody_trains_its_runs_a
     said("scontrol", "release", array)
     with sent(here, (*on_slurm, "--no-mlflow")) as process:
         own = the_one_with_the_id_of_all(array)
-        other = next(number for number in range(4) if number != own)
-        wait_for(lambda: training(here, order[own]) or training(here, order[other]))
-        first = own if training(here, order[own]) else other
-        for number in (first, own + other - first):
-            wait_for(lambda number=number: training(here, order[number]))
-            how = ("--batch", "--signal=USR2") if number == own else ("--full", "--signal=TERM")
-            said("scancel", *how, f"{array}_{number}")
-            wait_for(RunFolder(here.runs / order[number]).checkpoint.exists)
+        other = (own + 1) % 4
+        ways = {
+            order[own]: lambda: said("scancel", "--batch", "--signal=USR2", f"{array}_{own}"),
+            order[other]: lambda: said("scancel", "--signal=TERM", f"{array}_{other}"),
+        }
+        found = stop_each(here, ways)
         output, _ = process.communicate(timeout=3 * MINUTE)
     assert process.returncode == 0, output
     assert untimed(here) == untimed(longer)
     assert set(states_of(array).values()) == {"COMPLETED"}
     assert "retry" not in output
     assert events(here)["ended"] == 4
-    logs = {number: (here.runs / "slurm" / f"{array}_{number}.log").read_text() for number in range(4)}
-    assert [number for number, log in logs.items() if "CANCELLED" in log and number not in (own, other)] == []
-    assert not list(here.runs.glob("slurm/*.sh")), "nothing was submitted by the second command"
+    assert_gone_on(here, found)
 
 
 def states_of(array: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Studies on a real cluster on this machine's loopback: the report, the attachment to jobs, several nodes."""
 
 import signal
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from coregpt.lab.progress import Display
 from coregpt.lab.slurm import SlurmOptions, cluster
 from coregpt.lab.store import RunFolder
 from tests.lab.conftest import STUDY, Lab, write_study
-from tests.lab.slurm.cluster import MINUTE, events, jobs_of, sent, training, wait_for
+from tests.lab.slurm.cluster import MINUTE, drained, events, jobs_of, said, sent, wait_for
 from tests.lab.test_launch import planned, untimed
 
 
@@ -32,32 +31,37 @@ def test_a_study_on_slurm_has_the_report_of_one_trained_here(
 
 
 def test_jobs_outlive_the_login_process_are_attached_to_and_one_cancelled_is_submitted_again(
-    longer: Lab, tmp_path: Path, on_slurm: tuple[str, ...]
+    executed: Lab, tmp_path: Path, on_slurm: tuple[str, ...]
 ) -> None:
-    here, quick = longer.with_runs_in(tmp_path), (*on_slurm, "--no-mlflow")
-    with sent(here, (*quick, "--max-jobs", "3")) as process:
-        wait_for(lambda: len(jobs_of(here)) == 3)
-        process.kill()
-    before = jobs_of(here)
-    with sent(here, quick) as process:
-        wait_for(lambda: len(jobs_of(here)) == 4)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=MINUTE)
-    assert process.returncode == 130
-    assert "jobs go on in Slurm, and the same command attaches to them; to cancel them: scancel " in output
-    every = jobs_of(here)
-    assert every.items() > before.items()
-    with sent(here, quick) as process:
-        wait_for(lambda: any(training(here, run) for run in every))
-        victim = next(run for run in every if training(here, run))
-        subprocess.run(["scancel", every[victim]], check=True)
+    """No node is there until all that is over: the jobs wait."""
+    here, quick = executed.with_runs_in(tmp_path), (*on_slurm, "--no-mlflow")
+    with drained():
+        with sent(here, (*quick, "--max-jobs", "3")) as process:
+            wait_for(lambda: len(jobs_of(here)) == 3)
+            process.kill()
+        before = jobs_of(here)
+        with sent(here, quick) as process:
+            wait_for(lambda: len(jobs_of(here)) == 4)
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=MINUTE)
+        assert process.returncode == 130
+        assert "jobs go on in Slurm, and the same command attaches to them; to cancel them: scancel " in output
+        every = jobs_of(here)
+        assert every.items() > before.items()
+        started = events(here)["started"]
+        process = sent(here, quick)
+        wait_for(lambda: events(here)["started"] == started + 4)
+        victim, job = next(iter(every.items()))
+        said("scancel", job)
+        wait_for(lambda: jobs_of(here)[victim] != job)
+    with process:
         output, _ = process.communicate(timeout=2 * MINUTE)
     assert process.returncode == 0, output
-    assert f"job {every[victim]} is CANCELLED" in output
+    assert f"job {job} is CANCELLED" in output
     assert "retry 1 of 2" in output
     after = jobs_of(here)
     assert [run for run in every if every[run] != after[run]] == [victim], "the others kept their jobs"
-    assert untimed(here) == untimed(longer)
+    assert untimed(here) == untimed(executed)
 
 
 def test_a_run_on_two_nodes_gives_the_value_of_one(executed: Lab, tmp_path: Path, on_slurm: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ from coregpt.lab.sbatch import refusal, refuse_what_slurm_refuses
 from coregpt.lab.slurm import SlurmOptions, cluster
 from coregpt.lab.store import RunFolder
 from tests.lab.conftest import STUDY, Lab
-from tests.lab.slurm.cluster import events, jobs_of, queue, said, wait_for
+from tests.lab.slurm.cluster import drained, events, jobs_of, queue, wait_for
 from tests.lab.test_launch import planned
 from tests.lab.test_worker import BROKEN
 
@@ -71,11 +71,8 @@ def test_what_slurm_refuses_is_told_in_its_words_and_leaves_nothing(
 
 
 def test_jobs_that_would_wait_for_drained_nodes_are_not_refused(on_slurm: tuple[str, ...]) -> None:
-    said("scontrol", "update", "nodename=node1,node2", "state=drain", "reason=test")
-    try:
+    with drained():
         refuse_what_slurm_refuses(SlurmOptions().request("cpu", 1, 1), 3)
-    finally:
-        said("scontrol", "update", "nodename=node1,node2", "state=resume")
     assert set(queue().values()) <= {"CANCELLED", "COMPLETED", "FAILED"}
 
 
