@@ -1,11 +1,13 @@
 """What tests on a cluster ask of it and of the runs they sent there."""
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from coregpt.cli import main
 from coregpt.lab.atomic import read_json
@@ -13,6 +15,7 @@ from coregpt.lab.ledger import Ledger
 from coregpt.lab.squeue import parse_states
 from coregpt.lab.store import Row, RunFolder
 from tests.lab.conftest import Lab
+from tests.lab.test_launch import planned
 
 MINUTE = 60.0
 CHECKPOINT_SECONDS = 10.0
@@ -43,6 +46,14 @@ def jobs_of(lab: Lab) -> dict[str, str]:
     """Job by run id."""
     found = {path.parent.name: read_json(path) for path in lab.runs.glob("*/slurm.json")}
     return {run: (record or {})["job"] for run, record in found.items()}
+
+
+def without_two(lab: Lab, folder: Path) -> Lab:
+    """A copy of an executed study that lacks two of its runs, so that a test trains no more than it needs."""
+    shutil.copytree(lab.runs, folder / "runs")
+    for run in planned(lab).runs[1:3]:
+        shutil.rmtree(folder / "runs" / run.id)
+    return lab.with_runs_in(folder)
 
 
 def sent(lab: Lab, on_slurm: tuple[str, ...]) -> "subprocess.Popen[str]":

@@ -45,6 +45,7 @@ def test_noise_repeats_a_run_on_the_cluster_to_the_bit(
     assert len(jobs_of(here)) == 2
 
 
+@pytest.mark.slow
 def test_verify_trains_its_fresh_seeds_on_the_cluster(
     here: Lab, executed: Lab, on_slurm: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,20 +12,21 @@ from coregpt.lab.progress import Display
 from coregpt.lab.slurm import SlurmOptions, cluster
 from coregpt.lab.store import RunFolder
 from tests.lab.conftest import STUDY, Lab, write_study
-from tests.lab.slurm.cluster import MINUTE, drained, events, jobs_of, said, sent, wait_for
+from tests.lab.slurm.cluster import MINUTE, drained, events, jobs_of, said, sent, wait_for, without_two
 from tests.lab.test_launch import planned, untimed
 
 
 def test_a_study_on_slurm_has_the_report_of_one_trained_here(
     executed: Lab, tmp_path: Path, on_slurm: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    here = executed.with_runs_in(tmp_path)
+    here = without_two(executed, tmp_path)
+    before = events(here)
     assert main(here.command(*on_slurm, "--no-mlflow")) == 0
-    assert "4 runs to train, 4 at a time on Slurm (cpu, fp32)" in capsys.readouterr().out
+    assert "2 runs to train, 2 at a time on Slurm (cpu, fp32)" in capsys.readouterr().out
     assert untimed(here) == untimed(executed)
     arrays = {job.partition("_")[0] for job in jobs_of(here).values()}
     assert len(arrays) == 1, "one array"
-    assert events(here) == {"declared": 1, "started": 4, "ended": 4}
+    assert events(here) - before == {"started": 2, "ended": 2}
     assert main(here.command(*on_slurm, "--no-mlflow")) == 0
     assert "nothing to train" in capsys.readouterr().out
 
@@ -34,33 +35,30 @@ def test_jobs_outlive_the_login_process_are_attached_to_and_one_cancelled_is_sub
     executed: Lab, tmp_path: Path, on_slurm: tuple[str, ...]
 ) -> None:
     """No node is there until all that is over: the jobs wait."""
-    here, quick = executed.with_runs_in(tmp_path), (*on_slurm, "--no-mlflow")
+    here, quick = without_two(executed, tmp_path), (*on_slurm, "--no-mlflow")
+    before = events(here)["started"]
     with drained():
-        with sent(here, (*quick, "--max-jobs", "3")) as process:
-            wait_for(lambda: len(jobs_of(here)) == 3)
+        with sent(here, (*quick, "--max-jobs", "1")) as process:
+            wait_for(lambda: len(jobs_of(here)) == 1)
             process.kill()
-        before = jobs_of(here)
+        (first,) = jobs_of(here).values()
         with sent(here, quick) as process:
-            wait_for(lambda: len(jobs_of(here)) == 4)
+            wait_for(lambda: events(here)["started"] == before + 1 + 2 and len(jobs_of(here)) == 2)
+            every = jobs_of(here)
+            assert first in every.values()
+            victim = next(run for run in every if every[run] == first)
+            said("scancel", first)
+            wait_for(lambda: jobs_of(here)[victim] != first)
             process.send_signal(signal.SIGINT)
             output, _ = process.communicate(timeout=MINUTE)
         assert process.returncode == 130
+        assert f"job {first} is CANCELLED" in output
+        assert "retry 1 of 2" in output
         assert "jobs go on in Slurm, and the same command attaches to them; to cancel them: scancel " in output
-        every = jobs_of(here)
-        assert every.items() > before.items()
-        started = events(here)["started"]
-        process = sent(here, quick)
-        wait_for(lambda: events(here)["started"] == started + 4)
-        victim, job = next(iter(every.items()))
-        said("scancel", job)
-        wait_for(lambda: jobs_of(here)[victim] != job)
-    with process:
-        output, _ = process.communicate(timeout=2 * MINUTE)
-    assert process.returncode == 0, output
-    assert f"job {job} is CANCELLED" in output
-    assert "retry 1 of 2" in output
-    after = jobs_of(here)
-    assert [run for run in every if every[run] != after[run]] == [victim], "the others kept their jobs"
+        after = jobs_of(here)
+        assert [run for run in every if every[run] != after[run]] == [victim], "the other kept its job"
+    assert main(here.command(*quick)) == 0
+    assert jobs_of(here) == after
     assert untimed(here) == untimed(executed)
 
 
