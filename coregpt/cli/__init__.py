@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from coregpt import __version__
-from coregpt.cli.cluster import add_options, slurm_options
+from coregpt.cli.cluster import add_options, add_place, add_training, slurm_options
 from coregpt.contract.errors import CoreGPTError
 
 if TYPE_CHECKING:
@@ -81,19 +81,14 @@ def _ablate(commands: _Commands) -> None:
     noise.add_argument("--init", type=_positive, default=3, metavar="N", help="seeds of the initial weights (3)")
     noise.add_argument("--data", type=_positive, default=3, metavar="N", help="seeds of the data order (3)")
     noise.add_argument("--repeats", type=_positive, default=2, metavar="R", help="executions of the first run (2)")
-    ablate.add_argument("--fail-fast", action="store_true", help="stop at the first run that fails")
-    ablate.add_argument("--retries", type=int, default=2, metavar="N", help="for a run ended from outside (2)")
-    ablate.add_argument(
-        "--hang-seconds", type=_positive, default=1800, metavar="S", help="a run silent for so long is stuck (1800)"
-    )
+    for each in (ablate, noise):
+        add_training(each)
     ablate.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
-    ablate.add_argument("--on", choices=["slurm"], help="train on a cluster; this process waits and reports")
     plan.add_argument("--price", type=_amount, metavar="X", help="of one GPU or core for one hour")
     plan.add_argument("--json", action="store_true", help="for programs")
     plan.add_argument("--emit", choices=["sbatch"], help="declare the study and print a script of its missing runs")
     plan.add_argument("--out", type=Path, metavar="FILE", help="write the script here")
-    for each in (plan, ablate):
-        add_options(each)
+    add_options(plan)
 
 
 def _runs(commands: _Commands) -> None:
@@ -106,6 +101,7 @@ def _runs(commands: _Commands) -> None:
     logs.add_argument("--follow", action="store_true", help="go on until the run is complete or failed")
     rerun = commands.add_parser("rerun", help="execute a run again: it must come to the result it had")
     rerun.add_argument("--reason", default="", metavar="TEXT", help="for the ledger")
+    add_place(rerun)
     gc = commands.add_parser("gc", help="list what nothing needs any more: checkpoints, parts, runs of no study")
     gc.add_argument("--yes", action="store_true", help="delete it")
     for each in (logs, rerun):
@@ -130,6 +126,7 @@ def _verify(commands: _Commands) -> None:
     verify.add_argument("--study", type=Path, metavar="STUDY", help="its YAML file, if it needs plugin files")
     verify.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs live (runs)")
     verify.add_argument("--jobs", type=_positive, metavar="N", help="runs at a time (one per core or GPU)")
+    add_training(verify)
     ledger = commands.add_parser("ledger", help="check the record of declarations and runs")
     action = ledger.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
         "verify", help="is the chain whole, and do the results agree with it?"
@@ -210,7 +207,8 @@ def _keep_house(options: argparse.Namespace) -> int:
     from coregpt.cli import housekeeping
 
     if options.command == "rerun":
-        return housekeeping.rerun(options.run, options.study, options.runs, options.reason)
+        slurm = slurm_options(options, options.on == "slurm", "--on slurm")
+        return housekeeping.rerun(options.run, options.study, options.runs, options.reason, slurm)
     return housekeeping.collect_garbage(options.runs, options.yes)
 
 
@@ -220,7 +218,8 @@ def _resources(options: argparse.Namespace) -> "Resources":
 
     policy = Policy(options.retries, options.fail_fast, options.hang_seconds)
     slurm = slurm_options(options, options.on == "slurm", "--on slurm")
-    return Resources(options.runs, options.reports, options.jobs, not options.no_mlflow, policy, slurm)
+    reports, mlflow = getattr(options, "reports", Path("reports")), not getattr(options, "no_mlflow", True)
+    return Resources(options.runs, reports, options.jobs, mlflow, policy, slurm)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -246,7 +245,7 @@ def _run(options: argparse.Namespace) -> int:
         from coregpt.lab.noise import Grid
 
         grid = Grid(options.init, options.data, options.repeats)
-        return noise(options.study, options.scale, options.runs, options.reports, options.jobs, grid)
+        return noise(options.study, options.scale, _resources(options), grid)
     if options.command == "report":
         from coregpt.cli.report import print_schema, rewrite
 
@@ -254,7 +253,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "verify":
         from coregpt.cli.verify import verify
 
-        return verify(options.json, options.seeds, options.study, options.runs, options.jobs)
+        return verify(options.json, options.seeds, options.study, _resources(options))
     if options.command == "ledger":
         from coregpt.cli.ledger import verify_ledger
 

@@ -18,8 +18,9 @@ from coregpt.lab.pace import paced
 from coregpt.lab.pilot import refuse_undecidable
 from coregpt.lab.preregister import register
 from coregpt.lab.progress import Display
+from coregpt.lab.queued import refuse_if_queued
 from coregpt.lab.slots import find_slots
-from coregpt.lab.slurm import SlurmOptions, cluster
+from coregpt.lab.slurm import SlurmOptions, cluster, refuse_unless_submittable
 from coregpt.lab.study import Plan, outline, plan
 from coregpt.lab.tasks import Task, everything, left
 from coregpt.report.collect import collect
@@ -55,6 +56,7 @@ def ablate(path: Path, scale: str | None, use: Resources) -> int:
 def run_study(made: Plan, use: Resources, found: Found | None = None) -> int:
     """Train what is missing of one study and report it, with what tuning `found` for it."""
     store = use.store
+    refuse_in_vain(made, use)
     folder = writable_folder(use.reports / made.study.name)
     writable_folder(store)
     say(f"{made.study.question}")
@@ -88,8 +90,18 @@ def load_studies(path: Path, scale: str | None, slurm: SlurmOptions | None = Non
     return load_sizes(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count())
 
 
-def load_study(path: Path, scale: str | None) -> Study:
-    return load(path, scale, torch.cuda.device_count())
+def load_study(path: Path, scale: str | None, slurm: SlurmOptions | None = None) -> Study:
+    return load(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count())
+
+
+def refuse_in_vain(made: Plan, use: Resources) -> None:
+    """Before anything is written: raises ConfigError if Slurm would not take the missing runs, or has them already."""
+    todo = left(made, use.store) if use.store.is_dir() else made.runs
+    runs = [run.id for run in todo]
+    if use.slurm and todo:
+        refuse_unless_submittable(use.slurm, use.store, todo[0].config.device, made.study.gpus_per_run, runs)
+    elif use.store.is_dir():
+        refuse_if_queued(use.store, runs)
 
 
 def execute(made: Plan, use: Resources) -> Tally:

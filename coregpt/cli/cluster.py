@@ -1,4 +1,4 @@
-"""The options that say how to use a Slurm cluster. Imports nothing heavy: help shows them too."""
+"""The options of commands that train, most of them for a Slurm cluster. Imports nothing heavy: help shows them."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -20,6 +20,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-jobs", type=_positive, metavar="N", help="jobs in the queue at once (all)")
     group.add_argument("--sbatch", action="append", metavar="KEY=VALUE", help="another option of sbatch; repeat")
     group.add_argument("--poll", type=float, metavar="SECONDS", help="between two looks at the queue (10)")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """How a command trains several runs, and where."""
+    parser.add_argument("--fail-fast", action="store_true", help="stop at the first run that fails")
+    parser.add_argument("--retries", type=int, default=2, metavar="N", help="for a run ended from outside (2)")
+    silent = "a run silent for so long is stuck (1800)"
+    parser.add_argument("--hang-seconds", type=_positive, default=1800, metavar="S", help=silent)
+    add_place(parser)
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Where a command trains."""
+    parser.add_argument("--on", choices=["slurm"], help="train on a cluster; this process waits for it")
+    add_options(parser)
 
 
 def slurm_options(options: argparse.Namespace, wanted: bool, switch: str) -> "SlurmOptions | None":

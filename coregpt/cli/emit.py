@@ -2,24 +2,29 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from coregpt.cli.ablate import load_studies
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder, write_text
+from coregpt.lab.declaration import Study
 from coregpt.lab.ledger import Ledger
 from coregpt.lab.preregister import register
+from coregpt.lab.queued import job_of, note_script
 from coregpt.lab.remote import SIGNAL_SECONDS
+from coregpt.lab.sizes import check_order
 from coregpt.lab.slurm import SlurmOptions
+from coregpt.lab.squeue import Queue
 from coregpt.lab.store import RunFolder, claimed
-from coregpt.lab.study import outline, plan
+from coregpt.lab.study import Plan, outline, plan
 from coregpt.lab.tasks import Task, everything, missing
 
 SCRIPT = """\
 #!/bin/bash
-# {runs} of the study {study}, preregistration {digest}. Written by `coregpt plan --emit sbatch`.
+# {runs} of {study}. Written by `coregpt plan --emit sbatch`.
 # Submit it once with sbatch. When the array has ended, `coregpt ablate {path}` reports.
 {options}
 
@@ -28,16 +33,16 @@ tasks=(
 )
 read -r run rest <<<"${{tasks[$SLURM_ARRAY_TASK_ID]}}"
 
-# {seconds} s before its time limit a job asks its worker for a checkpoint and goes back into the queue. A run that
-# could not write one in all of its time would get no further the next time.
+# {seconds} s before its time limit, and when another job takes its place, a job asks its worker for a checkpoint. The
+# worker then puts the job back into the queue, unless it has come to its time limit with nothing to go on from.
 again() {{
-    trap '' USR2
-    scancel --signal=TERM "$SLURM_JOB_ID"
+    trap '' USR2 TERM
+    scancel --signal="$1" "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
     wait "$step"
-    if [ -e "$run/checkpoint.pt" ]; then scontrol requeue "$SLURM_JOB_ID"; fi
     exit 1
 }}
-trap again USR2
+trap 'again USR2' USR2
+trap 'again TERM' TERM
 
 srun --cpus-per-task={cpus} {worker} "$run" $rest &
 step=$!
@@ -46,70 +51,86 @@ wait "$step"
 
 
 def emit(path: Path, scale: str | None, store: Path, out: Path | None, slurm: SlurmOptions) -> int:
-    """Declare the study, make its missing runs' folders, enter them as started, and print or write the script."""
-    first, *others = load_studies(path, scale, slurm)
-    if others:
-        raise ConfigError(f"{path}: sizes: --emit sbatch takes one size, and the study has {1 + len(others)}")
+    """Declare the study, or all its sizes, make the missing runs' folders, enter them as started, give the script."""
     if len(str(store.resolve()).split()) > 1:
         raise ConfigError(f"--runs {store}: a script cannot use a path with spaces")
-    made = plan(outline(first), slurm.device)
+    studies = load_studies(path, scale, slurm)
+    outlines = [outline(study) for study in studies]
+    if studies[0].sizes:
+        check_order(outlines)
+    plans = [plan(made, slurm.device) for made in outlines]
+    layout = slurm.layout(plans[0].runs[0].config.device, studies[0].gpus_per_run)
     writable_folder(store)
     writable_folder(store / "slurm")
-    register(made, store)
-    tasks = [task for task in missing(made, store) if not claimed(RunFolder(store / task.run.id))]
+    for made in plans:
+        register(made, store)
+    tasks = [(made, task) for made in plans for task in to_submit(made, store)]
     if not tasks:
         tell(f"nothing to submit: `coregpt ablate {path}` reports what is complete and waits for what is running")
         return 0
-    layout = slurm.layout(tasks[0].run.config.device, first.gpus_per_run)
+    asked = options_of(path, tasks, store, slurm, layout)
     ledger = Ledger.of(store)
-    for task in tasks:
+    for number, (made, task) in enumerate(tasks):
         run, folder = task.run, RunFolder(store / task.run.id)
         folder.create(run.record, run.plugin_files)
         folder.clear_error()
-        ledger.append("started", study=first.name, run=run.id, arm=run.arm, seed=run.seed)
-    text = script(path, first.name, first.digest, tasks, store, slurm, layout)
+        note_script(folder, asked["job-name"], number, task.until)
+        ledger.append("started", study=made.study.name, run=run.id, arm=run.arm, seed=run.seed)
+    text = script(path, [made.study for made in plans], [task for _, task in tasks], store, asked, layout)
     if out is None:
         say(text.rstrip())
     else:
         write_text(out, text)
         tell(f"{len(tasks)} runs: sbatch {out}")
-    if not everything(made, store):
+    if not all(everything(made, store) for made in plans):
         tell("the study decides on the way what it runs next: when the array has ended, call this again")
     return 0
 
 
-def script(
-    path: Path,
-    study: str,
-    digest: str,
-    tasks: Sequence[Task],
-    store: Path,
-    slurm: SlurmOptions,
-    layout: tuple[int, int],
-) -> str:
-    """The complete text for sbatch; `layout` as by SlurmOptions.layout."""
-    nodes, ranks = layout
-    asked = slurm.request(tasks[0].run.config.device, nodes, ranks)
+def to_submit(made: Plan, store: Path) -> list[Task]:
+    """What is missing, runs that somebody executes and those whose jobs are in the queue left out."""
+    tasks = [task for task in missing(made, store) if not claimed(RunFolder(store / task.run.id))]
+    queue = Queue(float("inf"))
+    queue.refresh()
+    return [task for task in tasks if not job_of(RunFolder(store / task.run.id), queue)]
+
+
+def options_of(
+    path: Path, tasks: Sequence[tuple[Plan, Task]], store: Path, slurm: SlurmOptions, layout: tuple[int, int]
+) -> dict[str, str]:
+    """Of sbatch, by name. The array's own name tells later which jobs are these; the same script has the same."""
+    made, task = tasks[0]
+    own = sha256("\n".join(arguments(each, store) for _, each in tasks).encode()).hexdigest()[:8]
     parallel = f"%{slurm.max_jobs}" if slurm.max_jobs else ""
-    options = {
-        "job-name": f"coregpt-{study}",
+    return {
+        "job-name": f"coregpt-{made.study.family or made.study.name}-{own}",
         "array": f"0-{len(tasks) - 1}{parallel}",
         "output": str(store.resolve() / "slurm" / "%A_%a.log"),
         "open-mode": "append",
         "signal": f"B:USR2@{SIGNAL_SECONDS}",
-        **asked,
+        **slurm.request(task.run.config.device, *layout),
     }
-    lines = ["#SBATCH --requeue", *(f"#SBATCH --{key}={shlex.quote(value)}" for key, value in options.items())]
+
+
+def script(
+    path: Path,
+    studies: Sequence[Study],
+    tasks: Sequence[Task],
+    store: Path,
+    asked: Mapping[str, str],
+    layout: tuple[int, int],
+) -> str:
+    """The complete text for sbatch; `layout` as by SlurmOptions.layout."""
+    lines = ["#SBATCH --requeue", *(f"#SBATCH --{key}={shlex.quote(value)}" for key, value in asked.items())]
     return SCRIPT.format(
         runs="1 run" if len(tasks) == 1 else f"{len(tasks)} runs",
-        study=study,
-        digest=digest[:12],
+        study=", ".join(f"{study.name} (preregistration {study.digest[:12]})" for study in studies),
         path=shlex.quote(str(path)),
         options="\n".join(lines),
         tasks="\n".join(f"    {shlex.quote(arguments(task, store))}" for task in tasks),
         seconds=SIGNAL_SECONDS,
         cpus=asked["cpus-per-task"],
-        worker=shlex.join([sys.executable, "-m", "coregpt.lab.remote", "--ranks", str(ranks)]),
+        worker=shlex.join([sys.executable, "-m", "coregpt.lab.remote", "--ranks", str(layout[1])]),
     )
 
 

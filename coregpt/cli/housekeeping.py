@@ -8,20 +8,21 @@ from coregpt.lab.history import History
 from coregpt.lab.ledger import Ledger
 from coregpt.lab.rerun import again, prepare
 from coregpt.lab.runs import find
+from coregpt.lab.slurm import SlurmOptions
 
 FAILED, INTERRUPTED = 1, 130
 UNITS = ("B", "kB", "MB", "GB")
 
 
-def rerun(name: str, study: str | None, store: Path, reason: str) -> int:
+def rerun(name: str, study: str | None, store: Path, reason: str, slurm: SlurmOptions | None) -> int:
     """Exit code 0 if the run is complete again with the result it had, 1 if not, 130 if interrupted."""
     ledger = Ledger.of(store)
     run = find(ledger.read(), store, name, study)
-    folder = prepare(store, run)
+    folder = prepare(store, run, slurm)
     before = folder.result()
     say(f"run {run.id} ({run.arm} seed {run.seed} of {run.study}) is executed again from its first step")
-    if not again(folder, run, reason, ledger):
-        say("stopped; coregpt ablate goes on with it")
+    if not again(folder, run, reason, ledger, slurm):
+        say("stopped; coregpt ablate goes on with it" + (", with --on slurm: its job goes on" if slurm else ""))
         return INTERRUPTED
     result = folder.result()
     if result is None:

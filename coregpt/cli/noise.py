@@ -1,8 +1,9 @@
 """`coregpt noise`: the A/A floor of a study's baseline."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from coregpt.cli.ablate import INTERRUPTED, execute, load_study
+from coregpt.cli.ablate import INTERRUPTED, execute, load_study, refuse_in_vain
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.lab.atomic import writable_folder, write_text
@@ -12,19 +13,22 @@ from coregpt.report.noise import NoiseReport, components, sharing
 from coregpt.report.noise_pages import noise_lines, render_noise
 
 
-def noise(path: Path, scale: str | None, store: Path, reports: Path, jobs: int | None, grid: Grid) -> int:
+def noise(path: Path, scale: str | None, use: Resources, grid: Grid) -> int:
     """Train the grid and the repetitions, write the report. Exit code 1 if a run failed, 130 if interrupted."""
     grid.check()
-    study_plan = plan(outline(load_study(path, scale)))
+    study_plan = plan(outline(load_study(path, scale, use.slurm)), use.nodes)
     made = noise_plan(study_plan, grid)
-    folder = writable_folder(reports / made.study.name)
+    store = use.store
+    parts = [(made, use), *((repeated(made), part) for part in repetitions(use, grid))]
+    for each, place in parts:
+        refuse_in_vain(each, place)
+    folder = writable_folder(use.reports / made.study.name)
     writable_folder(store)
     say(f"How much luck is in one run of {study_plan.baseline.name}?")
     again = f"the first one executed {grid.repeats} times"
     say(f"{grid.inits} initial weights x {grid.orders} data orders = {len(made.runs)} runs, {again}")
-    for number in range(1, grid.repeats + 1):
-        part = made if number == 1 else repeated(made)
-        tally = execute(part, Resources(repeat_store(store, number), jobs=jobs))
+    for each, place in parts:
+        tally = execute(each, place)
         if tally.interrupted:
             say("stopped; the same command goes on from here")
             return INTERRUPTED
@@ -39,6 +43,11 @@ def noise(path: Path, scale: str | None, store: Path, reports: Path, jobs: int |
     for line in ("", *noise_lines(report), "", *(f"  {folder / name}" for name in files)):
         say(line)
     return 0
+
+
+def repetitions(use: Resources, grid: Grid) -> list[Resources]:
+    """Where the first run is executed the second time, and so on."""
+    return [replace(use, store=repeat_store(use.store, number)) for number in range(2, grid.repeats + 1)]
 
 
 def noise_report(study_plan: Plan, made: Plan, found: Measured, command: str) -> NoiseReport:

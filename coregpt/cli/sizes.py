@@ -1,6 +1,6 @@
 """`coregpt ablate` of a study with sizes: every size as a study of its own, then the trend over them."""
 
-from coregpt.cli.ablate import INTERRUPTED, run_study
+from coregpt.cli.ablate import INTERRUPTED, refuse_in_vain, run_study
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
@@ -18,6 +18,8 @@ def ablate_sizes(studies: list[Study], use: Resources) -> int:
     outlines = [outline(study) for study in studies]
     check_order(outlines)
     plans = [plan(made, use.nodes) for made in outlines]
+    for made in plans:
+        refuse_in_vain(made, use)
     for made in plans:
         writable_folder(use.reports / made.study.name)
         register(made, writable_folder(use.store))

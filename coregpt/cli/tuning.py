@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coregpt.cli.ablate import INTERRUPTED, execute, run_study
+from coregpt.cli.ablate import INTERRUPTED, execute, refuse_in_vain, run_study
 from coregpt.cli.plan import Asked, time_lines
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say, table
@@ -26,6 +26,7 @@ def ablate_tuned(study: Study, use: Resources) -> int:
     store, nodes = use.store, use.nodes
     plan(outline(frozen(study, {})), nodes)
     trials = plan(outline(trial_study(study)), nodes)
+    refuse_in_vain(trials, use)
     writable_folder(use.reports / study.name)
     announce(study, trials, writable_folder(store))
     register(trials, store)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from coregpt.cli.ablate import INTERRUPTED, execute, load_studies
+from coregpt.cli.ablate import INTERRUPTED, execute, load_studies, refuse_in_vain
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
@@ -16,6 +16,7 @@ from coregpt.lab.looks import without_stops
 from coregpt.lab.pace import paced
 from coregpt.lab.preregister import code, register
 from coregpt.lab.redeclare import redeclare
+from coregpt.lab.slurm import SlurmOptions
 from coregpt.lab.study import Plan, outline, plan
 from coregpt.lab.tuning import frozen
 from coregpt.lab.yardstick import without_yardstick
@@ -29,12 +30,12 @@ UNDECIDED = 2
 FEWEST_SEEDS = 2
 
 
-def verify(source: Path, seeds: int, yaml: Path | None, store: Path, jobs: int | None) -> int:
+def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
     """Exit code 0 if every arm agrees, 1 if one disagrees, 2 if the check could not be made."""
     if seeds < FEWEST_SEEDS:
         raise ConfigError(f"--seeds: at least {FEWEST_SEEDS} fresh seeds are needed, one cannot tell effect from luck")
     report = read_report(source)
-    study = fresh_study(report, seeds, yaml, source)
+    study = fresh_study(report, seeds, yaml, source, use.slurm)
     predictions = predicted(report, seeds, source)
     say(report.study.question)
     edited = contradictions(report)
@@ -42,21 +43,22 @@ def verify(source: Path, seeds: int, yaml: Path | None, store: Path, jobs: int |
         say(f"DISAGREES with itself. {line}")
     if edited:
         return DISAGREES
-    made = plan(outline(paced(study, store)))
+    made = plan(outline(study if use.slurm else paced(study, use.store)), use.nodes)
+    refuse_in_vain(made, use)
     for line in (*announced(report, predictions, study), *moved(report, made)):
         say(line)
     try:
-        register(made, writable_folder(store))
+        register(made, writable_folder(use.store))
     except LedgerError as error:
         raise ConfigError(str(error)) from None
-    tally = execute(made, Resources(store, jobs=jobs))
+    tally = execute(made, use)
     if tally.interrupted:
         say("stopped: the same command goes on from here")
         return INTERRUPTED
     if tally.failed:
         say(f"{plural(len(tally.failed), 'run')} failed, so nothing can be said; the same command tries again")
         return UNDECIDED
-    _, runs = collect(made, store)
+    _, runs = collect(made, use.store)
     fresh = by_arm(runs)
     lost = [run for run in runs if run.status in ("failed", "missing")]
     if lost:
@@ -68,7 +70,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, store: Path, jobs: int |
     return AGREES if all(each.agrees for each in checks) else DISAGREES
 
 
-def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path) -> Study:
+def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, slurm: SlurmOptions | None) -> Study:
     """The report's study with the first seeds that it did not use."""
     facts = report.study
     used = {*facts.seeds, *(run.seed for run in facts.other_runs)}
@@ -76,7 +78,7 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path) -> 
     fresh = tuple(range(max(used) + 1, max(used) + 1 + seeds))
     name = f"{facts.name}-verify"
     if yaml is not None:
-        studies = load_studies(yaml, facts.scale or None)
+        studies = load_studies(yaml, facts.scale or None, slurm)
         study = next((each for each in studies if each.digest == facts.digest), studies[0])
         if study.digest != facts.digest:
             raise ConfigError(

@@ -84,6 +84,7 @@ class Launcher:
                 if self.machine.now() - self.watched >= self.policy.watch_seconds:
                     self.watch()
                 if self.policy.fail_fast and self.tally.failed:
+                    self.machine.abandon()
                     signals.count += 1
                 self.machine.sleep(POLL_SECONDS)
             if signals.count and (self.queue or self.jobs or self.elsewhere):

@@ -36,6 +36,9 @@ class Machine:
         """What the exit code of a child that left no error.json means."""
         return meaning(code)
 
+    def abandon(self) -> None:
+        """The launcher is about to stop for good: children that would outlive it are not wanted any more."""
+
     def farewell(self) -> str:
         """What becomes of the children when the launcher is asked to stop."""
         return "workers write their checkpoints (again to stop at once)"

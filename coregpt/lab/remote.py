@@ -5,11 +5,12 @@ the rest to files in the run folder, which whoever waits on the login node reads
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from coregpt.contract.errors import RunError
 from coregpt.lab.children import Spawned, spawn
 from coregpt.lab.slots import Slot
+from coregpt.lab.squeue import requeue
 from coregpt.lab.store import Claim, RunFolder, claim, holder
 
 CLAIM_SECONDS = 30.0
@@ -55,6 +57,8 @@ class Execute:
     idle: int = 0
     """How many jobs in a row have not moved it."""
     child: Spawned | None = field(default=None, repr=False)
+    asked: list[int] = field(default_factory=list, repr=False)
+    """Signals that have asked this job to stop."""
 
     @property
     def folder(self) -> RunFolder:
@@ -63,21 +67,35 @@ class Execute:
     def __call__(self) -> int:
         """The worker's exit code. Raises RunError where the run folder does not say how it ended: the job has failed.
 
-        Every node of the job calls this; the first one answers for the run.
+        Every node of the job calls this; the first one answers for the run. A job that is asked to stop goes back
+        into the queue and leaves by SystemExit.
         """
-        if done(self.folder, self.until):
+        if self.complete():
             return 0
         first = node() == 0
+        signal.signal(signal.SIGTERM, self.stop)
         with_claim = self.claimed() if first else Claim(os.open(os.devnull, os.O_RDONLY))
         log = self.folder.log if first else self.folder.log.with_name(f"log-{node()}.txt")
-        self.child = spawn(self.slot(), self.run_dir, self.until, log, with_claim.descriptor)
+        with unheard(signal.SIGUSR2):
+            self.child = spawn(self.slot(), self.run_dir, self.until, log, with_claim.descriptor)
         with_claim.release()
-        signal.signal(signal.SIGTERM, self.stop)
+        if self.asked:  # before there was a worker to pass it on to
+            self.child.signal(signal.SIGTERM)
         os.waitid(os.P_PID, self.child.process.pid, os.WEXITED | os.WNOWAIT)
         code = self.child.process.wait()
-        if first and not done(self.folder, self.until) and self.folder.error() is None:
+        if first and not self.complete() and self.folder.error() is None:
+            if self.goes_on():
+                requeue()
+                sys.exit(os.EX_TEMPFAIL)
             raise RunError(f"the worker ended with code {code}; log: {log}\n{self.folder.log_tail()}")
         return code
+
+    def complete(self) -> bool:
+        return done(self.folder, self.until)
+
+    def goes_on(self) -> bool:
+        """Whether a job asked to stop belongs back in the queue: not if it reached its time limit with nothing."""
+        return signal.SIGTERM in self.asked or (bool(self.asked) and self.folder.checkpoint.exists())
 
     def claimed(self) -> Claim:
         deadline = time.monotonic() + CLAIM_SECONDS
@@ -99,6 +117,7 @@ class Execute:
 
     def stop(self, number: int, frame: Any) -> None:
         """Pass a request to stop on to the worker, which writes a checkpoint and ends."""
+        self.asked.append(number)
         if self.child:
             self.child.signal(signal.SIGTERM)
 
@@ -114,7 +133,8 @@ class Execute:
             self.await_end(self.child)
         step = int(self.folder.newest().get("step", 0))
         idle = 0 if step > self.step else self.idle + 1
-        return None if idle >= IDLE_STARTS else DelayedSubmission(replace(self, step=step, idle=idle, child=None))
+        again = replace(self, step=step, idle=idle, child=None, asked=[])
+        return None if idle >= IDLE_STARTS else DelayedSubmission(again)
 
     def await_end(self, child: Spawned) -> None:
         """This interrupts a wait for the same process, so it may look at its end but not take it (WNOWAIT)."""
@@ -123,6 +143,16 @@ class Execute:
             if time.monotonic() > deadline:
                 child.signal(signal.SIGKILL)
             time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def unheard(number: int) -> Iterator[None]:
+    """Processes started meanwhile never hear a signal: Slurm sends it to all of a job, this one answers for them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
 
 
 def done(folder: RunFolder, until: int | None) -> bool:
@@ -140,8 +170,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--until", type=int, metavar="STEP", help="pause with a checkpoint after this step")
     parser.add_argument("--ranks", type=int, default=1, metavar="N", help="on each node (1)")
     options = parser.parse_args(argv)
+    execute = Execute(options.run_dir.resolve(), options.until, options.ranks)
+    signal.signal(signal.SIGUSR2, execute.stop)
     try:
-        return Execute(options.run_dir.resolve(), options.until, options.ranks)()
+        return execute()
     except RunError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code

@@ -6,20 +6,21 @@ longer. So a run executed again can confirm a result or destroy it, and never re
 
 import os
 import signal
-import time
+from dataclasses import replace
 from pathlib import Path
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.data import open_source
 from coregpt.engine.world import World
-from coregpt.lab.children import spawn
-from coregpt.lab.jobs import meaning
-from coregpt.lab.launch import caught_signals
+from coregpt.lab.launch import POLL_SECONDS, caught_signals
 from coregpt.lab.ledger import Ledger
+from coregpt.lab.machine import Machine
+from coregpt.lab.queued import refuse_if_queued
 from coregpt.lab.registry import Catalogue
 from coregpt.lab.runs import Planned
 from coregpt.lab.slots import Slot, find_slots
+from coregpt.lab.slurm import SlurmOptions, cluster, refuse_unless_submittable
 from coregpt.lab.store import RunFolder, claim
 from coregpt.lab.worker import environment, refuse_if_moved
 
@@ -27,11 +28,10 @@ KEPT = ("config.json", "plugins", "claim", "memory.json", "attempts")
 """What a run starts with again; everything else moves to attempts/N/."""
 SAME = ("torch", "numpy", "device")
 """Of a run's environment: what must be as it was for equal numbers to be expected."""
-POLL_SECONDS = 0.05
 
 
-def prepare(store: Path, run: Planned) -> RunFolder:
-    """The folder of a run that can be executed again here. Raises CoreGPTError if it cannot, and changes nothing."""
+def prepare(store: Path, run: Planned, slurm: SlurmOptions | None = None) -> RunFolder:
+    """The folder of a run that can be executed again. Raises CoreGPTError if it cannot, and changes nothing."""
     folder = RunFolder(store / run.id)
     record = folder.config()
     if "until" in record:
@@ -43,6 +43,12 @@ def prepare(store: Path, run: Planned) -> RunFolder:
         if trunk.result() is None and trunk.paused() < branch["step"]:
             raise ConfigError(f"the checkpoint of {trunk.id}, with which {run.id} began, is not there any more")
     result = folder.result()
+    if result is not None and slurm and config.device == "cuda":
+        raise ConfigError(
+            f"run {folder.id} has a result that was computed on {folder.environment().get('device', 'a GPU')}. Which "
+            "GPU a job gets is known too late, and another one would make the run count no longer: call rerun without "
+            "--on slurm on a node that has the same, inside of a job"
+        )
     moved = [] if result is None else elsewhere(folder, config)
     if moved:
         raise ConfigError(
@@ -75,12 +81,12 @@ def set_aside(folder: RunFolder) -> Path:
     return attempt
 
 
-def again(folder: RunFolder, run: Planned, reason: str, ledger: Ledger) -> bool:
-    """Set aside what there is and train in a worker of its own, all of it on record; False if it was interrupted.
+def again(folder: RunFolder, run: Planned, reason: str, ledger: Ledger, slurm: SlurmOptions | None = None) -> bool:
+    """Set aside what there is and train anew, here or on a cluster, all of it on record; False if it was interrupted.
 
     Raises CoreGPTError before anything is changed if another process has the run or no device is there.
     """
-    slot = _slot(folder)
+    slot, machine = _place(folder, slurm)
     held = claim(folder)
     if held is None:
         raise ConfigError(f"run {folder.id} is being executed by another process; wait for its end")
@@ -90,23 +96,37 @@ def again(folder: RunFolder, run: Planned, reason: str, ledger: Ledger) -> bool:
     ledger.append("rerun", **known, reason=reason, **outcome)
     set_aside(folder)
     ledger.append("started", **known)
-    child = spawn(slot, folder.path, None, folder.log, held.descriptor)
+    child = machine.begin(slot, folder, None, held)
     held.release()
     with caught_signals() as signals:
         while (code := child.poll()) is None:
             if signals.count:
                 child.signal(signal.SIGTERM)
-            time.sleep(POLL_SECONDS)
+            machine.sleep(POLL_SECONDS)
     child.disown()
+    machine.close()
     result, error = folder.result(), folder.error()
     if result is not None:
         ledger.append("ended", **known, status=result["status"], value=result["value"])
         return True
     if not signals.count:
-        ledger.append("failed", **known, reason=error["message"] if error else meaning(code))
+        why = error["message"] if error else machine.meaning(child, code)
+        ledger.append("failed", **known, reason=why)
+        if error is None:
+            folder.write_error(why, "")
     return not signals.count
 
 
-def _slot(folder: RunFolder) -> Slot:
-    """Where it can be executed as it was before."""
-    return find_slots(folder.config()["config"]["device"], int(folder.environment().get("ranks", 1)), 1)[0]
+def _place(folder: RunFolder, slurm: SlurmOptions | None) -> tuple[Slot, Machine]:
+    """Where it can be executed as it was before. Raises ConfigError if it cannot, or is in the queue of a cluster."""
+    device, ranks = folder.config()["config"]["device"], int(folder.environment().get("ranks", 1))
+    store = folder.path.parent
+    refuse_if_queued(store, [folder.id])
+    if slurm is None:
+        slot = find_slots(device, ranks, 1)[0]
+        return slot, Machine(slot)
+    if device == "cpu":  # one rank a node
+        slurm = replace(slurm, nodes=slurm.nodes or ranks)
+    refuse_unless_submittable(slurm, store, device, ranks, [folder.id])
+    slots, machine = cluster(slurm, store, device, ranks, 1)
+    return slots[0], machine

@@ -5,19 +5,19 @@ job, so that the same command called again attaches to what is in the queue inst
 """
 
 import os
-import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.atomic import read_json, write_json
 from coregpt.lab.children import Child
 from coregpt.lab.jobs import meaning
 from coregpt.lab.machine import Machine
+from coregpt.lab.queued import job_of, job_until, note_job
 from coregpt.lab.remote import SIGNAL_SECONDS, Execute, done
+from coregpt.lab.sbatch import check_commands, refusal, refuse_what_slurm_refuses
 from coregpt.lab.slots import Slot
 from coregpt.lab.squeue import ENDED, GONE, WAITING, Queue, command
 from coregpt.lab.store import Claim, RunFolder, claimed
@@ -90,6 +90,8 @@ class SlurmChild:
     """Empty until it is submitted."""
     since: int = 0
     """How often the queue had answered when it was."""
+    refused: str = ""
+    """What sbatch said instead of taking it."""
     end: str = ""
     """How Slurm says that it ended."""
     ended: int = 0
@@ -99,6 +101,8 @@ class SlurmChild:
     def poll(self) -> int | None:
         if self.detached:
             return STOPPED
+        if self.refused:
+            return FAILED
         queue = self.machine.queue
         state = queue.state(self.job, self.since) if self.job else "PENDING"
         if state not in (*ENDED, GONE):
@@ -115,10 +119,10 @@ class SlurmChild:
         return -signal.SIGKILL
 
     def signal(self, number: int) -> None:
-        """A job is cancelled rather than killed; asked to stop, it is left alone."""
-        if number != signal.SIGKILL:
-            self.detached = True
-        elif self.job and not self.end:
+        """A job is cancelled rather than killed; asked to stop, it is left alone, unless nobody wants it any more."""
+        asked = number != signal.SIGKILL
+        self.detached = self.detached or asked
+        if self.job and not self.end and (self.machine.abandoned or not asked):
             command("scancel", self.job)
 
     def disown(self) -> None:
@@ -137,6 +141,8 @@ class SlurmMachine(Machine):
     waiting: list[tuple[SlurmChild, int]] = field(default_factory=list)
     """Not submitted yet, each with its claim: another launcher must not submit it meanwhile."""
     submitted: list[str] = field(default_factory=list)
+    abandoned: bool = False
+    """Whether its jobs are to be cancelled when the launcher stops."""
 
     def __post_init__(self) -> None:
         check_commands()
@@ -150,38 +156,29 @@ class SlurmMachine(Machine):
 
     def attached(self, folder: RunFolder, until: int | None) -> Claim | None:
         """The run's job has the claim, but this launcher waits for it as for its own."""
-        return Claim(NOT_HELD) if self.job_of(folder, until) else None
+        return Claim(NOT_HELD) if job_until(folder, until, self.queue) else None
 
     def begin(self, slot: Slot, folder: RunFolder, until: int | None, held: Claim) -> Child:
         """Attach to the run's job if there is one, else keep it for the next array."""
-        child = SlurmChild(self, folder, until, self.job_of(folder, until), self.queue.looks)
+        child = SlurmChild(self, folder, until, job_until(folder, until, self.queue), self.queue.looks)
         if child.job:
             self.submitted.append(child.job)
         else:
             self.waiting.append((child, os.dup(held.descriptor)))
         return child
 
-    def job_of(self, folder: RunFolder, until: int | None) -> str:
-        """The job in the queue that executes a run, or ""."""
-        record = read_json(folder.path / "slurm.json") or {}
-        job = str(record.get("job", ""))
-        if not job or record["until"] != until:
-            return ""
-        if job not in self.queue.states:  # another launcher may just have submitted it
-            self.queue.refresh(at_once=True)
-        return job if self.queue.states.get(job, GONE) not in (*ENDED, GONE) else ""
-
     def sleep(self, seconds: float) -> None:
         """Submit what has come together, then wait; a cluster is not watched by the millisecond."""
         while self.waiting:
             batch, self.waiting = self.waiting[:LARGEST_ARRAY], self.waiting[LARGEST_ARRAY:]
-            self.submit([child for child, _ in batch])
+            if not self.abandoned:
+                self.submit([child for child, _ in batch])
             for _, held in batch:
                 os.close(held)
         super().sleep(max(seconds, min(1.0, self.options.poll_seconds)))
 
     def submit(self, batch: Sequence[SlurmChild]) -> None:
-        """One array. Raises ConfigError if Slurm refuses it."""
+        """One array. If Slurm refuses it, its runs have failed."""
         import submitit
 
         executor = submitit.SlurmExecutor(self.logs, max_num_timeout=TIMEOUTS)
@@ -192,11 +189,13 @@ class SlurmMachine(Machine):
                     executor.submit(Execute(each.folder.path.resolve(), each.until, self.slot.ranks)) for each in batch
                 ]
         except submitit.core.utils.FailedJobError as error:
-            raise ConfigError(f"Slurm refuses the jobs: {refusal(str(error))}") from None
+            for child in batch:
+                child.refused = f"Slurm refuses the jobs: {refusal(str(error))}"
+            return
         for child, job in zip(batch, jobs, strict=True):
             child.job, child.since = job.job_id, self.queue.looks
             self.submitted.append(child.job)
-            write_json(child.folder.path / "slurm.json", {"job": child.job, "until": child.until})
+            note_job(child.folder, child.job, child.until)
 
     def parameters(self, jobs: int) -> dict[str, Any]:
         """For submitit, which names its own `time` and the rest as sbatch does."""
@@ -209,7 +208,7 @@ class SlurmMachine(Machine):
             "stderr_to_stdout": True,
             # A step does not inherit the job's CPUs.
             "srun_args": [f"--cpus-per-task={asked['cpus-per-task']}"],
-            "additional_parameters": asked,
+            "additional_parameters": {**asked, "requeue": True},
         }
 
     def queued(self, child: Child) -> bool:
@@ -218,39 +217,24 @@ class SlurmMachine(Machine):
         return not child.job or self.queue.states.get(child.job, "PENDING") in WAITING
 
     def meaning(self, child: Child, code: int) -> str:
-        if not isinstance(child, SlurmChild) or not child.end:
+        if not isinstance(child, SlurmChild) or not (child.end or child.refused):
             return meaning(code)
-        log = self.logs / f"{child.job}_0_log.out"
+        if child.refused:
+            return child.refused
+        logs = [self.logs / f"{child.job}{end}" for end in ("_0_log.out", ".log")]  # submitit's, an emitted script's
+        log = next(filter(Path.exists, logs), logs[0])
         last = log.read_text(errors="replace").rstrip().rpartition("\n")[2] if log.exists() else "no log"
         return f"job {child.job} is {child.end}: {last} ({log})"
 
+    def abandon(self) -> None:
+        self.abandoned = True
+
     def farewell(self) -> str:
+        if self.abandoned:
+            return "the study's other jobs are cancelled; those that ran leave checkpoints"
         arrays = " ".join(dict.fromkeys(job.partition("_")[0] for job in self.submitted))
         cancel = f"; to cancel them: scancel {arrays}" if arrays else ""
         return f"jobs go on in Slurm, and the same command attaches to them{cancel}"
-
-
-def check_commands() -> None:
-    """Raises ConfigError if this is no login node, or submitit is not there."""
-    lacking = [each for each in ("sbatch", "squeue", "scancel") if shutil.which(each) is None]
-    if lacking:
-        raise ConfigError(f"--on slurm needs Slurm's commands, and {lacking[0]} is not on PATH; is this a login node?")
-    try:
-        import submitit  # noqa: F401
-    except ImportError:
-        raise ConfigError("--on slurm needs submitit: pip install 'coregpt[slurm]'") from None
-
-
-def refusal(text: str) -> str:
-    """The lines in which sbatch says why, of all that submitit reports."""
-    return "; ".join(dict.fromkeys(_errors(text))) or text.strip()
-
-
-def _errors(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        _, found, why = line.partition("sbatch: error: ")
-        if found:
-            yield why.strip()
 
 
 def cluster(
@@ -261,3 +245,15 @@ def cluster(
     slot = Slot((), ranks)
     machine = SlurmMachine(slot, store, options, device, nodes)
     return [slot] * min(runs, options.max_jobs or runs), machine
+
+
+def refuse_unless_submittable(
+    options: SlurmOptions, store: Path, device: str, gpus_per_run: int, runs: Sequence[str]
+) -> None:
+    """Raises ConfigError if Slurm is not here or would not take the jobs of these runs. Nothing is written."""
+    _, machine = cluster(options, store, device, gpus_per_run, 1)
+    known = store.is_dir()
+    jobs = sum(not (known and job_of(RunFolder(store / run), machine.queue)) for run in runs)
+    if jobs:
+        asked = options.request(device, machine.nodes, machine.slot.ranks)
+        refuse_what_slurm_refuses(asked, min(jobs, options.max_jobs or jobs, LARGEST_ARRAY))
