@@ -56,6 +56,8 @@ class Pool:
     """The forking process as its launcher sees it. It ends with the launcher; its forks see that by themselves."""
 
     slot: Slot
+    program: tuple[str, ...] = ("-m", "coregpt.lab.pool")
+    """What Python executes to serve, the file descriptor of its end of the line as the last argument."""
     alive: bool = False
     ended: dict[int, int] = field(default_factory=dict)
 
@@ -74,7 +76,7 @@ class Pool:
         self.line, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "coregpt.lab.pool", str(theirs.fileno())],
+                [sys.executable, *self.program, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 env=self.slot.variables(),
                 pass_fds=(theirs.fileno(),),
