@@ -196,7 +196,9 @@ def main() -> None:
         "",
         f"The launcher of `coregpt ablate` with simulated workers on {GPUS:,} GPUs: runs of {MEAN_SECONDS:.0f} s on "
         f"average, {KILLED:.0%} of attempts killed, {HUNG:.1%} stuck, a checkpoint every {CHECKPOINT_SECONDS:.0f} s. "
-        "Useful time over all GPU time, ramp and tail included. `python -m benchmarks.schedule_sim` makes this table.",
+        "Utilisation is useful GPU time over all GPU time between the first start and the last end, ramp and tail "
+        "included; useful are starts and training that ended in a checkpoint or a result, not what a failure lost, nor "
+        "waiting. The launcher shows its table on a terminal. `python -m benchmarks.schedule_sim` makes this page.",
         "",
         "| runs | utilisation | hours | attempts | launcher, ms per run | plan, s | resume, s |",
         "|---|---|---|---|---|---|---|",
