@@ -40,6 +40,13 @@ KILLED, HUNG, HANG_SECONDS, WATCH_SECONDS = 0.01, 0.001, 300.0, 60.0
 NOISE = 0.03
 
 
+class Terminal(io.StringIO):
+    """Shows the table of runs whenever the launcher looks at them, which costs it more than a log does."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @dataclass
 class Worker:
     """A child that ends when simulated time says so."""
@@ -156,7 +163,7 @@ def simulate(folder: Path, runs: int) -> Measured:
     store = folder / f"runs-{runs}"
     site = Site(Slot(()), durations(made))
     policy = Policy(hang_seconds=HANG_SECONDS, watch_seconds=WATCH_SECONDS)
-    launcher = Launcher(made, store, [Slot(())] * GPUS, Display(io.StringIO()), policy, site)
+    launcher = Launcher(made, store, [Slot(())] * GPUS, Display(Terminal()), policy, site)
     start, busy = site.now(), time.process_time()
     tally = launcher.execute()
     makespan, busy = site.now() - start, time.process_time() - busy
@@ -189,7 +196,9 @@ def main() -> None:
         "",
         f"The launcher of `coregpt ablate` with simulated workers on {GPUS:,} GPUs: runs of {MEAN_SECONDS:.0f} s on "
         f"average, {KILLED:.0%} of attempts killed, {HUNG:.1%} stuck, a checkpoint every {CHECKPOINT_SECONDS:.0f} s. "
-        "Useful time over all GPU time, ramp and tail included. `python -m benchmarks.schedule_sim` makes this table.",
+        "Utilisation is useful GPU time over all GPU time between the first start and the last end, ramp and tail "
+        "included; useful are starts and training that ended in a checkpoint or a result, not what a failure lost, nor "
+        "waiting. The launcher shows its table on a terminal. `python -m benchmarks.schedule_sim` makes this page.",
         "",
         "| runs | utilisation | hours | attempts | launcher, ms per run | plan, s | resume, s |",
         "|---|---|---|---|---|---|---|",

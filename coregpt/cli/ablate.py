@@ -7,6 +7,7 @@ import torch
 from coregpt.cli.report import write_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
+from coregpt.contract.errors import ConfigError
 from coregpt.lab import looks
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.config import load, load_sizes
@@ -21,6 +22,7 @@ from coregpt.lab.progress import Display
 from coregpt.lab.queued import refuse_if_queued
 from coregpt.lab.slots import find_slots
 from coregpt.lab.slurm import SlurmOptions, cluster, refuse_unless_submittable
+from coregpt.lab.split import settled
 from coregpt.lab.study import Plan, outline, plan
 from coregpt.lab.tasks import Task, everything, left
 from coregpt.report.collect import collect
@@ -86,8 +88,12 @@ def run_study(made: Plan, use: Resources, found: Found | None = None) -> int:
 
 
 def load_studies(path: Path, scale: str | None, slurm: SlurmOptions | None = None) -> list[Study]:
-    """One study, or one per size."""
-    return load_sizes(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count())
+    """One study, or one per size. Raises ConfigError for what a cluster cannot decide."""
+    studies = load_sizes(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count())
+    if slurm and studies[0].splits:
+        text = "auto is measured on this machine's GPUs; a cluster needs a number, such as gpus_per_run: 8"
+        raise ConfigError(f"{path}: gpus_per_run: {text}")
+    return studies
 
 
 def load_study(path: Path, scale: str | None, slurm: SlurmOptions | None = None) -> Study:
@@ -116,6 +122,9 @@ def execute(made: Plan, use: Resources) -> Tally:
         say(f"all {done} runs are complete{rest}; nothing to train")
         return Tally()
     config = todo[0].config
+    made, split = settled(made, store, use.jobs)
+    for line in split.lines() if split else ():
+        say(line)
     ranks, machine = made.study.gpus_per_run, None
     if use.slurm:
         slots, machine = cluster(use.slurm, store, config.device, ranks, len(todo))

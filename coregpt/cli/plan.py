@@ -8,6 +8,7 @@ from pathlib import Path
 from coregpt.cli.ablate import load_studies
 from coregpt.cli.screen import say, table
 from coregpt.cli.stopping import stop_lines
+from coregpt.lab import split
 from coregpt.lab.declaration import TOLERANCE
 from coregpt.lab.differences import changes, differences
 from coregpt.lab.forecast import Forecast, forecast
@@ -76,9 +77,10 @@ def show_study(made: Outline, asked: Asked) -> None:
         say(line)
     for line in ("", f"preregistration {study.digest}", ""):
         say(line)
-    ready = plan(made)
+    ready, decided = split.with_split(plan(made), asked.store)
     expected = forecast(ready, asked.store, asked.jobs)
     lines = (*test_lines(ready, power_of(ready, asked.store)), "", *time_lines(ready, expected, asked.price))
+    lines = (*lines, *split_lines(ready, decided))
     for line in lines:
         say(line)
 
@@ -246,6 +248,17 @@ def time_lines(made: Plan, found: Forecast | None, price: float | None) -> list[
         what = "GPU" if found.device == "cuda" else "core"
         lines.append(f"Price: about {found.total(price):.2f} at {price:g} per {what} and hour, only while runs train.")
     return [*lines, *memory_lines(found)]
+
+
+def split_lines(made: Plan, found: split.Split | None) -> list[str]:
+    """How GPUs are shared, where the study leaves that to a measurement."""
+    if not made.study.splits:
+        return []
+    if found is not None:
+        return found.lines()
+    if made.runs[0].config.device not in split.ACCELERATORS:
+        return ["GPUs per run: auto, and there is no GPU: a run has one core."]
+    return ["GPUs per run: auto; `coregpt ablate` measures before the first run and keeps it. Shown here with 1."]
 
 
 def memory_lines(found: Forecast) -> list[str]:

@@ -7,11 +7,13 @@ from coregpt.cli.plan import Asked, power_of
 from coregpt.lab.differences import differences
 from coregpt.lab.forecast import Forecast, forecast
 from coregpt.lab.match import achieved
+from coregpt.lab.split import with_split
 from coregpt.lab.study import Plan
 
 
 def plan_data(made: Plan, asked: Asked) -> dict[str, Any]:
     """One study as plain data. Seconds and prices are those of the missing runs; None where nothing is missing."""
+    made, split = with_split(made, asked.store)
     study, test, power = made.study, made.study.criterion, power_of(made, asked.store)
     expected = forecast(made, asked.store, asked.jobs)
     return {
@@ -26,6 +28,7 @@ def plan_data(made: Plan, asked: Asked) -> dict[str, Any]:
         "seeds": list(study.seeds),
         "runs": len(made.runs),
         "flops": made.flops,
+        "gpus_per_run": "auto" if study.splits and split is None else made.study.gpus_per_run,
         "arms": [_arm(name, made, expected, asked.price) for name in made.costs],
         "missing": _missing(expected, asked.price),
         "test": {

@@ -133,14 +133,13 @@ class _Loader:
         seeds = self.seeds(own.get("seeds", self.file.seeds), (*place, "seeds") if "seeds" in own else ("seeds",))
         criterion = self.criterion(own.get("test", {}), (*place, "test"), len(seeds))
         gpus = own.get("gpus_per_run", self.file.gpus_per_run)
-        if not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 1:
-            self.wrong((*place, "gpus_per_run"), f"expected a number of GPUs, got {gpus!r}")
+        if gpus != "auto" and (not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 1):
+            self.wrong((*place, "gpus_per_run"), f"expected a number of GPUs, or auto, got {gpus!r}")
         made = [arm for arm in arms if arm is not None]
         self.compare(made)
         if len(self.problems) > before or criterion is None or self.problems:
             return None
-        first = next(iter(self.file.scales), "")
-        name = self.path.stem if scale == first else f"{self.path.stem}-{scale}"
+        name = self.path.stem if scale == next(iter(self.file.scales), "") else f"{self.path.stem}-{scale}"
         question = " ".join(self.file.question.split())
         declared = Study(
             f"{name}-{size}" if size else name,
@@ -151,7 +150,7 @@ class _Loader:
             scale,
             criterion,
             self.catalogue,
-            gpus,
+            1 if gpus == "auto" else gpus,
             self.file.mode,
             tuple(self.file.techniques or ()),
             hypothesis=" ".join(self.file.hypothesis.split()),
@@ -162,6 +161,7 @@ class _Loader:
             sizes=self.file.sizes,
             size=size,
             family=name,
+            splits=gpus == "auto",
         )
         return with_yardstick(tuned(replace(declared, borrowed=borrow(declared)), self.file, self.wrong))
 

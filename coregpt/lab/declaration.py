@@ -107,7 +107,8 @@ class StudyFile(BaseModel):
     tuning: TuningFile | None = None
     test: dict[str, Any]
     plugin_files: list[str] = []
-    gpus_per_run: PositiveInt = 1
+    gpus_per_run: PositiveInt | Literal["auto"] = 1
+    """`auto`: decided by a measurement (see `coregpt.lab.split`)."""
 
     @property
     def axis(self) -> Axis:
@@ -148,6 +149,7 @@ class Study:
     criterion: Criterion
     catalogue: Catalogue
     gpus_per_run: int = 1
+    """Where `splits`, 1 until it is decided."""
     mode: Mode | None = None
     """How the arms were made from `techniques`; None where the file lists arms."""
     techniques: tuple[str, ...] = ()
@@ -170,6 +172,8 @@ class Study:
     size: str = ""
     family: str = ""
     """Name of the folder in reports/ that shows the trend over sizes."""
+    splits: bool = False
+    """Whether a measurement decides `gpus_per_run`, as declared by `auto` (see `coregpt.lab.split`)."""
     tuning: Tuning | None = None
     """How settings are found before the test (see `coregpt.lab.tuning`); None where they are as written."""
 

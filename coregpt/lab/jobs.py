@@ -5,6 +5,7 @@ import signal
 from dataclasses import dataclass, field
 
 from coregpt.lab.children import Child
+from coregpt.lab.countdown import Moving
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import PlannedRun
@@ -26,7 +27,7 @@ class Policy:
     """Between two looks at what executing runs have written."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """A run that is executing."""
 
@@ -38,7 +39,11 @@ class Job:
     begun: float
     """On the launcher's clock, in seconds, as is `heard`: when the run last wrote something."""
     offset: float = 0.0
-    """Share of the run that an earlier process had done."""
+    """Share of the run that an earlier process had done, or its trunk."""
+    end: float = 1.0
+    """Share of the run at which the task ends."""
+    moved: tuple[float, float] | None = None
+    """When it was first seen to have trained, and the share that it had then."""
     last: dict[str, float] = field(default_factory=dict)
     heard: float = 0.0
     written: int = -1
@@ -61,7 +66,15 @@ class Job:
         if written != self.written:
             self.written, self.heard = written, now
             self.refresh()
+            if self.moved is None and self.share() > self.offset:
+                self.moved = now, self.share()
         return now - self.heard
+
+    def moving(self, now: float, flops: float, *, ended: bool = False) -> Moving:
+        """How fast it goes, a whole run being `flops`. Its start counts only if nothing else was seen of it."""
+        at = self.end if ended else max(self.share(), self.offset)
+        since, share = self.moved or (self.begun if ended else now, self.offset)
+        return Moving(max(0.0, self.end - at) * flops, max(0.0, at - share) * flops, now - since)
 
     def ended_from_outside(self, code: int) -> bool:
         """Whether trying again makes sense: nothing in the run itself went wrong, as far as anybody knows."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from coregpt.lab import looks
 from coregpt.lab.board import Board
+from coregpt.lab.countdown import Countdown
 from coregpt.lab.jobs import Job, Policy, name
 from coregpt.lab.ledger import Event, Follower, Ledger
 from coregpt.lab.machine import Machine
@@ -19,8 +20,11 @@ from coregpt.lab.slots import Slot
 from coregpt.lab.store import Claim, RunFolder, claim
 from coregpt.lab.study import Plan, PlannedRun
 from coregpt.lab.tasks import Task, everything, missing
+from coregpt.lab.waiting import Sizes, Waiting
 
 POLL_SECONDS = 0.05
+WATCH_SHARE = 0.05
+"""The largest part of a launcher's time that goes into looking at runs: slots that are free come first."""
 PATIENCE_SECONDS = 60.0
 """How long a stopped worker may take to write its checkpoint before it is killed."""
 
@@ -59,20 +63,21 @@ class Launcher:
     ):
         self.plan, self.store, self.display = plan, store, display
         self.policy, self.machine = policy or Policy(), machine or Machine(slots[0])
-        self.queue = missing(plan, store)
+        self.sizes = Sizes(plan)
+        self.queue = Waiting(self.sizes, missing(plan, store))
         self.elsewhere: list[Task] = []
         self.free, self.jobs = list(slots), list[Job]()
         self.tally, self.ledger = Tally(), Ledger.of(store)
         self.others = Follower(self.ledger)
         self.tries: Counter[str] = Counter()
-        self.total, self.work = len(plan.runs), 0.0
+        self.total, self.countdown = len(plan.runs), Countdown()
         self.complete = sum(Task(run).done(store) for run in plan.runs)
         self.stopping = False
         self.asked = True
         """Whether nothing has ended since `missing` was asked last: then its answer would be the same."""
         self.all_known = everything(plan, store)
         self.board = Board(plan, store)
-        self.started = self.watched = self.machine.now()
+        self.next_watch = self.machine.now() + self.policy.watch_seconds
 
     def execute(self) -> Tally:
         """Run until nothing is missing or a signal asks to stop. Failures do not hold up other runs."""
@@ -81,7 +86,7 @@ class Launcher:
                 self.refill()
                 self.fill_slots()
                 self.collect()
-                if self.machine.now() - self.watched >= self.policy.watch_seconds:
+                if self.machine.now() >= self.next_watch:
                     self.watch()
                 if self.policy.fail_fast and self.tally.failed:
                     self.machine.abandon()
@@ -102,14 +107,14 @@ class Launcher:
             return
         taken = {job.run.id for job in self.jobs} | {task.run.id for task in self.elsewhere}
         taken |= self.tally.failed.keys()
-        self.queue = [task for task in missing(self.plan, self.store) if task.run.id not in taken]
+        self.queue = Waiting(self.sizes, (task for task in missing(self.plan, self.store) if task.run.id not in taken))
         self.asked, self.all_known = True, everything(self.plan, self.store)
         for line in looks.note(self.plan, self.store):
             self.display.event(line)
 
     def fill_slots(self) -> None:
         while self.free and self.queue:
-            task = self.next()
+            task = self.queue.take(len(self.free) + len(self.jobs))
             folder = RunFolder(self.store / task.run.id)
             folder.create(task.run.record, task.run.plugin_files)
             held = claim(folder) or self.machine.attached(folder, task.until)
@@ -122,14 +127,6 @@ class Launcher:
             else:
                 self.start(task, folder, held)
 
-    def next(self) -> Task:
-        """The first in the queue; among the last ones the longest, so that no slot waits long for another."""
-        if len(self.queue) > len(self.free) + len(self.jobs):
-            return self.queue.pop(0)
-        longest = max(self.queue, key=lambda task: self.weight(task.run))
-        self.queue.remove(longest)
-        return longest
-
     def start(self, task: Task, folder: RunFolder, held: Claim) -> None:
         """The child inherits the claim, so that it ends with the child and not with this process."""
         run = task.run
@@ -139,10 +136,11 @@ class Launcher:
         process = self.machine.begin(slot, folder, task.until, held)
         held.release()
         now = self.machine.now()
-        job = Job(task, folder, process, slot, self.plan.cost(run.arm).steps, begun=now, heard=now)
+        begin, end = self.sizes.span(task)
+        job = Job(task, folder, process, slot, self.sizes.steps(run), now, offset=begin, end=end, heard=now)
         if folder.checkpoint.exists():
             job.refresh()
-            job.offset = job.share()
+            job.offset = max(begin, job.share())
             self.display.event(f"{name(run)} goes on from its checkpoint near step {job.last.get('step', 0):.0f}")
         self.jobs.append(job)
 
@@ -153,7 +151,7 @@ class Launcher:
             if held is not None:
                 held.release()
                 self.elsewhere.remove(task)
-                self.queue.append(task)
+                self.queue.add(task)
 
     # -- ending --------------------------------------------------------------------------------------------
 
@@ -167,16 +165,19 @@ class Launcher:
 
     def watch(self) -> None:
         """Look at what the runs have written, and end those that are stuck."""
-        self.watched = self.machine.now()
+        now = self.machine.now()
         self.look_elsewhere()
         for job in self.jobs:
-            quiet = job.watch(self.watched)
+            quiet = job.watch(now)
             if self.machine.queued(job.process):
-                job.heard = self.watched
+                job.heard = now
             elif quiet > self.policy.hang_seconds and not job.stuck:
                 job.stuck = True
                 job.process.signal(signal.SIGKILL)
-        self.tell()
+        if self.display.due():
+            self.tell()
+        end = self.machine.now()
+        self.next_watch = end + max(self.policy.watch_seconds, (end - now) / WATCH_SHARE)
 
     def close(self, job: Job, code: int) -> None:
         job.process.disown()
@@ -204,7 +205,8 @@ class Launcher:
                 outcome = {"status": result["status"], "value": result["value"]}
                 self.ledger.add("ended", study=self.plan.study.name, run=run.id, arm=run.arm, seed=run.seed, **outcome)
         self.complete += 1
-        self.work += self.weight(job.run) * (1 - job.offset)
+        whole = result["status"] == "finished"
+        self.countdown.add(job.moving(self.machine.now(), self.sizes.flops(run), ended=whole))
         self.tally.trained.append(job.run.id)
         seconds = duration(self.machine.now() - job.begun)
         end = f"val_loss {result['value']:.4f}" if result["status"] == "finished" else f"DIVERGED, {result['reason']}"
@@ -213,7 +215,7 @@ class Launcher:
 
     def pause(self, job: Job) -> None:
         """The run is where its task was to take it; whether it goes on is decided from what is on disk."""
-        self.work += self.weight(job.run) * (job.share() - job.offset)
+        self.countdown.add(job.moving(self.machine.now(), self.sizes.flops(job.run), ended=True))
         self.display.event(f"{name(job.run)}: paused at step {job.folder.paused()} of {job.steps}")
 
     def reason(self, job: Job, code: int) -> str:
@@ -226,7 +228,7 @@ class Launcher:
         """Back into the queue, in front: other arms of its seed have run or are running."""
         self.enter("failed", job.run, reason=reason)
         self.display.event(f"{name(job.run)}: {reason}")
-        self.queue.insert(0, job.task)
+        self.queue.add_first(job.task)
 
     def fail(self, job: Job, reason: str) -> None:
         self.tally.failed[job.run.id] = reason
@@ -257,10 +259,6 @@ class Launcher:
 
     # -- telling -------------------------------------------------------------------------------------------
 
-    def weight(self, run: PlannedRun) -> float:
-        """Expected work of a run; arms differ in size and budget."""
-        return self.plan.cost(run.arm).flops
-
     def tell(self) -> None:
         """`3 of 12 runs done, 41 s left, 0.2 CPU h`, and what each run is doing."""
         running = {job.run.id for job in self.jobs if not self.machine.queued(job.process)}
@@ -269,11 +267,10 @@ class Launcher:
         self.display.status(f"{self.complete} of {self.total} runs done{left}, {spent}", lines)
 
     def remaining(self) -> str:
-        active = sum(self.weight(job.run) * (job.share() - job.offset) for job in self.jobs)
-        done, elapsed = self.work + max(active, 0.0), self.machine.now() - self.started
-        left = sum(self.weight(task.run) * self.plan.share(task.run) for task in self.queue)
-        left += sum(self.weight(job.run) * (1 - job.share()) for job in self.jobs)
-        return f", {duration(left * elapsed / done)} left" if done > 0 and elapsed > 2 else ""
+        now, slots = self.machine.now(), min(len(self.free) + len(self.jobs), len(self.queue) + len(self.jobs))
+        running = [job.moving(now, self.sizes.flops(job.run)) for job in self.jobs]
+        left = self.countdown.left(self.queue.work, running, slots)
+        return "" if left is None else f", {duration(left)} left"
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ Event = Literal[
     "replanned",  # the same declaration, other run ids: code, data or machine moved
     "frozen",  # the settings of every arm, found by tuning, before the first run with them
     "paced",  # the tokens that each arm of a study trains in equal seconds, as measured
+    "split",  # the GPUs that each run of a study gets, as measured
     "superseded",  # a run that was started and whose arm and seed now have another id
     "started",
     "ended",  # complete: finished or diverged

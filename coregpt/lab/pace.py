@@ -57,7 +57,7 @@ def on_record(study: Study, store: Path) -> dict[str, int] | None:
 
 def measured(study: Study) -> dict[str, int]:
     """Tokens by arm, in whole batches; the baseline keeps its own, the yardstick is not asked."""
-    if study.gpus_per_run != 1:
+    if study.gpus_per_run != 1 or study.splits:
         raise ConfigError(f"{study.path}: match: seconds is measured on one GPU; it needs 'gpus_per_run: 1'")
     made = plan(outline(study))
     first = {run.arm: run.config for run in reversed(made.runs)}

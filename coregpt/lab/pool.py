@@ -7,6 +7,7 @@ is started the ordinary way (`spawn`).
 
 import json
 import os
+import select
 import selectors
 import signal
 import socket
@@ -56,6 +57,8 @@ class Pool:
     """The forking process as its launcher sees it. It ends with the launcher; its forks see that by themselves."""
 
     slot: Slot
+    program: tuple[str, ...] = ("-m", "coregpt.lab.pool")
+    """What Python executes to serve, the file descriptor of its end of the line as the last argument."""
     alive: bool = False
     ended: dict[int, int] = field(default_factory=dict)
 
@@ -74,7 +77,7 @@ class Pool:
         self.line, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "coregpt.lab.pool", str(theirs.fileno())],
+                [sys.executable, *self.program, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 env=self.slot.variables(),
                 pass_fds=(theirs.fileno(),),
@@ -104,13 +107,13 @@ class Pool:
         """Take in which forks have ended, without waiting."""
         if not self.alive:
             return
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.line, selectors.EVENT_READ)
-            while self.alive and selector.select(0):
-                try:
-                    self.receive()
-                except (OSError, EOFError):
-                    self.alive = False
+        waiting = select.poll()  # asked for every run many times a second: a selector costs four calls of the system
+        waiting.register(self.line, select.POLLIN)
+        while self.alive and waiting.poll(0):
+            try:
+                self.receive()
+            except (OSError, EOFError):
+                self.alive = False
 
     def receive(self) -> list[tuple[str, int]]:
         """Wait for news; (kind, pid) of each. Raises EOFError if the pool is gone."""

@@ -76,8 +76,12 @@ class Display:
             if block != self.shown:
                 self._write(self._erase() + "\n".join(block))
                 self.shown = block
-        elif time.monotonic() - self.last >= QUIET_SECONDS:
+        elif self.due():
             self._write(" | ".join([text, *in_words(lines)]) + "\n")
+
+    def due(self) -> bool:
+        """Whether `status` would show anything now."""
+        return self.terminal or time.monotonic() - self.last >= QUIET_SECONDS
 
     def clear(self) -> None:
         if self.shown:
@@ -104,8 +108,10 @@ def table(lines: Sequence[Line], width: int, height: int) -> list[str]:
         return []
     if len(lines) < height:
         return fitted(COLUMNS, [line.cells() for line in lines], width, DROPPED)
-    arms = dict.fromkeys(line.arm for line in lines)
-    rows = [_arm(name, [line for line in lines if line.arm == name]) for name in arms]
+    arms: dict[str, list[Line]] = {}
+    for line in lines:
+        arms.setdefault(line.arm, []).append(line)
+    rows = [_arm(name, own) for name, own in arms.items()]
     rest = max(0, len(rows) - height + 2) if len(rows) >= height else 0
     shown = fitted(("arm", "done", "runs"), rows[: len(rows) - rest], width, ())
     return [*shown, f"and {rest} more arms"[:width]] if rest else shown

@@ -4,11 +4,12 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from coregpt.cli import main
-from coregpt.lab.board import Board
+from coregpt.lab import board
 from coregpt.lab.config import load
 from coregpt.lab.ledger import Ledger
 from coregpt.lab.preregister import register
@@ -96,7 +97,7 @@ def test_the_launchers_table_tells_its_own_runs_from_those_of_others(made: tuple
     here, planned = made
     half_way(here, planned, 0)
     half_way(here, planned, 1)
-    first, second, *others = Board(planned, here.runs).lines({planned.runs[0].id}, {planned.runs[1].id})
+    first, second, *others = board.Board(planned, here.runs).lines({planned.runs[0].id}, {planned.runs[1].id})
     assert (first.state, first.step, first.steps, first.loss, first.speed) == ("running", 125, 250, 1.5, 800.0)
     assert first.left == 10.0
     assert second.state == "elsewhere"
@@ -181,3 +182,29 @@ def test_logs_are_printed_and_followed_to_the_end(
     monkeypatch.setattr("time.sleep", nap)
     assert run("logs", "gelu/0", "--follow", "--runs", here.runs)[1] == "one\ntwo\nthree\n"
     assert glance(here.runs, Planned(folder.id, "tiny", "gelu", 0)).state == "done"
+
+
+def test_a_look_at_a_long_study_reads_no_more_than_one_at_a_short_one(
+    made: tuple[Lab, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, planned = made
+    looked = list[str]()
+
+    def counting(store: Path, run: Planned, *rest: Any) -> Glance:
+        looked.append(run.id)
+        return glance(store, run, *rest)
+
+    monkeypatch.setattr(board, "AT_ONCE", 1)
+    monkeypatch.setattr(board, "glance", counting)
+    ids = [run.id for run in planned.runs]
+    shown = board.Board(planned, here.runs)
+    assert len(shown.lines({ids[0]}, set())) == len(ids)
+    for folder in (half_way(here, planned, 0), half_way(here, planned, 1)):
+        folder.write_result({"status": "finished", "value": 1.0, "train_seconds": 5.0})
+    looked.clear()
+    states = [line.state for line in shown.lines(set(), set())]
+    assert states[0] == "done"  # what ran before is looked at, and one other
+    assert len(looked) <= 2
+    for _ in ids:  # another process's run is seen when its turn comes
+        states = [line.state for line in shown.lines(set(), set())]
+    assert states[:2] == ["done", "done"]
