@@ -161,7 +161,10 @@ def serve(line: socket.socket) -> None:
         while True:
             for key, _ in selector.select():
                 if key.fileobj is line:
-                    message, descriptors, *_ = socket.recv_fds(line, 65536, 3)
+                    try:
+                        message, descriptors, *_ = socket.recv_fds(line, 65536, 3)
+                    except ConnectionResetError:  # the launcher died before it read everything
+                        return
                     if not message:
                         return
                     pid = fork(json.loads(message), descriptors, [line.fileno(), woken, wake])

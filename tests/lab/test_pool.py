@@ -1,6 +1,7 @@
 """Forked workers behave as spawned ones do: separate, killable, and gone when their launcher is."""
 
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from coregpt.lab.children import Child, spawn
 from coregpt.lab.config import load
-from coregpt.lab.pool import CAN_FORK, Pool
+from coregpt.lab.pool import CAN_FORK, Pool, serve
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import RunFolder, claim
 from coregpt.lab.study import outline, plan
@@ -119,3 +120,17 @@ def test_a_pool_that_cannot_start_leaves_the_run_to_a_program(
 
     monkeypatch.setattr(Pool, "open", fails)
     assert ended(begin(broken, folder)) == 0
+
+
+def test_a_launcher_that_dies_with_news_unread_ends_the_pool_quietly() -> None:
+    """Then the socket says that the connection was reset, and not that it ended."""
+    ours, theirs = socket.socketpair()
+    theirs.send(b"news")
+    ours.close()
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        serve(theirs)
+    finally:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, before)
+        theirs.close()

@@ -111,6 +111,28 @@ def test_a_killed_worker_is_started_again(executed: Lab, tmp_path: Path) -> None
     assert events(tmp_path / "runs").count("failed") == 2
 
 
+def test_a_worker_killed_after_its_pool_is_started_again(executed: Lab, tmp_path: Path) -> None:
+    """Nobody is left who could say how it ended; a run that says nothing itself was ended from outside."""
+    made, store = long(executed, tmp_path), tmp_path / "runs"
+    made = Plan(made.study, made.costs, made.derived, made.source, made.runs[:1])
+
+    def work() -> None:
+        deadline = time.monotonic() + 60
+        while not training(store) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (pid,) = training(store)
+        os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    tally, told, _ = launched(made, store, slots=1)
+    thread.join()
+    assert tally.trained == [made.runs[0].id]
+    assert "the process ended, and so did the one that could say how; retry 1 of 2" in told
+
+
 def test_retries_are_bounded(executed: Lab, tmp_path: Path) -> None:
     made = long(executed, tmp_path, steps=200_000)
     made = Plan(made.study, made.costs, made.derived, made.source, made.runs[:1])
