@@ -95,7 +95,9 @@ def test_a_result_of_an_earlier_declaration_stays(store: Path) -> None:
     assert offered(store) == set()
 
 
-def test_a_trunk_keeps_its_checkpoint_until_all_of_its_branches_are_complete(lab: Callable[..., Lab]) -> None:
+def test_a_trunk_keeps_its_checkpoint_until_all_of_its_branches_are_complete(
+    lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]
+) -> None:
     here = lab(arms={"gelu": {}, "slow": {"optim": {"weight_decay": 0.0}}}, mode="fork", fork_at=0.5)
     made = plan(outline(load(here.study)))
     assert main(here.command("--no-mlflow")) == 0
@@ -107,9 +109,9 @@ def test_a_trunk_keeps_its_checkpoint_until_all_of_its_branches_are_complete(lab
     assert f"{trunk.id}/checkpoint.pt" not in offered(here.runs)
     (branch.path / "result.json").write_bytes(result)
     assert f"{trunk.id}/checkpoint.pt" in offered(here.runs)
-    assert main(["rerun", branch.id, "--runs", str(here.runs)]) == 0
     assert main(["gc", "--yes", "--runs", str(here.runs)]) == 0
     assert main(["rerun", branch.id, "--runs", str(here.runs)]) == 2
+    assert f"the checkpoint of {trunk.id}, with which {branch.id} began, is not there" in capsys.readouterr().err
     assert branch.result() is not None
 
 
