@@ -5,6 +5,7 @@ process of its own: own memory, own signals, own log. Linux only; elsewhere, and
 is started the ordinary way (`spawn`).
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -155,16 +156,15 @@ def serve(line: socket.socket) -> None:
     os.set_blocking(woken, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake)
-    with selectors.DefaultSelector() as selector:
+    # A launcher that is killed hangs up without having read everything, or while it is told something.
+    gone = contextlib.suppress(ConnectionResetError, BrokenPipeError)
+    with gone, selectors.DefaultSelector() as selector:
         selector.register(line, selectors.EVENT_READ)
         selector.register(woken, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
                 if key.fileobj is line:
-                    try:
-                        message, descriptors, *_ = socket.recv_fds(line, 65536, 3)
-                    except ConnectionResetError:  # the launcher died before it read everything
-                        return
+                    message, descriptors, *_ = socket.recv_fds(line, 65536, 3)
                     if not message:
                         return
                     pid = fork(json.loads(message), descriptors, [line.fileno(), woken, wake])

@@ -1,5 +1,7 @@
 """Forked workers behave as spawned ones do: separate, killable, and gone when their launcher is."""
 
+import json
+import os
 import signal
 import socket
 import time
@@ -122,10 +124,16 @@ def test_a_pool_that_cannot_start_leaves_the_run_to_a_program(
     assert ended(begin(broken, folder)) == 0
 
 
-def test_a_launcher_that_dies_with_news_unread_ends_the_pool_quietly() -> None:
-    """Then the socket says that the connection was reset, and not that it ended."""
+@pytest.mark.parametrize("unread", [True, False], ids=["unread", "untold"])
+def test_a_launcher_that_dies_while_it_is_told_something_ends_the_pool_quietly(unread: bool) -> None:
+    """Then the socket says that the connection was reset or the pipe is broken, and not that it ended."""
     ours, theirs = socket.socketpair()
-    theirs.send(b"news")
+    if unread:
+        theirs.send(b"news")
+    else:  # a request whose answer nobody is left to hear
+        request = {"arguments": ["/nowhere", "--launched"], "environment": {}}
+        with open(os.devnull, "r+b") as null:
+            socket.send_fds(ours, [json.dumps(request).encode()], [null.fileno()] * 3)
     ours.close()
     before = signal.getsignal(signal.SIGCHLD)
     try:
