@@ -20,12 +20,14 @@ from coregpt.lab.pilot import refuse_undecidable
 from coregpt.lab.preregister import register
 from coregpt.lab.progress import Display
 from coregpt.lab.queued import refuse_if_queued
+from coregpt.lab.sizes import check_order
 from coregpt.lab.slots import find_slots
 from coregpt.lab.slurm import SlurmOptions, cluster, refuse_unless_submittable
 from coregpt.lab.split import settled
 from coregpt.lab.study import Plan, outline, plan
 from coregpt.lab.tasks import Task, everything, left
 from coregpt.report.collect import collect
+from coregpt.report.matching import missed_seconds
 from coregpt.report.summary import summarise
 from coregpt.report.tuning import Found, with_tuning
 
@@ -35,10 +37,10 @@ INTERRUPTED = 130
 def ablate(path: Path, scale: str | None, use: Resources) -> int:
     """Run a study, or one per size, to its report, here or on a cluster.
 
-    Exit code 1 if a run failed, 130 if interrupted.
+    Exit code 1 if a run failed or arms matched on seconds came out unequal, 130 if interrupted.
     """
     studies = load_studies(path, scale, use.slurm)
-    studies = studies if use.slurm else [paced(study, use.store) for study in studies]
+    studies = studies if use.slurm else timed(studies, use.store)
     first = studies[0]
     if first.sizes:
         from coregpt.cli.sizes import ablate_sizes
@@ -53,6 +55,14 @@ def ablate(path: Path, scale: str | None, use: Resources) -> int:
     made = plan(outline(first), use.nodes)
     refuse_undecidable(first)
     return run_study(made, use)
+
+
+def timed(studies: list[Study], store: Path) -> list[Study]:
+    """With tokens from measured speeds where seconds are matched; what is wrong is told before anything is recorded."""
+    if studies[0].match == "seconds":
+        refuse_undecidable(studies[0])
+        check_order([outline(study) for study in studies])
+    return [paced(study, store) for study in studies]
 
 
 def run_study(made: Plan, use: Resources, found: Found | None = None) -> int:
@@ -84,7 +94,10 @@ def run_study(made: Plan, use: Resources, found: Found | None = None) -> int:
         finish_mlflow(made, store, folder)
     if tally.failed:
         say(f"{len(tally.failed)} of {len(made.runs)} runs failed; the same command tries them again")
-    return 1 if tally.failed else 0
+    missed = missed_seconds(report)
+    for line in missed:
+        say(line)
+    return 1 if tally.failed or missed else 0
 
 
 def load_studies(path: Path, scale: str | None, slurm: SlurmOptions | None = None) -> list[Study]:

@@ -30,7 +30,9 @@ def check(outlined: "Outline") -> None:
     for what, counts in (("steps", steps), ("evaluations", {arm.name: arm.run.evals for arm in study.compared})):
         if len(set(counts.values())) > 1:
             each = ", ".join(f"{count:,} in '{arm}'" for arm, count in counts.items())
-            raise ConfigError(f"{place}: all arms must have the same number of {what} to be compared half-way: {each}")
+            why = f" ('match: {study.match}' sets their tokens)" if study.match == "flops" and what == "steps" else ""
+            text = f"all arms must have the same number of {what} to be compared half-way: {each}{why}"
+            raise ConfigError(f"{place}: {text}")
     if not _between(outlined):
         raise ConfigError(f"{place}: there is no evaluation between start and end to pause at; set evals to 10 or more")
 

@@ -20,12 +20,15 @@ def write_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        raise RunError(
-            f"{path} cannot be written ({error.strerror}); what is complete is kept: mend and call again"
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> RunError:
+    """What to tell of a full disk or a folder that was taken away."""
+    return RunError(f"{path} cannot be written ({error.strerror}); what is complete is kept: mend and call again")
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.identity import canonical
-from coregpt.lab.modes import Combination, Mode
+from coregpt.lab.modes import Combination, Mode, no_whole_share
 from coregpt.lab.registry import Catalogue
 from coregpt.lab.space import Tuning, TuningFile
 from coregpt.stats.sequential import Spending
@@ -96,7 +96,7 @@ class StudyFile(BaseModel):
     base: dict[str, Any] = {}
     arms: dict[str, dict[str, Any] | None] | None = None
     mode: Mode | None = None
-    fork_at: Annotated[Span, Field(gt=0)] | None = None
+    fork_at: Annotated[Span, Field(gt=0), BeforeValidator(no_whole_share)] | None = None
     """With `mode: fork`: where the arms branch, below 1 a share of the baseline's steps, from 1 on a step."""
     techniques: dict[str, dict[str, Any] | None] | None = None
     """With `mode`, instead of `arms`: plugins and their options (see `coregpt.lab.modes`)."""

@@ -1,15 +1,15 @@
 """What can be deleted from a folder of runs without losing anything that a study, or its continuation, needs."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import read_json
 from coregpt.lab.history import DECLARING
-from coregpt.lab.ledger import Ledger
-from coregpt.lab.runs import stored, trunk_id
+from coregpt.lab.ledger import Entry, Ledger
+from coregpt.lab.runs import latest, stored, trunk_id
 from coregpt.lab.store import RunFolder, claim, claimed
 
 PARTIAL = ("*.part", ".*.*.*")
@@ -39,7 +39,23 @@ def waste(store: Path) -> list[Waste]:
     declared = {run for entry in entries if entry.event in DECLARING for run, *_ in entry["runs"]}
     needed = declared | {trunk_id(store, run) for run in declared} | _of_noise(store)
     free = [run for run in stored(store) if not claimed(RunFolder(store / run))]
-    return [found for run in free for found in _of_run(store, run, run in needed, declared)]
+    given_up = _given_up(entries)
+    return [found for run in free for found in _of_run(store, run, run in needed, declared, given_up)]
+
+
+def _given_up(entries: Sequence[Entry]) -> set[str]:
+    """Runs of arms that were aborted, by every study that has them: nothing goes on from their checkpoints.
+
+    A decision speaks of the runs that were declared before it; later ones may have been planned with other code.
+    """
+    ended, open_ = set[str](), set[str]()
+    for study, declared in latest(entries).items():
+        facts = {"study": study, "digest": declared["digest"], "decision": "aborted"}
+        later = [entry for entry in entries if entry.event == "looked" and entry.n > declared.n]
+        arms = {entry["arm"] for entry in later if all(entry[key] == value for key, value in facts.items())}
+        for run, arm, _ in declared["runs"]:
+            (ended if arm in arms else open_).add(run)
+    return ended - open_
 
 
 def _of_noise(store: Path) -> set[str]:
@@ -48,13 +64,15 @@ def _of_noise(store: Path) -> set[str]:
     return {str(run) for record in records for run in record.get("run_ids", ())}
 
 
-def _of_run(store: Path, run: str, needed: bool, declared: set[str]) -> Iterator[Waste]:
+def _of_run(store: Path, run: str, needed: bool, declared: set[str], given_up: set[str]) -> Iterator[Waste]:
     folder = RunFolder(store / run)
     if not needed:
         yield Waste(folder.path, run, "no declared study uses it")
         return
     if folder.checkpoint.exists() and _over(store, folder, declared):
         yield Waste(folder.checkpoint, run, "checkpoint of a complete run")
+    elif folder.checkpoint.exists() and run in given_up:
+        yield Waste(folder.checkpoint, run, "checkpoint of a run that its study will not finish")
     for pattern in PARTIAL:
         yield from (Waste(path, run, "half-written") for path in sorted(folder.path.glob(pattern)))
 

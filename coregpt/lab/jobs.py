@@ -77,8 +77,11 @@ class Job:
         return Moving(max(0.0, self.end - at) * flops, max(0.0, at - share) * flops, now - since)
 
     def ended_from_outside(self, code: int) -> bool:
-        """Whether trying again makes sense: nothing in the run itself went wrong, as far as anybody knows."""
-        return self.stuck or (self.folder.error() is None and (code < 0 or code == STOPPED))
+        """Whether trying again makes sense: nothing in the run itself went wrong, as far as anybody knows.
+
+        Only a run with a result exits with 0, so without one nobody knows the true code (see `Forked.poll`).
+        """
+        return self.stuck or (self.folder.error() is None and (code <= 0 or code == STOPPED))
 
 
 def name(run: PlannedRun) -> str:
@@ -89,6 +92,8 @@ def meaning(code: int) -> str:
     """What an exit code without an error.json means."""
     if code == STOPPED:
         return "the process was asked to stop and left a checkpoint; the next call goes on from there"
+    if code == 0:
+        return "the process ended, and so did the one that could say how"
     if code < 0:
         killed = signal.Signals(-code).name
         return f"the process was ended by {killed}" + (" (out of memory?)" if killed == "SIGKILL" else "")

@@ -15,6 +15,7 @@ from coregpt.lab.countdown import Countdown
 from coregpt.lab.jobs import Job, Policy, name
 from coregpt.lab.ledger import Event, Follower, Ledger
 from coregpt.lab.machine import Machine
+from coregpt.lab.orphans import Strangers
 from coregpt.lab.progress import Display, duration
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import Claim, RunFolder, claim
@@ -69,7 +70,7 @@ class Launcher:
         self.free, self.jobs = list(slots), list[Job]()
         self.tally, self.ledger = Tally(), Ledger.of(store)
         self.others = Follower(self.ledger)
-        self.tries: Counter[str] = Counter()
+        self.tries, self.strangers = Counter[str](), Strangers(self.policy.hang_seconds)
         self.total, self.countdown = len(plan.runs), Countdown()
         self.complete = sum(Task(run).done(store) for run in plan.runs)
         self.stopping = False
@@ -147,11 +148,13 @@ class Launcher:
     def look_elsewhere(self) -> None:
         """Runs that another launcher executes: done when it is done, ours if it dies."""
         for task in list(self.elsewhere):
-            held = claim(RunFolder(self.store / task.run.id))
+            held = claim(folder := RunFolder(self.store / task.run.id))
             if held is not None:
                 held.release()
                 self.elsewhere.remove(task)
                 self.queue.add(task)
+            elif said := self.strangers.ended(folder, self.machine.now()):
+                self.display.event(f"{name(task.run)}: {said}")
 
     # -- ending --------------------------------------------------------------------------------------------
 

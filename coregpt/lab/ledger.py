@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coregpt.contract.errors import RunError
+from coregpt.lab.atomic import unwritable
 from coregpt.lab.identity import canonical
 
 try:
@@ -110,9 +111,13 @@ class Ledger:
         time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {**payload, "n": n, "time": time, "event": event, "previous": previous}
         line = {**body, "hash": _hash(previous, body)}
-        with self.path.open("ab", buffering=0) as file:
-            file.write(canonical(line) + b"\n")
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("ab") as file:
+                file.write(canonical(line) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise unwritable(self.path, error) from error
         return Entry(n, time, event, payload, previous, line["hash"])
 
     # -- reading -------------------------------------------------------------------------------------------
@@ -198,7 +203,8 @@ class Follower:
 
     def __init__(self, ledger: Ledger):
         self.path, self.runs = ledger.path, set[str]()
-        self.offset = ledger.path.stat().st_size if ledger.path.exists() else 0
+        # A torn last line will be cut off by whoever writes next: only whole lines stay where they are.
+        self.offset = ledger.path.read_bytes().rfind(b"\n") + 1 if ledger.path.exists() else 0
 
     def knows(self, run: str) -> bool:
         """Whether the end of `run` was entered since this follower began; ask while holding the ledger's lock."""

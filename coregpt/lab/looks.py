@@ -39,6 +39,8 @@ def problems(file: StudyFile, test: Mapping[str, Any], arms: int, seeds: int) ->
             yield (key,), "'mode: factorial' asks for effects and interactions, which need every run; remove it"
         if file.sizes:
             yield (key,), "a trend over sizes needs every run to its end; remove it, or declare one size"
+    if test.get("abort") and file.match == "seconds":
+        yield ("abort",), "'match: seconds' gives each arm steps of its own, so no step is half-way for all; remove one"
     for key in ("spending", "futility"):
         if test.get(key) is not None and not test.get("looks"):
             yield (key,), "belongs to 'looks: [4, 8, 12]', the numbers of seeds after which arms are looked at"

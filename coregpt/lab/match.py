@@ -18,7 +18,7 @@ from coregpt.engine.accounting import Cost, count
 from coregpt.engine.build import build
 from coregpt.lab.declaration import TOLERANCE, Arm, Match, Study, StudyFile
 from coregpt.lab.problems import Problem
-from coregpt.lab.yamlfile import Key
+from coregpt.lab.yamlfile import Key, read
 
 ROUND_WIDTH, ANY_WIDTH = 8, 1
 """Multiples of the MLP width: the first is kind to hardware, the second is for models too small for it."""
@@ -139,5 +139,11 @@ def _closest(size: Callable[[int], int], goal: int, multiple: int, most: int) ->
     return below if below and goal - size(below) < size(above) - goal else above
 
 
+def where(study: Study) -> str:
+    """`study.yaml:7: match: flops`; a study that a report declares again has no lines."""
+    place = f"{study.path}: match" if study.path.suffix == ".json" else read(study.path).where(("match",))
+    return f"{place}: {study.match}"
+
+
 def _where(study: Study, arm: Arm) -> str:
-    return f"{study.path}: match: {study.match}: arm '{arm.name}'"
+    return f"{where(study)}: arm '{arm.name}'"

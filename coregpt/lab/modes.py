@@ -39,6 +39,13 @@ def baseline(mode: Combination) -> str:
     return ALL if mode == "leave_one_out" else NONE
 
 
+def no_whole_share(fork_at: Any) -> Any:
+    """Raises ValueError for `1.0`: a share would end at the run's end, where nothing is left to branch from."""
+    if isinstance(fork_at, float) and fork_at == 1:
+        raise ValueError("1.0 is the whole run as a share and the first step as a number; write 1 for that step")
+    return fork_at
+
+
 def problems(
     mode: Mode | None,
     techniques: Mapping[str, Any] | None,

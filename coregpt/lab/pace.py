@@ -19,7 +19,7 @@ from coregpt.engine.data import TokenSource
 from coregpt.engine.trainer import Trainer, never
 from coregpt.lab.declaration import Study
 from coregpt.lab.ledger import Ledger
-from coregpt.lab.match import whole_batches, with_tokens
+from coregpt.lab.match import where, whole_batches, with_tokens
 from coregpt.lab.store import Unrecorded
 from coregpt.lab.study import outline, plan
 
@@ -58,7 +58,7 @@ def on_record(study: Study, store: Path) -> dict[str, int] | None:
 def measured(study: Study) -> dict[str, int]:
     """Tokens by arm, in whole batches; the baseline keeps its own, the yardstick is not asked."""
     if study.gpus_per_run != 1 or study.splits:
-        raise ConfigError(f"{study.path}: match: seconds is measured on one GPU; it needs 'gpus_per_run: 1'")
+        raise ConfigError(f"{where(study)} is measured on one GPU; it needs 'gpus_per_run: 1'")
     made = plan(outline(study))
     first = {run.arm: run.config for run in reversed(made.runs)}
     name = study.criterion.baseline

@@ -5,6 +5,7 @@ process of its own: own memory, own signals, own log. Linux only; elsewhere, and
 is started the ordinary way (`spawn`).
 """
 
+import contextlib
 import json
 import os
 import select
@@ -158,7 +159,9 @@ def serve(line: socket.socket) -> None:
     os.set_blocking(woken, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake)
-    with selectors.DefaultSelector() as selector:
+    # A launcher that is killed hangs up without having read everything, or while it is told something.
+    gone = contextlib.suppress(ConnectionResetError, BrokenPipeError)
+    with gone, selectors.DefaultSelector() as selector:
         selector.register(line, selectors.EVENT_READ)
         selector.register(woken, selectors.EVENT_READ)
         while True:

@@ -26,7 +26,7 @@ from coregpt.lab.worker import environment, refuse_if_moved
 
 KEPT = ("config.json", "plugins", "claim", "memory.json", "attempts")
 """What a run starts with again; everything else moves to attempts/N/."""
-SAME = ("torch", "numpy", "device")
+SAME = ("torch", "numpy", "device", "processor")
 """Of a run's environment: what must be as it was for equal numbers to be expected."""
 
 

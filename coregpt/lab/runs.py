@@ -13,7 +13,7 @@ from coregpt.lab.history import DECLARING
 from coregpt.lab.ledger import Entry
 from coregpt.lab.progress import Line
 from coregpt.lab.registry import nearest
-from coregpt.lab.store import RunFolder, claimed
+from coregpt.lab.store import Row, RunFolder, claimed
 
 STATES = {"finished": "done"}
 """How a result's status is told where the table has another word."""
@@ -79,7 +79,7 @@ def glance(store: Path, run: Planned, steps: int | None = None, running: bool | 
     elif error:
         state = "FAILED"
     else:
-        state = "paused" if folder.paused() else "stopped" if newest else "waiting"
+        state = "paused" if _paused(folder, newest) else "stopped" if newest else "waiting"
     tokens, seconds = newest.get("tokens", 0), newest.get("seconds", 0.0)
     steps = config.get("until", steps)
     step = int(newest.get("step", 0))
@@ -101,6 +101,12 @@ def glance(store: Path, run: Planned, steps: int | None = None, running: bool | 
         age=_age(folder),
         note=str((result or error or {"reason": ""}).get("reason") or (error or {}).get("message", "")),
     )
+
+
+def _paused(folder: RunFolder, newest: Row) -> bool:
+    """Whether it stands where its study wanted it, also if nobody needs its checkpoint any more."""
+    asked = folder.pause_asked()
+    return asked > 0 and (folder.checkpoint.exists() or newest.get("step") == asked)
 
 
 def _shared(store: Path, config: Mapping[str, object]) -> float:

@@ -93,8 +93,11 @@ class RunFolder:
 
     def paused(self) -> int:
         """The last step at which the run was to pause and did, its checkpoint being there or later; 0 if none."""
-        paused = read_json(self.path / "paused.json") if self.checkpoint.exists() else None
-        return int((paused or {"step": 0})["step"])
+        return self.pause_asked() if self.checkpoint.exists() else 0
+
+    def pause_asked(self) -> int:
+        """The last step at which the run was to pause and did, whether or not its checkpoint is left; 0 if none."""
+        return int((read_json(self.path / "paused.json") or {"step": 0})["step"])
 
     def write_paused(self, step: int) -> None:
         write_json(self.path / "paused.json", {"step": step})

@@ -149,7 +149,7 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
             text = f"model.vocab is {arm.run.model.vocab}, but {source.name} has {source.vocab} token ids"
             raise ConfigError(f"{study.path}: arm '{arm.name}': {text}")
     if nodes and study.match == "seconds":
-        raise ConfigError(f"{study.path}: match: seconds is measured where the runs are trained, not for other nodes")
+        raise ConfigError(f"{match.where(study)} is measured where the runs are trained, not for other nodes")
     check_equal(outlined)
     common = _common_compile(outlined, nodes)
 

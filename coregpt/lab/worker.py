@@ -123,6 +123,7 @@ def refuse_if_moved(folder: RunFolder, config: RunConfig, catalogue: Catalogue, 
 def environment(config: RunConfig, world: World) -> dict[str, str]:
     """What this run was computed with."""
     device = torch.cuda.get_device_name() if config.device == "cuda" else f"CPU {platform.machine()}"
+    by_processor = {"processor": processor()} if config.device == "cpu" else {}
     return {
         "coregpt": __version__,
         "python": platform.python_version(),
@@ -130,12 +131,24 @@ def environment(config: RunConfig, world: World) -> dict[str, str]:
         "numpy": numpy.__version__,
         "system": platform.system(),
         "device": device,
+        **by_processor,
         "ranks": str(world.size),
         "threads": str(torch.get_num_threads()),
         "precision": config.precision,
         "compile": "yes" if config.compile else "no",
         "rows per pass": str(config.micro_rows or "all of a rank"),
     }
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """`AMD EPYC 9654, AVX512`: model and the widest vectors that torch uses there; both decide how sums are rounded."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = next(filter(None, named), platform.processor() or platform.machine())
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def stop_requested(launched: bool) -> Callable[[], bool]:

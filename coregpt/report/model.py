@@ -144,6 +144,18 @@ class ArmTiming(Facts):
     peak_memory_bytes: int | None
 
 
+class MatchedSeconds(Facts):
+    """What came of `match: seconds` for one arm: its training time over the baseline's of the same seed, minus 1.
+
+    Held or missed: its whole 95% interval lies within 1% or beyond. Unclear: clocks, or too few seeds, cannot tell.
+    """
+
+    arm: str
+    off: float
+    interval: Interval | None
+    word: Literal["held", "missed", "unclear"]
+
+
 class Timing(Facts):
     """Everything a clock or memory counter measured. `runs` is parallel to the report's runs."""
 
@@ -155,6 +167,8 @@ class Timing(Facts):
     """Seconds to the target, if one was declared and every run was timed."""
     unequal_seconds: dict[str, float] = Field(default_factory=dict)
     """Median training seconds by arm where the study holds seconds equal and they came out different."""
+    matched: tuple[MatchedSeconds, ...] = ()
+    """By arm, where arms were matched on seconds and have finished runs."""
     tuning: dict[str, float] = Field(default_factory=dict)
     """Training seconds of all trials by arm, if there were any."""
 

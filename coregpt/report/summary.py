@@ -14,7 +14,7 @@ from coregpt.report.inputs import RunFacts, RunTiming, StudyFacts
 from coregpt.report.model import SCHEMA, ArmSummary, Report, RunResult, Timing
 from coregpt.report.next_step import more_hours
 from coregpt.report.rule import rule_of
-from coregpt.report.speed import arm_timings, unequal_seconds
+from coregpt.report.speed import arm_timings, matched_seconds, unequal_seconds
 from coregpt.report.steps_saved import find_steps_saved
 from coregpt.report.stopping import (
     counted,
@@ -78,6 +78,7 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
             more_hours=more_hours(study, ordered, found),
             to_target=race_in_seconds(study, ordered),
             unequal_seconds=unequal_seconds(study, timings),
+            matched=matched_seconds(study, ordered),
         ),
     )
 

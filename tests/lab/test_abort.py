@@ -131,6 +131,11 @@ def test_again_and_after_a_kill_it_is_the_same_report(
     wait_until_free(here)
     assert main(here.command("--no-mlflow")) == 0
     assert untimed(here) == untimed(aborted)
+    assert main(["gc", "--yes", "--runs", str(here.runs)]) == 0
+    assert not list(here.runs.glob("*/checkpoint.pt"))
+    assert main(here.command("--no-mlflow")) == 0
+    assert "nothing to train" in capsys.readouterr().out.rpartition("deleted")[2]
+    assert untimed(here) == untimed(aborted)
 
 
 def test_the_plan_says_where_arms_pause(aborted: Lab, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,6 +86,17 @@ def test_arms_computed_with_different_software_are_pointed_out(here: Lab, made: 
     assert "gelu, seed 0: not compiled: no compiler" in facts.warnings
 
 
+def test_runs_from_different_processors_are_pointed_out(here: Lab, made: Plan) -> None:
+    for run in made.runs:
+        complete(here, run)
+        folder = RunFolder(here.runs / run.id)
+        folder.write_environment({**folder.environment(), "processor": "Abacus" if run.seed else "Soroban"})
+    study, _ = collect(made, here.runs)
+    assert study.environment.values["processor"] == "Abacus / Soroban"
+    words = "processor differs between runs: Abacus (gelu, relu2); Soroban (gelu, relu2)"
+    assert words in study.environment.warnings
+
+
 def test_a_run_whose_curve_was_cut_off_has_no_outcome(here: Lab, made: Plan) -> None:
     complete(here, made.runs[0])
     path = here.runs / made.runs[0].id / "metrics.jsonl"

@@ -12,9 +12,15 @@ from coregpt.lab.atomic import write_json
 from coregpt.lab.config import load
 from coregpt.lab.garbage import waste
 from coregpt.lab.ledger import Ledger
+from coregpt.lab.looks import note
+from coregpt.lab.preregister import register
+from coregpt.lab.runs import glance, latest, runs_of
 from coregpt.lab.store import RunFolder, claim
-from coregpt.lab.study import outline, plan
+from coregpt.lab.study import Plan, outline, plan
+from coregpt.lab.tasks import missing
 from tests.lab.conftest import Lab
+from tests.lab.test_abort import ABORT, reach
+from tests.lab.test_looks import TEST
 
 
 @pytest.fixture
@@ -89,7 +95,9 @@ def test_a_result_of_an_earlier_declaration_stays(store: Path) -> None:
     assert offered(store) == set()
 
 
-def test_a_trunk_keeps_its_checkpoint_until_all_of_its_branches_are_complete(lab: Callable[..., Lab]) -> None:
+def test_a_trunk_keeps_its_checkpoint_until_all_of_its_branches_are_complete(
+    lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]
+) -> None:
     here = lab(arms={"gelu": {}, "slow": {"optim": {"weight_decay": 0.0}}}, mode="fork", fork_at=0.5)
     made = plan(outline(load(here.study)))
     assert main(here.command("--no-mlflow")) == 0
@@ -101,10 +109,61 @@ def test_a_trunk_keeps_its_checkpoint_until_all_of_its_branches_are_complete(lab
     assert f"{trunk.id}/checkpoint.pt" not in offered(here.runs)
     (branch.path / "result.json").write_bytes(result)
     assert f"{trunk.id}/checkpoint.pt" in offered(here.runs)
-    assert main(["rerun", branch.id, "--runs", str(here.runs)]) == 0
     assert main(["gc", "--yes", "--runs", str(here.runs)]) == 0
     assert main(["rerun", branch.id, "--runs", str(here.runs)]) == 2
+    assert f"the checkpoint of {trunk.id}, with which {branch.id} began, is not there" in capsys.readouterr().err
     assert branch.result() is not None
+
+
+@pytest.fixture
+def given_up(lab: Callable[..., Lab]) -> Plan:
+    """A study that gave up the arm `relu2` at its pause, and goes on with `slow`; by its runs on disk."""
+    here = lab(**ABORT)
+    made = plan(outline(load(here.study)))
+    here.runs.mkdir()
+    register(made, here.runs)
+    at = [3.0, 3.1, 3.2, 3.3, 3.4]
+    reach(
+        made,
+        here.runs,
+        "gelu",
+        at,
+        [loss - drop for loss, drop in zip(at, (0.5, 0.501, 0.499, 0.5, 0.502), strict=True)],
+    )
+    reach(made, here.runs, "slow", [loss + 1 for loss in at])
+    reach(made, here.runs, "relu2", [loss + sign * 0.05 for loss, sign in zip(at, (1, -1, 0, -1, 1), strict=True)])
+    return made
+
+
+def test_a_run_of_an_arm_that_was_given_up_needs_its_checkpoint_no_more(given_up: Plan) -> None:
+    store = given_up.study.path.parent / "runs"
+    assert offered(store) == set(), "nothing was decided yet"
+    note(given_up, store)
+    assert offered(store) == {f"{run.id}/checkpoint.pt" for run in given_up.runs if run.arm == "relu2"}
+    before, planned = missing(given_up, store), runs_of(latest(Ledger.of(store).read())["tiny"], store)
+    states = [glance(store, run).state for run in planned]
+    assert main(["gc", "--yes", "--runs", str(store)]) == 0
+    assert offered(store) == set()
+    assert missing(given_up, store) == before
+    assert [glance(store, run).state for run in planned] == states
+
+
+def test_a_run_that_another_study_may_finish_keeps_its_checkpoint(given_up: Plan, lab: Callable[..., Lab]) -> None:
+    store = given_up.study.path.parent / "runs"
+    note(given_up, store)
+    other = plan(outline(load(lab("other", **{**ABORT, "test": TEST}).study)))
+    assert {run.id for run in other.runs} == {run.id for run in given_up.runs}
+    register(other, store)
+    assert offered(store) == set()
+
+
+def test_a_decision_on_runs_that_were_planned_anew_gives_up_none_of_the_new_ones(given_up: Plan) -> None:
+    store = given_up.study.path.parent / "runs"
+    note(given_up, store)
+    ledger = Ledger.of(store)
+    (first,) = (entry for entry in ledger.read() if entry.event == "declared")
+    ledger.append("replanned", **first.payload)
+    assert offered(store) == set()
 
 
 def test_without_a_ledger_nothing_is_known_to_be_needless(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The ledger keeps what was entered, notices every edit, survives torn writes and several writers."""
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from coregpt.cli import main
+from coregpt.contract.errors import RunError
 from coregpt.lab.ledger import Follower, Ledger, LedgerError
 from coregpt.lab.store import RunFolder
 from tests.lab.conftest import Lab
@@ -235,3 +237,30 @@ def test_a_follower_hears_of_ends_that_others_enter(tmp_path: Path) -> None:
     with ledger.path.open("ab") as file:
         file.write(b'{"event":"ended","run":"to')
     assert not follower.knows("torn")
+
+
+def test_a_follower_that_began_at_a_torn_line_goes_on_where_it_was_mended(tmp_path: Path) -> None:
+    ledger = Ledger.of(tmp_path)
+    ledger.append("started", run="a")
+    with ledger.path.open("ab") as file:
+        file.write(b'{"arm": "a line that a dying machine did not fin')
+    follower = Follower(ledger)
+    ledger.append("ended", run="a")
+    assert follower.knows("a")
+    assert not follower.knows("b")
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_a_whole_chain(tmp_path: Path) -> None:
+    ledger = Ledger.of(tmp_path)
+    ledger.append("started", run="a")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ledger.path.stat().st_size + 20, before[1]))
+    try:
+        with pytest.raises(
+            RunError, match=r"ledger.jsonl cannot be written \(File too large\); what is complete is kept"
+        ):
+            ledger.append("ended", run="a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    ledger.append("ended", run="a")
+    assert [entry.event for entry in ledger.read()] == ["started", "ended"]

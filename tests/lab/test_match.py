@@ -7,7 +7,8 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.config import load
+from coregpt.lab.abort import pause_step
+from coregpt.lab.config import load, load_sizes
 from coregpt.lab.match import achieved
 from coregpt.lab.study import Outline, outline
 from tests.lab.conftest import STUDY, Lab
@@ -100,4 +101,100 @@ def test_what_cannot_be_matched_is_refused(lab: Callable[..., Lab], changes: dic
     with pytest.raises(ConfigError, match=message):
         outlined(made)
     assert main(["plan", str(made.study), "--runs", str(made.runs)]) == 2
+    assert not made.runs.exists()
+
+
+# -- together with other designs -------------------------------------------------------------------------------
+
+SHORT: dict[str, Any] = {**BASE, "tokens": 64 * 100}
+SIZES = {"s": {}, "m": {"model": {"dim": 48}}, "l": {"model": {"dim": 64}, "tokens": 64 * 200}}
+
+
+def test_looks_decide_between_arms_of_different_length(lab: Callable[..., Lab]) -> None:
+    made = lab(base=SHORT, arms=DEEP, test={**TEST, "looks": [4, 5]}, seeds=5, match="flops")
+    assert main(made.command("--no-mlflow")) == 0
+    report = made.report()
+    assert [arm["tokens"] for arm in report["study"]["arms"]] == [64 * 100, 64 * 67]
+    assert report["stopping"]["arms"][0]["looks"]
+    assert "Matched on flops: plain" in (made.reports / "tiny" / "report.md").read_text()
+
+
+def test_arms_of_equal_steps_can_be_aborted_and_others_cannot(
+    lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = {**TEST, "abort": 0.7}
+    made = outlined(lab(base=SHORT, arms=DEEP, test=test, seeds=5, match="params"))
+    assert pause_step(made) == 60
+    for match, words in (
+        (
+            "flops",
+            "the same number of steps to be compared half-way: 100 in 'plain', 67 in 'deep' ('match: flops' sets",
+        ),
+        ("seconds", "'match: seconds' gives each arm steps of its own, so no step is half-way for all; remove one"),
+    ):
+        refused = lab(base=SHORT, arms=DEEP, test=test, seeds=5, match=match)
+        assert main(refused.command("--no-mlflow")) == 2
+        said = capsys.readouterr().err
+        line = next(i for i, text in enumerate(refused.study.read_text().splitlines(), 1) if "abort" in text)
+        assert f"{refused.study}:{line}: test.abort: " in said
+        assert words in said
+        assert not refused.runs.exists()
+
+
+def test_every_size_is_matched_by_itself(lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]) -> None:
+    outlines = [
+        outline(study) for study in load_sizes(lab(base=SHORT, arms=DEEP, test=TEST, sizes=SIZES, match="flops").study)
+    ]
+    assert [made.study.arms[0].run.tokens for made in outlines] == [64 * 100, 64 * 100, 64 * 200]
+    for made in outlines:
+        assert made.study.arms[1].run.tokens < made.study.arms[0].run.tokens
+        assert abs(achieved(made.study, made.costs)["deep"]) < 0.01
+    widths = [
+        outline(study).study.arms[1].run.model.hidden
+        for study in load_sizes(lab(base=SHORT, arms=DEEP, test=TEST, sizes=SIZES, match="params").study)
+    ]
+    assert widths == [64, 96, 128]
+    falling = lab(base=SHORT, arms=DEEP, test=TEST, sizes=dict(reversed(SIZES.items())), match="seconds")
+    assert main(falling.command("--no-mlflow")) == 2
+    assert "list sizes from the smallest to the largest" in capsys.readouterr().err
+    assert not falling.runs.exists(), "speeds were measured and recorded of a study that cannot be run"
+
+
+def test_a_yardstick_is_a_share_of_the_baseline_and_not_matched(lab: Callable[..., Lab]) -> None:
+    made = outlined(lab(base=SHORT, arms=DEEP, test={**TEST, "yardstick": 0.5}, match="flops"))
+    assert [arm.run.tokens for arm in made.study.arms] == [64 * 100, 64 * 67, 64 * 50]
+    assert set(achieved(made.study, made.costs)) == {"plain", "deep"}
+
+
+def test_arms_that_a_mode_makes_are_matched(lab: Callable[..., Lab]) -> None:
+    made = outlined(
+        lab(
+            base=BASE,
+            arms=None,
+            mode="add_one",
+            techniques={"value_embeddings": {}},
+            test={"margin": 0.02},
+            match="params",
+        )
+    )
+    assert made.study.arms[1].run.model.hidden != made.study.arms[0].run.model.hidden
+    assert abs(achieved(made.study, made.costs)["only-value_embeddings"]) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"gpus_per_run": 2}, "is measured on one GPU; it needs 'gpus_per_run: 1'"),
+        ({"mode": "fork", "fork_at": 0.5}, "the arms of 'mode: fork' share their beginning and cannot be matched"),
+    ],
+)
+def test_seconds_that_cannot_be_measured_are_refused_with_the_line(
+    lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str], changes: dict[str, Any], words: str
+) -> None:
+    made = lab(base=SHORT, arms=DEEP, test=TEST, match="seconds", **changes)
+    assert main(made.command("--no-mlflow")) == 2
+    line = next(i for i, text in enumerate(made.study.read_text().splitlines(), 1) if text.startswith("match"))
+    said = capsys.readouterr().err
+    assert f"{made.study}:{line}: match: " in said
+    assert words in said
     assert not made.runs.exists()

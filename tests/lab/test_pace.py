@@ -56,6 +56,19 @@ def test_a_study_trains_what_was_measured_once_and_is_on_record(lab: Callable[..
     assert sum(entry.event == "paced" for entry in Ledger.of(made.runs).read()) == 1
 
 
+def test_seconds_that_came_out_unequal_are_an_error(
+    lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A probe that was wrong by far, as on a machine that was busy with something else."""
+    monkeypatch.setattr(pace, "measured", lambda study: {"deep": 64 * 100})
+    made = lab(base=BASE, arms=DEEP, test=TEST, match="seconds", seeds=5)
+    assert main(made.command("--no-mlflow")) == 1
+    assert "match: seconds: deep trained +" in capsys.readouterr().out
+    (found,) = made.report()["timing"]["matched"]
+    assert found["word"] == "missed"
+    assert found["off"] > 0.2
+
+
 def test_a_plan_measures_and_records_nothing(lab: Callable[..., Lab], quick: None) -> None:
     made = lab(base=BASE, arms=DEEP, test=TEST, match="seconds")
     assert main(["plan", str(made.study), "--runs", str(made.runs)]) == 0

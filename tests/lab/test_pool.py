@@ -1,6 +1,9 @@
 """Forked workers behave as spawned ones do: separate, killable, and gone when their launcher is."""
 
+import json
+import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +12,7 @@ import pytest
 
 from coregpt.lab.children import Child, spawn
 from coregpt.lab.config import load
-from coregpt.lab.pool import CAN_FORK, Pool
+from coregpt.lab.pool import CAN_FORK, Pool, serve
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import RunFolder, claim
 from coregpt.lab.study import outline, plan
@@ -119,3 +122,23 @@ def test_a_pool_that_cannot_start_leaves_the_run_to_a_program(
 
     monkeypatch.setattr(Pool, "open", fails)
     assert ended(begin(broken, folder)) == 0
+
+
+@pytest.mark.parametrize("unread", [True, False], ids=["unread", "untold"])
+def test_a_launcher_that_dies_while_it_is_told_something_ends_the_pool_quietly(unread: bool) -> None:
+    """Then the socket says that the connection was reset or the pipe is broken, and not that it ended."""
+    ours, theirs = socket.socketpair()
+    if unread:
+        theirs.send(b"news")
+    else:  # a request whose answer nobody is left to hear
+        request = {"arguments": ["/nowhere", "--launched"], "environment": {}}
+        with open(os.devnull, "r+b") as null:
+            socket.send_fds(ours, [json.dumps(request).encode()], [null.fileno()] * 3)
+    ours.close()
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        serve(theirs)
+    finally:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, before)
+        theirs.close()

@@ -113,7 +113,7 @@ def test_a_result_the_ledger_missed_is_not_forgotten_by_executing_again(here: La
     assert statuses(here)[0][1].startswith("not reproducible")
 
 
-@pytest.mark.parametrize("trouble", ["claimed", "moved", "elsewhere", "trunk"])
+@pytest.mark.parametrize("trouble", ["claimed", "moved", "elsewhere", "other processor", "trunk"])
 def test_what_cannot_be_executed_again_is_refused_and_stays_as_it_is(
     here: Lab, trouble: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +123,8 @@ def test_what_cannot_be_executed_again_is_refused_and_stays_as_it_is(
         edit(folder.path / "config.json", data="0" * 64, config={**folder.config()["config"], "tokens": 6400})
     elif trouble == "elsewhere":
         edit(folder.path / "env.json", torch="1.0")
+    elif trouble == "other processor":
+        edit(folder.path / "env.json", processor="Abacus")
     elif trouble == "trunk":
         edit(folder.path / "config.json", until=3)
     before = files(here.runs)
@@ -132,6 +134,7 @@ def test_what_cannot_be_executed_again_is_refused_and_stays_as_it_is(
         "claimed": "is being executed by another process",
         "moved": "was planned with other sources or data",
         "elsewhere": "computed with torch 1.0, here",
+        "other processor": "computed with processor Abacus, here",
         "trunk": "is a trunk",
     }
     assert words[trouble] in capsys.readouterr().err

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,11 @@ def long(executed: Lab, here: Path, steps: int = 3000) -> Plan:
     return plan(outline(load(write_study(here / "long.yaml", executed.data, base=base))))
 
 
+def part(made: Plan, runs: int) -> Plan:
+    """The first runs only: what ends one run from outside is no matter of the others."""
+    return replace(made, runs=made.runs[:runs])
+
+
 def strike(store: Path, number: int, times: int) -> threading.Thread:
     """Signal whatever process trains, `times` times, each time at another process."""
 
@@ -100,7 +106,7 @@ def events(store: Path) -> list[str]:
 
 
 def test_a_killed_worker_is_started_again(executed: Lab, tmp_path: Path) -> None:
-    made = long(executed, tmp_path)
+    made = part(long(executed, tmp_path), 2)
     striking = strike(tmp_path / "runs", signal.SIGKILL, times=2)
     tally, told, _ = launched(made, tmp_path / "runs")
     striking.join()
@@ -111,9 +117,29 @@ def test_a_killed_worker_is_started_again(executed: Lab, tmp_path: Path) -> None
     assert events(tmp_path / "runs").count("failed") == 2
 
 
+def test_a_worker_killed_after_its_pool_is_started_again(executed: Lab, tmp_path: Path) -> None:
+    """Nobody is left who could say how it ended; a run that says nothing itself was ended from outside."""
+    made, store = part(long(executed, tmp_path), 1), tmp_path / "runs"
+
+    def work() -> None:
+        deadline = time.monotonic() + 60
+        while not training(store) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (pid,) = training(store)
+        os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    tally, told, _ = launched(made, store, slots=1)
+    thread.join()
+    assert tally.trained == [made.runs[0].id]
+    assert "the process ended, and so did the one that could say how; retry 1 of 2" in told
+
+
 def test_retries_are_bounded(executed: Lab, tmp_path: Path) -> None:
-    made = long(executed, tmp_path, steps=200_000)
-    made = Plan(made.study, made.costs, made.derived, made.source, made.runs[:1])
+    made = part(long(executed, tmp_path, steps=200_000), 1)
     striking = strike(tmp_path / "runs", signal.SIGKILL, times=3)
     tally, told, _ = launched(made, tmp_path / "runs", slots=1)
     striking.join()
@@ -123,7 +149,7 @@ def test_retries_are_bounded(executed: Lab, tmp_path: Path) -> None:
 
 
 def test_a_stuck_run_is_killed_and_started_again(executed: Lab, tmp_path: Path) -> None:
-    made = long(executed, tmp_path)
+    made = part(long(executed, tmp_path), 2)
     striking = strike(tmp_path / "runs", signal.SIGSTOP, times=1)
     tally, told, _ = launched(made, tmp_path / "runs", hang_seconds=3.0)
     striking.join()

@@ -248,10 +248,21 @@ def test_an_option_is_checked_by_its_plugin(lab: Callable[..., Lab]) -> None:
         load(lab(**{**TINY, **tuning(space=space), "arms": arms, "test": {"baseline": "gelu"}}).study)
 
 
-@pytest.mark.parametrize("key", [{"match": "flops"}, {"test": {**STUDY["test"], "yardstick": 0.8}}])
-def test_designs_that_do_not_go_with_it_are_refused(lab: Callable[..., Lab], key: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="cannot be combined with"):
-        load(lab(**{**TINY, **key}).study)
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        *(({"match": match}, "match") for match in ("tokens", "params", "flops", "seconds")),
+        ({"test": {**STUDY["test"], "yardstick": 0.8}}, "test.yardstick"),
+    ],
+)
+def test_designs_that_do_not_go_with_it_are_refused(
+    lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str], key: dict[str, Any], name: str
+) -> None:
+    made = lab(**{**TINY, **key})
+    assert main(made.command("--no-mlflow")) == 2
+    line = next(i for i, text in enumerate(made.study.read_text().splitlines(), 1) if text.startswith("tuning"))
+    assert f"{made.study}:{line}: tuning: cannot be combined with '{name}'; remove one" in capsys.readouterr().err
+    assert not made.runs.exists()
 
 
 def test_arms_that_differ_only_in_what_is_tuned_are_one_arm(lab: Callable[..., Lab]) -> None:

@@ -1,17 +1,19 @@
 """One run in one process: finished, diverged, failed, stopped and resumed, refused."""
 
 import os
+import platform
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from coregpt.lab.config import load
 from coregpt.lab.store import RunFolder, claim
 from coregpt.lab.study import outline, plan
-from coregpt.lab.worker import COMPLETE, FAILED, STOPPED, TAKEN, main, stop_requested
+from coregpt.lab.worker import COMPLETE, FAILED, STOPPED, TAKEN, main, processor, stop_requested
 from tests.lab.conftest import Lab
 
 BROKEN = '''"""Raises while training.
@@ -68,7 +70,19 @@ def test_a_run_ends_with_a_result_and_says_what_it_ran_on(folder_of: Callable[..
     assert [row["step"] for row in evaluated] == [0, 50, 100, 150, 200, 250]
     assert evaluated[-1]["val_loss"] == result["value"]
     assert folder.environment().keys() >= {"torch", "device", "precision", "python"}
+    assert folder.environment()["processor"] == processor()
     assert not folder.checkpoint.exists()
+
+
+def test_the_processor_is_named_wherever_it_is_known(tmp_path: Path) -> None:
+    """Losses of one run differ in their last digits between types of processor."""
+    vectors = torch.backends.cpu.get_cpu_capability()
+    told = tmp_path / "cpuinfo"
+    told.write_text("processor\t: 0\nmodel name\t: Some CPU 9654 @ 2.4GHz\n\nprocessor\t: 1\nmodel name\t: Other\n")
+    assert processor(told) == f"Some CPU 9654 @ 2.4GHz, {vectors}"
+    told.write_text("processor\t: 0\nCPU part\t: 0xd0c\n")
+    assert processor(told) == processor(tmp_path / "absent")
+    assert processor(told).removesuffix(f", {vectors}") in (platform.processor(), platform.machine())
 
 
 def test_a_run_that_blows_up_is_a_result_and_not_a_failure(folder_of: Callable[..., RunFolder]) -> None:
