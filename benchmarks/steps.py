@@ -6,7 +6,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, build
 from coregpt.engine.compiling import prepare
 from coregpt.engine.data import TokenSource, open_source
-from coregpt.engine.platform import keep_heap
+from coregpt.engine.platform import set_up_cpu
 from coregpt.engine.trainer import Trainer, never
 from coregpt.engine.world import World
 from coregpt.lab.registry import Catalogue
@@ -37,7 +37,7 @@ class Stepper:
         source: TokenSource | None = None,
         world: World | None = None,
     ):
-        keep_heap()  # as workers do
+        set_up_cpu()  # as workers do
         source = source or open_source(config.data.source)
         made = Catalogue().instances(config.plugins) if plugins is None else plugins
         self.run = build(config, made, separator=source.separator, world=world)

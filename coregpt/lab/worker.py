@@ -24,7 +24,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import CoreGPTError, RunError
 from coregpt.engine.build import build
 from coregpt.engine.data import TokenSource, open_source
-from coregpt.engine.platform import keep_heap
+from coregpt.engine.platform import set_up_cpu
 from coregpt.engine.trainer import Outcome, train
 from coregpt.engine.world import World, join, leave
 from coregpt.lab import fork
@@ -77,8 +77,7 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
     refuse_if_moved(folder, config, catalogue, source)
     config = config.model_copy(update={"micro_rows": folder.micro_rows() or config.micro_rows})
     if config.device == "cpu":
-        torch.set_num_threads(1)
-        keep_heap()
+        set_up_cpu()
     torch.manual_seed(config.seed)
     world = join(config.device)
     try:

@@ -97,3 +97,12 @@ def test_divergence_is_not_hidden_by_a_mask_that_blinds_queries() -> None:
 def test_the_compiler_may_rely_on_what_the_operator_says_of_itself(masked: bool) -> None:
     mask = window(24, 5) if masked else None
     torch.library.opcheck(torch.ops.coregpt.blocked_attention, (*heads(24), mask))
+
+
+def test_only_keys_that_some_query_may_not_see_are_masked() -> None:
+    seen = window(64, 33)[:, :, 40:48, 8:48]  # queries 40 to 47 of 33 keys each: all see 15 to 40
+    assert blocks._partly_hidden(seen) == [slice(0, 8), slice(32, 40)]
+    assert blocks._partly_hidden(seen[..., 8:32]) == []
+    assert blocks._partly_hidden(torch.zeros(1, 1, 8, 16, dtype=torch.bool)) == [slice(0, 16)]
+    odd = window(21, 8)[:, :, 10:14, 3:14]  # columns that do not come in eights, one by one
+    assert blocks._partly_hidden(odd) == [slice(0, 3), slice(8, 11)]

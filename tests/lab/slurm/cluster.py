@@ -87,18 +87,23 @@ def emitted(lab: Lab, *extra: str) -> str:
 
 
 def stop_each(lab: Lab, ways: Mapping[str, Callable[[], None]]) -> dict[str, list[Row]]:
-    """Stop each of these runs in its way as soon as it trains; its metrics when its checkpoint was there."""
+    """Stop these runs one after the other, each in its way when it trains; their metrics when checkpoints were there.
+
+    In this order: a way that hits all jobs comes last, since a job that waits cannot be requeued.
+    """
     stopped: dict[str, float] = {}
     found: dict[str, list[Row]] = {}
     deadline = time.monotonic() + 2 * MINUTE
     while len(found) < len(ways):
         assert time.monotonic() < deadline, (stopped, queue())
         for run, way in ways.items():
+            if run not in stopped:
+                if training(lab, run):
+                    stopped[run] = time.time()
+                    way()
+                break
             folder = RunFolder(lab.runs / run)
-            if run not in stopped and training(lab, run):
-                stopped[run] = time.time()
-                way()
-            elif run in stopped and run not in found and folder.checkpoint.exists():
+            if run not in found and folder.checkpoint.exists():
                 assert folder.checkpoint.stat().st_mtime - stopped[run] < CHECKPOINT_SECONDS
                 found[run] = folder.rows()
         time.sleep(0.02)

@@ -53,7 +53,7 @@ def on_slurm(slurm_conf: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
 def longer(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Lab:
     """A study of a few seconds a run, trained here in peace."""
     folder = tmp_path_factory.mktemp("longer")
-    base = {**STUDY["base"], "tokens": 64 * 1000}
+    base = {**STUDY["base"], "tokens": 64 * 2000}
     done = Lab(folder, shards, write_study(folder / "longer.yaml", shards, base=base))
     assert main(done.command("--no-mlflow")) == 0
     return done
