@@ -17,7 +17,7 @@ from coregpt.engine.data import RowOrder, open_source
 
 SHAPE = ModelShape(vocab=256, dim=128, depth=4, heads=4, context=256)
 ROWS = 16
-SIDES = ("plain fp32", "plain bf16", "plain bf16 compiled", "coregpt fp32", "coregpt bf16")
+SIDES = ("plain fp32", "plain bf16", "plain bf16 compiled", "coregpt fp32", "coregpt bf16", "coregpt bf16 compiled")
 """The first is what everything is compared with."""
 
 
@@ -28,7 +28,13 @@ def side(name: str) -> Callable[[], object]:
     tokens = ROWS * SHAPE.context
     if who == "coregpt":
         return Stepper(
-            RunConfig(model=SHAPE, tokens=400 * tokens, batch_tokens=tokens, precision=precision)  # type: ignore[arg-type]
+            RunConfig(
+                model=SHAPE,
+                tokens=400 * tokens,
+                batch_tokens=tokens,
+                precision=precision,  # type: ignore[arg-type]
+                compile=name.endswith("compiled"),
+            )
         )
     model = BareGPT(SHAPE.vocab, SHAPE.dim, SHAPE.depth, SHAPE.heads, SHAPE.context)
     loop = BareLoop(model, precision == "bf16")

@@ -45,7 +45,6 @@ class Case:
 MODERN: Plugins = {"rope": {}, "swiglu": {}}
 GOALS = (
     Case("ngpt / GPT, both with rope and swiglu", {**MODERN, "ngpt": {}}, MODERN, 1.2),
-    Case("muon / AdamW", {"muon": {}}, {}, 1.05),
     Case("normuon / muon", {"muon": {}, "normuon": {}}, {"muon": {}}, 1.05),
     Case("moe, chosen experts / all experts", {"moe": {}}, {"moe": {"routing": "soft_dense"}}, 1.0),
     Case("window_warmup / full attention, context 2048", {"window_warmup": {"step": 128}}, {}, 1.0, 2048, 1),

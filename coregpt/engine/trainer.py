@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,53 +17,13 @@ from coregpt.engine.build import Run
 from coregpt.engine.compiling import prepare
 from coregpt.engine.data import RowOrder, TokenSource, eval_rows
 from coregpt.engine.evaluate import evaluate
+from coregpt.engine.outcome import Outcome, Progress, Sink
 from coregpt.engine.platform import peak_memory
 
-Row = dict[str, float | int]
-CUDA_FLUSH = 32
-"""Steps between two reads of the loss on CUDA, where reading waits for the device."""
+FLUSH = {"cpu": 1, "cuda": 32}
+"""Steps between two reads of the loss: on CUDA reading waits for the device."""
 EVAL_TOKENS = {"cpu": 2048, "cuda": 16_384}
 """Tokens of one evaluation pass: what fits a core's caches, and what fills a GPU with 50,000 fp32 logits each."""
-
-
-class Sink(Protocol):
-    """Where a run's numbers go. Only rank 0's is used."""
-
-    def record(self, row: Row) -> None:
-        """One line: step, tokens, seconds, and what was measured."""
-
-    def rewind(self, step: int) -> None:
-        """A resumed run starts again after `step`: forget rows beyond it."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
-
-    status: Literal["finished", "diverged", "stopped"]
-    value: float | None
-    """Final evaluation loss in nats per token; None unless finished."""
-    reason: str
-    steps: int
-    tokens: int
-    train_seconds: float
-    compile_seconds: float
-    tokens_per_second: float
-    peak_memory_bytes: int
-    notes: tuple[str, ...] = ()
-
-
-@dataclass
-class Progress:
-    """What the loop must remember to go on after a break."""
-
-    step: int = 0
-    seconds: float = 0.0
-    compile_seconds: float = 0.0
-    value: float | None = None
-    shared_step: int = 0
-    """Steps of another run that this one began with."""
-    shared_seconds: float = 0.0
 
 
 @dataclass
@@ -177,17 +137,20 @@ class Trainer:
             self.progress.step += 1
             self.pending.append((self.progress.step, self.progress.seconds, scalars))
             evaluating = self.progress.step in self.eval_steps
-            if run.device.type == "cpu" or evaluating or len(self.pending) >= CUDA_FLUSH:
+            if evaluating or len(self.pending) >= FLUSH[run.device.type]:
                 bad = self.flush()
                 if bad is not None:
-                    return self.outcome("diverged", f"training loss is not finite at step {bad}")
+                    return self.diverged("training", bad)
             self.progress.seconds += time.perf_counter() - begun
             if evaluating and not self.measure(self.progress.step):
-                return self.outcome("diverged", f"evaluation loss is not finite at step {self.progress.step}")
+                return self.diverged("evaluation", self.progress.step)
             if self.progress.step < steps:
                 asked = self.stop() or self.progress.step == pause
                 stopping, due = self.agree(asked, time.perf_counter() - saved > self.checkpoint_seconds)
                 if stopping or due:
+                    bad = self.flush()  # a run that goes on from here would never write what is pending
+                    if bad is not None:
+                        return self.diverged("training", bad)
                     self.save()
                     saved = time.perf_counter()
                 if stopping:
@@ -196,6 +159,9 @@ class Trainer:
 
     def stopped(self) -> Outcome:
         return self.outcome("stopped", f"stopped at step {self.progress.step} of {self.run.timeline.steps}")
+
+    def diverged(self, which: str, step: int) -> Outcome:
+        return self.outcome("diverged", f"{which} loss is not finite at step {step}")
 
     def agree(self, *wishes: bool) -> list[bool]:
         """What any rank wishes, all ranks do: they must save the same step."""
@@ -209,6 +175,8 @@ class Trainer:
 
     def flush(self) -> int | None:
         """Write pending losses; returns the first step whose loss is not finite."""
+        if not self.pending:
+            return None
         values = torch.stack([scalars for _, _, scalars in self.pending])
         values = self.run.world.all_reduce(values) / self.run.world.size
         bad = None

@@ -17,7 +17,7 @@ from coregpt.contract.errors import ConfigError, RunError
 from coregpt.contract.rules import Clock
 from coregpt.engine import checkpoint
 from coregpt.engine.build import NamedPlugins, Run, build
-from coregpt.engine.trainer import Outcome
+from coregpt.engine.outcome import Outcome
 from coregpt.lab.atomic import read_json, write_json
 from coregpt.lab.declaration import Arm, Study
 from coregpt.lab.store import RunFolder

@@ -24,8 +24,9 @@ from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import CoreGPTError, RunError
 from coregpt.engine.build import build
 from coregpt.engine.data import TokenSource, open_source
+from coregpt.engine.outcome import Outcome
 from coregpt.engine.platform import set_up_cpu
-from coregpt.engine.trainer import Outcome, train
+from coregpt.engine.trainer import train
 from coregpt.engine.world import World, join, leave
 from coregpt.lab import fork
 from coregpt.lab.causality import refuse_leaks

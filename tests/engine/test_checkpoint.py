@@ -7,7 +7,8 @@ import torch
 
 from coregpt.contract.errors import RunError
 from coregpt.engine import checkpoint
-from coregpt.engine.trainer import Outcome, train
+from coregpt.engine.outcome import Outcome
+from coregpt.engine.trainer import train
 from coregpt.lab.lawtools import Rows, tiny_source
 
 FORK, STEPS = 6, 10

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from coregpt.contract.errors import ConfigError, RunError
-from coregpt.engine import compiling
-from coregpt.engine.trainer import Outcome, train
+from coregpt.engine import compiling, trainer
+from coregpt.engine.outcome import Outcome
+from coregpt.engine.trainer import train
 from coregpt.lab.lawtools import Rows, stop_after, tiny_source
 
 
@@ -106,6 +107,12 @@ def test_a_stopped_run_says_where(build, tmp_path) -> None:
     outcome, _ = finish(build(), tmp_path, stop=stop_after(4))
     assert (outcome.status, outcome.steps) == ("stopped", 4)
     assert (tmp_path / "checkpoint.pt").exists()
+
+
+def test_what_a_gpu_has_not_yet_told_is_written_before_a_run_stops(build, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(trainer.FLUSH, "cpu", 32)  # as on a GPU, where losses are read every few steps
+    _, rows = finish(build(), tmp_path, stop=stop_after(4))
+    assert [row["step"] for row in rows.rows if "loss" in row] == [1, 2, 3, 4]
 
 
 def test_a_vocabulary_too_small_for_the_data_is_refused(build, tmp_path) -> None:
