@@ -6,6 +6,7 @@ from torch import Tensor
 
 from benchmarks.measure import Ratio, compare
 from coregpt.engine.blocks import blocked_attention
+from coregpt.engine.platform import set_up_cpu
 
 CASES = (
     ((4, 4, 128, 32), None),
@@ -23,7 +24,7 @@ def attention_ratio(shape: tuple[int, int, int, int], window: int | None = None,
 
     Both get (B, T, H, D), as projections leave it; `window` hides all but that many keys.
     """
-    torch.set_num_threads(1)
+    set_up_cpu()  # for both
     batch, heads, length, width = shape
     generator = torch.Generator().manual_seed(0)
     q, k, v, up = (torch.randn((batch, length, heads, width), generator=generator).bfloat16() for _ in range(4))

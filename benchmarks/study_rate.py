@@ -1,11 +1,12 @@
 """`python -m benchmarks.study_rate`: runs per hour of a whole study, `coregpt ablate` against doing it by hand.
 
-The 12 runs of `ablations/ngpt_vs_gpt.yaml` at laptop scale, with fewer tokens unless told otherwise: on all cores, with
-`--jobs 1`, and as a plain loop of `benchmarks/bare.py` in fp32, one run after the other. The loop trains 12 GPTs of the
-same size on as many tokens with the same evaluations (nGPT, which half of the study's runs are, would take it longer),
-with one thread or as many as there are cores, whichever is faster, and imports torch once; one run of it is timed and
-counts twelve times. Wall time, start to report; rounds alternate, and ratios are taken within a round, so that a busy
-hour stretches both sides. Writes `benchmarks/results/study_rate.{json,md}`.
+Two studies of 12 runs: `ablations/ngpt_vs_gpt.yaml` at laptop scale with fewer tokens, and two learning rates of the
+plain GPT of `python -m benchmarks`, which are exactly the runs of the plain loop. On all cores, the first also with
+`--jobs 1`, and as a plain loop of `benchmarks/bare.py` in fp32, one run after the other, with the same steps and
+evaluations. For nGPT, half of the first study's runs, the loop trains a GPT, which is faster. It has one thread or as
+many as there are cores, whichever is faster, and imports torch once; one run of it is timed and counts twelve times.
+Wall time, start to report; rounds alternate, and ratios are taken within a round, so that a busy hour stretches both
+sides. Writes `benchmarks/results/study_rate.{json,md}`.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import torch
 import yaml
 
 from benchmarks.bare import BareGPT, BareLoop
+from benchmarks.overhead import ROWS, SHAPE
 from benchmarks.pages import publish, table
 from coregpt.contract.config import RunConfig
 from coregpt.engine.data import RowOrder, eval_rows, open_source
@@ -32,6 +34,7 @@ from coregpt.lab.slots import cores
 
 STUDY = Path(__file__).parent.parent / "ablations" / "ngpt_vs_gpt.yaml"
 TOKENS = 40_960
+RATES_TOKENS = 655_360
 GOALS = {"jobs 1": 1.9, "bare": 5.0}
 
 
@@ -42,6 +45,29 @@ def shortened(folder: Path, tokens: int, changes: Mapping[str, Any] | None = Non
     laptop["evals"] = max(1, round(laptop["evals"] * tokens / laptop["tokens"]))
     body["base"] = {**body["base"], **laptop, "tokens": tokens, "device": "cpu", **(changes or {})}
     path = folder / STUDY.name
+    path.write_text(yaml.safe_dump(body, sort_keys=False))
+    return path
+
+
+def two_rates(folder: Path, tokens: int) -> Path:
+    """A study of plain GPTs, evaluated at the start, in the middle and at the end."""
+    base = {
+        "data": {"source": "pydocs"},
+        "model": SHAPE.model_dump(exclude_none=True),
+        "tokens": tokens,
+        "batch_tokens": ROWS * SHAPE.context,
+        "eval_tokens": 16_384,
+        "evals": 2,
+        "device": "cpu",
+    }
+    body = {
+        "question": "Does a plain GPT want a higher learning rate?",
+        "base": base,
+        "arms": {"low": {"optim": {"lr": 0.001}}, "high": {"optim": {"lr": 0.002}}},
+        "seeds": 6,
+        "test": {"metric": "val_loss", "baseline": "low", "alpha": 0.05, "margin": 0.01},
+    }
+    path = folder / "two_rates.yaml"
     path.write_text(yaml.safe_dump(body, sort_keys=False))
     return path
 
@@ -82,58 +108,67 @@ def bare(config: RunConfig, threads: int) -> float:
 
 @dataclass(frozen=True)
 class Round:
-    """Wall seconds of the three ways, for the whole study."""
+    """Wall seconds of the ways, for the whole study."""
 
     all_cores: float
-    one_job: float
     bare: float
+    one_job: float | None
 
 
-def one_round(study: Path, config: RunConfig, runs: int, workers: int) -> Round:
+def one_round(study: Path, config: RunConfig, runs: int, workers: int, one_job: bool) -> Round:
     """The study in the middle of what it is compared with."""
     first = [bare(config, threads) for threads in (1, workers)]
-    parallel, single = ablate(study, workers), ablate(study, 1)
+    parallel, single = ablate(study, workers), ablate(study, 1) if one_job else None
     second = [bare(config, threads) for threads in (1, workers)]
     fastest = min((a + b) / 2 for a, b in zip(first, second, strict=True))
-    return Round(parallel, single, runs * fastest)
+    return Round(parallel, runs * fastest, single)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.study_rate", description="Runs per hour of a study.")
-    parser.add_argument("--tokens", type=int, default=TOKENS, help="of each run; the study itself has 143360")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--dry", action="store_true", help="write nothing")
-    options = parser.parse_args(argv)
-    workers = cores()
-    with tempfile.TemporaryDirectory() as folder:
-        path = shortened(Path(folder), options.tokens)
-        study = load(path)
-        runs = len(study.arms) * len(study.seeds)
-        config = study.arms[0].run
-        rounds = [one_round(path, config, runs, workers) for _ in range(options.rounds)]
-    seconds = {
-        f"`coregpt ablate`, {workers} at a time": [r.all_cores for r in rounds],
-        "`coregpt ablate --jobs 1`": [r.one_job for r in rounds],
-        "bare loop, fp32": [r.bare for r in rounds],
-    }
-    ratios = {"jobs 1": [r.one_job / r.all_cores for r in rounds], "bare": [r.bare / r.all_cores for r in rounds]}
-    lines = ["# Runs per hour of a study", "", *(__doc__ or "").strip().split("\n")[2:], ""]
-    lines += [f"{runs} runs of {options.tokens:,} tokens and {config.evals + 1} evaluations, {workers} cores.", ""]
-    rows = [
-        [name, f"{statistics.median(s):.1f}", f"{3600 * runs / statistics.median(s):,.0f}"]
-        for name, s in seconds.items()
-    ]
+def timed(path: Path, rounds: int, one_job: bool, workers: int) -> tuple[list[str], dict[str, Any]]:
+    """Lines and record of one study."""
+    study = load(path)
+    runs, config = len(study.arms) * len(study.seeds), study.arms[0].run
+    found = [one_round(path, config, runs, workers, one_job) for _ in range(rounds)]
+    seconds = {f"`coregpt ablate`, {workers} at a time": [r.all_cores for r in found]}
+    ratios = {"bare": [r.bare / r.all_cores for r in found]}
+    singles = [r.one_job for r in found if r.one_job is not None]
+    if singles:
+        seconds["`coregpt ablate --jobs 1`"] = singles
+        ratios["jobs 1"] = [single / r.all_cores for single, r in zip(singles, found, strict=True)]
+    seconds["bare loop, fp32"] = [r.bare for r in found]
+    lines = [f"## {path.stem}", "", f"{runs} runs of {config.tokens:,} tokens in steps of {config.batch_tokens:,},"]
+    lines += [f"{config.evals + 1} evaluations on {config.eval_tokens:,} tokens each, {workers} cores.", ""]
+    rates = {name: statistics.median(taken) for name, taken in seconds.items()}
+    rows = [[name, f"{taken:.1f}", f"{3600 * runs / taken:,.0f}"] for name, taken in rates.items()]
     lines += table("way|seconds (median)|runs per hour", rows)
     lines += ["", "How many times as fast `coregpt ablate` on all cores is:", ""]
     cells = [
         [name, f"{statistics.median(r):.2f}", f"{min(r):.2f} - {max(r):.2f}", f"at least {GOALS[name]:g}"]
         for name, r in ratios.items()
     ]
-    lines += table("against|ratio (median)|range|goal", cells)
+    lines += [*table("against|ratio (median)|range|goal", cells), ""]
+    return lines, {"tokens": config.tokens, "runs": runs, "seconds": seconds, "ratios": ratios}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.study_rate", description="Runs per hour of a study.")
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="of ngpt_vs_gpt's runs, which have 143360")
+    parser.add_argument("--rates-tokens", type=int, default=RATES_TOKENS, help="of the runs with two learning rates")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--dry", action="store_true", help="write nothing")
+    options = parser.parse_args(argv)
+    workers, record = cores(), dict[str, Any]()
+    lines = ["# Runs per hour of a study", "", *(__doc__ or "").strip().split("\n")[2:], ""]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        studies = {shortened(folder, options.tokens): True, two_rates(folder, options.rates_tokens): False}
+        for path, one_job in studies.items():
+            found, record[path.stem] = timed(path, options.rounds, one_job, workers)
+            lines += found
     if options.dry:
         print("\n".join(lines))
     else:
-        publish("study_rate", lines, {"tokens": options.tokens, "runs": runs, "seconds": seconds, "ratios": ratios})
+        publish("study_rate", lines[:-1], record)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ Evaluation uses the window of its moment.
 Suggested settings: contexts of 1k and more: step 64, start 64, rounding down (record 13, final 1792), or step 128,
 start 1, rounding up (records 19 to 28, final 1728); cubic with twice the final window (medium track).
 When it hurts / conflicts: saves time only at contexts of many blocks of 128 tokens, since only whole blocks that
-nobody sees are skipped; below that it costs a mask. The last step still has the second largest window when rounding down. Nothing else may own the dial `window`.
+nobody sees are skipped; below that it costs a mask. The last step still has the second largest window when rounding
+down. Nothing else may own the dial `window`.
 Source: modded-nanogpt records 13 and 19 (linear), medium track record 8 (cubic).
 """
 

@@ -7,6 +7,7 @@ import torch
 
 from benchmarks import study_rate
 from benchmarks.bare import BareGPT, BareLoop
+from coregpt.engine.build import build
 from coregpt.lab.config import load
 
 WHOLE = 143_360
@@ -35,8 +36,19 @@ def test_the_plain_loop_counts_steps_and_evaluations(tmp_path: Path, monkeypatch
     assert torch.get_num_threads() == 1
 
 
+def test_the_runs_with_two_learning_rates_are_those_of_the_plain_loop(tmp_path: Path) -> None:
+    arms = load(study_rate.two_rates(tmp_path, study_rate.RATES_TOKENS)).arms
+    model = BareGPT(256, 128, 4, 4, 256)
+    for arm in arms:
+        assert not arm.run.plugins
+        assert (arm.run.tokens, arm.run.batch_tokens) == (160 * 4096, 4096)
+        built = build(arm.run, [], separator=0).model
+        assert sum(p.numel() for p in built.parameters()) == sum(p.numel() for p in model.parameters())
+
+
 @pytest.mark.slow
 def test_a_small_study_is_timed_three_ways(tmp_path: Path) -> None:
     path = study_rate.shortened(tmp_path, 2048, SMALL)
-    found = study_rate.one_round(path, load(path).arms[0].run, runs=12, workers=2)
-    assert min(found.all_cores, found.one_job, found.bare) > 0
+    lines, record = study_rate.timed(path, rounds=1, one_job=True, workers=2)
+    assert set(record["ratios"]) == {"bare", "jobs 1"}
+    assert "12 runs of 2,048 tokens in steps of 512," in lines
