@@ -38,7 +38,7 @@ from coregpt.report.summary import summarise
 
 ROOT = Path(__file__).parent.parent
 TOKENS = 102_400
-"""About 10 s of training."""
+"""Seconds of training: as short as runs worth launching get."""
 GOAL = 1.2
 """Seconds that a run may cost for each second that it trains."""
 PARTS = ("start", "training", "evaluations", "checkpoints", "search for leaks", "rest of the worker")

@@ -117,6 +117,7 @@ def test_a_real_study_leaves_the_arm_without_prospects_unfinished(aborted: Lab) 
     assert noted == {"slow": "continue", "relu2": "aborted"}
 
 
+@pytest.mark.slow
 def test_again_and_after_a_kill_it_is_the_same_report(
     aborted: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

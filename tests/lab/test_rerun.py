@@ -142,6 +142,7 @@ def test_what_cannot_be_executed_again_is_refused_and_stays_as_it_is(
         held.release()
 
 
+@pytest.mark.slow
 def test_an_interrupted_execution_is_gone_on_with_by_ablate(lab: Callable[..., Lab]) -> None:
     here = lab(base={**STUDY["base"], "tokens": 64 * 1000})
     assert main(here.command("--no-mlflow")) == 0

@@ -32,6 +32,7 @@ def here(executed: Lab, tmp_path: Path) -> Lab:
     return executed.with_runs_in(tmp_path)
 
 
+@pytest.mark.slow
 def test_noise_repeats_a_run_on_the_cluster_to_the_bit(
     here: Lab, on_slurm: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -62,6 +62,7 @@ def test_jobs_outlive_the_login_process_are_attached_to_and_one_cancelled_is_sub
     assert untimed(here) == untimed(executed)
 
 
+@pytest.mark.slow
 def test_a_run_on_two_nodes_gives_the_value_of_one(executed: Lab, tmp_path: Path, on_slurm: tuple[str, ...]) -> None:
     made = planned(executed)
     made = replace(made, runs=made.runs[:1])
