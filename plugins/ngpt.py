@@ -58,7 +58,7 @@ class Step(nn.Module):
 
     def write(self, x: Tensor, y: Tensor, ctx: Context) -> Tensor:
         h = x.float()
-        return unit_norm(torch.addcmul(h, self.alpha().abs(), unit_norm(y) - h)).to(x.dtype)
+        return unit_norm(torch.lerp(h, unit_norm(y), self.alpha().abs())).to(x.dtype)
 
 
 class Unit(nn.Module):
@@ -82,7 +82,7 @@ class Heads(nn.Module):
         if self.rotate_first:
             q, k = self.inner(q, k, ctx)
         s = self.s_qk()
-        q, k = (unit_norm(q) * (s * self.sharpness)).to(q.dtype), (unit_norm(k) * s).to(k.dtype)
+        q, k = unit_norm(q) * (s * self.sharpness), unit_norm(k) * s  # attention rounds them, once
         if not self.rotate_first:
             q, k = self.inner(q, k, ctx)
         return q, k

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from coregpt.contract.context import Context
 from coregpt.contract.site import Site
 from coregpt.engine.attention import attend
-from coregpt.engine.fused import cross_entropy, rms_norm
+from coregpt.engine.fused import cross_entropy, rms_norm, working_dtype
 
 
 class Linear(nn.Module):
@@ -95,6 +95,7 @@ class Attention(nn.Module):
         self.out = at.linear("out", shape.dim, shape.dim, writes=True)
 
     def forward(self, x: Tensor, ctx: Context) -> Tensor:
+        x = x.to(working_dtype(x))  # once, not in each projection
         q, k, v = (part(x).unflatten(-1, (self.heads, self.head_dim)) for part in (self.q, self.k, self.v))
         q, k = self.position(q, k, ctx)
         return self.out(self.attend(q, k, v, x, ctx).flatten(-2))
@@ -126,6 +127,7 @@ class MLP(nn.Module):
         self.down = at.linear("down", width, dim, writes=True)
 
     def forward(self, x: Tensor, ctx: Context) -> Tensor:
+        x = x.to(working_dtype(x))
         up = self.up(x)
         return self.down(self.activation(up) if self.gate is None else self.activation(up, self.gate(x)))
 
