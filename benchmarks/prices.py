@@ -25,6 +25,8 @@ from coregpt.engine.data import open_source
 from coregpt.lab.registry import Catalogue
 
 PRECISIONS = ("fp32", "bf16")
+GOAL_PAIRS = 3
+"""Times as many pairs where a goal is judged."""
 MEMORY_STEPS = 3
 STEPS = 400
 Plugins = Mapping[str, Mapping[str, Any]]
@@ -75,7 +77,6 @@ def cases() -> list[Case]:
 
 
 def step_ratio(case: Case, precision: str, pairs: int) -> Ratio:
-    torch.set_num_threads(1)
     ours, theirs = (Stepper(config(plugins, precision, case)) for plugins in (case.ours, case.theirs))
     return compare(ours, theirs, pairs)
 
@@ -147,7 +148,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if chosen is None:
         rows = []
         for case in GOALS:
-            ratios = {precision: step_ratio(case, precision, options.pairs) for precision in PRECISIONS}
+            pairs = GOAL_PAIRS * options.pairs
+            ratios = {precision: step_ratio(case, precision, pairs) for precision in PRECISIONS}
             assert case.goal is not None
             verdicts = {precision: met(ratio, case.goal) for precision, ratio in ratios.items()}
             cells = [f"{told(ratios[p])}: {verdicts[p]}" for p in PRECISIONS]

@@ -4,9 +4,9 @@ Two studies of 12 runs: `ablations/ngpt_vs_gpt.yaml` at laptop scale, and two le
 `python -m benchmarks`, which are exactly the runs of the plain loop. On all cores, the first also with `--jobs 1`, and
 as a plain loop of `benchmarks/bare.py` in fp32, one run after the other, with the same steps and evaluations. For nGPT,
 half of the first study's runs, the loop trains a GPT, which is faster. It has one thread, or as many as there are
-cores, and imports torch once; one run of it is timed and counts twelve times. Wall time, start to report; rounds
-alternate, and ratios are taken within a round, so that a busy hour stretches both sides. Writes
-`benchmarks/results/study_rate.{json,md}`.
+cores, or there is one loop on each core, which shows what cores that share a memory are worth. It imports torch once;
+one run of it is timed and counts twelve times. Wall time, start to report; rounds alternate, and ratios are taken
+within a round, so that a busy hour stretches both sides. Writes `benchmarks/results/study_rate.{json,md}`.
 """
 
 import argparse
@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ STUDY = Path(__file__).parent.parent / "ablations" / "ngpt_vs_gpt.yaml"
 TOKENS = 143_360
 RATES_TOKENS = 655_360
 OURS, ONE_JOB, BARE = "`coregpt ablate`, all cores", "`coregpt ablate --jobs 1`", "bare loop in fp32, threads: {}"
+BESIDE = "bare loops in fp32, one on each core"
 GOALS = {ONE_JOB: 1.9, BARE.format(1): 5.0}
 
 
@@ -106,6 +109,12 @@ def bare(config: RunConfig, threads: int) -> float:
     return seconds
 
 
+def beside(config: RunConfig, loops: int) -> float:
+    """Wall seconds of one run of the plain loop with one thread while others do the same; their mean."""
+    with ProcessPoolExecutor(loops, mp_context=get_context("spawn")) as pool:
+        return statistics.mean(pool.map(bare, [config] * loops, [1] * loops))
+
+
 def one_round(study: Path, config: RunConfig, runs: int, workers: int, one_job: bool) -> dict[str, float]:
     """Wall seconds of each way; the study in the middle of what it is compared with."""
     threads = sorted({1, workers})
@@ -114,6 +123,7 @@ def one_round(study: Path, config: RunConfig, runs: int, workers: int, one_job: 
     if one_job:
         found[ONE_JOB] = ablate(study, 1)
     second = [bare(config, count) for count in threads]
+    found[BESIDE] = runs * beside(config, workers) / workers
     both = zip(threads, first, second, strict=True)
     return {**found, **{BARE.format(count): runs * (a + b) / 2 for count, a, b in both}}
 
