@@ -115,4 +115,6 @@ def _rank(rank: int, folder: str, configs: list[RunConfig], files: tuple[Path, .
             torch.save(
                 {name: param.detach().clone() for name, param in run.assembly.params.items()}, f"{folder}/{i}.pt"
             )
+    world.barrier()
     leave()
+    os._exit(0)  # gloo's threads now and then abort a process that ends the long way (SIGABRT, seen in torch 2.13)
