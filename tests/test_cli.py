@@ -67,7 +67,9 @@ def test_version(run: Run) -> None:
 def test_wrong_usage_exits_2(run: Run, arguments: tuple[str, ...]) -> None:
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
-    assert "usage: coregpt" in err
+    assert err.startswith("coregpt: error: ")
+    assert err.count("\n") == 1
+    assert ("did you mean 'ablate'?" in err) == (arguments == ("ablat",))
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,17 @@
 """The command line. Nothing heavy is imported before a command needs it: help and mistakes answer at once."""
 
 import argparse
+import difflib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import NoReturn, Protocol
 
 from coregpt import __version__
 from coregpt.cli.cluster import add_options, add_place, add_training, slurm_options
 from coregpt.contract.errors import CoreGPTError
-
-if TYPE_CHECKING:
-    from coregpt.cli.resources import Resources
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -42,8 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+class Parser(argparse.ArgumentParser):
+    """Mistakes are told in one line, as all others are, instead of after half a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        given, *names = re.findall(r"'([^']*)'", message) or [""]
+        near = difflib.get_close_matches(given, names, n=1)
+        meant = f"; did you mean '{near[0]}'?" if near else ""
+        self.exit(2, f"coregpt: error: {message}{meant} (see {self.prog} --help)\n")
+
+
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="coregpt",
         description="Does this pre-training technique help, by how much, and how sure are we?",
         epilog="Start with: coregpt plan ablations/ngpt_vs_gpt.yaml",
@@ -212,25 +221,35 @@ def _keep_house(options: argparse.Namespace) -> int:
     return housekeeping.collect_garbage(options.runs, options.yes)
 
 
-def _resources(options: argparse.Namespace) -> "Resources":
-    from coregpt.cli.resources import Resources
-    from coregpt.lab.jobs import Policy
+def _train(options: argparse.Namespace) -> int:
+    from coregpt.lab.pool import warming
 
-    policy = Policy(options.retries, options.fail_fast, options.hang_seconds)
-    slurm = slurm_options(options, options.on == "slurm", "--on slurm")
-    reports, mlflow = getattr(options, "reports", Path("reports")), not getattr(options, "no_mlflow", True)
-    return Resources(options.runs, reports, options.jobs, mlflow, policy, slurm)
+    named = options.json if options.command == "verify" else options.study
+    with warming(named.is_file() and options.on is None) as pool:
+        from coregpt.cli.resources import resources
+
+        use = resources(options, pool)
+        if options.command == "ablate":
+            from coregpt.cli.ablate import ablate
+
+            return ablate(options.study, options.scale, use)
+        if options.command == "noise":
+            from coregpt.cli.noise import noise
+            from coregpt.lab.noise import Grid
+
+            return noise(options.study, options.scale, use, Grid(options.init, options.data, options.repeats))
+        from coregpt.cli.verify import verify
+
+        return verify(options.json, options.seeds, options.study, use)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.command in ("ablate", "noise", "verify"):
+        return _train(options)
     if options.command in ("status", "ls", "logs"):
         return _look(options)
     if options.command in ("rerun", "gc"):
         return _keep_house(options)
-    if options.command == "ablate":
-        from coregpt.cli.ablate import ablate
-
-        return ablate(options.study, options.scale, _resources(options))
     if options.command == "plan":
         if slurm := slurm_options(options, options.emit == "sbatch", "--emit sbatch"):
             from coregpt.cli.emit import emit
@@ -240,20 +259,10 @@ def _run(options: argparse.Namespace) -> int:
 
         shown = Asked(options.runs, options.jobs, options.price)
         return show_plan(options.study, options.scale, shown, options.json)
-    if options.command == "noise":
-        from coregpt.cli.noise import noise
-        from coregpt.lab.noise import Grid
-
-        grid = Grid(options.init, options.data, options.repeats)
-        return noise(options.study, options.scale, _resources(options), grid)
     if options.command == "report":
         from coregpt.cli.report import print_schema, rewrite
 
         return print_schema() if options.schema else rewrite(options.json, options.out)
-    if options.command == "verify":
-        from coregpt.cli.verify import verify
-
-        return verify(options.json, options.seeds, options.study, _resources(options))
     if options.command == "ledger":
         from coregpt.cli.ledger import verify_ledger
 

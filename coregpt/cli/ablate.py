@@ -1,10 +1,12 @@
 """`coregpt ablate`: plan, run what is missing, report, mirror."""
 
+import importlib
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from coregpt.cli.report import write_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
@@ -14,7 +16,7 @@ from coregpt.lab.config import load, load_sizes
 from coregpt.lab.declaration import Study
 from coregpt.lab.launch import Launcher, Tally
 from coregpt.lab.ledger import LedgerError
-from coregpt.lab.mirror import database_uri, mirror
+from coregpt.lab.machine import Machine
 from coregpt.lab.pace import paced
 from coregpt.lab.pilot import refuse_undecidable
 from coregpt.lab.preregister import register
@@ -26,10 +28,9 @@ from coregpt.lab.slurm import SlurmOptions, cluster, refuse_unless_submittable
 from coregpt.lab.split import settled
 from coregpt.lab.study import Plan, outline, plan
 from coregpt.lab.tasks import Task, everything, left
-from coregpt.report.collect import collect
-from coregpt.report.matching import missed_seconds
-from coregpt.report.summary import summarise
-from coregpt.report.tuning import Found, with_tuning
+
+if TYPE_CHECKING:
+    from coregpt.report.tuning import Found
 
 INTERRUPTED = 130
 
@@ -65,7 +66,7 @@ def timed(studies: list[Study], store: Path) -> list[Study]:
     return [paced(study, store) for study in studies]
 
 
-def run_study(made: Plan, use: Resources, found: Found | None = None) -> int:
+def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
     """Train what is missing of one study and report it, with what tuning `found` for it."""
     store = use.store
     refuse_in_vain(made, use)
@@ -81,20 +82,20 @@ def run_study(made: Plan, use: Resources, found: Found | None = None) -> int:
     try:
         exploratory = register(made, store)
     except LedgerError as error:
-        write_report(summarise(*collect(made, store)), folder)
+        from coregpt.cli.conclude import report_invalid
+
+        report_invalid(made, store, folder)
         raise LedgerError(f"nothing was trained, and every verdict is invalid: {error}") from None
     tally = execute(made, use)
     if tally.interrupted:
         done = sum(Task(run).done(store) for run in made.runs)
         say(f"stopped: {done} of {len(made.runs)} runs are complete; the same command goes on from here")
         return INTERRUPTED
-    report = summarise(*collect(made, store, exploratory))
-    write_report(with_tuning(report, found) if found else report, folder)
-    if use.mlflow:
-        finish_mlflow(made, store, folder)
+    from coregpt.cli.conclude import conclude
+
+    missed = conclude(made, store, folder, exploratory, found, use.mlflow)
     if tally.failed:
         say(f"{len(tally.failed)} of {len(made.runs)} runs failed; the same command tries them again")
-    missed = missed_seconds(report)
     for line in missed:
         say(line)
     return 1 if tally.failed or missed else 0
@@ -138,20 +139,18 @@ def execute(made: Plan, use: Resources) -> Tally:
     made, split = settled(made, store, use.jobs)
     for line in split.lines() if split else ():
         say(line)
-    ranks, machine = made.study.gpus_per_run, None
+    ranks = made.study.gpus_per_run
+    machine: Machine
     if use.slurm:
         slots, machine = cluster(use.slurm, store, config.device, ranks, len(todo))
     else:
         slots = find_slots(config.device, ranks, use.jobs)
+        machine = Machine(slots[0], pool=use.pool)
     at_once = min(len(slots), len(todo))
     runs = "1 run" if len(todo) == 1 else f"{len(todo)} runs"
     place = " on Slurm" if use.slurm else ""
     later = "" if everything(made, store) or made.trunks else "; what follows depends on their results"
     say(f"{runs} to train, {at_once} at a time{place} ({config.device}, {config.precision}){later}")
+    # What the report takes a second to import is imported while runs train.
+    threading.Thread(target=importlib.import_module, args=("coregpt.cli.conclude",), daemon=True).start()
     return Launcher(made, store, slots, Display(), use.policy, machine).execute()
-
-
-def finish_mlflow(made: Plan, store: Path, folder: Path) -> None:
-    warning = mirror(made, store, folder)
-    say()
-    say(warning or f"MLflow:  mlflow ui --backend-store-uri {database_uri(store)}")

@@ -1,9 +1,12 @@
 """What a command that trains may use, and where it keeps things."""
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from coregpt.cli.cluster import slurm_options
 from coregpt.lab.jobs import Policy
+from coregpt.lab.pool import Pool
 from coregpt.lab.slurm import SlurmOptions
 
 
@@ -17,8 +20,18 @@ class Resources:
     mlflow: bool = True
     policy: Policy | None = None
     slurm: SlurmOptions | None = None
+    pool: Pool | None = None
+    """Opened before the study was read, so that workers start at once; whoever opened it ends it."""
 
     @property
     def nodes(self) -> str:
         """The device of the nodes that will train; empty for this machine."""
         return self.slurm.device if self.slurm else ""
+
+
+def resources(options: argparse.Namespace, pool: Pool | None) -> Resources:
+    """Of the command line."""
+    policy = Policy(options.retries, options.fail_fast, options.hang_seconds)
+    slurm = slurm_options(options, options.on == "slurm", "--on slurm")
+    reports, mlflow = getattr(options, "reports", Path("reports")), not getattr(options, "no_mlflow", True)
+    return Resources(options.runs, reports, options.jobs, mlflow, policy, slurm, pool)

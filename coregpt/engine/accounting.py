@@ -23,6 +23,8 @@ class Cost:
     softmax, and element-wise work is not counted."""
     steps: int
     tokens: int
+    batch_rows: tuple[int, ...] = ()
+    """Every number of rows that a step's batch has; ranks share a batch alike or not at all."""
 
     @property
     def flops(self) -> float:
@@ -39,7 +41,8 @@ def count(config: RunConfig, plugins: NamedPlugins) -> Cost:
     lengths = run.timeline.lengths
     share = {length: lengths.count(length) / len(lengths) for length in sorted(set(lengths))}
     flops = sum(weight * _per_token(run, length) for length, weight in share.items())
-    return Cost(sum(by_role.values()), by_role, flops, run.timeline.steps, run.timeline.tokens)
+    rows = tuple(sorted({batch // run.timeline.context for batch in run.timeline.batches}))
+    return Cost(sum(by_role.values()), by_role, flops, run.timeline.steps, run.timeline.tokens, rows)
 
 
 def _per_token(run: Run, length: int, rows: int = 2) -> float:

@@ -1,7 +1,7 @@
 """Where a launcher's workers live, and its clock."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coregpt.lab.children import Child, spawn
 from coregpt.lab.jobs import meaning
@@ -15,9 +15,13 @@ class Machine:
     """This computer. A cluster or a simulation overrides what differs."""
 
     slot: Slot
+    pool: Pool | None = field(default=None, kw_only=True)
+    """One that stays open for others; a machine without gets its own, where it can have one."""
 
     def __post_init__(self) -> None:
-        self.pool = Pool(self.slot) if CAN_FORK else None
+        self.lent = self.pool is not None
+        if CAN_FORK and not self.lent:
+            self.pool = Pool(self.slot)
 
     def begin(self, slot: Slot, folder: RunFolder, until: int | None, held: Claim) -> Child:
         """Start a worker; it inherits the claim, so that this ends with the worker and not with the launcher."""
@@ -50,5 +54,5 @@ class Machine:
         time.sleep(seconds)
 
     def close(self) -> None:
-        if self.pool:
+        if self.pool and not self.lent:
             self.pool.close()

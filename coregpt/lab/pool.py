@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,12 @@ class Pool:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
-        self.alive, self.rest = True, b""
+        self.alive, self.unused, self.rest = True, True, b""
 
     def fork(self, slot: Slot, run_dir: Path, until: int | None, log: Path, claim: int) -> Forked:
         arguments = [str(run_dir), "--launched", *(["--until", str(until)] if until is not None else [])]
         request = {"arguments": arguments, "environment": dict(slot.environment)}
+        self.unused = False
         theirs, ours = os.pipe()
         out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -134,8 +135,23 @@ class Pool:
         """Let the forking process go; running forks are not touched."""
         if self.alive:
             self.line.close()
+            if self.unused:  # it may still be importing, and would not hear
+                self.process.kill()
             self.process.wait()
             self.alive = False
+
+
+@contextlib.contextmanager
+def warming(wanted: bool) -> Iterator[Pool | None]:
+    """A pool that gets ready while its user does something else; None where it could not serve."""
+    pool = Pool(Slot(())) if wanted and CAN_FORK else None
+    try:
+        if pool:
+            pool.open()
+        yield pool
+    finally:
+        if pool:
+            pool.close()
 
 
 def _lives(pid: int) -> bool:
@@ -224,3 +240,4 @@ def fork(request: dict[str, Any], descriptors: Sequence[int], private: Sequence[
 
 if __name__ == "__main__":
     serve(socket.socket(fileno=int(sys.argv[1])))
+    os._exit(0)  # at once: whoever hung up waits, and taking torch down needs a second

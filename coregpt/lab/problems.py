@@ -13,10 +13,11 @@ Problem = tuple[Key, str]
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """One problem per wrong field: what was expected, what was found, the nearest valid name."""
-    found = []
+    found: dict[Key, str] = {}
     for item in error.errors():
         key = tuple(part for part in item["loc"] if not _is_union_branch(part))
         kind, message = item["type"], item["msg"].removeprefix("Value error, ")
+        got = f", got {item['input']!r}"
         if kind == "extra_forbidden":
             message = f"unknown key{nearest(str(key[-1]), fields_at(model, key[:-1]))}"
         elif kind == "missing":
@@ -24,9 +25,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
         elif kind in ("model_type", "dict_type", "model_attributes_type"):
             message = f"expected a mapping, got {item['input']!r}"
         elif kind != "value_error":
-            message = f"{message[0].lower()}{message[1:].replace('input should', 'should')}, got {item['input']!r}"
-        found.append((key, message.replace("input should", "should")))
-    return found
+            message = f"{message[0].lower()}{message[1:].replace('input should', 'should')}{got}"
+        message = message.replace("input should", "should")
+        if key in found:  # another branch of a union: one mistake, not two
+            message = f"{found[key].removesuffix(got)} or {message.removeprefix('should be ')}"
+        found[key] = message
+    return list(found.items())
 
 
 def coerced(given: Any, taken: Any, key: Key = ()) -> Iterator[Problem]:
@@ -54,4 +58,6 @@ def fields_at(model: type[BaseModel], key: Key) -> list[str]:
 
 def _is_union_branch(part: str | int) -> bool:
     """Pydantic puts the tried type into the location of a union's errors."""
-    return isinstance(part, str) and (part in ("int", "bool", "float", "str", "none") or "[" in part)
+    return isinstance(part, str) and (
+        part in ("int", "bool", "float", "str", "none") or "[" in part or part.startswith("constrained-")
+    )

@@ -132,7 +132,7 @@ def decide(plan: Plan, store: Path, visible: int, jobs: int | None) -> Split:
 
 def possible(plan: Plan, visible: int) -> list[int]:
     """Numbers of GPUs that leave none over and share every arm's batch alike."""
-    rows = {arm.run.batch_tokens // arm.run.model.context for arm in plan.study.arms}
+    rows = {batch for cost in plan.costs.values() for batch in cost.batch_rows}
     return [count for count in COUNTS if visible % count == 0 and all(batch % count == 0 for batch in rows)]
 
 

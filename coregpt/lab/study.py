@@ -117,6 +117,7 @@ def _counted(study: Study) -> tuple[dict[str, Cost], dict[str, dict[str, str]]]:
         try:
             costs[arm.name] = count(arm.run, instances)
             derived[arm.name] = derive(arm.run, instances, costs[arm.name])
+            refuse_unshared(study.gpus_per_run, costs[arm.name])
         except CoreGPTError as error:
             problems.append(f"{study.path}: arm '{arm.name}': {error}")
         except Exception as error:  # a plugin may fail in any way while it is asked
@@ -124,6 +125,13 @@ def _counted(study: Study) -> tuple[dict[str, Cost], dict[str, dict[str, str]]]:
     if problems:
         raise PluginError("\n".join(problems))
     return costs, derived
+
+
+def refuse_unshared(gpus: int, cost: Cost) -> None:
+    """Ranks have equal shares of every batch: found out before a run, not at the step where the batch changes."""
+    for rows in cost.batch_rows:
+        if rows % gpus:
+            raise ConfigError(f"gpus_per_run is {gpus}, which cannot share a batch of {rows} rows alike")
 
 
 def _told(error: Exception, study: Study, arm: Arm) -> str:

@@ -160,3 +160,10 @@ def test_a_plugin_named_with_its_package_is_the_same_plugin(tmp_path: Path) -> N
     )
     assert arms.count("relu2") == 2
     assert problems(tmp_path, arms) == ["s.yaml:10: arms.two: is the same as 'one': every resolved setting is equal"]
+
+
+def test_a_value_of_no_type_of_a_union_is_one_mistake(tmp_path: Path) -> None:
+    assert problems(tmp_path, GOOD.replace("seeds: 2", "seeds: many") + "gpus_per_run: [2]\n") == [
+        "s.yaml:11: seeds: should be a valid integer or a valid list, got 'many'",
+        "s.yaml:13: gpus_per_run: should be a valid integer or 'auto', got [2]",
+    ]

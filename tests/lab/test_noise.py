@@ -104,7 +104,7 @@ def test_plan_takes_the_measured_noise(measured_lab: Lab, capsys: pytest.Capture
     assert main(["plan", str(study), "--runs", str(measured_lab.runs)]) == 0
     text = capsys.readouterr().out
     sd = re.search(r"sd of a paired difference (\S+) \(from 4 runs of `coregpt noise`", text)
-    assert sd
+    assert sd, text
     assert float(sd[1]) == pytest.approx(facts["sharing"][1]["sd"], rel=0.05)
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from coregpt.lab.children import Child, spawn
 from coregpt.lab.config import load
-from coregpt.lab.pool import CAN_FORK, Pool, serve
+from coregpt.lab.machine import Machine
+from coregpt.lab.pool import CAN_FORK, Pool, serve, warming
 from coregpt.lab.slots import Slot
 from coregpt.lab.store import RunFolder, claim
 from coregpt.lab.study import outline, plan
@@ -142,3 +143,24 @@ def test_a_launcher_that_dies_while_it_is_told_something_ends_the_pool_quietly(u
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, before)
         theirs.close()
+
+
+def test_a_pool_that_nobody_used_is_ended_without_waiting_for_its_import() -> None:
+    pool = Pool(Slot(()), program=("-c", "import time; time.sleep(600)"))
+    pool.open()
+    pool.close()
+    assert pool.process.returncode == -signal.SIGKILL
+
+
+def test_a_lent_pool_is_left_open_for_others_and_closed_by_its_lender() -> None:
+    with warming(True) as pool:
+        assert pool is not None
+        Machine(Slot(()), pool=pool).close()
+        assert pool.process.poll() is None
+    assert not pool.alive
+    assert pool.process.returncode is not None
+
+
+def test_nothing_is_warmed_where_nothing_will_run() -> None:
+    with warming(False) as pool:
+        assert pool is None

@@ -233,3 +233,14 @@ def test_two_real_ranks_are_measured_and_train_the_study(
         ours, theirs = RunFolder(here.runs / run["run_id"]), RunFolder(executed.runs / run["run_id"])
         assert ours.environment()["ranks"] == "2"
         assert (ours.result() or {})["value"] == pytest.approx((theirs.result() or {})["value"], abs=1e-4)
+
+
+def test_a_batch_that_gpus_cannot_share_is_refused_before_anything_runs(
+    lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = lab(gpus_per_run=3)
+    for command in ("plan", "ablate"):
+        assert main([command, str(here.study), "--runs", str(here.runs)]) == 2
+        told = capsys.readouterr().err
+        assert "tiny.yaml: arm 'gelu': gpus_per_run is 3, which cannot share a batch of 4 rows alike" in told
+    assert not here.runs.exists()

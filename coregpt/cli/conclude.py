@@ -1,0 +1,28 @@
+"""What follows the runs of a study: its report, on the screen and as pages, and its curves in MLflow."""
+
+from pathlib import Path
+
+from coregpt.cli.report import write_report
+from coregpt.cli.screen import say
+from coregpt.lab.mirror import database_uri, mirror
+from coregpt.lab.study import Plan
+from coregpt.report.collect import collect
+from coregpt.report.matching import missed_seconds
+from coregpt.report.summary import summarise
+from coregpt.report.tuning import Found, with_tuning
+
+
+def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Found | None, mlflow: bool) -> list[str]:
+    """Report what there is; the lines that say which arms, matched on seconds, came out unequal."""
+    report = summarise(*collect(made, store, exploratory))
+    write_report(with_tuning(report, found) if found else report, folder)
+    if mlflow:
+        warning = mirror(made, store, folder)
+        say()
+        say(warning or f"MLflow:  mlflow ui --backend-store-uri {database_uri(store)}")
+    return missed_seconds(report)
+
+
+def report_invalid(made: Plan, store: Path, folder: Path) -> None:
+    """The ledger contradicts what is on disk: every verdict says so."""
+    write_report(summarise(*collect(made, store)), folder)
