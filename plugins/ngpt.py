@@ -26,10 +26,23 @@ from collections.abc import Generator
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from coregpt.api import Clock, Companion, Context, ParamRule, Plugin, RunView, Site, hookimpl, unit_norm
+from coregpt.api import (
+    MLP,
+    Clock,
+    Companion,
+    Context,
+    Linear,
+    ParamRule,
+    Plugin,
+    RunView,
+    Site,
+    hookimpl,
+    unit_norm,
+)
 
 Wrapped = Generator[None, nn.Module, nn.Module]
 
@@ -42,8 +55,8 @@ class Scaler(nn.Module):
         self.stored = at.scale(name, shape, scale)
         self.factor = init / scale
 
-    def forward(self) -> Tensor:
-        return self.stored * self.factor
+    def forward(self, times: float = 1.0) -> Tensor:
+        return self.stored * (self.factor * times)
 
 
 class Step(nn.Module):
@@ -89,23 +102,40 @@ class Heads(nn.Module):
 
 
 class Hidden(nn.Module):
-    """Scales what the activation `inner` sees, (B, T, width) each."""
+    """Scales what the activation `inner` sees, (B, T, width) each: the output of `up` and, if it has one, of `gate`."""
 
     def __init__(self, at: Site, inner: nn.Module, nvidia: bool):
         super().__init__()
         self.inner = inner
         self.inputs, self.width = int(inner.inputs), int(inner.width)  # type: ignore[arg-type]
-        self.s_u = Scaler(at, "s_u", (self.width,), 1.0, 1.0)
-        self.s_v = Scaler(at, "s_v", (self.width,), 1.0, 1.0) if self.inputs == 2 else None
         root = math.sqrt(at.shape.dim)
-        self.up_factor, self.gate_factor = root if nvidia or self.inputs == 1 else 1.0, root
+        self.factors = (root if nvidia or self.inputs == 1 else 1.0, root)[: self.inputs]
+        names = ("s_u", "s_v")[: self.inputs]
+        self.scales = nn.ModuleList(Scaler(at, name, (self.width,), 1.0, 1.0) for name in names)
 
-    def forward(self, up: Tensor, *gate: Tensor) -> Tensor:
-        inputs = [up * (self.s_u() * self.up_factor).to(up.dtype)]
-        if self.s_v is not None:
-            inputs.append(gate[0] * (self.s_v() * self.gate_factor).to(up.dtype))
-        y: Tensor = self.inner(*inputs)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        each = zip(inputs, self.scales, self.factors, strict=True)
+        y: Tensor = self.inner(*(x * scale(factor).to(x.dtype) for x, scale, factor in each))
         return y
+
+    def move_to_weights(self, mlp: MLP) -> None:
+        """Where the projections are core's own, they take the scales over."""
+        made = {name: getattr(mlp, name) for name in ("up", "gate")[: self.inputs]}
+        if all(type(projection) is Linear for projection in made.values()):
+            for (name, projection), scale, factor in zip(made.items(), self.scales, self.factors, strict=True):
+                setattr(mlp, name, Rows(projection, scale, factor))
+            mlp.activation = self.inner
+
+
+class Rows(nn.Module):
+    """A projection with scaled outputs. Its weight is scaled instead, which has far fewer numbers."""
+
+    def __init__(self, inner: Linear, scale: nn.Module, factor: float):
+        super().__init__()
+        self.inner, self.scale, self.factor = inner, scale, factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.inner.weight * self.scale(self.factor)[:, None])
 
 
 class Logits(nn.Module):
@@ -135,7 +165,7 @@ class Sphere(Companion):
     @torch.no_grad()
     def project(self) -> None:
         for weight, dim in self.weights:
-            weight.copy_(unit_norm(weight, dim))
+            weight.div_(torch.linalg.vector_norm(weight, dim=dim, keepdim=True).clamp_(min=1e-12))
 
 
 class Ngpt(Plugin):
@@ -163,6 +193,13 @@ class Ngpt(Plugin):
     @hookimpl(wrapper=True)
     def make_activation(self, at: Site) -> Wrapped:
         return Hidden(at, (yield), self.variant == "nvidia")
+
+    @hookimpl(wrapper=True)
+    def make_mlp(self, at: Site) -> Wrapped:
+        mlp = yield
+        if isinstance(mlp, MLP) and isinstance(mlp.activation, Hidden):
+            mlp.activation.move_to_weights(mlp)
+        return mlp
 
     @hookimpl
     def add_logit_transforms(self, at: Site) -> nn.Module:

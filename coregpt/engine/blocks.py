@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 QUERY_BLOCK = 128
 """Queries of one product: few enough to skip most of the future, enough for fast products."""
-CACHED_SCORES = 2**19
+CACHED_SCORES = 2**20
 """Scores computed before the next are begun: what stays in a core's own cache."""
 
 # Not `custom_op`, whose first call imports the compiler: a second of every run that does not compile.
@@ -35,62 +36,74 @@ def blocked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = Non
 
 @torch.library.impl(ATTEND, "CPU")
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """The output (B, T, H, D); for the backward pass q / sqrt(D), k, v as (3, B, H, T, D) and all probabilities."""
+    """The output (B, T, H, D); for the backward pass q, k, v as (3, B H, T, D) and all probabilities."""
     batch, length, heads, width = q.shape
     out, qkv, saved = _room(q)
-    for row, t in zip(qkv, (q, k, v), strict=True):
+    for row, t in zip(qkv.view(3, batch, heads, length, width), (q, k, v), strict=True):
         row.copy_(t.transpose(1, 2))
     q, k, v = qkv
-    q.mul_(width**-0.5)
-    side = min(QUERY_BLOCK, length)
-    future = q.new_full((side, side), float("-inf")).triu_(1)
-    for rows, start, end, low, probs in _blocks(saved, batch, length, heads, mask):
-        torch.bmm(q[rows, :, start:end].flatten(0, 1), k[rows, :, low:end].flatten(0, 1).mT, out=probs)
-        by_head = probs.view(-1, heads, end - start, end - low)
+    found = out.transpose(1, 2).view(q.shape)
+    future = _future(q, min(QUERY_BLOCK, length))
+    for rows, n, start, end, low, probs in _blocks(saved, batch, length, heads, mask):
+        here, keys = q[n, start:end], k[n, low:end].contiguous().mT
         if mask is None:
-            by_head[..., start - low :].add_(future[: end - start, : end - start])
+            bias = future[: end - start, length - start : length - start + end].expand_as(probs)
+            torch.baddbmm(bias, here, keys, alpha=width**-0.5, out=probs)
             torch.softmax(probs, -1, out=probs)
         else:
-            seen = mask[_of(mask, rows), :, start:end, low:end]
-            for part in _partly_hidden(seen):
-                hidden = ~seen[..., part]
-                by_head[..., part].add_(q.new_zeros(hidden.shape).masked_fill_(hidden, float("-inf")))
-            torch.softmax(probs, -1, out=probs)
-            if by_head[..., 0].isnan().any():  # softmax of nothing is NaN
-                by_head.masked_fill_(~seen.any(-1, keepdim=True), 0.0)
-        found = torch.bmm(probs, v[rows, :, low:end].flatten(0, 1))
-        out[rows, start:end] = found.view(-1, heads, end - start, width).transpose(1, 2)
+            torch.baddbmm(probs, here, keys, beta=0, alpha=width**-0.5, out=probs)
+            _masked_softmax(probs.view(-1, heads, *probs.shape[1:]), mask[_of(mask, rows), :, start:end, low:end])
+        torch.bmm(probs, v[n, low:end], out=found[n, start:end])
     return out, qkv, saved
+
+
+def _masked_softmax(scores: Tensor, seen: Tensor) -> None:
+    """In place, (rows, heads, queries, keys) where (rows or 1, 1, queries, keys) is True; zeros where none is."""
+    for part in _partly_hidden(seen):
+        hidden = ~seen[..., part]
+        scores[..., part].add_(scores.new_zeros(hidden.shape).masked_fill_(hidden, float("-inf")))
+    torch.softmax(scores, -1, out=scores)
+    if scores[..., 0].isnan().any():  # softmax of nothing is NaN
+        scores.masked_fill_(~seen.any(-1, keepdim=True), 0.0)
+
+
+def _future(q: Tensor, side: int) -> Tensor:
+    """(side, T + side) of what is added to scores: nothing to T keys, then -inf to those after a query."""
+    hidden = q.new_full((side, side), float("-inf")).triu_(1)
+    return torch.cat((q.new_zeros(side, q.shape[-2]), hidden), -1)
 
 
 @torch.library.impl(BACKWARD, "CPU")
 def _attend_backward(up: Tensor, qkv: Tensor, saved: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q, k and v from that of the output, all (B, T, H, D)."""
     batch, length, heads, width = up.shape
-    dq, dk, dv = (torch.empty_like(up, memory_format=torch.contiguous_format) for _ in range(3))
-    up = up.transpose(1, 2).contiguous()
     q, k, v = qkv
+    grads = torch.empty_like(qkv)
+    dq, dk, dv = grads
+    up = up.transpose(1, 2).reshape(q.shape)
     wide = torch.promote_types(q.dtype, torch.float32)
-    for rows, start, end, low, probs in _blocks(saved, batch, length, heads, mask):
-        if start == 0:
-            sums = q.new_zeros((2, len(probs), length, width), dtype=wide)
-        here = up[rows, :, start:end].flatten(0, 1)
-        sums[1, :, low:end].add_(torch.bmm(probs.mT, here))
-        dscores = torch.bmm(here, v[rows, :, low:end].flatten(0, 1).mT)
-        dscores = torch._softmax_backward_data(dscores, probs, -1, probs.dtype)
-        sums[0, :, low:end].add_(torch.bmm(dscores.mT, q[rows, :, start:end].flatten(0, 1)))
-        found = torch.bmm(dscores, k[rows, :, low:end].flatten(0, 1)).mul_(width**-0.5)
-        dq[rows, start:end] = found.view(-1, heads, end - start, width).transpose(1, 2)
+    # The last queries come first: they see all keys that a window leaves, and begin the sums over queries.
+    for _, n, start, end, low, probs in reversed(list(_blocks(saved, batch, length, heads, mask))):
+        here, values = up[n, start:end].contiguous(), v[n, low:end].contiguous().mT
+        dscores = torch.bmm(here, values)
+        torch._softmax_backward_data(dscores, probs, -1, probs.dtype, grad_input=dscores)
+        torch.baddbmm(here, dscores, k[n, low:end], beta=0, alpha=width**-0.5, out=dq[n, start:end])
+        parts = torch.bmm(dscores.mT, q[n, start:end]), torch.bmm(probs.mT, here)
         if end == length:
-            for whole, summed in zip((dk, dv), sums, strict=True):
-                whole[rows] = summed.view(-1, heads, length, width).transpose(1, 2)
+            sums = [(F.pad(part, (0, 0, low, 0)) if low else part).to(wide) for part in parts]
+        else:
+            for whole, part in zip(sums, parts, strict=True):
+                whole[:, low:end].add_(part)
+        if start == 0:
+            dk[n], dv[n] = sums[0].mul_(width**-0.5), sums[1]
+    dq, dk, dv = (grad.view(batch, heads, length, width).transpose(1, 2) for grad in grads)
     return dq, dk, dv
 
 
 def _blocks(
     saved: Tensor, batch: int, length: int, heads: int, mask: Tensor | None
-) -> Iterator[tuple[slice, int, int, int, Tensor]]:
-    """(rows of the batch, first query, end, first key, room for probabilities) of every product, in order.
+) -> Iterator[tuple[slice, slice, int, int, int, Tensor]]:
+    """(rows, their heads, first query, end, first key, room for probabilities) of every product, in order.
 
     Keys end where queries end. Probabilities are (rows x heads, queries, keys), one block after the other in `saved`.
     """
@@ -98,14 +111,15 @@ def _blocks(
     free = 0
     for first in range(0, batch, together):
         rows = slice(first, min(first + together, batch))
+        n = slice(rows.start * heads, rows.stop * heads)
         for start in range(0, length, QUERY_BLOCK):
             end = min(start + QUERY_BLOCK, length)
             low = 0
             if mask is not None:
                 low = _first_key(mask[_of(mask, rows), :, start:end], start)
-            shape = ((rows.stop - rows.start) * heads, end - start, end - low)
+            shape = (n.stop - n.start, end - start, end - low)
             size = math.prod(shape)
-            yield rows, start, end, low, saved[free : free + size].view(shape)
+            yield rows, n, start, end, low, saved[free : free + size].view(shape)
             free += size
 
 
@@ -145,12 +159,13 @@ def _room(q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     batch, length, heads, width = q.shape
     starts = range(0, length, QUERY_BLOCK)
     scores = sum((min(s + QUERY_BLOCK, length) - s) * min(s + QUERY_BLOCK, length) for s in starts)
-    out = torch.empty_like(q, memory_format=torch.contiguous_format)
-    return out, q.new_empty((3, batch, heads, length, width)), q.new_empty(batch * heads * scores)
+    out = q.new_empty((batch, heads, length, width)).transpose(1, 2)
+    return out, q.new_empty((3, batch * heads, length, width)), q.new_empty(batch * heads * scores)
 
 
 def _fake_backward(up: Tensor, qkv: Tensor, saved: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    dq, dk, dv = (torch.empty_like(up, memory_format=torch.contiguous_format) for _ in range(3))
+    batch, length, heads, width = up.shape
+    dq, dk, dv = qkv.new_empty((3, batch, heads, length, width)).transpose(2, 3)
     return dq, dk, dv
 
 

@@ -76,7 +76,7 @@ def test_what_a_window_hides_from_a_whole_block_is_not_computed(monkeypatch: pyt
     monkeypatch.setattr(blocks, "QUERY_BLOCK", 8)
     room = torch.empty(10_000)
     products = list(blocks._blocks(room, 1, 32, 2, window(32, 4)))
-    assert [(start, end, low) for _, start, end, low, _ in products] == [
+    assert [(start, end, low) for _, _, start, end, low, _ in products] == [
         (0, 8, 0),
         (8, 16, 0),
         (16, 24, 8),

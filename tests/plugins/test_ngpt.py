@@ -1,4 +1,5 @@
 import math
+import sys
 
 import pytest
 import torch
@@ -276,3 +277,12 @@ def test_techniques_that_make_no_sense_beside_it_are_refused(build, other):
 def test_bad_options_are_named(build, options, message):
     with pytest.raises(ConfigError, match=message):
         build(ngpt=options)
+
+
+def test_scales_stay_beside_the_activation_where_the_projections_are_not_cores_own(build, monkeypatch):
+    module = sys.modules["coregpt_plugins.ngpt"]
+    assert any(isinstance(part, module.Rows) for part in full(build).model.modules())
+    monkeypatch.setattr(module, "Linear", type("AnotherLinear", (), {}))
+    run = full(build)
+    assert not any(isinstance(part, module.Rows) for part in run.model.modules())
+    assert_equals_slow_model(run, SlowReplication)
