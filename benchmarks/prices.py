@@ -1,9 +1,9 @@
 """`python -m benchmarks.prices`: what each technique costs per step and in memory, beside the same GPT without it.
 
 4 layers, 128 wide, 4 heads, context 256, 16 rows; every technique with its default options and what it requires.
-Time is processor time of one thread, alternating steps, median of 5 medians. Memory is the peak of a process of its
-own less that of a process that only imports and opens the data. A few pairs with a goal follow. Writes
-`benchmarks/results/prices.{json,md}`.
+Time is processor time of one thread, alternating steps from all over the schedule, median of 5 ratios. Memory is the
+peak of a process of its own less that of a process that only imports and opens the data. A few pairs with a goal
+follow. Writes `benchmarks/results/prices.{json,md}`.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from coregpt.engine.data import open_source
 from coregpt.lab.registry import Catalogue
 
 PRECISIONS = ("fp32", "bf16")
-GOAL_PAIRS = 3
+GOAL_PAIRS = 4
 """Times as many pairs where a goal is judged."""
 MEMORY_STEPS = 3
 STEPS = 400
@@ -119,7 +119,7 @@ def told(ratio: Ratio) -> str:
 
 
 def met(ratio: Ratio, goal: float) -> str:
-    """Judged by the smallest and the largest of the 5 medians."""
+    """Judged by the smallest and the largest of the 5 ratios."""
     if ratio.high <= goal:
         return "yes"
     return "no" if ratio.low > goal else "undecided"
@@ -155,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             cells = [f"{told(ratios[p])}: {verdicts[p]}" for p in PRECISIONS]
             rows.append([case.name, f"at most {case.goal:g}", *cells])
             goals.append({"name": case.name, "goal": case.goal, "step": {p: asdict(r) for p, r in ratios.items()}})
-        lines += ["", 'Goals; "undecided" where some medians are on either side:', ""]
+        lines += ["", 'Goals; "undecided" where some of the 5 ratios are on either side:', ""]
         lines += table("pair|goal|fp32|bf16", rows)
         publish("prices", lines, {"techniques": record, "goals": goals, "peak_bytes": known})
     else:

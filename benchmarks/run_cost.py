@@ -122,13 +122,11 @@ def serve(descriptor: int) -> None:
 # -- outside ---------------------------------------------------------------------------------------------------
 
 
-class Clocked(Machine):
-    """This machine, with workers that carry clocks."""
-
-    def __post_init__(self) -> None:
-        # A pool's process does not look for modules in its working directory.
-        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from benchmarks.run_cost import serve; "
-        self.pool = pool.Pool(self.slot, program=("-c", f"{code}serve(int(sys.argv[1]))"))
+def clocked(slot: Slot) -> pool.Pool:
+    """Workers that carry clocks."""
+    # A pool's process does not look for modules in its working directory.
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from benchmarks.run_cost import serve; "
+    return pool.Pool(slot, program=("-c", f"{code}serve(int(sys.argv[1]))"))
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,8 @@ def measure(study: Path, folder: Path) -> Cost:
     register(made, folder)
     planning, begun, wall = time.process_time() - begun, time.process_time(), time.perf_counter()
     slot = Slot(())
-    tally = Launcher(made, folder, [slot], Display(io.StringIO()), machine=Clocked(slot)).execute()
+    with contextlib.closing(clocked(slot)) as workers:
+        tally = Launcher(made, folder, [slot], Display(io.StringIO()), machine=Machine(slot, pool=workers)).execute()
     launcher, wall, begun = time.process_time() - begun, time.perf_counter() - wall, time.process_time()
     runs = len(made.runs)
     if len(tally.trained) != runs:

@@ -2,7 +2,7 @@
 
 Plain GPTs of `benchmarks/bare.py`: S models as stacked parameters, their gradients by `vmap`, AdamW with clipping per
 model, one thread. "Times faster" compares their steps with S steps of CoreGPT on the same model, processor time, median
-and range of 5 medians. The difference is the largest one between a seed's losses stacked and in a plain loop of its own
+and range of 5 ratios. The difference is the largest one between a seed's losses stacked and in a plain loop of its own
 over 10 steps. CoreGPT would do this where it is 1.3 times as fast. Writes `benchmarks/results/stacked_seeds.{json,md}`.
 CPU only.
 """
