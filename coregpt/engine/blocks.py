@@ -18,7 +18,7 @@ from torch import Tensor
 QUERY_BLOCK = 128
 """Queries of one product: few enough to skip most of the future, enough for fast products."""
 CACHED_SCORES = 2**20
-"""Scores computed before the next are begun: what stays in a core's own cache."""
+"""Scores computed before the next are begun: few enough for a cache, enough to be worth the calls."""
 
 # Not `custom_op`, whose first call imports the compiler: a second of every run that does not compile.
 ATTEND, BACKWARD = "coregpt::blocked_attention", "coregpt::blocked_attention_backward"

@@ -164,10 +164,10 @@ class Trainer:
         return self.outcome("diverged", f"{which} loss is not finite at step {step}")
 
     def agree(self, *wishes: bool) -> list[bool]:
-        """What any rank wishes, all ranks do: they must save the same step."""
+        """What any rank wishes, all ranks do: they must save the same step. No GPU waits: the flags are on the CPU."""
         if self.run.world.size == 1:
             return list(wishes)
-        flags = torch.tensor(wishes, dtype=torch.float32, device=self.run.device)
+        flags = torch.tensor(wishes, dtype=torch.float32)
         return [bool(flag > 0) for flag in self.run.world.all_reduce(flags)]
 
     def save(self) -> None:

@@ -10,6 +10,7 @@ from coregpt.lab.atomic import read_json
 from coregpt.lab.history import DECLARING
 from coregpt.lab.ledger import Entry, Ledger
 from coregpt.lab.runs import latest, stored, trunk_id
+from coregpt.lab.split import PROBE
 from coregpt.lab.store import RunFolder, claim, claimed
 
 PARTIAL = ("*.part", ".*.*.*")
@@ -40,7 +41,15 @@ def waste(store: Path) -> list[Waste]:
     needed = declared | {trunk_id(store, run) for run in declared} | _of_noise(store)
     free = [run for run in stored(store) if not claimed(RunFolder(store / run))]
     given_up = _given_up(entries)
-    return [found for run in free for found in _of_run(store, run, run in needed, declared, given_up)]
+    left = [found for run in free for found in _of_run(store, run, run in needed, declared, given_up)]
+    return [*left, *_probes(store)]
+
+
+def _probes(store: Path) -> Iterator[Waste]:
+    """What a launcher that was killed while it measured left behind."""
+    for path in sorted(store.glob(f"{PROBE}*")):
+        if not claimed(RunFolder(path)):
+            yield Waste(path, path.name, "left by a measurement")
 
 
 def _given_up(entries: Sequence[Entry]) -> set[str]:

@@ -28,6 +28,8 @@ STEPS = 10
 PATIENCE_SECONDS = 900.0
 """How long one measurement may take, its start and compilation included."""
 POLL_SECONDS = 0.05
+PROBE = ".probe-"
+"""How the names of folders begin in which is measured."""
 ACCELERATORS = ("cuda",)
 """Devices of which a run may have several."""
 
@@ -163,8 +165,13 @@ def choose(split: Split, where: Path) -> int:
 def measured(run: PlannedRun, steps: int, slots: Mapping[int, Slot], store: Path) -> list[Trial]:
     """Each number of GPUs in its slot, one after the other."""
     store.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=store, prefix=".probe-") as place:
-        return [trial(run, steps, count, slot, Path(place) / str(count)) for count, slot in slots.items()]
+    with tempfile.TemporaryDirectory(dir=store, prefix=PROBE) as place:
+        held = claim(RunFolder(Path(place)))  # whoever tidies up sees that somebody measures
+        try:
+            return [trial(run, steps, count, slot, Path(place) / str(count)) for count, slot in slots.items()]
+        finally:
+            if held:
+                held.release()
 
 
 def trial(run: PlannedRun, steps: int, gpus: int, slot: Slot, place: Path) -> Trial:

@@ -106,3 +106,22 @@ def test_only_keys_that_some_query_may_not_see_are_masked() -> None:
     assert blocks._partly_hidden(torch.zeros(1, 1, 8, 16, dtype=torch.bool)) == [slice(0, 16)]
     odd = window(21, 8)[:, :, 10:14, 3:14]  # columns that do not come in eights, one by one
     assert blocks._partly_hidden(odd) == [slice(0, 3), slice(8, 11)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("masked", [False, True])
+def test_memory_that_nobody_wrote_is_never_read(masked: bool, dtype: torch.dtype) -> None:
+    mask = window(300, 150) if masked else None
+    inputs = [t.detach().to(dtype).requires_grad_() for t in heads(300)]
+
+    def found() -> list[Tensor]:
+        out = blocked_attention(*inputs, mask)
+        return [out, *torch.autograd.grad(out.square().sum(), inputs)]
+
+    wanted = found()
+    torch.use_deterministic_algorithms(True)  # fills what is allocated with NaN
+    try:
+        for mine, other in zip(found(), wanted, strict=True):
+            assert torch.equal(mine, other)
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -87,6 +87,17 @@ def test_runs_that_execute_or_that_a_noise_record_names_stay(store: Path) -> Non
     assert offered(store) == {"executing"}
 
 
+def test_what_a_killed_measurement_left_goes_and_one_that_goes_on_stays(store: Path) -> None:
+    for name in (".probe-dead", ".probe-alive"):
+        (store / name / "1").mkdir(parents=True)
+    held = claim(RunFolder(store / ".probe-alive"))
+    assert held is not None
+    assert offered(store) == {".probe-dead"}
+    assert main(["gc", "--yes", "--runs", str(store)]) == 0
+    assert [path.name for path in store.glob(".probe-*")] == [".probe-alive"]
+    held.release()
+
+
 def test_a_result_of_an_earlier_declaration_stays(store: Path) -> None:
     """The study was declared anew with other runs; what the first declaration lists is evidence."""
     ledger = Ledger.of(store)
