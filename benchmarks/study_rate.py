@@ -1,12 +1,12 @@
 """`python -m benchmarks.study_rate`: runs per hour of a whole study, `coregpt ablate` against doing it by hand.
 
 Two studies of 12 runs: `ablations/ngpt_vs_gpt.yaml` at laptop scale, and two learning rates of the plain GPT of
-`python -m benchmarks`, which are exactly the runs of the plain loop. On all cores, the first also with `--jobs 1`, and
-as a plain loop of `benchmarks/bare.py` in fp32, one run after the other, with the same steps and evaluations. For nGPT,
-half of the first study's runs, the loop trains a GPT, which is faster. It has one thread, or as many as there are
-cores, or there is one loop on each core, which shows what cores that share a memory are worth. It imports torch once;
-one run of it is timed and counts twelve times. Wall time, start to report; rounds alternate, and ratios are taken
-within a round, so that a busy hour stretches both sides. Writes `benchmarks/results/study_rate.{json,md}`.
+`python -m benchmarks`, which are exactly the runs of the plain loop. On all cores, with `--jobs 1`, and as a plain loop
+of `benchmarks/bare.py` in fp32, one run after the other, with the same steps and evaluations. For nGPT, half of the
+first study's runs, the loop trains a GPT, which is faster. It has one thread, or as many as there are cores, or there
+is one loop on each core, which shows what cores that share a memory are worth. It imports torch once; one run of it is
+timed and counts twelve times. Wall time, start to report; rounds alternate, and ratios are taken within a round, so
+that a busy hour stretches both sides. Writes `benchmarks/results/study_rate.{json,md}`.
 """
 
 import argparse
@@ -115,24 +115,22 @@ def beside(config: RunConfig, loops: int) -> float:
         return statistics.mean(pool.map(bare, [config] * loops, [1] * loops))
 
 
-def one_round(study: Path, config: RunConfig, runs: int, workers: int, one_job: bool) -> dict[str, float]:
+def one_round(study: Path, config: RunConfig, runs: int, workers: int) -> dict[str, float]:
     """Wall seconds of each way; the study in the middle of what it is compared with."""
     threads = sorted({1, workers})
     first = [bare(config, count) for count in threads]
-    found = {OURS: ablate(study, workers)}
-    if one_job:
-        found[ONE_JOB] = ablate(study, 1)
+    found = {OURS: ablate(study, workers), ONE_JOB: ablate(study, 1)}
     second = [bare(config, count) for count in threads]
     found[BESIDE] = runs * beside(config, workers) / workers
     both = zip(threads, first, second, strict=True)
     return {**found, **{BARE.format(count): runs * (a + b) / 2 for count, a, b in both}}
 
 
-def timed(path: Path, rounds: int, one_job: bool, workers: int) -> tuple[list[str], dict[str, Any]]:
+def timed(path: Path, rounds: int, workers: int) -> tuple[list[str], dict[str, Any]]:
     """Lines and record of one study."""
     study = load(path)
     runs, config = len(study.arms) * len(study.seeds), study.arms[0].run
-    found = [one_round(path, config, runs, workers, one_job) for _ in range(rounds)]
+    found = [one_round(path, config, runs, workers) for _ in range(rounds)]
     lines = [f"## {path.stem}", "", f"{runs} runs of {config.tokens:,} tokens in steps of {config.batch_tokens:,},"]
     lines += [f"{config.evals + 1} evaluations on {config.eval_tokens:,} tokens each, {workers} cores.", ""]
     rows = []
@@ -157,9 +155,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     lines = ["# Runs per hour of a study", "", *(__doc__ or "").strip().split("\n")[2:], ""]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        studies = {shortened(folder, options.tokens): True, two_rates(folder, options.rates_tokens): False}
-        for path, one_job in studies.items():
-            found, record[path.stem] = timed(path, options.rounds, one_job, workers)
+        for path in (shortened(folder, options.tokens), two_rates(folder, options.rates_tokens)):
+            found, record[path.stem] = timed(path, options.rounds, workers)
             lines += found
     if options.dry:
         print("\n".join(lines))

@@ -49,6 +49,6 @@ def test_the_runs_with_two_learning_rates_are_those_of_the_plain_loop(tmp_path: 
 @pytest.mark.slow
 def test_a_small_study_is_timed_three_ways(tmp_path: Path) -> None:
     path = study_rate.shortened(tmp_path, 2048, SMALL)
-    lines, record = study_rate.timed(path, rounds=1, one_job=True, workers=2)
+    lines, record = study_rate.timed(path, rounds=1, workers=2)
     assert set(record["rounds"][0]) >= {study_rate.OURS, study_rate.BESIDE, *study_rate.GOALS}
     assert "12 runs of 2,048 tokens in steps of 512," in lines
