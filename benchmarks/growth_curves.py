@@ -2,12 +2,15 @@
 
 Processor time of a training step against depth, width, context, vocabulary, number of plugins and number of ranks;
 peak memory against the first four; plan and report against the number of runs. Each as the exponent of a power law. A
-step may grow as the counted FLOPs do, memory as what must be held, ranks and idle plugins not at all, a study in
-proportion to its runs. What grows faster than that, by more than 0.15, is flagged. Beside these, three fixed costs:
-starting a run, forked and spawned, and writing a step to the log. Writes `benchmarks/results/growth_curves.{json,md}`.
+step may grow as the counted FLOPs do, memory as what must be held, idle plugins not at all, a study in proportion to
+its runs; ranks together as what each of them cannot avoid: a step of its share of the batch on its own, and the
+exchange of gradients and weights. What grows faster than that, by more than 0.15, is flagged. Beside these, three fixed
+costs: starting a run, forked and spawned, and writing a step to the log. Writes
+`benchmarks/results/growth_curves.{json,md}`.
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -67,8 +70,8 @@ class Row:
         return self.measured > self.allowed + SLACK
 
 
-def config(shape: ModelShape) -> RunConfig:
-    tokens = ROWS * shape.context
+def config(shape: ModelShape, rows: int = ROWS) -> RunConfig:
+    tokens = rows * shape.context
     return RunConfig(model=shape, tokens=200 * tokens, batch_tokens=tokens, eval_tokens=shape.context)
 
 
@@ -124,26 +127,36 @@ def plugin_row(times: int) -> Row:
 
 
 def rank(number: int, size: int, folder: str, times: int) -> None:
-    """One gloo process: median processor seconds of a step into a file."""
+    """One gloo process: median processor seconds of a step, of its share on its own and of the exchange, to a file."""
     torch.set_num_threads(1)
     os.environ.update(RANK=str(number), WORLD_SIZE=str(size))
     rendezvous = f"file://{folder}/rendezvous"
     if size > 1:
         torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=number, world_size=size)
-    step = Stepper(config(BASE), world=join("cpu"))
-    seconds = [timed(step) for _ in range(times + 1)][1:]
-    (Path(folder) / str(number)).write_text(str(statistics.median(seconds)))
+    world = join("cpu")
+    together, alone = Stepper(config(BASE), world=world), Stepper(config(BASE, ROWS // size))
+
+    def exchange() -> None:
+        together.run.optimizer.reduce()
+        for stack in together.run.optimizer.stacks:
+            world.all_gather(stack.data, stack.data[stack.mine])
+
+    milliseconds = interleaved((together, alone, exchange), times)
+    (Path(folder) / str(number)).write_text(json.dumps(milliseconds))
     leave()
 
 
 def rank_row(times: int) -> Row:
     """Processor time of all ranks together for one batch."""
-    total = []
+    total, needed = list[float](), list[float]()
     for size in RANKS:
         with tempfile.TemporaryDirectory() as folder:
             spawn_ranks(rank, (size, folder, times), nprocs=size)
-            total.append(1e3 * sum(float((Path(folder) / str(number)).read_text()) for number in range(size)))
-    return Row("step against ranks", "ms", RANKS, tuple(total), 0.0)
+            each = [json.loads((Path(folder) / str(number)).read_text()) for number in range(size)]
+        together, *apart = (sum(column) for column in zip(*each, strict=True))
+        total.append(together)
+        needed.append(sum(apart))
+    return Row("step against ranks", "ms", RANKS, tuple(total), exponent(RANKS, needed))
 
 
 def study_rows(sizes: tuple[int, ...]) -> list[Row]:
