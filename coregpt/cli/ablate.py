@@ -147,10 +147,11 @@ def execute(made: Plan, use: Resources) -> Tally:
         slots = find_slots(config.device, ranks, use.jobs)
         machine = Machine(slots[0], pool=use.pool)
     at_once = min(len(slots), len(todo))
+    precisions = " and ".join(dict.fromkeys(run.config.precision for run in todo))
     runs = "1 run" if len(todo) == 1 else f"{len(todo)} runs"
     place = " on Slurm" if use.slurm else ""
     later = "" if everything(made, store) or made.trunks else "; what follows depends on their results"
-    say(f"{runs} to train, {at_once} at a time{place} ({config.device}, {config.precision}){later}")
+    say(f"{runs} to train, {at_once} at a time{place} ({config.device}, {precisions}){later}")
     # What the report takes a second to import is imported while runs train.
     threading.Thread(target=importlib.import_module, args=("coregpt.cli.conclude",), daemon=True).start()
     return Launcher(made, store, slots, Display(), use.policy, machine).execute()
