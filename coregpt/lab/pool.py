@@ -90,20 +90,18 @@ class Pool:
         arguments = [str(run_dir), "--launched", *(["--until", str(until)] if until is not None else [])]
         request = {"arguments": arguments, "environment": dict(slot.environment)}
         self.unused = False
-        theirs, ours = os.pipe()
-        out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
+        with contextlib.ExitStack() as passed, contextlib.ExitStack() as kept:
+            theirs, ours = os.pipe()
+            passed.callback(os.close, theirs)
+            kept.callback(os.close, ours)
+            out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            passed.callback(os.close, out)
             socket.send_fds(self.line, [json.dumps(request).encode() + b"\n"], [theirs, out, claim])
             while True:
                 for kind, pid in self.receive():
                     if kind == "started":
+                        kept.pop_all()
                         return Forked(self, self.process, pid, ours)
-        except BaseException:
-            os.close(ours)
-            raise
-        finally:
-            os.close(theirs)
-            os.close(out)
 
     def hear(self) -> None:
         """Take in which forks have ended, without waiting."""

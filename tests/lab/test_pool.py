@@ -164,3 +164,11 @@ def test_a_lent_pool_is_left_open_for_others_and_closed_by_its_lender() -> None:
 def test_nothing_is_warmed_where_nothing_will_run() -> None:
     with warming(False) as pool:
         assert pool is None
+
+
+def test_a_fork_that_cannot_have_its_log_leaves_nothing_open(pool: Pool, tmp_path: Path) -> None:
+    pool.open()
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(FileNotFoundError):
+        pool.fork(Slot(()), tmp_path, None, tmp_path / "nowhere" / "log.txt", 0)
+    assert os.listdir("/proc/self/fd") == before
