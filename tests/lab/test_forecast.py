@@ -12,7 +12,7 @@ from coregpt.cli.plan import memory_lines
 from coregpt.lab import forecast as module
 from coregpt.lab.config import load
 from coregpt.lab.forecast import START_SECONDS, Forecast, Share, forecast
-from coregpt.lab.memory import Memory
+from coregpt.lab.memory import PROCESS_BYTES, Memory
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Plan, outline, plan
 from tests.lab.conftest import STUDY, Lab
@@ -79,7 +79,7 @@ def test_the_json_says_what_the_text_says(
     for arm in data["arms"]:
         assert arm["flops"] == arm["flops_per_token"] * arm["tokens"] == made.costs[arm["arm"]].flops
         assert arm["price"] == pytest.approx(arm["seconds"] / 1000)
-        assert arm["memory_bytes"]["peak"] > 300e6
+        assert arm["memory_bytes"]["peak"] > PROCESS_BYTES
     assert abs(data["arms"][1]["matched"]) <= 0.01
     assert data["missing"]["price"] == pytest.approx(sum(arm["price"] for arm in data["arms"]))
     assert main(command) == 0

@@ -18,10 +18,10 @@ import json, sys
 import torch
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import build
-from coregpt.engine.platform import peak_memory
+from coregpt.engine.platform import peak_memory, set_up_cpu
 from coregpt.lab.registry import Catalogue
 
-torch.set_num_threads(1)
+set_up_cpu()  # the heap that a run has
 config = RunConfig.model_validate_json(sys.argv[1])
 run = build(config, Catalogue().instances(config.plugins), separator=0)
 tokens = torch.randint(0, 256, (config.batch_tokens // config.model.context, config.model.context))
