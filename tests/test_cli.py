@@ -70,6 +70,7 @@ def test_wrong_usage_exits_2(run: Run, arguments: tuple[str, ...]) -> None:
     assert err.startswith("coregpt: error: ")
     assert err.count("\n") == 1
     assert ("did you mean 'ablate'?" in err) == (arguments == ("ablat",))
+    assert ("choose from" in err) == (arguments[:1] == ("data",))
 
 
 @pytest.mark.parametrize(
@@ -268,3 +269,25 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     command = f"{sys.executable} -m coregpt.cli plugins list | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+def test_workers_get_ready_before_torch_is_imported_and_the_study_is_read(tmp_path: Path) -> None:
+    (tmp_path / "no.yaml").write_text("neither: a study\n")
+    code = (
+        "import sys\nfrom coregpt.cli import main\nfrom coregpt.lab import pool\nreal = pool.warming\n"
+        "pool.warming = lambda wanted: print(wanted, 'torch' in sys.modules, 'yaml' in sys.modules) or real(wanted)\n"
+        "sys.exit(main(['ablate', 'no.yaml']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "True False False\n")
+    assert "no.yaml" in done.stderr
+
+
+def test_a_command_has_printed_everything_when_it_ends_at_once() -> None:
+    code = (
+        "import atexit, sys\nfrom coregpt.cli.__main__ import run\natexit.register(print, 'taken down')\n"
+        "sys.argv = ['coregpt', 'plugins', 'show', 'rop']\nprint('first')\nrun()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "first\n")
+    assert "rope" in done.stderr

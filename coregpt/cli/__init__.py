@@ -47,8 +47,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         given, *names = re.findall(r"'([^']*)'", message) or [""]
         near = difflib.get_close_matches(given, names, n=1)
-        meant = f"; did you mean '{near[0]}'?" if near else ""
-        self.exit(2, f"coregpt: error: {message}{meant} (see {self.prog} --help)\n")
+        if near:
+            message = f"{message.partition(' (choose from')[0]}; did you mean '{near[0]}'?"
+        self.exit(2, f"coregpt: error: {message} (see {self.prog} --help)\n")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -52,11 +52,18 @@ def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]
     for c in comparisons:
         found.extend(_arm_notes(study, c))
     if study.confounds:
-        settings = listing([item.setting for item in study.confounds])
-        found.append(f"Arms also differ in {settings}; the verdict cannot be credited to the technique alone.")
+        found.append(_credit(study))
     if not study.imported:
         found.extend(study.environment.warnings)
     return tuple(found)
+
+
+def _credit(study: StudyFacts) -> str:
+    """What a verdict is about where arms differ in more than the technique, or in settings alone."""
+    settings = listing([item.setting for item in study.confounds])
+    if not study.imported and len({frozenset(arm.plugins) for arm in study.arms}) == 1:
+        return f"The arms train with the same techniques and differ in {settings}: the verdict is about that."
+    return f"Arms also differ in {settings}; the verdict cannot be credited to the technique alone."
 
 
 def reach(study: StudyFacts) -> str:

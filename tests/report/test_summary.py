@@ -67,6 +67,18 @@ def test_confounds_and_environment_warnings_stand_among_the_notes():
     assert "arms ran on different devices" in notes
 
 
+def test_where_arms_differ_in_settings_alone_the_settings_are_what_is_judged():
+    facts = study().model_dump()
+    facts["confounds"] = [{"setting": "precision", "values": {"gpt": "fp32", "ngpt": "bf16"}}]
+    for arm in facts["arms"]:
+        arm["plugins"] = {"rope": {"base": len(arm["name"])}}
+    notes = summarise(study().model_validate(facts), []).notes
+    assert any("differ in precision: the verdict is about that" in note for note in notes)
+    facts["arms"][0]["plugins"] = {}
+    notes = summarise(study().model_validate(facts), []).notes
+    assert any("Arms also differ in precision; the verdict cannot be credited" in note for note in notes)
+
+
 def test_the_report_says_when_the_sign_flip_test_cannot_reach_alpha():
     assert any(
         "cannot reach alpha 0.05 with 5 seeds" in n for n in report({"gpt": base(5), "a": shifted(0.1, 5)}).notes
