@@ -15,7 +15,7 @@ from coregpt.lab.noise import Grid, measured, noise_plan, recorded, repeat_store
 from coregpt.lab.store import RunFolder
 from coregpt.lab.study import Plan, outline, plan
 
-from .conftest import Lab
+from .conftest import Lab, write_study
 
 
 def planned(path: Path) -> Plan:
@@ -27,10 +27,13 @@ def arguments(here: Lab, *extra: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def measured_lab(tmp_path_factory: pytest.TempPathFactory, executed: Lab) -> Lab:
-    """The tiny study's noise, measured once, beside a study whose runs are there already."""
-    assert main(arguments(executed, "--init", "2", "--data", "2")) == 0
-    return executed
+def measured_lab(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Lab:
+    """The tiny study's noise, measured once, beside its own runs: where others train too, a plan knows more."""
+    folder = tmp_path_factory.mktemp("measured")
+    done = Lab(folder, shards, write_study(folder / "tiny.yaml", shards))
+    assert main(done.command("--no-mlflow")) == 0
+    assert main(arguments(done, "--init", "2", "--data", "2")) == 0
+    return done
 
 
 def test_the_grid_crosses_both_seeds_and_its_diagonal_is_the_baseline_of_the_study(lab: Callable[..., Lab]) -> None:
