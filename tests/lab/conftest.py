@@ -1,7 +1,7 @@
 """A tiny study with real data and real training, and the same study already executed."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,11 @@ class Lab:
         data: dict[str, Any] = json.loads((self.reports / self.study.stem / "report.json").read_text())
         return data
 
+    def recorded(self) -> tuple[list[str], bytes]:
+        """The runs that there are, and the ledger."""
+        runs = sorted(path.parent.name for path in self.runs.glob("*/config.json"))
+        return runs, (self.runs / "ledger.jsonl").read_bytes()
+
     def with_runs_in(self, folder: Path) -> "Lab":
         return Lab(folder, self.data, self.study)
 
@@ -97,9 +102,11 @@ def lab(tmp_path: Path, shards: Path) -> Callable[..., Lab]:
 
 
 @pytest.fixture(scope="session")
-def executed(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Lab:
-    """The tiny study, trained and reported once for all tests that only read it."""
+def executed(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Iterator[Lab]:
+    """The tiny study, trained and reported once for all tests that only read it; one that writes needs a copy."""
     folder = tmp_path_factory.mktemp("executed")
     done = Lab(folder, shards, write_study(folder / "tiny.yaml", shards))
     assert main(done.command()) == 0
-    return done
+    before = done.recorded()
+    yield done
+    assert done.recorded() == before, "a test trained in the folder that all of them share"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,14 @@ def test_an_edited_interval_or_verdict_contradicts_the_runs_too() -> None:
 
 
 # -- through the whole program -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def executed(executed: Lab, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A copy of the study that all tests share: runs of verification are trained beside its own."""
+    here = executed.with_runs_in(tmp_path_factory.mktemp("verified"))
+    shutil.copytree(executed.folder, here.folder, dirs_exist_ok=True)
+    return here
 
 
 @pytest.fixture
