@@ -2,7 +2,8 @@
 
 At the sizes of `ablations/ngpt_vs_gpt.yaml` on a laptop: one evaluation by CoreGPT beside the same tokens through the
 plain model of `benchmarks/bare.py`, both in fp32 as every evaluation is, and the share of a run's time that its
-evaluations take. Processor time of one thread. Writes `benchmarks/results/eval_cost.{json,md}`.
+evaluations take; below, the products that an evaluation makes. Processor time of one thread. Writes
+`benchmarks/results/eval_cost.{json,md}`.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.bare import BareGPT
+from benchmarks.kernels import product_ratio
 from benchmarks.measure import Ratio, compare
 from benchmarks.pages import publish, table
 from benchmarks.steps import Stepper
@@ -87,10 +89,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     lines = ["# What measuring the loss costs", "", *(__doc__ or "").strip().split("\n")[2:], ""]
     lines += [f"{run.evals + 1} evaluations of {run.eval_tokens:,} tokens in a run of {run.tokens:,} tokens.", ""]
     lines += table("arm|evaluation / plain GPT's|evaluation / training step|ms|share of a run", cells)
+    rows, dim = EVAL_TOKENS["cpu"], run.model.dim
+    shapes = [(rows, dim, dim), (rows, dim, 4 * dim), (rows, 4 * dim, dim), (rows, dim, run.model.vocab)]
+    products = {shape: product_ratio(*shape) for shape in shapes}
+    lines += ["", "Projections of an evaluation over PyTorch's own, both fp32:", ""]
+    cells = [
+        [
+            f"{m:,} x {k} to {n}",
+            f"{r.median:.2f} ({r.low:.2f} - {r.high:.2f})",
+            *(f"{2e-6 * m * k * n / ms:.0f}" for ms in (r.ours_ms, r.theirs_ms)),
+        ]
+        for (m, k, n), r in products.items()
+    ]
+    lines += table("tokens x width to width|time|GFLOP/s|PyTorch's GFLOP/s", cells)
     if options.dry:
         print("\n".join(lines))
     else:
-        publish("eval_cost", lines, {"arms": record})
+        each = [{"shape": shape, **asdict(ratio)} for shape, ratio in products.items()]
+        publish("eval_cost", lines, {"arms": record, "products": each})
 
 
 if __name__ == "__main__":

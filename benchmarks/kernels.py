@@ -1,4 +1,4 @@
-"""Why attention takes the path it takes: core's bf16 attention on CPU against PyTorch's fused kernel."""
+"""Why attention and evaluation take the paths they take on CPU: core's kernels against PyTorch's own."""
 
 import torch
 import torch.nn.functional as F
@@ -7,6 +7,7 @@ from torch import Tensor
 from benchmarks.measure import Ratio, compare
 from coregpt.engine.blocks import blocked_attention
 from coregpt.engine.platform import set_up_cpu
+from coregpt.engine.products import fast_products
 
 CASES = (
     ((4, 4, 128, 32), None),
@@ -42,3 +43,17 @@ def attention_ratio(shape: tuple[int, int, int, int], window: int | None = None,
         pairs,
         repetitions=3,
     )
+
+
+def product_ratio(rows: int, width_in: int, width_out: int, pairs: int = 50) -> Ratio:
+    """One fp32 projection without gradients on one thread: as an evaluation makes it, over PyTorch's own."""
+    set_up_cpu()
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(n, width_in, generator=generator) for n in (rows, width_out))
+
+    @torch.no_grad()
+    def fast() -> None:
+        with fast_products(x.device):
+            F.linear(x, weight)
+
+    return compare(fast, torch.no_grad()(lambda: F.linear(x, weight)), pairs)

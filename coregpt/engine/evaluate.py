@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coregpt.contract.rules import Dials
+from coregpt.engine.products import fast_products
 
 Logits = Callable[[Tensor, Dials], Tensor]
 
@@ -15,14 +16,14 @@ Logits = Callable[[Tensor, Dials], Tensor]
 def evaluate(model: nn.Module, logits: Logits, inputs: Tensor, targets: Tensor, dials: Dials, rows: int) -> Tensor:
     """Mean loss in nats per token (0-d, float64) of inputs and targets (N, T), `rows` rows at a time.
 
-    Autocast is off whatever the training precision; sums are float64, so the number of rows at a time
-    changes memory and not the result beyond the rounding of the model itself.
+    Autocast is off whatever the training precision; `logits` is compiled on CUDA only. Sums are float64, so the number
+    of rows at a time changes memory and not the result beyond the rounding of the model itself.
     """
     training = model.training
     model.eval()
     device = next(model.parameters()).device
     total = torch.zeros((), dtype=torch.float64, device=device)
-    with torch.autocast(device.type, enabled=False):
+    with torch.autocast(device.type, enabled=False), fast_products(device):
         for start in range(0, len(inputs), rows):
             x, y = inputs[start : start + rows].to(device), targets[start : start + rows].to(device)
             losses = F.cross_entropy(logits(x, dials).float().flatten(0, 1), y.flatten(), reduction="none")
