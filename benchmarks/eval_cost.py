@@ -22,7 +22,7 @@ from benchmarks.steps import Stepper
 from benchmarks.study_rate import shortened
 from coregpt.contract.config import RunConfig
 from coregpt.engine.trainer import EVAL_TOKENS
-from coregpt.lab.config import load
+from coregpt.lab.planning.load import load
 
 TOKENS = 143_360
 

@@ -27,7 +27,7 @@ from coregpt.api import Clock, Plugin, RunView, Schedule, hookimpl
 from coregpt.contract.config import ModelShape, OptimConfig, RunConfig
 from coregpt.engine.accounting import count
 from coregpt.engine.data import TokenSource, TokenStream
-from coregpt.lab.registry import Catalogue
+from coregpt.lab.study.registry import Catalogue
 
 BASELINE: dict[str, dict[str, Any]] = {
     "rope": {"truncate": True, "base": 1024},

@@ -41,7 +41,7 @@ from coregpt.engine.build import build
 from coregpt.engine.compiling import prepare
 from coregpt.engine.data import open_source
 from coregpt.engine.trainer import Trainer, never
-from coregpt.lab.registry import Catalogue
+from coregpt.lab.study.registry import Catalogue
 
 class Forget:
     def record(self, row): pass

@@ -22,7 +22,7 @@ from benchmarks.pages import publish, table
 from benchmarks.steps import Stepper
 from coregpt.contract.config import RunConfig
 from coregpt.engine.data import open_source
-from coregpt.lab.registry import Catalogue
+from coregpt.lab.study.registry import Catalogue
 
 PRECISIONS = ("fp32", "bf16")
 GOAL_PAIRS = 4

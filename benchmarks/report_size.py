@@ -41,11 +41,11 @@ def write_study(folder: Path) -> Path:
 
 def write_runs(study: Path, store: Path) -> None:
     """A complete folder for every planned run, and a ledger that has seen them all."""
-    from coregpt.lab.config import load
-    from coregpt.lab.ledger import Ledger
-    from coregpt.lab.preregister import register
-    from coregpt.lab.store import RunFolder
-    from coregpt.lab.study import outline, plan
+    from coregpt.lab.planning.load import load
+    from coregpt.lab.planning.plans import outline, plan
+    from coregpt.lab.planning.preregister import register
+    from coregpt.lab.records.ledger import Ledger
+    from coregpt.lab.records.store import RunFolder
 
     made, rng = plan(outline(load(study))), np.random.default_rng(0)
     store.mkdir()
@@ -74,8 +74,8 @@ def write_runs(study: Path, store: Path) -> None:
 def measure(study: Path, store: Path) -> dict[str, Any]:
     """Seconds of each part, and the peak memory of this whole process, which did nothing else."""
     from coregpt.lab.atomic import write_text
-    from coregpt.lab.config import load
-    from coregpt.lab.study import outline, plan
+    from coregpt.lab.planning.load import load
+    from coregpt.lab.planning.plans import outline, plan
     from coregpt.report.collect import collect
     from coregpt.report.render import render
     from coregpt.report.summary import summarise

@@ -23,15 +23,16 @@ from typing import Any
 
 from benchmarks.pages import publish, table
 from benchmarks.study_rate import shortened
-from coregpt.lab import pool
-from coregpt.lab.config import load
-from coregpt.lab.launch import Launcher
-from coregpt.lab.machine import Machine
-from coregpt.lab.preregister import register
+from coregpt.lab.execute import pool
+from coregpt.lab.execute.executor import Executor
+from coregpt.lab.execute.launcher import Launcher
+from coregpt.lab.execute.slots import Slot
+from coregpt.lab.planning.load import load
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.planning.preregister import register
 from coregpt.lab.progress import Display
-from coregpt.lab.slots import Slot
-from coregpt.lab.store import RunFolder
-from coregpt.lab.study import Plan, outline, plan
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.outline import Plan
 from coregpt.report.collect import collect
 from coregpt.report.render import render
 from coregpt.report.summary import summarise
@@ -89,7 +90,7 @@ def now() -> tuple[float, float]:
 def serve(descriptor: int) -> None:
     """The pool's process, whose forks write `clocks.json` into their run folders."""
     from coregpt.engine import trainer
-    from coregpt.lab import worker
+    from coregpt.lab.execute import worker
 
     inner = worker.main
 
@@ -159,7 +160,7 @@ def measure(study: Path, folder: Path) -> Cost:
     planning, begun, wall = time.process_time() - begun, time.process_time(), time.perf_counter()
     slot = Slot(())
     with contextlib.closing(clocked(slot)) as workers:
-        tally = Launcher(made, folder, [slot], Display(io.StringIO()), machine=Machine(slot, pool=workers)).execute()
+        tally = Launcher(made, folder, [slot], Display(io.StringIO()), machine=Executor(slot, pool=workers)).execute()
     launcher, wall, begun = time.process_time() - begun, time.perf_counter() - wall, time.process_time()
     runs = len(made.runs)
     if len(tally.trained) != runs:

@@ -20,16 +20,17 @@ import yaml
 
 from benchmarks.growth import exponent
 from coregpt.engine.data import write_shard
-from coregpt.lab.children import Child
-from coregpt.lab.config import load
-from coregpt.lab.jobs import Policy
-from coregpt.lab.launch import Launcher
-from coregpt.lab.machine import Machine
+from coregpt.lab.execute.children import Child
+from coregpt.lab.execute.executor import Executor
+from coregpt.lab.execute.jobs import Policy
+from coregpt.lab.execute.launcher import Launcher
+from coregpt.lab.execute.slots import Slot
+from coregpt.lab.execute.tasks import missing
+from coregpt.lab.planning.load import load
+from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.progress import Display
-from coregpt.lab.slots import Slot
-from coregpt.lab.store import Claim, RunFolder
-from coregpt.lab.study import Plan, outline, plan
-from coregpt.lab.tasks import missing
+from coregpt.lab.records.store import Claim, RunFolder
+from coregpt.lab.study.outline import Plan
 
 RESULTS = Path(__file__).parent / "results"
 GPUS, ARMS = 1024, 20
@@ -84,7 +85,7 @@ class Worker:
 
 
 @dataclass
-class Site(Machine):
+class Site(Executor):
     """A cluster that exists in arithmetic: simulated time passes in `sleep`, real time everywhere else."""
 
     seconds: dict[str, float] = field(default_factory=dict)

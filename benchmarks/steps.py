@@ -9,7 +9,7 @@ from coregpt.engine.data import TokenSource, open_source
 from coregpt.engine.platform import set_up_cpu
 from coregpt.engine.trainer import Trainer, never
 from coregpt.engine.world import World
-from coregpt.lab.registry import Catalogue
+from coregpt.lab.study.registry import Catalogue
 
 
 class Forget:

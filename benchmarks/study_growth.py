@@ -11,12 +11,13 @@ from pathlib import Path
 from benchmarks.measure import timed
 from benchmarks.schedule_sim import study
 from coregpt.contract.errors import RunError
-from coregpt.lab.children import Child, spawn
-from coregpt.lab.config import load
-from coregpt.lab.pool import Pool
-from coregpt.lab.slots import Slot
-from coregpt.lab.store import MetricsLog, RunFolder, claim
-from coregpt.lab.study import Plan, outline, plan
+from coregpt.lab.execute.children import Child, spawn
+from coregpt.lab.execute.pool import Pool
+from coregpt.lab.execute.slots import Slot
+from coregpt.lab.planning.load import load
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.records.store import MetricsLog, RunFolder, claim
+from coregpt.lab.study.outline import Plan
 from coregpt.report.collect import collect
 from coregpt.report.render import render
 from coregpt.report.summary import summarise

@@ -30,8 +30,8 @@ from benchmarks.pages import publish, table
 from coregpt.contract.config import RunConfig
 from coregpt.engine.data import RowOrder, eval_rows, open_source
 from coregpt.engine.trainer import EVAL_TOKENS
-from coregpt.lab.config import load
-from coregpt.lab.slots import cores
+from coregpt.lab.execute.slots import cores
+from coregpt.lab.planning.load import load
 
 STUDY = Path(__file__).parent.parent / "ablations" / "ngpt_vs_gpt.yaml"
 TOKENS = 143_360

@@ -13,7 +13,7 @@ import torch
 from coregpt.contract.config import ModelShape, OptimConfig, RunConfig
 from coregpt.engine.build import Run
 from coregpt.engine.build import build as engine_build
-from coregpt.lab.registry import Catalogue
+from coregpt.lab.study.registry import Catalogue
 
 TINY = ModelShape(vocab=61, dim=32, depth=4, heads=2, context=24)
 

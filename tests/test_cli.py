@@ -11,7 +11,7 @@ import pytest
 
 import coregpt
 from coregpt.cli import main
-from coregpt.lab import laws
+from coregpt.lab.laws import laws
 from tests.lab.conftest import Lab, write_shards, write_study
 
 Run = Callable[..., tuple[int, str, str]]
@@ -274,7 +274,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 def test_workers_get_ready_before_torch_is_imported_and_the_study_is_read(tmp_path: Path) -> None:
     (tmp_path / "no.yaml").write_text("neither: a study\n")
     code = (
-        "import sys\nfrom coregpt.cli import main\nfrom coregpt.lab import pool\nreal = pool.warming\n"
+        "import sys\nfrom coregpt.cli import main\nfrom coregpt.lab.execute import pool\nreal = pool.warming\n"
         "pool.warming = lambda wanted: print(wanted, 'torch' in sys.modules, 'yaml' in sys.modules) or real(wanted)\n"
         "sys.exit(main(['ablate', 'no.yaml']))"
     )

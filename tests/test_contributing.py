@@ -7,8 +7,8 @@ import pytest
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import build as engine_build
-from coregpt.lab import laws
-from coregpt.lab.registry import Catalogue
+from coregpt.lab.laws import laws
+from coregpt.lab.study.registry import Catalogue
 
 PAGE = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
 PLUGIN, TEST = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
@@ -26,7 +26,7 @@ ONE_PROCESS = [law for law in laws.LAWS if law is not laws.two_ranks_equal_one]
 
 @pytest.mark.parametrize("law", ONE_PROCESS, ids=lambda law: law.__name__)
 def test_the_example_obeys(law, catalogue_with_example) -> None:
-    law(laws.Subject(catalogue_with_example, "attention_gate"))
+    law(laws.LawCase(catalogue_with_example, "attention_gate"))
 
 
 def test_the_examples_test_passes(catalogue_with_example) -> None:

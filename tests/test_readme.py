@@ -6,9 +6,9 @@ from pathlib import Path
 import yaml
 
 from coregpt.cli import parser
-from coregpt.lab.config import load
-from coregpt.lab.registry import Catalogue
-from coregpt.lab.study import outline
+from coregpt.lab.planning.load import load
+from coregpt.lab.planning.plans import outline
+from coregpt.lab.study.registry import Catalogue
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "README.md").read_text()

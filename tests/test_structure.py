@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coregpt.lab.registry import Catalogue
+from coregpt.lab.study.registry import Catalogue
 
 ROOT = Path(__file__).parent.parent
 CORE = sorted((ROOT / "coregpt").rglob("*.py"))

@@ -223,7 +223,7 @@ def _keep_house(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from coregpt.lab.pool import warming
+    from coregpt.lab.execute.pool import warming
 
     named = options.json if options.command == "verify" else options.study
     with warming(named.is_file() and options.on is None) as pool:
@@ -236,7 +236,7 @@ def _train(options: argparse.Namespace) -> int:
             return ablate(options.study, options.scale, use)
         if options.command == "noise":
             from coregpt.cli.noise import noise
-            from coregpt.lab.noise import Grid
+            from coregpt.lab.designs.noise import Grid
 
             return noise(options.study, options.scale, use, Grid(options.init, options.data, options.repeats))
         from coregpt.cli.verify import verify

@@ -10,24 +10,25 @@ import torch
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
-from coregpt.lab import looks
 from coregpt.lab.atomic import writable_folder
-from coregpt.lab.config import load, load_sizes
-from coregpt.lab.declaration import Study
-from coregpt.lab.launch import Launcher, Tally
-from coregpt.lab.ledger import LedgerError
-from coregpt.lab.machine import Machine
-from coregpt.lab.pace import paced
-from coregpt.lab.pilot import refuse_undecidable
-from coregpt.lab.preregister import register
+from coregpt.lab.designs import looks
+from coregpt.lab.designs.sizes import check_order
+from coregpt.lab.execute.executor import Executor
+from coregpt.lab.execute.launcher import Launcher, Tally
+from coregpt.lab.execute.slots import find_slots
+from coregpt.lab.execute.tasks import Task, everything, left
+from coregpt.lab.planning.load import load, load_sizes
+from coregpt.lab.planning.pace import paced
+from coregpt.lab.planning.pilot import refuse_undecidable
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.planning.preregister import register
+from coregpt.lab.planning.split import settled
 from coregpt.lab.progress import Display
-from coregpt.lab.queued import refuse_if_queued
-from coregpt.lab.sizes import check_order
-from coregpt.lab.slots import find_slots
-from coregpt.lab.slurm import SlurmOptions, cluster, refuse_unless_submittable
-from coregpt.lab.split import settled
-from coregpt.lab.study import Plan, outline, plan
-from coregpt.lab.tasks import Task, everything, left
+from coregpt.lab.records.ledger import LedgerError
+from coregpt.lab.slurm.cluster import SlurmOptions, cluster, refuse_unless_submittable
+from coregpt.lab.slurm.queued import refuse_if_queued
+from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.outline import Plan
 
 if TYPE_CHECKING:
     from coregpt.report.tuning import Found
@@ -75,7 +76,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
     say(f"{made.study.question}")
     say(
         f"{len(made.study.arms)} arms x {len(made.study.seeds)} seeds = {len(made.runs)} runs"
-        + (f" from {len(made.trunks)} trunks of {made.fork_step} steps" if made.trunks else "")
+        + (f" from {len(made.trunks)} trunks of {made.trunk_step} steps" if made.trunks else "")
         + (f" at scale {made.study.scale}" if made.study.scale else "")
         + f", preregistration {made.study.digest[:12]}"
     )
@@ -140,12 +141,12 @@ def execute(made: Plan, use: Resources) -> Tally:
     for line in split.lines() if split else ():
         say(line)
     ranks = made.study.gpus_per_run
-    machine: Machine
+    machine: Executor
     if use.slurm:
         slots, machine = cluster(use.slurm, store, config.device, ranks, len(todo))
     else:
         slots = find_slots(config.device, ranks, use.jobs)
-        machine = Machine(slots[0], pool=use.pool)
+        machine = Executor(slots[0], pool=use.pool)
     at_once = min(len(slots), len(todo))
     precisions = " and ".join(dict.fromkeys(run.config.precision for run in todo))
     runs = "1 run" if len(todo) == 1 else f"{len(todo)} runs"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from coregpt.contract.errors import ConfigError
 
 if TYPE_CHECKING:
-    from coregpt.lab.slurm import SlurmOptions
+    from coregpt.lab.slurm.cluster import SlurmOptions
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def slurm_options(options: argparse.Namespace, wanted: bool, switch: str) -> "Sl
         if given:
             raise ConfigError(f"--{next(iter(given)).replace('_', '-')} is for Slurm: add {switch}")
         return None
-    from coregpt.lab.slurm import SlurmOptions
+    from coregpt.lab.slurm.cluster import SlurmOptions
 
     if given.get("poll", 1.0) <= 0:
         raise ConfigError(f"--poll {given['poll']}: expected seconds above 0")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from coregpt.cli.report import write_report
 from coregpt.cli.screen import say
-from coregpt.lab.mirror import database_uri, mirror
-from coregpt.lab.study import Plan
+from coregpt.lab.records.mirror import database_uri, mirror
+from coregpt.lab.study.outline import Plan
 from coregpt.report.collect import collect
 from coregpt.report.matching import missed_seconds
 from coregpt.report.summary import summarise

@@ -10,17 +10,18 @@ from coregpt.cli.ablate import load_studies
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder, write_text
-from coregpt.lab.declaration import Study
-from coregpt.lab.ledger import Ledger
-from coregpt.lab.preregister import register
-from coregpt.lab.queued import job_of, note_script
-from coregpt.lab.remote import SIGNAL_SECONDS
-from coregpt.lab.sizes import check_order
-from coregpt.lab.slurm import SlurmOptions
-from coregpt.lab.squeue import Queue
-from coregpt.lab.store import RunFolder, claimed
-from coregpt.lab.study import Plan, outline, plan
-from coregpt.lab.tasks import Task, everything, missing
+from coregpt.lab.designs.sizes import check_order
+from coregpt.lab.execute.tasks import Task, everything, missing
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.planning.preregister import register
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.records.store import RunFolder, claimed
+from coregpt.lab.slurm.cluster import SlurmOptions
+from coregpt.lab.slurm.job_states import Queue
+from coregpt.lab.slurm.queued import job_of, note_script
+from coregpt.lab.slurm.remote import SIGNAL_SECONDS
+from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.outline import Plan
 
 SCRIPT = """\
 #!/bin/bash
@@ -130,7 +131,7 @@ def script(
         tasks="\n".join(f"    {shlex.quote(arguments(task, store))}" for task in tasks),
         seconds=SIGNAL_SECONDS,
         cpus=asked["cpus-per-task"],
-        worker=shlex.join([sys.executable, "-m", "coregpt.lab.remote", "--ranks", str(layout[1])]),
+        worker=shlex.join([sys.executable, "-m", "coregpt.lab.slurm.remote", "--ranks", str(layout[1])]),
     )
 
 

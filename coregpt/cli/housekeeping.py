@@ -1,14 +1,19 @@
 """`coregpt rerun` and `coregpt gc`: executing a run again, and deleting what nothing needs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from coregpt.cli.screen import say, table
-from coregpt.lab.garbage import delete, waste
-from coregpt.lab.history import History
-from coregpt.lab.ledger import Ledger
-from coregpt.lab.rerun import again, prepare
-from coregpt.lab.runs import find
-from coregpt.lab.slurm import SlurmOptions
+from coregpt.lab.execute.executor import Executor
+from coregpt.lab.execute.rerun import again, prepare
+from coregpt.lab.execute.slots import Slot, find_slots
+from coregpt.lab.records.garbage import delete, waste
+from coregpt.lab.records.history import History
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.records.status import find
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.slurm.cluster import SlurmOptions, cluster, refuse_unless_submittable
+from coregpt.lab.slurm.queued import refuse_if_queued
 
 FAILED, INTERRUPTED = 1, 130
 UNITS = ("B", "kB", "MB", "GB")
@@ -18,10 +23,10 @@ def rerun(name: str, study: str | None, store: Path, reason: str, slurm: SlurmOp
     """Exit code 0 if the run is complete again with the result it had, 1 if not, 130 if interrupted."""
     ledger = Ledger.of(store)
     run = find(ledger.read(), store, name, study)
-    folder = prepare(store, run, slurm)
+    folder = prepare(store, run, on_cluster=slurm is not None)
     before = folder.result()
     say(f"run {run.id} ({run.arm} seed {run.seed} of {run.study}) is executed again from its first step")
-    if not again(folder, run, reason, ledger, slurm):
+    if not again(folder, run, reason, ledger, *place_for(folder, slurm)):
         say("stopped; coregpt ablate goes on with it" + (", with --on slurm: its job goes on" if slurm else ""))
         return INTERRUPTED
     result = folder.result()
@@ -35,6 +40,21 @@ def rerun(name: str, study: str | None, store: Path, reason: str, slurm: SlurmOp
     value = "" if result["value"] is None else f", val_loss {result['value']:.4f}"
     say(f"{result['status']}{value}" + (", as before" if before is not None else ""))
     return 0
+
+
+def place_for(folder: RunFolder, slurm: SlurmOptions | None) -> tuple[Slot, Executor]:
+    """Where it can be executed as it was before. Raises ConfigError if it cannot, or is in the queue of a cluster."""
+    device, ranks = folder.config()["config"]["device"], int(folder.environment().get("ranks", 1))
+    store = folder.path.parent
+    refuse_if_queued(store, [folder.id])
+    if slurm is None:
+        slot = find_slots(device, ranks, 1)[0]
+        return slot, Executor(slot)
+    if device == "cpu":  # one rank a node
+        slurm = replace(slurm, nodes=slurm.nodes or ranks)
+    refuse_unless_submittable(slurm, store, device, ranks, [folder.id])
+    slots, machine = cluster(slurm, store, device, ranks, 1)
+    return slots[0], machine
 
 
 def collect_garbage(store: Path, yes: bool) -> int:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.history import History
-from coregpt.lab.ledger import Entry, Ledger
-from coregpt.lab.store import RunFolder
+from coregpt.lab.records.history import History
+from coregpt.lab.records.ledger import Entry, Ledger
+from coregpt.lab.records.store import RunFolder
 
 WHOLE, CONTRADICTED = 0, 1
 

@@ -7,8 +7,9 @@ from coregpt.cli.ablate import INTERRUPTED, execute, load_study, refuse_in_vain
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.lab.atomic import writable_folder, write_text
-from coregpt.lab.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
-from coregpt.lab.study import Plan, outline, plan
+from coregpt.lab.designs.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.study.outline import Plan
 from coregpt.report.noise import NoiseReport, components, sharing
 from coregpt.report.noise_pages import noise_lines, render_noise
 

@@ -8,18 +8,19 @@ from pathlib import Path
 from coregpt.cli.ablate import load_studies
 from coregpt.cli.screen import say, table
 from coregpt.cli.stopping import stop_lines
-from coregpt.lab import split
-from coregpt.lab.declaration import TOLERANCE
-from coregpt.lab.differences import changes, differences
-from coregpt.lab.forecast import Forecast, forecast
-from coregpt.lab.looks import rule_of
-from coregpt.lab.match import achieved
-from coregpt.lab.noise import recorded
-from coregpt.lab.pace import paced
+from coregpt.lab.designs.looks import rule_of
+from coregpt.lab.designs.match import achieved
+from coregpt.lab.designs.noise import recorded
+from coregpt.lab.designs.sizes import check_order
+from coregpt.lab.planning import split
+from coregpt.lab.planning.forecast import Forecast, forecast
+from coregpt.lab.planning.pace import paced
+from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.progress import duration
-from coregpt.lab.sizes import check_order
-from coregpt.lab.store import RunFolder
-from coregpt.lab.study import Outline, Plan, outline, plan
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.declaration import TOLERANCE
+from coregpt.lab.study.differences import changes, differences
+from coregpt.lab.study.outline import Outline, Plan
 from coregpt.report.noise import NoiseReport
 from coregpt.stats.design import Design, choose_test
 from coregpt.stats.power import detectable, difference_sd
@@ -98,12 +99,12 @@ def arms_table(made: Outline) -> list[str]:
 
 def fork_lines(made: Outline) -> list[str]:
     """Where the arms of a fork branch, and what that saves; nothing for other studies."""
-    if not made.fork_step:
+    if not made.trunk_step:
         return []
     steps, seeds = made.costs[made.baseline.name].steps, len(made.study.seeds)
     whole = sum(cost.flops for cost in made.costs.values()) * seeds
     return [
-        f"Fork: one trunk per seed, {seeds} in all, is trained as {made.baseline.name} to step {made.fork_step:,} of "
+        f"Fork: one trunk per seed, {seeds} in all, is trained as {made.baseline.name} to step {made.trunk_step:,} of "
         f"{steps:,}; every arm branches there.",
         f"That is {made.flops / whole:.0%} of the {whole:.3g} FLOPs of separate runs. Arms can differ only in what "
         "they do after the fork, and a verdict speaks about nothing else.",

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from typing import Any
 
 from coregpt.cli.plan import Asked, power_of
-from coregpt.lab.differences import differences
-from coregpt.lab.forecast import Forecast, forecast
-from coregpt.lab.match import achieved
-from coregpt.lab.split import with_split
-from coregpt.lab.study import Plan
+from coregpt.lab.designs.match import achieved
+from coregpt.lab.planning.forecast import Forecast, forecast
+from coregpt.lab.planning.split import with_split
+from coregpt.lab.study.differences import differences
+from coregpt.lab.study.outline import Plan
 
 
 def plan_data(made: Plan, asked: Asked) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.contract.plugin import PREFIXES, Plugin
-from coregpt.lab.laws import check as check_laws
-from coregpt.lab.registry import Catalogue
+from coregpt.lab.laws.laws import check as check_laws
+from coregpt.lab.study.registry import Catalogue
 
 
 def list_all() -> int:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coregpt.cli.cluster import slurm_options
-from coregpt.lab.jobs import Policy
-from coregpt.lab.pool import Pool
-from coregpt.lab.slurm import SlurmOptions
+from coregpt.lab.execute.jobs import Policy
+from coregpt.lab.execute.pool import Pool
+from coregpt.lab.slurm.cluster import SlurmOptions
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,21 @@ from pathlib import Path
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError
 from coregpt.lab import progress
-from coregpt.lab.ledger import Entry, Ledger
 from coregpt.lab.progress import duration
-from coregpt.lab.runs import Glance, Planned, everything, find, glance, hours, latest, remaining, runs_of, study_named
-from coregpt.lab.store import RunFolder, holder
+from coregpt.lab.records.ledger import Entry, Ledger
+from coregpt.lab.records.status import (
+    Planned,
+    RunStatus,
+    everything,
+    find,
+    hours,
+    latest,
+    remaining,
+    runs_of,
+    status_of,
+    study_named,
+)
+from coregpt.lab.records.store import RunFolder, holder
 
 LOG_LINES = 4
 POLL_SECONDS = 0.5
@@ -43,8 +54,8 @@ def entries_of(store: Path) -> list[Entry]:
     return entries
 
 
-def _looked(entry: Entry, store: Path) -> list[Glance]:
-    return [glance(store, run) for run in runs_of(entry, store)]
+def _looked(entry: Entry, store: Path) -> list[RunStatus]:
+    return [status_of(store, run) for run in runs_of(entry, store)]
 
 
 def _overview(entry: Entry, store: Path) -> tuple[str, str, str, str, str]:
@@ -78,17 +89,17 @@ def _tell(entry: Entry, store: Path) -> None:
                 say(f"  | {text}")
 
 
-def _name(found: Glance) -> str:
+def _name(found: RunStatus) -> str:
     return f"{found.planned.arm} seed {found.planned.seed}"
 
 
-def _sign(found: Glance) -> str:
+def _sign(found: RunStatus) -> str:
     return "it has written nothing yet" if found.age is None else f"last sign {duration(found.age)} ago"
 
 
 def list_runs(study: str | None, store: Path, as_json: bool) -> int:
     """Every run folder, or those of one study; `as_json` for programs."""
-    found = [glance(store, run) for run in _wanted(study, store)]
+    found = [status_of(store, run) for run in _wanted(study, store)]
     if as_json:
         say(json.dumps([_as_data(each) for each in found], indent=1))
         return 0
@@ -120,7 +131,7 @@ def _wanted(study: str | None, store: Path) -> list[Planned]:
     return [run for run in runs if (store / run.id / "config.json").exists()]
 
 
-def _as_data(found: Glance) -> dict[str, object]:
+def _as_data(found: RunStatus) -> dict[str, object]:
     run = found.planned
     return {
         "id": run.id,
@@ -142,12 +153,12 @@ def logs(name: str, study: str | None, store: Path, follow: bool) -> int:
     run = find(entries, store, name, study)
     folder = RunFolder(store / run.id)
     shown = _print_from(folder, 0)
-    while follow and glance(store, run).state in ("waiting", "running", "paused", "stopped"):
+    while follow and status_of(store, run).state in ("waiting", "running", "paused", "stopped"):
         time.sleep(POLL_SECONDS)
         shown = _print_from(folder, shown)
     shown = _print_from(folder, shown)
     if not shown:
-        found = glance(store, run)
+        found = status_of(store, run)
         loss = "" if found.loss is None else f", loss {found.loss:.4f}"
         say(f"{name} has printed nothing; it is {found.state} at step {found.step}{loss}")
     return 0

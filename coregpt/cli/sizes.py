@@ -5,10 +5,10 @@ from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.lab.atomic import writable_folder, write_text
-from coregpt.lab.declaration import Study
-from coregpt.lab.preregister import register
-from coregpt.lab.sizes import check_order
-from coregpt.lab.study import outline, plan
+from coregpt.lab.designs.sizes import check_order
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.planning.preregister import register
+from coregpt.lab.study.declaration import Study
 from coregpt.report.trend import trends
 from coregpt.report.trend_pages import render_trend, trend_lines
 

@@ -1,9 +1,9 @@
 """What `coregpt plan` says of a study that may decide arms before its end."""
 
 from coregpt.cli.screen import table
-from coregpt.lab import abort
-from coregpt.lab.looks import rule_of
-from coregpt.lab.study import Plan
+from coregpt.lab.designs import abort
+from coregpt.lab.designs.looks import rule_of
+from coregpt.lab.study.outline import Plan
 from coregpt.stats.partial import ABORT_BELOW
 from coregpt.stats.sequential import Looks
 from coregpt.stats.stopping import Expected, expect

@@ -7,12 +7,13 @@ from coregpt.cli.plan import Asked, time_lines
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say, table
 from coregpt.lab.atomic import writable_folder
-from coregpt.lab.declaration import Study
-from coregpt.lab.forecast import forecast
-from coregpt.lab.preregister import announce, register
-from coregpt.lab.study import Outline, Plan, outline, plan
-from coregpt.lab.tasks import Task
-from coregpt.lab.tuning import freeze, frozen, trial_study
+from coregpt.lab.designs.tuning import freeze, frozen, trial_study
+from coregpt.lab.execute.tasks import Task
+from coregpt.lab.planning.forecast import forecast
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.planning.preregister import announce, register
+from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.outline import Outline, Plan
 from coregpt.report.numbers import plural
 from coregpt.report.tuning import Found, find
 from coregpt.report.tuning_facts import shown

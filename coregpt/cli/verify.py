@@ -10,16 +10,17 @@ from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
-from coregpt.lab.declaration import Study
-from coregpt.lab.ledger import LedgerError
-from coregpt.lab.looks import without_stops
-from coregpt.lab.pace import paced
-from coregpt.lab.preregister import code, register
-from coregpt.lab.redeclare import redeclare
-from coregpt.lab.slurm import SlurmOptions
-from coregpt.lab.study import Plan, outline, plan
-from coregpt.lab.tuning import frozen
-from coregpt.lab.yardstick import without_yardstick
+from coregpt.lab.designs.looks import without_stops
+from coregpt.lab.designs.short_baseline import without_yardstick
+from coregpt.lab.designs.tuning import frozen
+from coregpt.lab.planning.pace import paced
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.planning.preregister import code, register
+from coregpt.lab.records.ledger import LedgerError
+from coregpt.lab.slurm.cluster import SlurmOptions
+from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.outline import Plan
+from coregpt.lab.study.redeclare import redeclare
 from coregpt.report.collect import collect
 from coregpt.report.model import Report
 from coregpt.report.numbers import listing, plural

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab import looks
-from coregpt.lab.declaration import Study
-from coregpt.lab.differences import changes, differences
-from coregpt.lab.fork import begun_with
-from coregpt.lab.history import History, Past
-from coregpt.lab.ledger import Ledger, LedgerError
-from coregpt.lab.preregister import code
-from coregpt.lab.store import Row, RunFolder
-from coregpt.lab.study import Plan, PlannedRun
+from coregpt.lab.designs import looks
+from coregpt.lab.designs.fork import begun_with
+from coregpt.lab.planning.preregister import code
+from coregpt.lab.records.history import History, Past
+from coregpt.lab.records.ledger import Ledger, LedgerError
+from coregpt.lab.records.store import Row, RunFolder
+from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.differences import changes, differences
+from coregpt.lab.study.outline import Plan, PlannedRun
 from coregpt.report.collect_rule import early_decisions
 from coregpt.report.gathering import nothing_is_garbage
 from coregpt.report.inputs import (
@@ -189,7 +189,7 @@ def _flops(plan: Plan, run: PlannedRun, rows: Sequence[Row]) -> list[float]:
     tokens = [row["tokens"] for row in rows]
     if own == base:
         return [spent * own for spent in tokens]
-    shared = [min(spent, plan.fork_tokens) for spent in tokens]
+    shared = [min(spent, plan.trunk_tokens) for spent in tokens]
     return [both * base + (spent - both) * own for spent, both in zip(tokens, shared, strict=True)]
 
 
@@ -199,7 +199,7 @@ def _fork(plan: Plan, store: Path) -> ForkFacts | None:
         return None
     began = {run.seed: begun_with(RunFolder(store / run.id)) for run in plan.runs if run.arm == plan.baseline.name}
     trunks = (TrunkFacts(run_id=trunk.id, seed=trunk.seed, state=began[trunk.seed]) for trunk in plan.trunks)
-    return ForkFacts(step=plan.fork_step, tokens=plan.fork_tokens, trunks=tuple(trunks))
+    return ForkFacts(step=plan.trunk_step, tokens=plan.trunk_tokens, trunks=tuple(trunks))
 
 
 def _of_one_trunk(runs: list[RunFacts], plan: Plan, store: Path) -> list[RunFacts]:

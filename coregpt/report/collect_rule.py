@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab import abort
-from coregpt.lab.declaration import Study
-from coregpt.lab.study import Plan
+from coregpt.lab.designs import abort
+from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.outline import Plan
 from coregpt.report.inputs import PauseFacts, RuleFacts
 
 

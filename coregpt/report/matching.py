@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from coregpt.lab.declaration import TOLERANCE
+from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.report.inputs import ArmFacts, StudyFacts
 from coregpt.report.model import MatchedSeconds, Report
 from coregpt.report.tables import Table

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from coregpt.lab.declaration import TOLERANCE
+from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.report.inputs import RunFacts, StudyFacts
 from coregpt.report.model import ArmTiming, Interval, MatchedSeconds
 

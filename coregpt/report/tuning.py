@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coregpt.lab.declaration import Study
-from coregpt.lab.history import History
-from coregpt.lab.ledger import Ledger
-from coregpt.lab.space import Choices, Range
-from coregpt.lab.study import Plan
-from coregpt.lab.tuning import trial_name
+from coregpt.lab.designs.tuning import trial_name
+from coregpt.lab.records.history import History
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.outline import Plan
+from coregpt.lab.study.space import Choices, Range
 from coregpt.report.collect import collect
 from coregpt.report.inputs import RunFacts
 from coregpt.report.model import Report

@@ -9,7 +9,7 @@ from benchmarks.eval_cost import eval_cost, plain_evaluation, share
 from benchmarks.steps import Stepper
 from benchmarks.study_rate import shortened
 from coregpt.contract.config import RunConfig
-from coregpt.lab.config import load
+from coregpt.lab.planning.load import load
 
 SMALL = {"model": {"vocab": 256, "dim": 8, "depth": 1, "heads": 2, "context": 32}, "eval_tokens": 4096, "evals": 4}
 

@@ -6,7 +6,7 @@ import torch
 from benchmarks import prices
 from benchmarks.measure import Ratio
 from benchmarks.steps import Stepper
-from coregpt.lab.registry import Catalogue
+from coregpt.lab.study.registry import Catalogue
 
 
 def test_every_technique_has_a_price() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import run_cost
 from benchmarks.study_rate import shortened
-from coregpt.lab.config import load
+from coregpt.lab.planning.load import load
 from tests.benchmarks.test_study_rate import SMALL
 
 

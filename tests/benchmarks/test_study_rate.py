@@ -8,7 +8,7 @@ import torch
 from benchmarks import study_rate
 from benchmarks.bare import BareGPT, BareLoop
 from coregpt.engine.build import build
-from coregpt.lab.config import load
+from coregpt.lab.planning.load import load
 
 WHOLE, SHORT = 143_360, 40_960
 SMALL = {"model": {"vocab": 256, "dim": 8, "depth": 1, "heads": 2, "context": 32}, "eval_tokens": 4096}

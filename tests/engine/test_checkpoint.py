@@ -9,7 +9,7 @@ from coregpt.contract.errors import RunError
 from coregpt.engine import checkpoint
 from coregpt.engine.outcome import Outcome
 from coregpt.engine.trainer import train
-from coregpt.lab.lawtools import Rows, tiny_source
+from coregpt.lab.laws.tools import Rows, tiny_source
 
 FORK, STEPS = 6, 10
 

@@ -6,7 +6,7 @@ import torch
 from coregpt.contract.context import Context
 from coregpt.engine import model
 from coregpt.engine.attention import block_mask
-from coregpt.lab.lawtools import counting_backend
+from coregpt.lab.laws.tools import counting_backend
 
 
 @pytest.fixture

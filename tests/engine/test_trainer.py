@@ -9,7 +9,7 @@ from coregpt.contract.errors import ConfigError, RunError
 from coregpt.engine import compiling, trainer
 from coregpt.engine.outcome import Outcome
 from coregpt.engine.trainer import train
-from coregpt.lab.lawtools import Rows, stop_after, tiny_source
+from coregpt.lab.laws.tools import Rows, stop_after, tiny_source
 
 
 def finish(run, tmp_path: Path, **options) -> tuple[Outcome, Rows]:

@@ -2,12 +2,12 @@
 
 import torch
 
-from coregpt.lab.laws import Subject, train_tiny
-from coregpt.lab.lawtools import two_ranks
+from coregpt.lab.laws.laws import LawCase, train_tiny
+from coregpt.lab.laws.tools import two_ranks
 
 
 def test_two_ranks_equal_two_micro_batches_to_the_bit(catalogue) -> None:
-    subject = Subject(catalogue, "rope")
+    subject = LawCase(catalogue, "rope")
     ranks = two_ranks([subject.config()])[0]
     accumulated = train_tiny(subject, subject.config(micro_rows=2))
     assert ranks.keys() == accumulated.keys()

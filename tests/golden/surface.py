@@ -16,10 +16,10 @@ import yaml
 
 from coregpt.cli import main, parser
 from coregpt.contract.config import RunConfig
-from coregpt.lab.config import load_sizes
-from coregpt.lab.declaration import Criterion, Machine, StudyFile
-from coregpt.lab.ledger import Event
-from coregpt.lab.space import TuningFile
+from coregpt.lab.planning.load import load_sizes
+from coregpt.lab.records.ledger import Event
+from coregpt.lab.study.declaration import Criterion, Machine, StudyFile
+from coregpt.lab.study.space import TuningFile
 
 ROOT = Path(__file__).parent.parent.parent
 FILE = Path(__file__).with_name("surface.json")

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from coregpt.lab.config import load
-from coregpt.lab.store import MetricsLog, RunFolder
-from coregpt.lab.study import Plan, PlannedRun, outline, plan
+from coregpt.lab.planning.load import load
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.records.store import MetricsLog, RunFolder
+from coregpt.lab.study.outline import Plan, PlannedRun
 from coregpt.report.collect import collect, environment
 from tests.lab.conftest import STUDY, Lab
 

@@ -4,7 +4,7 @@ import torch
 from coregpt.contract.errors import ConfigError, PluginError
 from coregpt.contract.rules import Clock
 from coregpt.engine.data import RowOrder
-from coregpt.lab.lawtools import tiny_source
+from coregpt.lab.laws.tools import tiny_source
 
 ROW = 24
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from coregpt.contract.errors import PluginError
-from coregpt.lab import laws
-from coregpt.lab.lawtools import two_ranks
-from coregpt.lab.registry import Catalogue
+from coregpt.lab.laws import laws
+from coregpt.lab.laws.tools import two_ranks
+from coregpt.lab.study.registry import Catalogue
 
 CATALOGUE = Catalogue()
 NAMES = CATALOGUE.names()
@@ -18,12 +18,12 @@ ALONE = [law for law in laws.LAWS if law is not laws.two_ranks_equal_one]
 
 @pytest.mark.parametrize("law", ALONE, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("name", NAMES)
-def test_law(name: str, law: Callable[[laws.Subject], None]) -> None:
-    law(laws.Subject(CATALOGUE, name))
+def test_law(name: str, law: Callable[[laws.LawCase], None]) -> None:
+    law(laws.LawCase(CATALOGUE, name))
 
 
 def test_two_gloo_ranks_equal_one_for_every_plugin() -> None:
-    subjects = {name: laws.Subject(CATALOGUE, name) for name in NAMES}
+    subjects = {name: laws.LawCase(CATALOGUE, name) for name in NAMES}
     weights = two_ranks([subject.config(steps=4) for subject in subjects.values()])
     laws.compare_ranks(dict(zip(subjects, weights, strict=True)), subjects)
 
@@ -32,8 +32,8 @@ def test_two_gloo_ranks_equal_one_for_every_plugin() -> None:
 def test_pair_trains_or_clashes_clearly(pair: tuple[str, str]) -> None:
     plugins: dict[str, dict[str, object]] = {}
     for name in pair:
-        plugins |= laws.Subject(CATALOGUE, name).plugins()
-    subject = laws.Subject(CATALOGUE, pair[0])
+        plugins |= laws.LawCase(CATALOGUE, name).plugins()
+    subject = laws.LawCase(CATALOGUE, pair[0])
     clash = None
     try:
         run = subject.run(subject.config(plugins))

@@ -7,7 +7,7 @@ from coregpt.contract.context import Context
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.accounting import count
 from coregpt.engine.build import build as engine_build
-from coregpt.lab.registry import Catalogue
+from coregpt.lab.study.registry import Catalogue
 from tests.plugins.slow import SlowGPT, assert_equals_slow_model, gelu, shake
 
 SMALL = {"experts": 5, "active": 3}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from coregpt.lab.space import Choices, Range
+from coregpt.lab.study.space import Choices, Range
 from coregpt.report.model import Report
 from coregpt.report.render import render
 from coregpt.report.serialise import from_json, to_json

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from coregpt.cli import main
 from coregpt.lab.atomic import read_json
-from coregpt.lab.ledger import Ledger
-from coregpt.lab.squeue import parse_states
-from coregpt.lab.store import Row, RunFolder
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.records.store import Row, RunFolder
+from coregpt.lab.slurm.job_states import parse_states
 from tests.lab.conftest import Lab
-from tests.lab.test_launch import planned
+from tests.lab.execute.test_launcher import planned
 
 MINUTE = 60.0
 CHECKPOINT_SECONDS = 10.0

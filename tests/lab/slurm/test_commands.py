@@ -9,17 +9,16 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.config import load
-from coregpt.lab.ledger import Ledger
-from coregpt.lab.queued import note_job
-from coregpt.lab.rerun import prepare
-from coregpt.lab.runs import Planned
-from coregpt.lab.slurm import SlurmOptions
-from coregpt.lab.store import RunFolder
-from coregpt.lab.study import outline, plan
+from coregpt.lab.execute.rerun import prepare
+from coregpt.lab.planning.load import load
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.records.status import Planned
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.slurm.queued import note_job
 from tests.lab.conftest import STUDY, Lab
+from tests.lab.execute.test_launcher import planned
 from tests.lab.slurm.cluster import jobs_of, said
-from tests.lab.test_launch import planned
 
 
 @pytest.fixture
@@ -95,7 +94,7 @@ def test_a_result_of_a_gpu_is_not_put_to_the_test_on_whatever_gpu_a_job_gets(lab
     folder = RunFolder(here.runs / run.id)
     folder.create(run.record, {})
     asked = Planned(run.id, "tiny", run.arm, run.seed)
-    assert prepare(here.runs, asked, SlurmOptions(gpus_per_node=1)) == folder, "nothing to lose"
+    assert prepare(here.runs, asked, on_cluster=True) == folder, "nothing to lose"
     folder.write_result({"status": "finished", "value": 1.0})
     with pytest.raises(ConfigError, match="another one would make the run count no longer"):
-        prepare(here.runs, asked, SlurmOptions(gpus_per_node=1))
+        prepare(here.runs, asked, on_cluster=True)

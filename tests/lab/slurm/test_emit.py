@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from coregpt.cli import main
-from coregpt.lab.config import load_sizes
-from coregpt.lab.ledger import Ledger
-from coregpt.lab.study import outline, plan
+from coregpt.lab.planning.load import load_sizes
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.records.ledger import Ledger
 from tests.lab.conftest import Lab
+from tests.lab.execute.test_launcher import planned, untimed
 from tests.lab.slurm.cluster import (
     MINUTE,
     assert_gone_on,
@@ -24,7 +25,6 @@ from tests.lab.slurm.cluster import (
     wait_for,
     without_two,
 )
-from tests.lab.test_launch import planned, untimed
 
 SIZES = {"s": {"model": {"dim": 8}}, "m": {"model": {"dim": 16}}, "l": {"model": {"dim": 32}}}
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from coregpt.cli import main
-from coregpt.lab.launch import Launcher
+from coregpt.lab.execute.launcher import Launcher
 from coregpt.lab.progress import Display
-from coregpt.lab.slurm import SlurmOptions, cluster
-from coregpt.lab.store import RunFolder
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.slurm.cluster import SlurmOptions, cluster
 from tests.lab.conftest import STUDY, Lab, write_study
+from tests.lab.execute.test_launcher import planned, untimed
 from tests.lab.slurm.cluster import MINUTE, drained, events, jobs_of, said, sent, wait_for, without_two
-from tests.lab.test_launch import planned, untimed
 
 
 def test_a_study_on_slurm_has_the_report_of_one_trained_here(

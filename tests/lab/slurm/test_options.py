@@ -8,9 +8,9 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.config import load
-from coregpt.lab.slurm import SlurmOptions
-from coregpt.lab.study import outline, plan
+from coregpt.lab.planning.load import load
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.slurm.cluster import SlurmOptions
 from tests.lab.conftest import STUDY, Lab, write_study
 
 

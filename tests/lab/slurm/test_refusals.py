@@ -8,16 +8,16 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.launch import Launcher
+from coregpt.lab.execute.launcher import Launcher
 from coregpt.lab.progress import Display
-from coregpt.lab.queued import note_job, note_script, refuse_if_queued
-from coregpt.lab.sbatch import refusal, refuse_what_slurm_refuses
-from coregpt.lab.slurm import SlurmOptions, cluster
-from coregpt.lab.store import RunFolder
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.slurm.cluster import SlurmOptions, cluster
+from coregpt.lab.slurm.queued import note_job, note_script, refuse_if_queued
+from coregpt.lab.slurm.sbatch import refusal, refuse_what_slurm_refuses
 from tests.lab.conftest import STUDY, Lab
+from tests.lab.execute.test_launcher import planned
+from tests.lab.execute.test_worker import BROKEN
 from tests.lab.slurm.cluster import drained, events, jobs_of, queue, wait_for
-from tests.lab.test_launch import planned
-from tests.lab.test_worker import BROKEN
 
 
 def test_the_words_of_sbatch_are_found_among_all_that_is_printed() -> None:

@@ -8,19 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from coregpt.lab import slurm
-from coregpt.lab.children import Child
-from coregpt.lab.jobs import Policy
-from coregpt.lab.launch import Launcher
-from coregpt.lab.machine import Machine
+from coregpt.lab.execute.children import Child
+from coregpt.lab.execute.executor import Executor
+from coregpt.lab.execute.jobs import Policy
+from coregpt.lab.execute.launcher import Launcher
+from coregpt.lab.execute.slots import Slot
 from coregpt.lab.progress import Display
-from coregpt.lab.remote import Execute
-from coregpt.lab.slots import Slot
-from coregpt.lab.slurm import SlurmChild, SlurmOptions, cluster
-from coregpt.lab.squeue import GONE, Queue, parse_states
-from coregpt.lab.store import Claim, RunFolder, claim
+from coregpt.lab.records.store import Claim, RunFolder, claim
+from coregpt.lab.slurm.cluster import SlurmChild, SlurmOptions, cluster
+from coregpt.lab.slurm.job_states import GONE, Queue, parse_states
+from coregpt.lab.slurm.remote import Execute
 from tests.lab.conftest import Lab
-from tests.lab.test_launch import planned
+from tests.lab.execute.test_launcher import planned
 
 
 def test_states_are_read_from_squeue_and_from_sacct() -> None:
@@ -59,7 +58,7 @@ def child(lab: Callable[..., Lab], tmp_path: Path, commands: Callable[[str, str]
     return SlurmChild(machine, folder, None, job="5")
 
 
-def looked(child: SlurmChild, times: int = slurm.SETTLE + 1) -> int | None:
+def looked(child: SlurmChild, times: int = cluster.SETTLE + 1) -> int | None:
     return [child.poll() for _ in range(times)][-1]
 
 
@@ -138,7 +137,7 @@ class Patient:
 def test_a_run_in_the_queue_is_not_taken_to_be_stuck(executed: Lab, tmp_path: Path) -> None:
     children = []
 
-    class Busy(Machine):
+    class Busy(Executor):
         def begin(self, slot: Slot, folder: RunFolder, until: int | None, held: Claim) -> Child:
             source = RunFolder(executed.runs / folder.id)
             children.append(Patient(folder, source, time.monotonic() + 0.5))

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.lab.conftest import Lab
+from tests.lab.execute.test_launcher import planned, untimed
 from tests.lab.slurm.cluster import MINUTE, assert_gone_on, jobs_of, said, sent, stop_each
-from tests.lab.test_launch import planned, untimed
 
 
 def at_its_time_limit(job: str) -> None:

@@ -1,0 +1,90 @@
+"""Studies that do not finish arms without prospects: `test: {abort: 0.7}`.
+
+The baseline is trained to its end, every other run to the pause. An arm is decided when the baseline is complete and
+all of its runs have come to the pause: it is finished only if its chance of a significant final result is not small.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.outline import Outline, Plan, PlannedRun
+from coregpt.lab.study.yamlfile import read
+from coregpt.stats.design import choose_test
+from coregpt.stats.partial import ABORT_BELOW, chance_at_pause
+from coregpt.stats.power import critical_value
+
+
+def check(outlined: Outline) -> None:
+    """Raises ConfigError if arms are not comparable at the pause, or there is no evaluation to pause at."""
+    study = outlined.study
+    place = read(study.path).where(("test", "abort"))
+    steps = {arm.name: outlined.costs[arm.name].steps for arm in study.compared}
+    for what, counts in (("steps", steps), ("evaluations", {arm.name: arm.run.evals for arm in study.compared})):
+        if len(set(counts.values())) > 1:
+            each = ", ".join(f"{count:,} in '{arm}'" for arm, count in counts.items())
+            why = f" ('match: {study.match}' sets their tokens)" if study.match == "flops" and what == "steps" else ""
+            text = f"all arms must have the same number of {what} to be compared half-way: {each}{why}"
+            raise ConfigError(f"{place}: {text}")
+    if not _between(outlined):
+        raise ConfigError(f"{place}: there is no evaluation between start and end to pause at; set evals to 10 or more")
+
+
+def pause_step(outlined: Outline) -> int:
+    """The evaluated step nearest to the declared share of the run."""
+    share, steps = outlined.study.criterion.abort, outlined.costs[outlined.baseline.name].steps
+    assert share is not None
+    return min(_between(outlined), key=lambda step: abs(step - share * steps))
+
+
+def _between(outlined: Outline) -> list[int]:
+    """Evaluated steps after the start and before the end."""
+    steps, evals = outlined.costs[outlined.baseline.name].steps, outlined.baseline.run.evals
+    return sorted({round(i * steps / evals) for i in range(1, evals)} - {0, steps})
+
+
+def needed(plan: Plan, store: Path) -> Iterator[tuple[PlannedRun, int | None]]:
+    """Runs to their end, or to the pause while their arm is not decided; none of an arm that is not finished."""
+    found, step = chances(plan, store), pause_step(plan)
+    for run in plan.runs:
+        if run.arm == plan.baseline.name or found.get(run.arm, 0.0) >= ABORT_BELOW:
+            yield run, None
+        elif run.arm not in found:
+            yield run, step
+
+
+def critical(study: Study) -> float:
+    """The |t| that a final comparison must exceed."""
+    return critical_value(choose_test(len(study.seeds), len(study.compared) - 1), study.criterion.alpha)
+
+
+def chances(plan: Plan, store: Path) -> dict[str, float]:
+    """Of every arm that can be decided: its chance of a significant final result."""
+    losses, base = losses_at_pause(plan, store), plan.baseline.name
+    results = [RunFolder(store / run.id).result() for run in plan.runs if run.arm == base]
+    if any(result is None for result in results):
+        return {}
+    ends = [result["value"] if result["status"] == "finished" else np.inf for result in results if result]
+    paused, final = np.array(losses.pop(base), dtype=np.float64), np.array(ends, dtype=np.float64)
+    limit = critical(plan.study)
+    found = {arm: chance_at_pause(paused, final, np.array(own, dtype=np.float64), limit) for arm, own in losses.items()}
+    return {arm: chance for arm, chance in found.items() if chance is not None}
+
+
+def losses_at_pause(plan: Plan, store: Path) -> dict[str, list[float | None]]:
+    """Per arm in seed order: the loss at the pause, inf if the run diverged before, None if it is not there yet."""
+    found: dict[str, list[float | None]] = {arm.name: [] for arm in plan.study.compared}
+    step = pause_step(plan)
+    for run in plan.runs:
+        folder = RunFolder(store / run.id)
+        there = [float(row["val_loss"]) for row in folder.rows() if row["step"] == step and "val_loss" in row]
+        result = folder.result()
+        if there and np.isfinite(there[-1]):
+            found[run.arm].append(there[-1])
+        else:
+            found[run.arm].append(np.inf if result is not None and result["status"] == "diverged" else None)
+    return found

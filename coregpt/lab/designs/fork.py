@@ -1,0 +1,172 @@
+"""Studies whose arms share their beginning: one trunk per seed, trained as the baseline to the fork step.
+
+Every arm, the baseline included, is a branch: a run that begins at the trunk's checkpoint with all of its state and
+goes on with the arm's own settings. So a branch is the baseline until the fork and the arm after it, and only what
+acts after the fork can be studied like this.
+
+A trunk's folder keeps its checkpoint and has `trunk.json`, the digest of the state in it; a branch's folder has
+`branch.json`, the digest of the state it began with.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from coregpt.contract.config import RunConfig
+from coregpt.contract.errors import ConfigError, RunError
+from coregpt.contract.rules import Clock
+from coregpt.engine import checkpoint
+from coregpt.engine.build import NamedPlugins, Run, build
+from coregpt.engine.outcome import Outcome
+from coregpt.lab.atomic import read_json, write_json
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.declaration import Arm, Study
+from coregpt.lab.study.outline import Outline, Plan, PlannedRun
+from coregpt.lab.study.part import RunPart
+from coregpt.lab.study.yamlfile import read
+
+# -- before the first run --------------------------------------------------------------------------------------
+
+
+def branched(outlined: Outline) -> Outline:
+    """With what the arms have in common.
+
+    Raises ConfigError, one line per problem, if the fork is not inside the run or an arm cannot branch there.
+    """
+    study, steps = outlined.study, outlined.costs[outlined.baseline.name].steps
+    assert study.fork_at is not None
+    step = step_of(study.fork_at, steps)
+    if not 0 < step < steps:
+        raise ConfigError(f"{_where(study, 'fork_at')}: is step {step} of a run of {steps}; it must lie inside the run")
+    trunk = _built(study, outlined.baseline)
+    wrong = []
+    for arm in study.arms:
+        for text in differs(trunk, _built(study, arm), outlined.baseline, arm, step):
+            wrong.append(f"{_where(study, 'arms', arm.name)}: cannot branch at step {step}: {text}")
+            break
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return replace(outlined, trunk_step=step, trunk_tokens=trunk.timeline.first_rows[step] * trunk.timeline.context)
+
+
+def differs(trunk: Run, own: Run, baseline: Arm, arm: Arm, step: int) -> Iterator[str]:
+    """What an arm has that is not the baseline's before the fork, the most telling first."""
+    name = f"'{baseline.name}'"
+    if own.config.model != trunk.config.model:
+        yield f"its model has another shape than that of {name}"
+    theirs, mine = checkpoint.contents(trunk), checkpoint.contents(own)
+    for key in {**theirs, **mine}:
+        if theirs.get(key) != mine.get(key):
+            here, there = (held.get(key, "none") for held in (mine, theirs))
+            yield f"it changes {key} from the start of training ({here}, in {name} {there})"
+    for path, rule in own.assembly.rules.items():
+        if _other_start(rule.init, trunk.assembly.rules[path].init):
+            yield f"it changes the initial value of {path}, which the trunk has trained already"
+    for sizes, what in (("batches", "batch"), ("lengths", "sequence length")):
+        if getattr(own.timeline, sizes)[:step] != getattr(trunk.timeline, sizes)[:step]:
+            yield f"its {what} differs from that of {name} before the fork"
+    if own.timeline.steps <= step:
+        yield f"it ends at step {own.timeline.steps}"
+    if arm.machine.device != baseline.machine.device:
+        yield f"its device is {arm.machine.device}, that of {name} {baseline.machine.device}"
+
+
+def step_of(fork_at: float, steps: int) -> int:
+    """The fork in whole steps."""
+    return round(Clock(0, steps).span(fork_at))
+
+
+def _built(study: Study, arm: Arm) -> Run:
+    config: RunConfig = arm.run
+    plugins: NamedPlugins = study.catalogue.instances(config.plugins)
+    return build(config, plugins, device="meta", separator=0)
+
+
+def _other_start(mine: Any, theirs: Any) -> bool:
+    """Whether two initial-value rules differ; two functions cannot be compared and pass."""
+    return callable(mine) != callable(theirs) or (not callable(mine) and mine != theirs)
+
+
+def _where(study: Study, *key: str) -> str:
+    if study.path.suffix == ".json":  # declared by a report, not by a study file
+        return f"{study.path}: {'.'.join(key)}"
+    return read(study.path).where(key)
+
+
+# -- what to execute -------------------------------------------------------------------------------------------
+
+
+def needed(plan: Plan, store: Path) -> Iterator[tuple[PlannedRun, int | None]]:
+    """Branches that can begin or go on, and the trunks that others still wait for, with the step to pause at."""
+    for trunk in plan.trunks:
+        branches = [run for run in plan.runs if run.seed == trunk.seed]
+        begun = [run for run in branches if _begun(RunFolder(store / run.id))]
+        stands = _stands(RunFolder(store / trunk.id), plan.trunk_step)
+        yield from ((run, None) for run in (branches if stands else begun))
+        if not stands and len(begun) < len(branches):
+            yield trunk, plan.trunk_step
+
+
+def _begun(folder: RunFolder) -> bool:
+    return folder.result() is not None or folder.checkpoint.exists()
+
+
+def _stands(trunk: RunFolder, step: int) -> bool:
+    """Whether it paused at the fork, or diverged before it."""
+    return trunk.result() is not None or trunk.paused() >= step
+
+
+# -- in the worker ---------------------------------------------------------------------------------------------
+
+
+def seal(trunk: RunFolder) -> None:
+    """Write down what the checkpoint of a trunk holds; nothing for other runs."""
+    if RunPart.of(trunk.config()).is_trunk:
+        write_json(trunk.path / "trunk.json", {"state": checkpoint.state_digest(trunk.checkpoint)})
+
+
+def trunk_of(branch: RunFolder) -> RunFolder | None:
+    """The trunk a run is to begin with; None for a run that is no branch or goes on from its own checkpoint."""
+    trunk = RunPart.of(branch.config()).trunk
+    return RunFolder(branch.path.parent / trunk) if trunk and not branch.checkpoint.exists() else None
+
+
+def begin(branch: RunFolder, trunk: RunFolder) -> None:
+    """Check the trunk and copy its log up to the fork. Raises RunError if its checkpoint is not what it was."""
+    step = RunPart.of(branch.config()).begin
+    if not _stands(trunk, step):
+        raise RunError(f"its trunk {trunk.id} has not come to step {step}; coregpt ablate trains it")
+    if trunk.result() is None:
+        state = (read_json(trunk.path / "trunk.json") or {}).get("state")
+        if _state(trunk.checkpoint) != state:
+            trunk.checkpoint.unlink(missing_ok=True)
+            raise RunError(
+                f"the checkpoint of its trunk {trunk.id} was damaged or changed, and has been removed; "
+                "the same command trains the trunk again"
+            )
+        write_json(branch.path / "branch.json", {"trunk": trunk.id, "step": step, "state": state})
+    branch.write_rows([row for row in trunk.rows() if row["step"] <= step])
+
+
+def _state(path: Path) -> str:
+    try:
+        return checkpoint.state_digest(path)
+    except RunError:
+        return "unreadable"
+
+
+def ended(trunk: RunFolder) -> Outcome | None:
+    """How a branch ends whose trunk never came to the fork: as any run of its arm would have, it diverged."""
+    result = trunk.result()
+    if result is None:
+        return None
+    return Outcome(**{**result, "reason": f"{result['reason']}, before the fork", "notes": tuple(result["notes"])})
+
+
+# -- for the report --------------------------------------------------------------------------------------------
+
+
+def begun_with(branch: RunFolder) -> str:
+    """Digest of the state a branch began with; empty if it never began."""
+    return str((read_json(branch.path / "branch.json") or {"state": ""})["state"])

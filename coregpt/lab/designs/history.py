@@ -1,0 +1,122 @@
+"""Noise borrowed from earlier reports of the same setup: `test.history`, for one comparison with 3 or 4 seeds.
+
+What is tested is the mean of per-seed differences, so what is borrowed is the variance of such a difference. The arms
+of a report share their baseline, hence not each arm against it but orthogonal contrasts of all arms (Helmert) are
+taken: of equally noisy arms these are independent, and no run is counted twice.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.designs.short_baseline import ADAPTIVE
+from coregpt.lab.designs.short_baseline import problems as yardstick_problems
+from coregpt.lab.study.declaration import Borrowed, Study
+from coregpt.lab.study.problems import Problem
+from coregpt.stats.moderated import variance_prior
+
+SEEDS = (3, 4)
+FEWEST_SCREENED = 10
+"""Arms besides the baseline; fewer get verdicts."""
+SAME = ("model", "tokens", "batch_tokens", "eval_tokens")
+"""Settings of the baseline that must be those of the history; so must the data."""
+
+
+def problems(mode: str | None, test: Mapping[str, Any], arms: int, seeds: int) -> Iterator[Problem]:
+    """What a declared history or screen cannot be combined with, by the keys under `test`; yardsticks come along."""
+    yield from yardstick_problems(mode, test)
+    if test.get("history"):
+        if arms != 2:
+            yield ("history",), f"is for one arm against the baseline; the noise of {arms} arms is pooled without it"
+        elif seeds not in SEEDS:
+            why = "5 seeds bring their own noise" if seeds > max(SEEDS) else "fewer than 3 allow no test"
+            yield ("history",), f"is for 3 or 4 seeds, not {seeds}: {why}; remove it"
+        if mode == "fork":
+            yield ("history",), "the branches of a fork share more noise than separate runs; remove it"
+    if test.get("screen") is not None:
+        if arms - 1 < FEWEST_SCREENED:
+            text = f"is for {FEWEST_SCREENED} or more arms besides the baseline, not {arms - 1}; without it they are"
+            yield ("screen",), f"{text} tested and get verdicts"
+        if mode == "factorial":
+            yield ("screen",), "'mode: factorial' asks for effects and interactions, not for a screen; remove it"
+    for key in ("screen", "history"):
+        for other in ADAPTIVE:
+            if test.get(key) and test.get(other):
+                yield (key,), f"'{other}' and '{key}' cannot be combined; remove one of them"
+
+
+def borrow(study: Study) -> Borrowed | None:
+    """Read the study's history, None if it declares none. Raises ConfigError for a report of another setup."""
+    if not study.criterion.history:
+        return None
+    variances: list[float] = []
+    dfs: list[int] = []
+    files, data, runs = dict[str, str](), set[str](), set[str]()
+    for name in study.criterion.history:
+        raw = _bytes(study, name)
+        files[name] = hashlib.sha256(raw).hexdigest()
+        try:
+            report = json.loads(raw)
+            facts = report["study"]
+            _same_setup(study, name, facts)
+            found = _contrasts(report)
+            data.add(facts["data"]["sha256"])
+            runs |= {run["run_id"] for run in report["runs"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{_where(study)}: {name} is not a report made by CoreGPT ({error})") from None
+        variances += found.var(axis=1, ddof=1).tolist()
+        dfs += [found.shape[1] - 1] * len(found)
+    try:
+        prior = variance_prior(variances, dfs)
+    except ConfigError as error:
+        raise ConfigError(f"{_where(study)}: {error}") from None
+    return Borrowed(prior, files, frozenset(data), frozenset(runs))
+
+
+def check_runs(study: Study, data: str, runs: Iterator[str]) -> None:
+    """The history must be of the same data, and of other runs. Raises ConfigError."""
+    if study.borrowed is None:
+        return
+    if study.borrowed.data != {data}:
+        raise ConfigError(f"{_where(study)}: data: the history was measured on other data than {data[:12]}")
+    if shared := study.borrowed.runs & set(runs):
+        text = f"{len(shared)} runs of this study are runs of its history; choose seeds that it does not have"
+        raise ConfigError(f"{_where(study)}: {text}")
+
+
+def _bytes(study: Study, name: str) -> bytes:
+    try:
+        return (study.path.parent / name).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{_where(study)}: {name}: cannot be read ({error.strerror})") from None
+
+
+def _same_setup(study: Study, name: str, facts: Mapping[str, Any]) -> None:
+    if not facts["declaration"]:
+        raise ConfigError(f"{_where(study)}: {name} was made from logs, its setup is not on record")
+    theirs = facts["declaration"]["arms"][facts["baseline"]]
+    mine = next(arm for arm in study.arms if arm.name == study.criterion.baseline).settings()
+    for key in SAME:
+        if mine[key] != theirs[key]:
+            raise ConfigError(f"{_where(study)}: {key} is {mine[key]}, but {theirs[key]} in {name}; not the same setup")
+
+
+def _contrasts(report: Mapping[str, Any]) -> np.ndarray:
+    """(contrasts, seeds): each has the variance of a paired difference if arms are equally noisy."""
+    measured = [arm["name"] for arm in report["study"]["arms"] if arm["name"] != report["study"].get("yardstick")]
+    values = {arm: {r["seed"]: r["value"] for r in report["runs"] if r["arm"] == arm} for arm in measured}
+    finished = {(r["arm"], r["seed"]) for r in report["runs"] if r["status"] == "finished"}
+    seeds = [s for s in report["study"]["seeds"] if all((arm, s) in finished for arm in measured)]
+    if len(seeds) < 2:
+        raise ValueError("fewer than 2 seeds finished in every arm")
+    table = np.array([[values[arm][s] for s in seeds] for arm in measured], dtype=np.float64)
+    rows = [table[: i + 1].mean(axis=0) - table[i + 1] for i in range(len(table) - 1)]
+    return np.array([row * np.sqrt(2 * (i + 1) / (i + 2)) for i, row in enumerate(rows)])
+
+
+def _where(study: Study) -> str:
+    return f"{study.path}: test.history"

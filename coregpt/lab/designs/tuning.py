@@ -1,0 +1,214 @@
+"""Fair tuning: every arm gets the same number of trials, then the test runs with what was found, on other seeds.
+
+Trials are the runs of a study of their own, NAME-tuning, whose arms are `gpt/trial-3`. What is declared and hashed is
+the study as written, with its space and its trials; the ledger has the settings that were found before a test starts.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from coregpt.contract.config import RunConfig
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.study.declaration import Arm, Criterion, Machine, Study, StudyFile
+from coregpt.lab.study.differences import settings
+from coregpt.lab.study.problems import Problem, coerced, explain
+from coregpt.lab.study.registry import Catalogue, nearest
+from coregpt.lab.study.space import Choices, Point, Range, Tuning, dimension, points
+from coregpt.lab.study.yamlfile import Key
+
+ALL = "all"
+"""The part of a space that holds for every arm."""
+FIRST_SEED = 1000
+"""Of trials, where the study says only how many: seeds of tests that are counted off are smaller."""
+COMPARED_AT = ("data", "tokens", "eval_tokens", "evals", *Machine.model_fields)
+"""Settings in which arms must not be made to differ."""
+WHERE: Key = ("tuning", "space")
+
+
+def tuned(study: Study, file: StudyFile, wrong: Callable[[Key, str], None]) -> Study:
+    """The study with its trials, if it declares any; `wrong` is told every mistake."""
+    if file.tuning is None:
+        return study
+    found = [*_refused(file, study.criterion), *_misnamed(file, study)]
+    seeds = list(_seeds(file.tuning.seeds, study.seeds, found))
+    spaces: dict[str, Mapping[str, Range | Choices]] = {}
+    trials: dict[str, tuple[Point, ...]] = {}
+    for arm in study.arms:
+        before = len(found)
+        spaces[arm.name] = dict(_space(file, arm, study.catalogue, found))
+        if len(found) == before:
+            trials[arm.name] = _trials(file, study, arm, spaces[arm.name], found)
+    found += _made_alike(study, spaces)
+    for key, text in found:
+        wrong(key, text)
+    return study if found else replace(study, tuning=Tuning(tuple(seeds), spaces, trials))
+
+
+def trial_study(study: Study) -> Study:
+    """The study of the trials: one arm per trial, on the tuning seeds."""
+    tuning = study.tuning
+    assert tuning is not None
+    arms = tuple(
+        replace(with_settings(arm, point, study.catalogue), name=trial_name(arm.name, number))
+        for arm in study.as_declared or study.compared
+        for number, point in enumerate(tuning.trials[arm.name], 1)
+    )
+    test = study.criterion
+    return replace(
+        study,
+        name=f"{study.name}-tuning",
+        arms=arms,
+        seeds=tuning.seeds,
+        criterion=Criterion(baseline=trial_name(test.baseline, 1), alpha=test.alpha, margin=test.margin, sd=test.sd),
+        mode=None,
+        techniques=(),
+        as_declared=(),
+        tuning=None,
+    )
+
+
+def trial_name(arm: str, number: int) -> str:
+    """Name of the arm that is one trial; trials count from 1."""
+    return f"{arm}/trial-{number}"
+
+
+def frozen(study: Study, found: Mapping[str, Point]) -> Study:
+    """The study with the settings that were found, by arm; its digest stays that of what was declared."""
+    written = study.as_declared or study.compared
+    arms = tuple(with_settings(arm, found.get(arm.name, {}), study.catalogue) for arm in written)
+    return replace(study, arms=arms, as_declared=written)
+
+
+def freeze(study: Study, found: Mapping[str, Point], store: Path) -> None:
+    """Enter the settings into the ledger, unless they are the latest there. Raises LedgerError."""
+    ledger = Ledger.of(store)
+    with ledger.locked():
+        known = [e for e in ledger.read() if e.event == "frozen" and e["study"] == study.name]
+        body = {"digest": study.digest, "settings": {arm: dict(point) for arm, point in found.items()}}
+        if not known or any(known[-1][key] != value for key, value in body.items()):
+            ledger.add("frozen", study=study.name, **body)
+
+
+def with_settings(arm: Arm, values: Point, catalogue: Catalogue) -> Arm:
+    """The arm with other values of some settings. Raises ValidationError or ConfigError for what is refused."""
+    data = arm.run.model_dump(mode="json")
+    for path, value in values.items():
+        _put(data, path, value)
+    run = RunConfig(**data)
+    options = {name: made.model_dump(mode="json") for name, made in catalogue.instances(run.plugins)}
+    return replace(arm, run=run.model_copy(update={"plugins": options}))
+
+
+def _put(data: dict[str, Any], path: str, value: Any) -> None:
+    """Set a dotted path; a key may itself hold dots, as `package.module:name` does."""
+    inside = next((key for key in data if path.startswith(f"{key}.")), None)
+    if inside is None:
+        data[path] = value
+    else:
+        _put(data[inside], path.removeprefix(f"{inside}."), value)
+
+
+def _refused(file: StudyFile, test: Criterion) -> Iterator[Problem]:
+    """What nobody has thought through together with tuning."""
+    used = {"mode: fork": file.mode == "fork", "match": file.match, "sizes": file.sizes}
+    keys = ("looks", "anytime", "abort", "yardstick", "history")
+    used |= {f"test.{key}": getattr(test, key) for key in keys}
+    for name, there in used.items():
+        if there:
+            yield ("tuning",), f"cannot be combined with '{name}'; remove one of them"
+
+
+def _misnamed(file: StudyFile, study: Study) -> Iterator[Problem]:
+    assert file.tuning is not None
+    names = [arm.name for arm in study.arms]
+    for name in file.tuning.space:
+        if file.combination and name != ALL:
+            yield (*WHERE, name), f"'mode: {file.mode}' makes the arms; give one space for '{ALL}'"
+        elif name != ALL and name not in names:
+            yield (*WHERE, name), f"'{name}' is not an arm{nearest(name, [*names, ALL])}"
+    if not file.combination and ALL in names:
+        yield ("arms", ALL), f"an arm of a tuned study cannot be called '{ALL}', which stands for every arm"
+
+
+def _seeds(given: int | Sequence[int], test: Sequence[int], found: list[Problem]) -> Sequence[int]:
+    if isinstance(given, int):
+        first = max(FIRST_SEED, max(test) + 1)
+        return range(first, first + given)
+    key: Key = ("tuning", "seeds")
+    if not given or len(set(given)) < len(given):
+        found.append((key, f"expected different seeds, got {list(given)}"))
+    if both := sorted(set(given) & set(test)):
+        text = ", ".join(map(str, both))
+        found.append((key, f"{text}: also a seed of the test; settings are judged on seeds that did not choose them"))
+    return given
+
+
+def _space(
+    file: StudyFile, arm: Arm, catalogue: Catalogue, found: list[Problem]
+) -> Iterator[tuple[str, Range | Choices]]:
+    """The dimensions of one arm: those of `all`, and its own, which come first where both name a setting."""
+    assert file.tuning is not None
+    own = {
+        path: ((*WHERE, name, path), given)
+        for name in (ALL, arm.name)
+        for path, given in file.tuning.space.get(name, {}).items()
+    }
+    if not own:
+        found.append((WHERE, f"there is none for '{arm.name}'; every arm is tuned, the baseline too"))
+    known = settings(arm)
+    names = [name for name in known if name.split(".")[0] not in COMPARED_AT]
+    for path, (key, given) in own.items():
+        if path.split(".")[0] in COMPARED_AT:
+            found.append((key, "all arms are compared at the same, so it is not tuned"))
+        elif path not in names:
+            found.append((key, f"'{arm.name}' has no such setting{nearest(path, names)}"))
+        else:
+            try:
+                made = dimension(given, known[path])
+            except ValueError as error:
+                found.append((key, str(error)))
+                continue
+            problems = [text for value in made.ends() for text in _not_taken(arm, {path: value}, catalogue)]
+            found += [(key, text) for text in problems]
+            yield path, made
+
+
+def _not_taken(arm: Arm, point: Point, catalogue: Catalogue) -> Iterator[str]:
+    """Why an arm cannot have these values."""
+    try:
+        taken = settings(with_settings(arm, point, catalogue))
+    except ValidationError as error:
+        yield from (": ".join([".".join(map(str, key)), text]) for key, text in explain(error, RunConfig))
+    except ConfigError as error:
+        yield str(error)
+    else:
+        for path, value in point.items():
+            yield from (text for _, text in coerced(value, taken[path]))
+
+
+def _trials(
+    file: StudyFile, study: Study, arm: Arm, space: Mapping[str, Range | Choices], found: list[Problem]
+) -> tuple[Point, ...]:
+    assert file.tuning is not None
+    key = (*WHERE, arm.name if arm.name in file.tuning.space else ALL)
+    made = points(space, file.tuning.trials, f"{study.name}/{arm.name}", settings(arm))
+    if len(made) < file.tuning.trials:
+        found.append((("tuning", "trials"), f"the space of '{arm.name}' has only {len(made)} different points"))
+    for point in made:
+        found += [(key, f"{point} of '{arm.name}': {text}") for text in _not_taken(arm, point, study.catalogue)]
+    return made
+
+
+def _made_alike(study: Study, spaces: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """Arms that differ in nothing but what is tuned are one arm with two names."""
+    for i, arm in enumerate(study.arms):
+        for other in study.arms[:i]:
+            free = {*spaces[arm.name], *spaces[other.name]}
+            mine, theirs = ({k: v for k, v in settings(a).items() if k not in free} for a in (arm, other))
+            if mine == theirs:
+                yield WHERE, f"'{arm.name}' and '{other.name}' differ in nothing but what is tuned"

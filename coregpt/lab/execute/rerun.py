@@ -1,0 +1,115 @@
+"""Executing a run again from its first step, with what it had before kept aside and the ledger told.
+
+A run that has a result must come to the same one: the ledger keeps both, and where they differ the run counts no
+longer. So a run executed again can confirm a result or destroy it, and never replace it.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+from coregpt.contract.config import RunConfig
+from coregpt.contract.errors import ConfigError
+from coregpt.engine.data import open_source
+from coregpt.engine.world import World
+from coregpt.lab.execute.executor import Executor
+from coregpt.lab.execute.launcher import POLL_SECONDS, caught_signals
+from coregpt.lab.execute.slots import Slot
+from coregpt.lab.execute.worker import environment, refuse_if_moved
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.records.status import Planned
+from coregpt.lab.records.store import RunFolder, claim
+from coregpt.lab.study.part import RunPart
+from coregpt.lab.study.registry import Catalogue
+
+KEPT = ("config.json", "plugins", "claim", "memory.json", "attempts")
+"""What a run starts with again; everything else moves to attempts/N/."""
+SAME = ("torch", "numpy", "device", "processor")
+"""Of a run's environment: what must be as it was for equal numbers to be expected."""
+
+
+def prepare(store: Path, run: Planned, on_cluster: bool = False) -> RunFolder:
+    """The folder of a run that can be executed again. Raises CoreGPTError if it cannot, and changes nothing."""
+    folder = RunFolder(store / run.id)
+    record = folder.config()
+    part = RunPart.of(record)
+    if part.is_trunk:
+        raise ConfigError(f"{run.id} is a trunk, which has no result of its own; name one of its branches")
+    config = RunConfig.model_validate(record["config"])
+    refuse_if_moved(folder, config, Catalogue(sorted(folder.plugins.glob("*.py"))), open_source(config.data.source))
+    if part.trunk:
+        trunk = RunFolder(store / part.trunk)
+        if trunk.result() is None and trunk.paused() < part.begin:
+            raise ConfigError(f"the checkpoint of {trunk.id}, with which {run.id} began, is not there any more")
+    result = folder.result()
+    if result is not None and on_cluster and config.device == "cuda":
+        raise ConfigError(
+            f"run {folder.id} has a result that was computed on {folder.environment().get('device', 'a GPU')}. Which "
+            "GPU a job gets is known too late, and another one would make the run count no longer: call rerun without "
+            "--on slurm on a node that has the same, inside of a job"
+        )
+    moved = [] if result is None else elsewhere(folder, config)
+    if moved:
+        raise ConfigError(
+            f"run {run.id} has a result that was computed with {'; '.join(moved)}. Rounding alone would give another "
+            "number, and a run with two different results counts no longer"
+        )
+    return folder
+
+
+def elsewhere(folder: RunFolder, config: RunConfig) -> list[str]:
+    """`torch 2.8, here 2.9` for each part of the environment that is not what it was."""
+    here = environment(config, World())
+    before = folder.environment()
+    return [f"{key} {before[key]}, here {here[key]}" for key in SAME if before.get(key, here[key]) != here[key]]
+
+
+def set_aside(folder: RunFolder) -> Path:
+    """Move what the last execution left to attempts/N/, its checkpoint excepted, which is deleted."""
+    kept = folder.path / "attempts"
+    kept.mkdir(exist_ok=True)
+    numbers = [int(path.name) for path in kept.iterdir() if path.name.isdigit()]
+    attempt = kept / str(max(numbers, default=0) + 1)
+    attempt.mkdir()
+    folder.checkpoint.unlink(missing_ok=True)
+    # The result goes first: without it the run counts as incomplete, whatever happens between two moves.
+    names = sorted((path.name for path in folder.path.iterdir()), key=lambda name: (name != "result.json", name))
+    for name in names:
+        if name not in KEPT:
+            os.replace(folder.path / name, attempt / name)
+    return attempt
+
+
+def again(folder: RunFolder, run: Planned, reason: str, ledger: Ledger, slot: Slot, machine: Executor) -> bool:
+    """Set aside what there is and train anew, all of it on record; False if it was interrupted.
+
+    Raises ConfigError before anything is changed if another process has the run.
+    """
+    held = claim(folder)
+    if held is None:
+        raise ConfigError(f"run {folder.id} is being executed by another process; wait for its end")
+    known = {"study": run.study, "run": run.id, "arm": run.arm, "seed": run.seed}
+    had = folder.result()
+    outcome = {} if had is None else {"status": had["status"], "value": had["value"]}
+    ledger.append("rerun", **known, reason=reason, **outcome)
+    set_aside(folder)
+    ledger.append("started", **known)
+    child = machine.begin(slot, folder, None, held)
+    held.release()
+    with caught_signals() as signals:
+        while (code := child.poll()) is None:
+            if signals.count:
+                child.signal(signal.SIGTERM)
+            machine.sleep(POLL_SECONDS)
+    child.disown()
+    machine.close()
+    result, error = folder.result(), folder.error()
+    if result is not None:
+        ledger.append("ended", **known, status=result["status"], value=result["value"])
+        return True
+    if not signals.count:
+        why = error["message"] if error else machine.meaning(child, code)
+        ledger.append("failed", **known, reason=why)
+        if error is None:
+            folder.write_error(why, "")
+    return not signals.count

@@ -1,0 +1,198 @@
+"""One process, one run: `python -m coregpt.lab.execute.worker RUN_DIR`, alone or as a rank under torchrun.
+
+Exit codes: 0 complete (finished or diverged), 1 failed (error.json says why), 3 stopped with a checkpoint,
+4 another process has the run.
+"""
+
+import argparse
+import os
+import platform
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from coregpt import __version__
+from coregpt.contract.config import RunConfig
+from coregpt.contract.errors import CoreGPTError, RunError
+from coregpt.engine.build import build
+from coregpt.engine.data import TokenSource, open_source
+from coregpt.engine.outcome import Outcome
+from coregpt.engine.platform import set_up_cpu
+from coregpt.engine.trainer import train
+from coregpt.engine.world import World, join, leave
+from coregpt.lab.designs import fork
+from coregpt.lab.laws.causality import refuse_leaks
+from coregpt.lab.records.store import MetricsLog, RunFolder, Unrecorded, claim
+from coregpt.lab.study.identity import plugin_digests, run_id
+from coregpt.lab.study.part import RunPart
+from coregpt.lab.study.registry import Catalogue
+
+COMPLETE, FAILED, STOPPED, TAKEN = 0, 1, 3, 4
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m coregpt.lab.execute.worker", description=__doc__)
+    parser.add_argument("run_dir", type=Path, help="a folder made by coregpt ablate")
+    parser.add_argument(
+        "--launched", action="store_true", help="the launcher holds the claim, and its death closes standard input"
+    )
+    parser.add_argument("--until", type=int, metavar="STEP", help="pause with a checkpoint after this step")
+    options = parser.parse_args(argv)
+    folder = RunFolder(options.run_dir.resolve())
+    held = None if options.launched else claim(folder)
+    if not options.launched and held is None:
+        print(f"{folder.id} is being run by another process", file=sys.stderr)  # noqa: T201
+        return TAKEN
+    try:
+        outcome = execute(folder, stop_requested(options.launched), options.until)
+    except BaseException as error:
+        rows = fewer_rows(folder) if out_of_memory(error) else None
+        message = explain(error) + (f"; it starts over with {rows} rows per forward pass" if rows else "")
+        folder.write_error(message, traceback.format_exc(), again=rows is not None)
+        if rows:
+            folder.write_micro_rows(rows)
+        print(message, file=sys.stderr)  # noqa: T201
+        return FAILED
+    finally:
+        if held is not None:
+            held.release()
+    return STOPPED if outcome.status == "stopped" else COMPLETE
+
+
+def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = None) -> Outcome:
+    """Train the run in `folder`, or go on with it, to step `until` at most.
+
+    Raises CoreGPTError for anything a user can mend.
+    """
+    config = RunConfig.model_validate(folder.config()["config"])
+    part = RunPart.of(folder.config())
+    until = part.until if part.is_trunk else until
+    catalogue = Catalogue(sorted(folder.plugins.glob("*.py")))
+    source = open_source(config.data.source)
+    refuse_if_moved(folder, config, catalogue, source)
+    config = config.model_copy(update={"micro_rows": folder.micro_rows() or config.micro_rows})
+    if config.device == "cpu":
+        set_up_cpu()
+    torch.manual_seed(config.seed)
+    world = join(config.device)
+    try:
+        run = build(config, catalogue.instances(config.plugins), separator=source.separator, world=world)
+        first = world.rank == 0
+        if first:
+            folder.clear_error()
+            folder.write_environment(environment(config, world))
+        trunk = fork.trunk_of(folder)
+        if first and trunk:
+            fork.begin(folder, trunk)
+        sink = MetricsLog(folder) if first else Unrecorded()
+        outcome = fork.ended(trunk) if trunk else None
+        if outcome is None:
+            start = trunk.checkpoint if trunk else None
+            outcome = train(run, source, sink, folder.checkpoint, stop, until=until, trunk=start)
+        if outcome.status == "finished":
+            refuse_leaks(run, source.vocab)
+        if isinstance(sink, MetricsLog):
+            sink.close()
+            if outcome.status != "stopped":
+                folder.write_result(asdict(outcome))
+            elif until is not None and outcome.steps >= until:
+                fork.seal(folder)
+                folder.write_paused(outcome.steps)
+    finally:
+        leave()
+    return outcome
+
+
+def refuse_if_moved(folder: RunFolder, config: RunConfig, catalogue: Catalogue, source: TokenSource) -> None:
+    """Code or data that changed since the run was planned would give numbers that belong to another run."""
+    part = RunPart.of(folder.config())
+    now = run_id(config, plugin_digests(catalogue, config.plugins), source.digest, part)
+    if now != folder.id:
+        raise RunError(
+            f"run {folder.id} was planned with other sources or data (now they give {now}); "
+            "call coregpt ablate again to plan it anew"
+        )
+
+
+def environment(config: RunConfig, world: World) -> dict[str, str]:
+    """What this run was computed with."""
+    device = torch.cuda.get_device_name() if config.device == "cuda" else f"CPU {platform.machine()}"
+    by_processor = {"processor": processor()} if config.device == "cpu" else {}
+    return {
+        "coregpt": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "system": platform.system(),
+        "device": device,
+        **by_processor,
+        "ranks": str(world.size),
+        "threads": str(torch.get_num_threads()),
+        "precision": config.precision,
+        "compile": "yes" if config.compile else "no",
+        "rows per pass": str(config.micro_rows or "all of a rank"),
+    }
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """`AMD EPYC 9654, AVX512`: model and the widest vectors that torch uses there; both decide how sums are rounded."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = next(filter(None, named), platform.processor() or platform.machine())
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def stop_requested(launched: bool) -> Callable[[], bool]:
+    """True once a signal asked to stop, or once the launcher is gone: then its pipe to us is at its end."""
+    asked: list[int] = []
+
+    def ask(number: int, _: Any) -> None:
+        asked.append(number)
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+
+    def stop() -> bool:
+        if launched and not asked and select.select([0], [], [], 0)[0] and not os.read(0, 1):
+            asked.append(0)
+        return bool(asked)
+
+    return stop
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the machine, had no room for what was asked."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def fewer_rows(folder: RunFolder) -> int | None:
+    """Half of the rows that one forward pass had; None if it had one. The sum over a batch stays the same."""
+    config = RunConfig.model_validate(folder.config()["config"])
+    share = config.batch_tokens // config.model.context // int(os.environ.get("WORLD_SIZE", "1"))
+    rows = min(folder.micro_rows() or config.micro_rows or share, share)
+    return rows // 2 or None
+
+
+def explain(error: BaseException) -> str:
+    """One line that says what went wrong."""
+    if out_of_memory(error):
+        return "out of memory"
+    if isinstance(error, CoreGPTError):
+        return str(error)
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

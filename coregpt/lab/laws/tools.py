@@ -1,0 +1,120 @@
+"""What the laws need: a tiny source, a log in memory, a graph-counting compiler, two real ranks."""
+
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
+from torch.profiler import ProfilerActivity, profile
+
+from coregpt.contract.config import RunConfig
+from coregpt.engine.build import build
+from coregpt.engine.data import TokenSource, TokenStream
+from coregpt.engine.trainer import train
+from coregpt.engine.world import join, leave
+from coregpt.lab.study.registry import Catalogue
+
+
+def tiny_source(vocab: int = 61) -> TokenSource:
+    """A few thousand tokens with some order in them (each follows from the one before, or jumps)."""
+    random = np.random.default_rng(0)
+    tokens = [1]
+    for jump in random.random(6000):
+        tokens.append((tokens[-1] * 5 + 3) % vocab if jump < 0.8 else int(random.integers(vocab)))
+    array = np.array(tokens, dtype=np.uint16)
+    streams = TokenStream([array[:5000]]), TokenStream([array[5000:]])
+    return TokenSource("tiny", "token", vocab, *streams, separator=0, digest="tiny")
+
+
+class Rows:
+    """A sink that keeps rows in memory."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float | int]] = []
+
+    def record(self, row: dict[str, float | int]) -> None:
+        self.rows.append(row)
+
+    def rewind(self, step: int) -> None:
+        self.rows = [row for row in self.rows if row["step"] <= step]
+
+    def without_times(self) -> list[dict[str, float | int]]:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in self.rows]
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    """A `stop` that says yes at the n-th time it is asked, once per step."""
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked >= steps
+
+    return stop
+
+
+def counting_backend(model: nn.Module) -> tuple[Any, list[torch.fx.GraphModule]]:
+    """The model compiled whole by a backend that only counts graphs (aot_eager underneath)."""
+    from torch._dynamo.backends.debugging import aot_eager
+
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        graphs.append(graph)
+        return aot_eager(graph, inputs)
+
+    torch._dynamo.reset()
+    return torch.compile(model, fullgraph=True, dynamic=False, backend=backend), graphs
+
+
+def executed_flops(step: Callable[[], object]) -> int:
+    """FLOPs of the matrix products one CPU call really executes, two per multiply-add, from the shapes the
+    profiler sees: also inside a plugin's own operators, whatever these claim to cost."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler tells standard error that it started and stopped
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
+        step()
+    return sum(_products(event.name, event.input_shapes) for event in seen.events())
+
+
+def _products(name: str, shapes: list[list[int]]) -> int:
+    if name in ("aten::mm", "aten::bmm"):
+        return 2 * math.prod(shapes[0]) * shapes[1][-1]
+    if name in ("aten::addmm", "aten::baddbmm"):
+        return 2 * math.prod(shapes[1]) * shapes[2][-1]
+    if name.startswith("aten::_scaled_dot_product_flash_attention_for_cpu"):
+        backward = "backward" in name
+        q, k = (shapes[1], shapes[2]) if backward else (shapes[0], shapes[1])
+        # B H T D x T multiply-adds a product: two products forward, four backward.
+        return 2 * math.prod(q) * k[-2] * (4 if backward else 2)
+    return 0
+
+
+def two_ranks(configs: list[RunConfig], files: tuple[Path, ...] = ()) -> list[dict[str, Tensor]]:
+    """Final weights of each config trained by two gloo processes on the tiny source."""
+    with tempfile.TemporaryDirectory() as folder:
+        spawn(_rank, (folder, configs, files), nprocs=2)
+        return [torch.load(Path(folder) / f"{i}.pt") for i in range(len(configs))]
+
+
+def _rank(rank: int, folder: str, configs: list[RunConfig], files: tuple[Path, ...]) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2")
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    world, catalogue, source = join("cpu"), Catalogue(files), tiny_source()
+    for i, config in enumerate(configs):
+        run = build(config, catalogue.instances(config.plugins), separator=0, world=world)
+        train(run, source, Rows(), Path(folder) / f"checkpoint-{i}.pt")
+        if rank == 0:
+            torch.save(
+                {name: param.detach().clone() for name, param in run.assembly.params.items()}, f"{folder}/{i}.pt"
+            )
+    world.barrier()
+    leave()
+    os._exit(0)  # gloo's threads now and then abort a process that ends the long way (SIGABRT, seen in torch 2.13)

@@ -1,0 +1,113 @@
+"""What the missing runs of a study will take: time and memory by arm, and the wall time of all."""
+
+import math
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from coregpt.lab.execute.slots import find_slots
+from coregpt.lab.execute.tasks import left
+from coregpt.lab.planning.memory import Memory, estimate, fitting_rows, room
+from coregpt.lab.planning.probe import tokens_per_second
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.outline import Plan
+
+START_SECONDS = 5.0
+"""Starting a process, reading data and writing results."""
+EVAL_COST = 1 / 3
+"""An evaluated token costs a forward pass, a trained one also the backward pass."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one arm still takes."""
+
+    runs: int
+    """Missing ones."""
+    seconds: float
+    """Of all of them together, as if one after the other."""
+    tokens_per_second: float
+    memory: Memory
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What all missing runs take on this machine."""
+
+    arms: dict[str, Share]
+    """By name, a fork's trunk as one more; only those with missing runs."""
+    runs: int
+    at_once: int
+    seconds: float
+    """Wall time."""
+    processors: int
+    """GPUs or cores that one run keeps busy."""
+    speed: float
+    """Tokens per second of a run of the baseline."""
+    origin: str
+    device: str
+    room: int
+    """Memory in bytes: of the GPU, or of the machine, which all runs share; 0 if unknown."""
+
+    def cost(self, arm: str, price: float) -> float:
+        """Of an arm's missing runs, at a price per hour of one GPU or core."""
+        return self.arms[arm].seconds / 3600 * self.processors * price
+
+    def total(self, price: float) -> float:
+        return sum(self.cost(arm, price) for arm in self.arms)
+
+    @property
+    def needed(self) -> int:
+        """Bytes at the worst moment in one GPU, or in the machine."""
+        most = max(share.memory.peak for share in self.arms.values())
+        return most if self.device == "cuda" else most * self.at_once
+
+    @property
+    def fitting_rows(self) -> int | None:
+        """What `micro_rows` would have to be for the largest arm to fit; None if nothing helps."""
+        largest = max((share.memory for share in self.arms.values()), key=lambda memory: memory.peak)
+        return fitting_rows(largest, self.room if self.device == "cuda" else self.room // self.at_once)
+
+
+def forecast(made: Plan, store: Path, jobs: int | None) -> Forecast | None:
+    """None if nothing is missing. Probes the speed of the baseline where no earlier run tells it."""
+    todo = left(made, store)
+    if not todo:
+        return None
+    device, ranks = todo[0].config.device, made.study.gpus_per_run
+    at_once = min(len(find_slots(device, ranks, jobs)), len(todo))
+    speed, origin = measure(made, store)
+    baseline = made.costs[made.baseline.name]
+    arms: dict[str, Share] = {}
+    for run in todo:
+        before, cost = arms.get(run.arm), made.cost(run.arm)
+        if before is None:
+            own = earlier_speed(made, store, run.arm)
+            own = own or speed * baseline.flops_per_token / cost.flops_per_token
+            memory = estimate(run.config, made.study.catalogue.instances(run.config.plugins), ranks)
+            before = Share(0, 0.0, own, memory)
+        evaluated = run.config.eval_tokens * (run.config.evals + 1) * EVAL_COST
+        seconds = (cost.tokens + evaluated) * made.share(run) / before.tokens_per_second + START_SECONDS
+        arms[run.arm] = Share(before.runs + 1, before.seconds + seconds, before.tokens_per_second, before.memory)
+    total = math.fsum(share.seconds for share in arms.values())
+    wall = max(total / at_once, total / len(todo))
+    return Forecast(arms, len(todo), at_once, wall, ranks, speed, origin, device, room(device))
+
+
+def measure(made: Plan, store: Path) -> tuple[float, str]:
+    """Tokens per second of the baseline, from earlier runs or else from a probe that does not compile."""
+    earlier = earlier_speed(made, store, made.baseline.name)
+    if earlier:
+        return earlier, "from earlier runs"
+    config = next(run for run in made.runs if run.arm == made.baseline.name).config
+    found = tokens_per_second(config, made.study.catalogue.instances(config.plugins))
+    ranks = made.study.gpus_per_run
+    notes = (", uncompiled" if config.compile else "") + (f", times {ranks} GPUs" if ranks > 1 else "")
+    return found * ranks, f"from a short probe of the baseline{notes}"
+
+
+def earlier_speed(made: Plan, store: Path, arm: str) -> float | None:
+    """Median tokens per second of the finished runs of an arm."""
+    results = [RunFolder(store / run.id).result() for run in made.runs if run.arm == arm]
+    found = [result["tokens_per_second"] for result in results if result and result["tokens_per_second"]]
+    return statistics.median(found) if found else None

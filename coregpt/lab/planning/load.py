@@ -1,0 +1,290 @@
+"""A study's YAML file, read and checked: every mistake at once, each with its line."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from coregpt.contract.config import RunConfig
+from coregpt.contract.errors import ConfigError, CoreGPTError
+from coregpt.lab.designs.history import borrow
+from coregpt.lab.designs.history import problems as design_problems
+from coregpt.lab.designs.looks import problems as look_problems
+from coregpt.lab.designs.match import problems as match_problems
+from coregpt.lab.designs.modes import baseline, problems, subsets
+from coregpt.lab.designs.short_baseline import with_yardstick
+from coregpt.lab.designs.sizes import alike, overlay
+from coregpt.lab.designs.sizes import problems as size_problems
+from coregpt.lab.designs.tuning import tuned
+from coregpt.lab.study.declaration import Arm, Criterion, Machine, Study, StudyFile
+from coregpt.lab.study.layers import Merged
+from coregpt.lab.study.problems import Problem, coerced, explain
+from coregpt.lab.study.registry import Catalogue, nearest
+from coregpt.lab.study.yamlfile import Document, Key, read
+
+MANY_GPUS = 8
+"""From this many visible GPUs on, a scale called node-... is the default."""
+MANY_SEEDS = 1000
+SCALED = ("seeds", "test", "gpus_per_run")
+"""What a scale may set beside run settings."""
+
+
+def load(path: Path, scale: str | None = None, gpus: int = 0) -> Study:
+    """Read and check a study file. Every scale is checked, one is chosen: `scale`, or a default.
+
+    The default is the scale listed first; with 8 or more `gpus`, the first one called node-...
+    Raises ConfigError with one line per problem, each with file, line and key.
+    """
+    first, *others = load_sizes(path, scale, gpus)
+    if others:
+        raise ConfigError(f"{path}: sizes: this command takes one size, and the study has {1 + len(others)}")
+    return first
+
+
+def load_sizes(path: Path, scale: str | None = None, gpus: int = 0) -> list[Study]:
+    """As `load`, for a study that may declare sizes: one study per size, smallest first."""
+    return _Loader(read(path), path).studies(scale, gpus)
+
+
+Layers = Sequence[tuple[Key, dict[str, Any]]]
+
+
+class _Loader:
+    """Collects problems while a document becomes a study."""
+
+    def __init__(self, document: Document, path: Path):
+        self.document, self.path = document, path
+        self.problems: list[Problem] = []
+
+    def studies(self, scale: str | None, gpus: int) -> list[Study]:
+        try:
+            self.file = StudyFile.model_validate(self.document.data)
+        except ValidationError as error:
+            self.problems += explain(error, StudyFile)
+            self.stop_if_wrong()
+        self.catalogue = self.load_plugin_files()
+        self.own = self.declared_arms()
+        self.problems += [*size_problems(self.file.sizes, self.file.scales), *match_problems(self.file)]
+        chosen = self.choose(scale, gpus)
+        made = {
+            name: [study for size in self.file.sizes or [""] if (study := self.at_scale(name, size)) is not None]
+            for name in self.file.scales or [""]
+        }
+        for studies in made.values():
+            for key, text in alike(studies):
+                self.wrong(key, text)
+        self.stop_if_wrong()
+        return made[chosen]
+
+    def wrong(self, key: Key, message: str) -> None:
+        if (key, message) not in self.problems:
+            self.problems.append((key, message))
+
+    def stop_if_wrong(self) -> None:
+        if self.problems:
+            found = sorted(self.problems, key=lambda problem: self.document.line(problem[0]))
+            raise ConfigError("\n".join(f"{self.document.where(key)}: {text}" for key, text in found))
+
+    def declared_arms(self) -> dict[str, dict[str, Any]]:
+        """What each arm lays over base and scale: its settings, or its techniques where a mode makes the arms."""
+        file = self.file
+        self.problems += problems(file.mode, file.techniques, file.arms, file.test, file.fork_at)
+        self.stop_if_wrong()
+        if file.combination is None:
+            if len(file.arms or {}) < 2:
+                self.wrong(("arms",), "at least two arms are needed: a baseline and something to compare with it")
+            return {name: arm or {} for name, arm in (file.arms or {}).items()}
+        options = {name: given or {} for name, given in (file.techniques or {}).items()}
+        arms = subsets(file.combination, list(options))
+        return {name: {technique: options[technique] for technique in chosen} for name, chosen in arms.items()}
+
+    def place(self, arm: str) -> Key:
+        """Where the file says what an arm is."""
+        return ("techniques",) if self.file.combination else ("arms", arm)
+
+    def load_plugin_files(self) -> Catalogue:
+        files = []
+        for i, name in enumerate(self.file.plugin_files):
+            file = (self.path.parent / name).resolve()
+            if file.is_file() and file.suffix == ".py" and file.stem.isidentifier():
+                files.append(file)
+            else:
+                self.wrong(("plugin_files", i), f"expected a Python file, but {file} is none")
+        return Catalogue(files)
+
+    def choose(self, scale: str | None, gpus: int) -> str:
+        names = list(self.file.scales)
+        if scale is not None and scale not in names:
+            there = nearest(scale, names) if names else "; the study declares no scales"
+            raise ConfigError(f"{self.document.file}: unknown scale '{scale}'{there}")
+        nodes = [name for name in names if name.startswith("node-")]
+        default = nodes[0] if gpus >= MANY_GPUS and nodes else names[0] if names else ""
+        return default if scale is None else scale
+
+    def at_scale(self, scale: str, size: str) -> Study | None:
+        settings = dict(self.file.scales.get(scale) or {})
+        own = {name: settings.pop(name) for name in SCALED if name in settings}
+        place: Key = ("scales", scale)
+        before = len(self.problems)
+        layers = ((place, settings), overlay(self.file.sizes, size))
+        arms = [self.arm(name, own_arm, layers) for name, own_arm in self.own.items()]
+        seeds = self.seeds(own.get("seeds", self.file.seeds), (*place, "seeds") if "seeds" in own else ("seeds",))
+        criterion = self.criterion(own.get("test", {}), (*place, "test"), len(seeds))
+        gpus = own.get("gpus_per_run", self.file.gpus_per_run)
+        if gpus != "auto" and (not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 1):
+            self.wrong((*place, "gpus_per_run"), f"expected a number of GPUs, or auto, got {gpus!r}")
+        made = [arm for arm in arms if arm is not None]
+        self.compare(made)
+        if len(self.problems) > before or criterion is None or self.problems:
+            return None
+        name = self.path.stem if scale == next(iter(self.file.scales), "") else f"{self.path.stem}-{scale}"
+        question = " ".join(self.file.question.split())
+        declared = Study(
+            f"{name}-{size}" if size else name,
+            self.path,
+            question,
+            tuple(made),
+            seeds,
+            scale,
+            criterion,
+            self.catalogue,
+            1 if gpus == "auto" else gpus,
+            self.file.mode,
+            tuple(self.file.techniques or ()),
+            hypothesis=" ".join(self.file.hypothesis.split()),
+            direction=self.file.direction,
+            equal=self.file.axis,
+            match=self.file.match,
+            fork_at=self.file.fork_at,
+            sizes=self.file.sizes,
+            size=size,
+            family=name,
+            splits=gpus == "auto",
+        )
+        return with_yardstick(tuned(replace(declared, borrowed=borrow(declared)), self.file, self.wrong))
+
+    def arm(self, name: str, own: dict[str, Any], layers: Layers) -> Arm | None:
+        """`layers` lie over the base, in order: where each stands in the file, and what it says."""
+        merged = Merged()
+        merged.add(("base",), self.file.base)
+        for place, settings in layers:
+            merged.add(place, settings)
+        if self.file.combination:
+            found = list(self.already_in(merged))
+            merged.add(("techniques",), own, under=("plugins",))
+        else:
+            found = []
+            merged.add(("arms", name), own)
+        found += merged.problems
+
+        def note(problems: list[Problem]) -> None:
+            found.extend((merged.origin(key, self.place(name)), text) for key, text in problems)
+
+        machine_data = {key: merged.data[key] for key in Machine.model_fields if key in merged.data}
+        run_data = {key: value for key, value in merged.data.items() if key not in Machine.model_fields}
+        for key in ("seed", "data_seed"):
+            if run_data.pop(key, None) is not None:
+                note([((key,), "seeds are set by the study's 'seeds', the same for every arm")])
+        note(_check(Machine, machine_data))
+        note(_check(RunConfig, run_data))
+        note(self.check_plugins(run_data.get("plugins")))
+        for where, text in found:
+            self.wrong(where, text)
+        if found:
+            return None
+        return self.complete(name, RunConfig(**run_data), Machine(**machine_data))
+
+    def already_in(self, merged: Merged) -> Iterator[Problem]:
+        """A technique that base or scale enables would be in the arms that are to go without it."""
+        there = merged.data.get("plugins")
+        for name in self.file.techniques or ():
+            if isinstance(there, dict) and name in there:
+                text = f"'{name}' is one of the techniques; remove it here, or no arm would be without it"
+                yield merged.origin(("plugins", name), ("base",)), text
+
+    def check_plugins(self, plugins: Any) -> list[Problem]:
+        found: list[Problem] = []
+        for name, options in plugins.items() if isinstance(plugins, dict) else ():
+            try:
+                model = self.catalogue.cls(name)
+            except CoreGPTError as error:
+                found.append((("plugins", name), str(error)))
+                continue
+            if isinstance(options, dict):
+                found += [(("plugins", name, *key), text) for key, text in _check(model, options)]
+        return found
+
+    def complete(self, name: str, run: RunConfig, machine: Machine) -> Arm | None:
+        """Fills in every plugin option, so that a default that changes later is seen as a change."""
+        try:
+            made = self.catalogue.instances(run.plugins)
+        except CoreGPTError as error:
+            self.wrong(self.place(name), str(error))
+            return None
+        options = {plugin: instance.model_dump(mode="json") for plugin, instance in made}
+        return Arm(name, run.model_copy(update={"plugins": options}), machine)
+
+    def seeds(self, given: Any, key: Key) -> tuple[int, ...]:
+        if isinstance(given, int) and not isinstance(given, bool) and given <= MANY_SEEDS:
+            given = list(range(given))
+        if not isinstance(given, list) or any(not isinstance(s, int) or isinstance(s, bool) or s < 0 for s in given):
+            self.wrong(
+                key, f"expected how many seeds (up to {MANY_SEEDS}), or a list of seeds (0 or larger), got {given!r}"
+            )
+            return ()
+        if any(seed >= 2**63 for seed in given):
+            self.wrong(key, f"a seed is smaller than 2^63, got {max(given)}")
+        if len(set(given)) < len(given):
+            self.wrong(key, f"seeds must differ, got {given}: two runs with one seed are one observation")
+        if len(given) < 2:
+            self.wrong(key, "at least 2 seeds are needed: one run per arm cannot tell a technique from luck")
+        return tuple(given)
+
+    def criterion(self, own: Any, place: Key, seeds: int) -> Criterion | None:
+        merged = Merged()
+        if self.file.combination:
+            merged.data["baseline"] = baseline(self.file.combination)
+        merged.add(("test",), self.file.test)
+        if isinstance(own, dict):
+            merged.add(place, own)
+        else:
+            self.wrong(place, f"expected a mapping, got {own!r}")
+        wrong = [*_check(Criterion, merged.data), *design_problems(self.file.mode, merged.data, len(self.own), seeds)]
+        wrong += look_problems(self.file, merged.data, len(self.own), seeds)
+        found = [*merged.problems, *((merged.origin(key, ("test",)), text) for key, text in wrong)]
+        for where, text in found:
+            self.wrong(where, text)
+        if found:
+            return None
+        made = Criterion(**merged.data)
+        if made.baseline not in self.own:
+            self.wrong(("test", "baseline"), f"'{made.baseline}' is not an arm{nearest(made.baseline, self.own)}")
+        return made
+
+    def compare(self, arms: list[Arm]) -> None:
+        """Arms must differ, and must be judged on the same tokens."""
+        for i, arm in enumerate(arms):
+            for other in arms[:i]:
+                if self.catalogue.canonical(arm.settings()) == self.catalogue.canonical(other.settings()):
+                    self.wrong(self.place(arm.name), f"is the same as '{other.name}': every resolved setting is equal")
+            for setting, mine, first in (
+                ("data.source", arm.run.data.source, arms[0].run.data.source),
+                ("eval_tokens", arm.run.eval_tokens, arms[0].run.eval_tokens),
+            ):
+                if mine != first:
+                    text = (
+                        f"{setting} is {mine}, but {first} in '{arms[0].name}'; arms must be judged on the same tokens"
+                    )
+                    self.wrong(("arms", arm.name), text)
+
+
+def _check(model: type[BaseModel], data: dict[str, Any]) -> list[Problem]:
+    try:
+        taken = model(**data)
+    except ValidationError as error:
+        return explain(error, model)
+    except TypeError:
+        return [((), f"expected a mapping with keys {', '.join(model.model_fields)}")]
+    return list(coerced(data, taken.model_dump()))

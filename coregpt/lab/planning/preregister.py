@@ -1,0 +1,83 @@
+"""A study is declared in the ledger before its first run; whatever changes later is on record too."""
+
+from pathlib import Path
+from typing import Any
+
+from coregpt.lab.records.history import History
+from coregpt.lab.records.ledger import Event, Ledger
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.outline import Plan
+
+
+def register(plan: Plan, store: Path) -> str:
+    """Record the declaration unless it is the latest on record; returns why the study is exploratory, or "".
+
+    A study is exploratory once its declaration changed after a run had started, the code of one of its techniques
+    changed after results of it were there, results were there before it was declared, or runs came from elsewhere.
+    Raises LedgerError if the ledger is broken.
+    """
+    ledger = Ledger.of(store)
+    with ledger.locked():
+        note_complete_runs(plan, store, ledger)
+        declare(plan, ledger)
+    return History(ledger.read(), plan.study.name).exploratory()
+
+
+def announce(study: Study, trials: Plan, store: Path) -> None:
+    """Record the declaration of a study whose runs are known only after those of `trials`; they come as `replanned`.
+
+    Raises LedgerError if the ledger is broken.
+    """
+    ledger = Ledger.of(store)
+    with ledger.locked():
+        declared = History(ledger.read(), study.name).declared
+        if not declared or declared[-1]["digest"] != study.digest:
+            event: Event = "amended" if declared else "declared"
+            facts = {"declaration": study.preregistration(), "code": code(trials), "runs": []}
+            ledger.add(event, study=study.name, digest=study.digest, **facts)
+
+
+def note_complete_runs(plan: Plan, store: Path, ledger: Ledger) -> None:
+    """Enter runs whose end the ledger missed: their launcher was killed, or the folder came from elsewhere."""
+    entries = ledger.read()
+    started = {entry["run"] for entry in entries if entry.event == "started"}
+    complete = {entry["run"] for entry in entries if entry.event in ("ended", "found")}
+    earlier = History(entries, plan.study.name).cells
+    for run, (arm, seed) in {**earlier, **{run.id: (run.arm, run.seed) for run in plan.runs}}.items():
+        result = RunFolder(store / run).result() if run not in complete else None
+        if result is not None:
+            event: Event = "ended" if run in started else "found"
+            outcome = {"status": result["status"], "value": result["value"]}
+            ledger.add(event, study=plan.study.name, run=run, arm=arm, seed=seed, **outcome)
+
+
+def declare(plan: Plan, ledger: Ledger) -> None:
+    """Append what is new: a first declaration, another one, or other run ids for the same one."""
+    study = plan.study
+    history = History(ledger.read(), study.name)
+    runs = {run.id: (run.arm, run.seed) for run in plan.runs}
+    last = history.declared[-1] if history.declared else None
+    if last is not None and last["digest"] == study.digest and {run for run, *_ in last["runs"]} == set(runs):
+        return
+    event: Event = "declared" if last is None else "replanned" if last["digest"] == study.digest else "amended"
+    ledger.add(
+        event,
+        study=study.name,
+        digest=study.digest,
+        declaration=study.preregistration(),
+        code=code(plan),
+        runs=[[run, *cell] for run, cell in runs.items()],
+    )
+    noted = {entry["run"] for entry in history.entries if entry.event == "superseded"}
+    for past, successor in history.superseded(runs):
+        if successor and past.id not in noted:
+            ledger.add("superseded", study=study.name, run=past.id, by=successor, arm=past.arm, seed=past.seed)
+
+
+def code(plan: Plan) -> dict[str, Any]:
+    """Digests of all that can change a number and is not declared in words."""
+    plugins: dict[str, str] = {}
+    for run in plan.runs:
+        plugins |= run.record["plugins"]
+    return {"engine": plan.runs[0].record["engine"], "data": plan.source.digest, "plugins": plugins}

@@ -1,0 +1,112 @@
+"""What can be deleted from a folder of runs without losing anything that a study, or its continuation, needs."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.atomic import read_json
+from coregpt.lab.records.history import DECLARING
+from coregpt.lab.records.ledger import Entry, Ledger
+from coregpt.lab.records.status import latest, stored, trunk_id
+from coregpt.lab.records.store import PROBE, RunFolder, claim, claimed
+from coregpt.lab.study.part import RunPart
+
+PARTIAL = ("*.part", ".*.*.*")
+"""Files that were being written when their process died."""
+
+
+@dataclass(frozen=True)
+class Waste:
+    """A file or folder that nothing needs."""
+
+    path: Path
+    run: str
+    why: str
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        files = [self.path] if self.path.is_file() else [path for path in self.path.rglob("*") if path.is_file()]
+        return sum(path.stat().st_size for path in files)
+
+
+def waste(store: Path) -> list[Waste]:
+    """Raises LedgerError for a broken ledger and ConfigError if there is none: it says what is needed."""
+    entries = Ledger.of(store).read()
+    if not entries:
+        raise ConfigError(f"{store}: there is no ledger, so nothing says which runs are needed")
+    declared = {run for entry in entries if entry.event in DECLARING for run, *_ in entry["runs"]}
+    needed = declared | {trunk_id(store, run) for run in declared} | _of_noise(store)
+    free = [run for run in stored(store) if not claimed(RunFolder(store / run))]
+    given_up = _given_up(entries)
+    left = [found for run in free for found in _of_run(store, run, run in needed, declared, given_up)]
+    return [*left, *_probes(store)]
+
+
+def _probes(store: Path) -> Iterator[Waste]:
+    """What a launcher that was killed while it measured left behind."""
+    for path in sorted(store.glob(f"{PROBE}*")):
+        if not claimed(RunFolder(path)):
+            yield Waste(path, path.name, "left by a measurement")
+
+
+def _given_up(entries: Sequence[Entry]) -> set[str]:
+    """Runs of arms that were aborted, by every study that has them: nothing goes on from their checkpoints.
+
+    A decision speaks of the runs that were declared before it; later ones may have been planned with other code.
+    """
+    ended, open_ = set[str](), set[str]()
+    for study, declared in latest(entries).items():
+        facts = {"study": study, "digest": declared["digest"], "decision": "aborted"}
+        later = [entry for entry in entries if entry.event == "looked" and entry.n > declared.n]
+        arms = {entry["arm"] for entry in later if all(entry[key] == value for key, value in facts.items())}
+        for run, arm, _ in declared["runs"]:
+            (ended if arm in arms else open_).add(run)
+    return ended - open_
+
+
+def _of_noise(store: Path) -> set[str]:
+    """Runs that `coregpt noise` recorded a result from."""
+    records = [read_json(path) or {} for path in store.glob("noise/*.json")]
+    return {str(run) for record in records for run in record.get("run_ids", ())}
+
+
+def _of_run(store: Path, run: str, needed: bool, declared: set[str], given_up: set[str]) -> Iterator[Waste]:
+    folder = RunFolder(store / run)
+    if not needed:
+        yield Waste(folder.path, run, "no declared study uses it")
+        return
+    if folder.checkpoint.exists() and _over(store, folder, declared):
+        yield Waste(folder.checkpoint, run, "checkpoint of a complete run")
+    elif folder.checkpoint.exists() and run in given_up:
+        yield Waste(folder.checkpoint, run, "checkpoint of a run that its study will not finish")
+    for pattern in PARTIAL:
+        yield from (Waste(path, run, "half-written") for path in sorted(folder.path.glob(pattern)))
+
+
+def _over(store: Path, folder: RunFolder, declared: set[str]) -> bool:
+    """Whether nothing will go on from its checkpoint; a trunk's is needed until all of its branches are complete."""
+    if folder.result() is not None:
+        return True
+    if not RunPart.of(folder.config()).is_trunk:
+        return False
+    branches = [run for run in declared if trunk_id(store, run) == folder.id]
+    return bool(branches) and all(RunFolder(store / run).result() is not None for run in branches)
+
+
+def delete(found: Waste) -> bool:
+    """False if a process has taken up the run meanwhile: then it stays."""
+    folder = RunFolder(found.path.parent if found.path.is_file() else found.path)
+    held = claim(folder)
+    if held is None:
+        return False
+    try:
+        if found.path.is_file():
+            found.path.unlink()
+        else:
+            shutil.rmtree(found.path)
+    finally:
+        held.release()
+    return True

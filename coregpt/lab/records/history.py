@@ -1,0 +1,170 @@
+"""What the ledger says about one study: how it was declared, what was known then, every run ever started for it."""
+
+import itertools
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from coregpt.lab.records.ledger import Entry
+from coregpt.lab.study.differences import flatten
+
+SHOWN_CHANGES = 4
+DECLARING = ("declared", "amended", "replanned")
+COMPLETING = ("ended", "found")
+Status = Literal["finished", "diverged", "failed", "unfinished"]
+
+
+@dataclass(frozen=True)
+class Past:
+    """One run as the ledger knows it."""
+
+    id: str
+    arm: str
+    seed: int
+    status: Status
+    """finished, diverged, failed, or unfinished: started, and nothing heard of it since."""
+    value: float | None
+    first_started: str
+    """UTC; empty if it was found complete."""
+    attempts: int
+    results: tuple[str, ...] = ()
+    """Every different result it ever had, the oldest first; one, unless it cannot be reproduced."""
+
+    @property
+    def contradiction(self) -> str:
+        """How executions of the run disagree; empty if they do not. Nobody may choose between two results."""
+        return f"not reproducible: {' then '.join(self.results)}" if len(self.results) > 1 else ""
+
+
+class History:
+    """The events that concern one study."""
+
+    def __init__(self, entries: Iterable[Entry], study: str):
+        self.entries = list(entries)
+        self.declared = [e for e in self.entries if e.event in DECLARING and e["study"] == study]
+        self.study = study
+        self.cells: dict[str, tuple[str, int]] = {
+            run: (arm, seed) for entry in self.declared for run, arm, seed in entry["runs"]
+        }
+        """Arm and seed of every run id that was ever planned."""
+        self.events: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            if entry.event in ("started", "failed", "rerun", *COMPLETING) and entry["run"] in self.cells:
+                self.events.setdefault(entry["run"], []).append(entry)
+
+    def runs(self) -> list[Past]:
+        """Every planned run that was ever started, or found complete, in the order in which they were planned."""
+        return [self._past(run) for run in self.cells if run in self.events]
+
+    def _past(self, run: str) -> Past:
+        arm, seed = self.cells[run]
+        events = self.events[run]
+        starts = [entry for entry in events if entry.event == "started"]
+        complete = [entry for entry in events if entry.event in COMPLETING]
+        if complete:
+            status: Status = complete[-1]["status"]
+            value: float | None = complete[-1]["value"]
+        else:
+            status, value = ("failed" if events[-1].event == "failed" else "unfinished"), None
+        told = [entry for entry in events if entry.event in (*COMPLETING, "rerun") and entry.get("status")]
+        results = tuple(dict.fromkeys(f"{entry['status']} {entry['value']}" for entry in told))
+        return Past(run, arm, seed, status, value, starts[0].time if starts else "", len(starts), results)
+
+    def superseded(self, planned: dict[str, tuple[str, int]]) -> list[tuple[Past, str]]:
+        """Runs that were started and are planned no longer, with the id that took their place, or ""."""
+        successors = {cell: run for run, cell in planned.items()}
+        return [(past, successors.get((past.arm, past.seed), "")) for past in self.runs() if past.id not in planned]
+
+    def exploratory(self) -> str:
+        """Why the study's verdicts are not confirmatory; empty if they are."""
+        reasons = [*self._known_before(), *self._foreign(), *self._tuned_again(), *self._tuned_on_test()]
+        for before, after in itertools.pairwise(self.declared):
+            reasons += self._amended(before, after)
+            reasons += self._edited(before, after)
+        return "; ".join(dict.fromkeys(reasons))
+
+    def _complete_before(self, n: int, runs: Collection[str]) -> set[str]:
+        return {run for run in runs for e in self.events.get(run, ()) if e.event in COMPLETING and e.n < n}
+
+    def _known_before(self) -> list[str]:
+        """Results of both sides of a comparison were there when the study was first declared."""
+        if not self.declared:
+            return []
+        first = self.declared[0]
+        planned = [run for run, *_ in first["runs"]] or self.cells  # none yet where settings were still to be found
+        known = self._complete_before(first.n, planned)
+        arms = {self.cells[run][0] for run in known}
+        baseline = first["declaration"]["test"]["baseline"]
+        if baseline not in arms or len(arms) < 2:
+            return []
+        return [f"declared when {_runs(len(known))} of it, of the baseline and of other arms, were complete"]
+
+    def _foreign(self) -> list[str]:
+        """Complete runs that appeared after the declaration without being started under this ledger."""
+        if not self.declared:
+            return []
+        first = self.declared[0].n
+        found = [run for run, events in self.events.items() if any(e.event == "found" and e.n > first for e in events)]
+        return [f"{_runs(len(found))} came from elsewhere, not started under this ledger"] if found else []
+
+    def _tuned_again(self) -> list[str]:
+        """Settings found by tuning that changed when runs with them had started."""
+        frozen = [entry for entry in self.entries if entry.event == "frozen" and entry["study"] == self.study]
+        reasons = []
+        for before, after in itertools.pairwise(frozen):
+            started = self._started_between(frozen[0].n, after.n)
+            if started and before["settings"] != after["settings"]:
+                what = changed(before["settings"], after["settings"])
+                reasons.append(f"tuned again after {_runs(len(started))} had started: {what}")
+        return reasons
+
+    def _tuned_on_test(self) -> list[str]:
+        """Seeds by which settings were chosen under any declaration, and which a test had under any."""
+        tuning = {s for entry in self.declared for s in entry["declaration"].get("tuning", {}).get("seeds", ())}
+        both = sorted(tuning & {seed for _, seed in self.cells.values()})
+        return [f"settings were chosen by seeds of the test: {', '.join(map(str, both))}"] if both else []
+
+    def _started_between(self, first: int, last: int) -> set[str]:
+        return {
+            run
+            for run, events in self.events.items()
+            if any(e.event == "started" and e["study"] == self.study and first < e.n < last for e in events)
+        }
+
+    def _amended(self, before: Entry, after: Entry) -> list[str]:
+        started = self._started_between(self.declared[0].n, after.n)
+        if before["digest"] == after["digest"] or not started:
+            return []
+        what = changed(before["declaration"], after["declaration"])
+        more = set(after["declaration"]["seeds"]) - set(before["declaration"]["seeds"])
+        hint = "; a study that may go on until it is decided declares looks: or anytime: beforehand" if more else ""
+        return [f"amended after {_runs(len(started))} had started: {what}{hint}"]
+
+    def _edited(self, before: Entry, after: Entry) -> list[str]:
+        """A technique whose code changed after results of it could be seen was tuned on the test's seeds."""
+        reasons = []
+        old, new = before["code"]["plugins"], after["code"]["plugins"]
+        arms = before["declaration"]["arms"]
+        for name in sorted(old.keys() & new.keys()):
+            using = [run for run, arm, _ in before["runs"] if name in arms[arm]["plugins"]]
+            complete = self._complete_before(after.n, using)
+            if old[name] != new[name] and complete:
+                reasons.append(f"the code of plugin {name} changed when {_runs(len(complete))} with it had results")
+        return reasons
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """`test.alpha 0.05 -> 0.1, seeds [0, 1] -> [0, 1, 2]`."""
+    old, new = flatten(before), flatten(after)
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    parts = [f"{key} {old.get(key, 'absent')} -> {new.get(key, 'absent')}" for key in keys[:SHOWN_CHANGES]]
+    return ", ".join(parts) + _more(keys)
+
+
+def _more(keys: Sequence[str]) -> str:
+    more = len(keys) - SHOWN_CHANGES
+    return f" and {more} more" if more > 0 else ""
+
+
+def _runs(number: int) -> str:
+    return "1 run" if number == 1 else f"{number} runs"

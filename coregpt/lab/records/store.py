@@ -1,0 +1,267 @@
+"""The run folder: what a run is, what it measured, how it ended. Plain files, each complete or absent.
+
+config.json    written first: settings, digests, frozen plugin files
+metrics.jsonl  one object per line, appended and flushed while training
+env.json       versions and device
+checkpoint.pt  written by the engine, gone when the run is complete
+log.txt        what the process printed
+error.json     why the last attempt failed
+result.json    written last: it exists if and only if the run is complete
+"""
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coregpt.contract.errors import RunError
+from coregpt.lab.atomic import read_json, write_json, write_text
+
+try:
+    import fcntl
+except ImportError:  # Windows has no advisory locks
+    fcntl = None  # type: ignore[assignment]
+
+Row = dict[str, float | int]
+RECENT_BYTES = 4096
+PROBE = ".probe-"
+"""How the names of folders beside the runs begin in which something is measured."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on disk. Reading never changes anything."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def plugins(self) -> Path:
+        """Frozen copies of single plugin files."""
+        return self.path / "plugins"
+
+    def create(self, config: dict[str, Any], plugin_files: dict[str, Path]) -> None:
+        """Make the folder. A folder that is there already keeps what it has."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if plugin_files:
+            self.plugins.mkdir(exist_ok=True)
+        for name, source in plugin_files.items():
+            copy = self.plugins / f"{name}.py"
+            if not copy.exists():
+                copy.write_bytes(source.read_bytes())
+        if not (self.path / "config.json").exists():
+            write_json(self.path / "config.json", config)
+
+    def config(self) -> dict[str, Any]:
+        """Raises RunError if there is none."""
+        found = read_json(self.path / "config.json")
+        if found is None:
+            raise RunError(f"{self.path} is not a run folder: it has no config.json")
+        return found
+
+    def environment(self) -> dict[str, str]:
+        return read_json(self.path / "env.json") or {}
+
+    def write_environment(self, facts: dict[str, str]) -> None:
+        write_json(self.path / "env.json", facts)
+
+    def result(self) -> dict[str, Any] | None:
+        """How the run ended; None while it is not complete."""
+        return read_json(self.path / "result.json")
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """The run is complete: nothing else of it will change."""
+        write_json(self.path / "result.json", result)
+        (self.path / "error.json").unlink(missing_ok=True)
+        self.checkpoint.unlink(missing_ok=True)
+
+    def paused(self) -> int:
+        """The last step at which the run was to pause and did, its checkpoint being there or later; 0 if none."""
+        return self.pause_asked() if self.checkpoint.exists() else 0
+
+    def pause_asked(self) -> int:
+        """The last step at which the run was to pause and did, whether or not its checkpoint is left; 0 if none."""
+        return int((read_json(self.path / "paused.json") or {"step": 0})["step"])
+
+    def write_paused(self, step: int) -> None:
+        write_json(self.path / "paused.json", {"step": step})
+
+    def micro_rows(self) -> int | None:
+        """Rows per forward pass that the memory here allows, if that was found out the hard way."""
+        return (read_json(self.path / "memory.json") or {}).get("micro_rows")
+
+    def write_micro_rows(self, rows: int) -> None:
+        """The run starts over with fewer rows per pass: all of it is computed alike."""
+        write_json(self.path / "memory.json", {"micro_rows": rows})
+        self.checkpoint.unlink(missing_ok=True)
+
+    def error(self) -> dict[str, Any] | None:
+        return read_json(self.path / "error.json")
+
+    def write_error(self, message: str, details: str, *, again: bool = False) -> None:
+        """`again`: another attempt will go differently."""
+        error = {"message": message, "traceback": details}
+        write_json(self.path / "error.json", {**error, "again": True} if again else error)
+
+    def clear_error(self) -> None:
+        (self.path / "error.json").unlink(missing_ok=True)
+
+    def rows(self) -> list[Row]:
+        """Every complete line of the metrics."""
+        try:
+            raw = self.metrics.read_bytes()
+        except FileNotFoundError:
+            return []
+        return list(_parse(raw))
+
+    def write_rows(self, rows: Iterable[Row]) -> None:
+        """Begin the metrics with the rows of another run."""
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def newest(self) -> Row:
+        """The last few rows as one, cheaply: the newest value of everything measured lately."""
+        try:
+            with self.metrics.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - RECENT_BYTES))
+                raw = file.read()
+        except FileNotFoundError:
+            return {}
+        return {key: value for row in _parse(raw) for key, value in row.items()}
+
+    def log_tail(self, lines: int = 8) -> str:
+        """The end of what the process printed."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+class MetricsLog:
+    """Appends rows to metrics.jsonl; what is on disk is at most one line behind."""
+
+    def __init__(self, folder: RunFolder):
+        self.path = folder.metrics
+        self.path.touch()
+        self._drop_torn_line()
+        self.file = self.path.open("a", encoding="utf-8")
+
+    def record(self, row: Row) -> None:
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+
+    def rewind(self, step: int) -> None:
+        """Forget rows beyond `step`, which a resumed run will write again."""
+        kept = [row for row in _parse(self.path.read_bytes()) if row["step"] <= step]
+        self.file.close()
+        part = self.path.with_suffix(".part")
+        part.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        os.replace(part, self.path)
+        self.file = self.path.open("a", encoding="utf-8")
+
+    def close(self) -> None:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+
+    def _drop_torn_line(self) -> None:
+        raw = self.path.read_bytes()
+        if raw and not raw.endswith(b"\n"):
+            os.truncate(self.path, raw.rfind(b"\n") + 1)
+
+
+class Unrecorded:
+    """The sink of every rank but the first."""
+
+    def record(self, row: Row) -> None:
+        """Rank 0 writes."""
+
+    def rewind(self, step: int) -> None:
+        """Rank 0 rewinds."""
+
+
+@dataclass
+class Claim:
+    """The right to execute one run, held through an open file: it ends with its last process, even if killed.
+
+    The kernel's lock on the file is what counts. A pid written into a file could outlive its process or be
+    given to another one; a lock cannot.
+    """
+
+    descriptor: int
+
+    def release(self) -> None:
+        """Give up this process's hold; a child that inherited the descriptor keeps the claim."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def claim(folder: RunFolder) -> Claim | None:
+    """Claim a run; None if a living process has it."""
+    descriptor = os.open(folder.path / "claim", os.O_RDWR | os.O_CREAT, 0o644)
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:  # a file system without locks: there one launcher at a time is up to the user
+            pass
+    os.truncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+    return Claim(descriptor)
+
+
+def claimed(folder: RunFolder) -> bool:
+    """Whether a living process has a run. A launcher that asks at the same instant sees it as taken, and asks again."""
+    try:
+        descriptor = os.open(folder.path / "claim", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def holder(folder: RunFolder) -> str:
+    """Who claimed a run last, for people to read: `process 123 on node7`. Whether it lives, `claimed` says."""
+    try:
+        return (folder.path / "claim").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _parse(raw: bytes) -> Iterator[Row]:
+    for line in raw.split(b"\n")[:-1]:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and "step" in row:
+            yield row

@@ -1,0 +1,239 @@
+"""What a study declares: its arms, complete and validated, and how the question will be decided."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from coregpt.contract.config import Frozen, RunConfig, Span
+from coregpt.lab.study.identity import canonical
+from coregpt.lab.study.registry import Catalogue
+from coregpt.lab.study.space import Tuning, TuningFile
+from coregpt.stats.moderated import VariancePrior
+from coregpt.stats.sequential import Spending
+
+Combination = Literal["leave_one_out", "add_one", "factorial"]
+Mode = Literal[Combination, "fork"]
+"""A fork lists its arms like any study; how they branch is `coregpt.lab.designs.fork`."""
+Direction = Literal["better", "worse", "either"]
+"""What the hypothesis expects of the techniques; tests stay two-sided."""
+Axis = Literal["tokens", "flops", "seconds", "steps"]
+"""What every arm may spend the same amount of."""
+Match = Literal["tokens", "params", "flops", "seconds"]
+"""What arms are adjusted to spend as much of as the baseline (see `coregpt.lab.designs.match`)."""
+TOLERANCE = 0.01
+"""How far arms may differ in what the study holds equal."""
+
+
+def no_whole_share(fork_at: Any) -> Any:
+    """Raises ValueError for `1.0`: a share would end at the run's end, where nothing is left to branch from."""
+    if isinstance(fork_at, float) and fork_at == 1:
+        raise ValueError("1.0 is the whole run as a share and the first step as a number; write 1 for that step")
+    return fork_at
+
+
+class Machine(Frozen):
+    """What may depend on the computer. `auto` is decided when the study runs."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: Literal["auto"] | bool = "auto"
+
+
+class Criterion(Frozen):
+    """How the question will be decided."""
+
+    baseline: str
+    """The arm every other arm is compared with."""
+    metric: Literal["val_loss"] = "val_loss"
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """Largest accepted probability of calling an arm better or worse when it is neither, over all arms."""
+    margin: PositiveFloat = 0.01
+    """Differences smaller than this do not matter, in the metric's unit."""
+    power: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    """Probability with which the smallest detectable difference is detected."""
+    sd: PositiveFloat | None = None
+    """Standard deviation of the per-seed difference between two arms that the plan assumes."""
+    target: PositiveFloat | None = None
+    """A value of the metric: which arms reach it, and how soon."""
+    yardstick: Annotated[float, Field(ge=0.3, le=0.95)] | None = None
+    """The share of its tokens with which the baseline is trained once more, to express gains as steps saved."""
+    screen: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+    """False discovery rate at which many arms are passed on for confirmation, instead of getting verdicts."""
+    history: tuple[str, ...] = ()
+    """Earlier reports of the same setup, by path beside the file, whose noise a test of 3 or 4 seeds borrows."""
+
+    looks: tuple[PositiveInt, ...] = ()
+    """Numbers of seeds after which an arm may be decided, the last being all seeds; alpha is spent over them."""
+    spending: Spending | None = None
+    """How `looks` spend alpha; as Pocock's boundaries do where it is left out."""
+    futility: PositiveFloat | None = None
+    """The gain that a study with `looks` is made for: an arm that will hardly have it is given up early."""
+    anytime: bool = False
+    """Whether an arm may be decided after every seed from the third on, by an e-value."""
+    abort: Annotated[float, Field(ge=0.3, le=0.95)] | None = None
+    """The share of the run at which arms pause that are finished only if they may still come out significant."""
+
+    pilot: bool = False
+    """Whether the runs are wanted even if their seeds are too few for any verdict."""
+
+    def declared(self) -> dict[str, Any]:
+        """As plain data; a design that is not used is left out, so that adding one changed no older digest."""
+        unused = {name for name, field in type(self).model_fields.items() if getattr(self, name) == field.default}
+        return self.model_dump(mode="json", exclude=unused - _ALWAYS_DECLARED)
+
+
+_ALWAYS_DECLARED = {"metric", "alpha", "margin", "power", "sd"}
+
+
+class StudyFile(BaseModel):
+    """The top level of the file, before arms are merged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    question: str = Field(min_length=1)
+    hypothesis: str = ""
+    direction: Direction = "either"
+    equal: Axis = "tokens"
+    match: Match | None = None
+    base: dict[str, Any] = {}
+    arms: dict[str, dict[str, Any] | None] | None = None
+    mode: Mode | None = None
+    fork_at: Annotated[Span, Field(gt=0), BeforeValidator(no_whole_share)] | None = None
+    """With `mode: fork`: where the arms branch, below 1 a share of the baseline's steps, from 1 on a step."""
+    techniques: dict[str, dict[str, Any] | None] | None = None
+    """With `mode`, instead of `arms`: plugins and their options (see `coregpt.lab.designs.modes`)."""
+    seeds: int | list[int]
+    scales: dict[str, dict[str, Any] | None] = {}
+    sizes: dict[str, dict[str, Any] | None] = {}
+    """Settings laid over base and scale, smallest size first: each becomes a study (see `lab.designs.sizes`)."""
+    tuning: TuningFile | None = None
+    test: dict[str, Any]
+    plugin_files: list[str] = []
+    gpus_per_run: PositiveInt | Literal["auto"] = 1
+    """`auto`: decided by a measurement (see `coregpt.lab.planning.split`)."""
+
+    @property
+    def axis(self) -> Axis:
+        """What arms spend the same amount of; matching on something implies it."""
+        return "tokens" if self.match == "params" else self.match or self.equal
+
+    @property
+    def combination(self) -> Combination | None:
+        """How arms are made from `techniques`; None where the file lists them."""
+        return None if self.mode == "fork" else self.mode
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """The prior, and the reports it was made from."""
+
+    prior: VariancePrior
+    files: Mapping[str, str]
+    """sha256 of each, by its path as declared."""
+    data: frozenset[str]
+    """Digests of the data they were measured on."""
+    runs: frozenset[str]
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom that a test gains."""
+        return min(self.prior.df, self.prior.history_df)
+
+    def declared(self) -> dict[str, Any]:
+        return {"files": dict(self.files), "variance": self.prior.variance, "df": self.df}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm, complete except for its seeds and what the machine decides."""
+
+    name: str
+    run: RunConfig
+    machine: Machine
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting as plain data, plugin defaults included; seeds are no setting of an arm."""
+        own = self.run.model_dump(mode="json", exclude={"seed", "data_seed", *Machine.model_fields})
+        return {**own, **self.machine.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A validated study."""
+
+    name: str
+    """Name of its folder in reports/: the file's name, and the scale where it is not the default one."""
+    path: Path
+    question: str
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    scale: str
+    criterion: Criterion
+    catalogue: Catalogue
+    gpus_per_run: int = 1
+    """Where `splits`, 1 until it is decided."""
+    mode: Mode | None = None
+    """How the arms were made from `techniques`; None where the file lists arms."""
+    techniques: tuple[str, ...] = ()
+    hypothesis: str = ""
+    direction: Direction = "either"
+    equal: Axis = "tokens"
+    match: Match | None = None
+    as_declared: tuple[Arm, ...] = ()
+    """The compared arms as they were written, if matching changed them; they are what is hashed."""
+    fork_at: float | None = None
+    """Where the arms branch from a common trunk; None where every run is trained from its first step."""
+
+    yardstick: str = ""
+    """Name of the arm that is the baseline with a share of its tokens; it is measured with, not compared."""
+
+    borrowed: Borrowed | None = None
+    """What the declared history knows about the noise; None without one."""
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    """All sizes of the family that this study is one of, as declared; empty for a single study."""
+    size: str = ""
+    family: str = ""
+    """Name of the folder in reports/ that shows the trend over sizes."""
+    splits: bool = False
+    """Whether a measurement decides `gpus_per_run`, as declared by `auto` (see `coregpt.lab.planning.split`)."""
+    tuning: Tuning | None = None
+    """How settings are found before the test (see `coregpt.lab.designs.tuning`); None where they are as written."""
+
+    @property
+    def compared(self) -> tuple[Arm, ...]:
+        """The arms of the question: all but the yardstick."""
+        return tuple(arm for arm in self.arms if arm.name != self.yardstick)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether its settings are still to be found."""
+        return self.tuning is not None and not self.as_declared
+
+    def preregistration(self) -> dict[str, Any]:
+        """Everything that is decided before the first run, as plain data."""
+        return {
+            "question": self.question,
+            "hypothesis": self.hypothesis,
+            "direction": self.direction,
+            "equal": self.equal,
+            "scale": self.scale,
+            "arms": {arm.name: arm.settings() for arm in self.as_declared or self.compared},
+            "seeds": list(self.seeds),
+            "test": self.criterion.declared(),
+            **({"mode": self.mode} if self.mode else {}),
+            **({"history": self.borrowed.declared()} if self.borrowed else {}),
+            **({"sizes": dict(self.sizes), "size": self.size} if self.sizes else {}),
+            **({"match": self.match} if self.match else {}),
+            **({"tuning": self.tuning.declared()} if self.tuning else {}),
+            **({"fork_at": self.fork_at} if self.fork_at is not None else {}),
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the preregistration."""
+        return hashlib.sha256(canonical(self.preregistration())).hexdigest()

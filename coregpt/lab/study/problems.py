@@ -1,0 +1,63 @@
+"""Everything wrong with a configuration, each with its key path, in words a user can act on."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from coregpt.lab.study.registry import nearest
+from coregpt.lab.study.yamlfile import Key
+
+Problem = tuple[Key, str]
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """One problem per wrong field: what was expected, what was found, the nearest valid name."""
+    found: dict[Key, str] = {}
+    for item in error.errors():
+        key = tuple(part for part in item["loc"] if not _is_union_branch(part))
+        kind, message = item["type"], item["msg"].removeprefix("Value error, ")
+        got = f", got {item['input']!r}"
+        if kind == "extra_forbidden":
+            message = f"unknown key{nearest(str(key[-1]), fields_at(model, key[:-1]))}"
+        elif kind == "missing":
+            message = "is missing"
+        elif kind in ("model_type", "dict_type", "model_attributes_type"):
+            message = f"expected a mapping, got {item['input']!r}"
+        elif kind != "value_error":
+            message = f"{message[0].lower()}{message[1:].replace('input should', 'should')}{got}"
+        message = message.replace("input should", "should")
+        if key in found:  # another branch of a union: one mistake, not two
+            message = f"{found[key].removesuffix(got)} or {message.removeprefix('should be ')}"
+        found[key] = message
+    return list(found.items())
+
+
+def coerced(given: Any, taken: Any, key: Key = ()) -> Iterator[Problem]:
+    """Where validation silently turned text or a truth value into a number: `given` in, `taken` out."""
+    if isinstance(given, Mapping) and isinstance(taken, Mapping):
+        for name in given.keys() & taken.keys():
+            yield from coerced(given[name], taken[name], (*key, name))
+        return
+    for kind, word in ((bool, "true or false"), (str, "text")):
+        if isinstance(given, kind) != isinstance(taken, kind):
+            yield key, f"expected {word if isinstance(taken, kind) else 'a number'}, got {given!r}"
+            return
+
+
+def fields_at(model: type[BaseModel], key: Key) -> list[str]:
+    """Names that may stand under `key` of a nested model."""
+    for part in key:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _is_union_branch(part: str | int) -> bool:
+    """Pydantic puts the tried type into the location of a union's errors."""
+    return isinstance(part, str) and (
+        part in ("int", "bool", "float", "str", "none") or "[" in part or part.startswith("constrained-")
+    )

@@ -1,0 +1,48 @@
+"""Every run gets its own core or its own GPUs."""
+
+from pathlib import Path
+
+import pytest
+
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.execute.jobs import meaning
+from coregpt.lab.execute.slots import cores, find_slots
+
+
+def visible(monkeypatch: pytest.MonkeyPatch, count: int, names: str | None = None) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    if names is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
+
+
+def test_cpu_runs_get_a_core_each() -> None:
+    assert len(find_slots("cpu", 1, None)) == cores()
+    assert len(find_slots("cpu", 1, 3)) == 3
+    assert find_slots("cpu", 1, 1)[0].variables()["OMP_NUM_THREADS"] == "1"
+
+
+def test_gpu_runs_are_pinned_to_different_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    visible(monkeypatch, 4)
+    slots = find_slots("cuda", 1, None)
+    assert [slot.variables()["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["0", "1", "2", "3"]
+    assert len(find_slots("cuda", 1, 2)) == 2
+
+
+def test_groups_of_gpus_run_under_torchrun_and_respect_what_is_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    visible(monkeypatch, 5, "7,6,5,4,3")
+    slots = find_slots("cuda", 2, None)
+    assert [slot.variables()["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["7,6", "5,4"]
+    assert "--nproc-per-node=2" in slots[0].command(Path("run"))
+
+
+def test_too_few_gpus_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    visible(monkeypatch, 1)
+    with pytest.raises(ConfigError, match="gpus_per_run is 2, but 1 GPUs are visible"):
+        find_slots("cuda", 2, None)
+
+
+def test_a_process_that_dies_without_a_word_is_explained() -> None:
+    assert meaning(-9) == "the process was ended by SIGKILL (out of memory?)"
+    assert "exit code 7" in meaning(7)

@@ -1,0 +1,171 @@
+"""One run in one process: finished, diverged, failed, stopped and resumed, refused."""
+
+import os
+import platform
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from coregpt.lab.execute.worker import COMPLETE, FAILED, STOPPED, TAKEN, main, processor, stop_requested
+from coregpt.lab.planning.load import load
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.records.store import RunFolder, claim
+from tests.lab.conftest import Lab
+
+BROKEN = '''"""Raises while training.
+
+Source: none.
+"""
+
+from coregpt.api import Clock, Companion, Plugin, RunView, hookimpl
+
+
+class Trap(Companion):
+    def before_step(self, clock: Clock) -> None:
+        if clock.step == 3:
+            raise ValueError("sprung")
+
+
+class Broken(Plugin):
+    @hookimpl
+    def add_companions(self, run: RunView) -> Companion:
+        return Trap()
+'''
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def folder_of(lab: Callable[..., Lab]) -> Callable[..., RunFolder]:
+    """The folder of the second arm's first run, planned and not yet executed."""
+
+    def make(**changes: Any) -> RunFolder:
+        here = lab(**changes)
+        run = next(run for run in plan(outline(load(here.study))).runs if run.arm != "gelu")
+        folder = RunFolder(here.runs / run.id)
+        folder.create(run.record, run.plugin_files)
+        return folder
+
+    return make
+
+
+def test_a_run_ends_with_a_result_and_says_what_it_ran_on(folder_of: Callable[..., RunFolder]) -> None:
+    folder = folder_of()
+    assert main([str(folder.path)]) == COMPLETE
+    result = folder.result()
+    assert result is not None
+    assert (result["status"], result["steps"], result["tokens"]) == ("finished", 250, 16_000)
+    assert 1.0 < result["value"] < 2.8  # ln 3 = 1.0986 is what the data allow, ln 16 = 2.77 is knowing nothing
+    evaluated = [row for row in folder.rows() if "val_loss" in row]
+    assert [row["step"] for row in evaluated] == [0, 50, 100, 150, 200, 250]
+    assert evaluated[-1]["val_loss"] == result["value"]
+    assert folder.environment().keys() >= {"torch", "device", "precision", "python"}
+    assert folder.environment()["processor"] == processor()
+    assert not folder.checkpoint.exists()
+
+
+def test_the_processor_is_named_wherever_it_is_known(tmp_path: Path) -> None:
+    """Losses of one run differ in their last digits between types of processor."""
+    vectors = torch.backends.cpu.get_cpu_capability()
+    told = tmp_path / "cpuinfo"
+    told.write_text("processor\t: 0\nmodel name\t: Some CPU 9654 @ 2.4GHz\n\nprocessor\t: 1\nmodel name\t: Other\n")
+    assert processor(told) == f"Some CPU 9654 @ 2.4GHz, {vectors}"
+    told.write_text("processor\t: 0\nCPU part\t: 0xd0c\n")
+    assert processor(told) == processor(tmp_path / "absent")
+    assert processor(told).removesuffix(f", {vectors}") in (platform.processor(), platform.machine())
+
+
+def test_a_run_that_blows_up_is_a_result_and_not_a_failure(folder_of: Callable[..., RunFolder]) -> None:
+    folder = folder_of(arms={"gelu": {}, "wild": {"optim": {"lr": 1e30}}})
+    assert main([str(folder.path)]) == COMPLETE
+    result = folder.result()
+    assert result is not None
+    assert (result["status"], result["value"]) == ("diverged", None)
+    assert "not finite" in result["reason"]
+
+
+def test_an_exception_is_told_in_one_line_and_kept_in_full(
+    folder_of: Callable[..., RunFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    arms = {"gelu": {}, "broken": {"plugins": {"broken": {}}}}
+    folder = folder_of(arms=arms, plugin_files=["broken.py"])
+    assert main([str(folder.path)]) == FAILED
+    error = folder.error()
+    assert error is not None
+    assert error["message"] == "ValueError: sprung"
+    assert "before_step" in error["traceback"]
+    assert folder.result() is None
+    assert capsys.readouterr().err == "ValueError: sprung\n"
+
+
+def test_the_frozen_copy_of_a_plugin_file_is_what_runs(folder_of: Callable[..., RunFolder], tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(BROKEN.replace("clock.step == 3", "False"))
+    arms = {"gelu": {}, "mine": {"plugins": {"mine": {}}}}
+    folder = folder_of(arms=arms, plugin_files=["mine.py"])
+    mine.write_text("raise RuntimeError('edited after planning')")
+    assert main([str(folder.path)]) == COMPLETE
+
+
+def test_changed_sources_are_refused(folder_of: Callable[..., RunFolder], tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(BROKEN)
+    arms = {"gelu": {}, "mine": {"plugins": {"mine": {}}}}
+    folder = folder_of(arms=arms, plugin_files=["mine.py"])
+    copy = folder.plugins / "mine.py"
+    copy.write_text(copy.read_text().replace("3", "4"))
+    assert main([str(folder.path)]) == FAILED
+    error = folder.error()
+    assert error is not None
+    assert "was planned with other sources or data" in error["message"]
+
+
+def test_a_stopped_run_continues_to_the_same_numbers(
+    folder_of: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of()
+    assert main([str(folder.path)]) == COMPLETE
+    whole, value = [row for row in folder.rows() if "loss" in row], folder.result()
+    (folder.path / "result.json").unlink()
+    (folder.path / "metrics.jsonl").unlink()
+    calls: list[int] = []
+
+    def interrupt(launched: bool) -> Callable[[], bool]:
+        return lambda: bool(calls.append(0)) or len(calls) == 100
+
+    with monkeypatch.context() as patch:
+        patch.setattr("coregpt.lab.execute.worker.stop_requested", interrupt)
+        assert main([str(folder.path)]) == STOPPED
+    assert folder.result() is None
+    assert folder.checkpoint.exists()
+    assert main([str(folder.path)]) == COMPLETE
+    again, second = [row for row in folder.rows() if "loss" in row], folder.result()
+    assert [(r["step"], r["loss"]) for r in again] == [(r["step"], r["loss"]) for r in whole]
+    assert value is not None
+    assert second is not None
+    assert second["value"] == value["value"]
+
+
+def test_a_signal_asks_for_a_stop() -> None:
+    stop = stop_requested(launched=False)
+    assert not stop()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop()
+
+
+def test_a_run_that_another_process_has_is_left_alone(folder_of: Callable[..., RunFolder]) -> None:
+    folder = folder_of()
+    held = claim(folder)
+    assert held is not None
+    assert main([str(folder.path)]) == TAKEN
+    held.release()

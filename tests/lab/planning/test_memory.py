@@ -1,0 +1,92 @@
+"""The memory estimate against the resident memory of a process that really trained, and against sums by hand."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from coregpt.contract.config import ModelShape, RunConfig
+from coregpt.lab.planning.memory import estimate, fitting_rows, room
+from coregpt.lab.study.registry import Catalogue
+
+WIDE = ModelShape(vocab=1024, dim=256, depth=4, heads=4, context=256)
+
+TRAINED = """
+import json, sys
+import torch
+from coregpt.contract.config import RunConfig
+from coregpt.engine.build import build
+from coregpt.engine.platform import peak_memory, set_up_cpu
+from coregpt.lab.study.registry import Catalogue
+
+set_up_cpu()  # the heap that a run has
+config = RunConfig.model_validate_json(sys.argv[1])
+run = build(config, Catalogue().instances(config.plugins), separator=0)
+tokens = torch.randint(0, 256, (config.batch_tokens // config.model.context, config.model.context))
+for _ in range(3):
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+        loss, _ = run.model(tokens, tokens, run.dials.values)
+    loss.backward()
+    for companion in run.companions:
+        companion.after_update(run.timeline.clock(0))
+    run.optimizer.step(1.0, run.dials.values)
+print(json.dumps(peak_memory(torch.device("cpu"))))
+"""
+
+
+def run_config(**changes: object) -> RunConfig:
+    return RunConfig(**{"model": WIDE, "batch_tokens": 256 * 16, "eval_tokens": 256, "tokens": 10**6, **changes})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child's peak includes its parent's")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"plugins": {"rope": {}}},
+        {"plugins": {"rope": {}, "swiglu": {}, "muon": {}}},
+        {"plugins": {"ngpt": {}}, "batch_tokens": 256 * 4},
+        {"plugins": {"window_warmup": {}, "ema": {}}, "precision": "bf16"},
+    ],
+)
+def test_the_estimate_is_within_30_percent_of_a_process_that_trained(changes, catalogue: Catalogue) -> None:
+    config = run_config(**changes)
+    command = [sys.executable, "-c", TRAINED, config.model_dump_json()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    measured = json.loads(done.stdout)
+    assert estimate(config, catalogue.instances(config.plugins)).peak == pytest.approx(measured, rel=0.3)
+
+
+def test_weights_gradients_and_states_are_the_sums_by_hand(catalogue: Catalogue) -> None:
+    config = run_config(plugins={"rope": {}})
+    found = estimate(config, catalogue.instances(config.plugins))
+    numbers = 4 * (4 * 256**2 + 2 * 256 * 1024) + 2 * 1024 * 256
+    assert found.gradients == 4 * numbers
+    assert found.weights == 4 * (numbers + 4 * 2 * 256 * 64)  # and the tables of rope: sine and cosine of each layer
+    assert found.optimizer == 8 * numbers  # AdamW: two moments
+    assert estimate(config, catalogue.instances(config.plugins), ranks=2).rows == 8
+
+
+def test_activations_grow_with_rows_and_micro_rows_bound_them(catalogue: Catalogue) -> None:
+    plugins = catalogue.instances({"rope": {}})
+    whole = estimate(run_config(), plugins)
+    quarter = estimate(run_config(micro_rows=4), plugins)
+    assert (whole.rows, quarter.rows) == (16, 4)
+    assert quarter.activations == pytest.approx(whole.activations / 4, rel=0.05)
+    assert fitting_rows(whole, whole.peak) == 16
+    assert fitting_rows(whole, quarter.peak + (1 << 20)) == 4
+    assert fitting_rows(whole, whole.lasting) is None
+
+
+def test_every_technique_can_be_estimated(catalogue: Catalogue) -> None:
+    shape = ModelShape(vocab=61, dim=32, depth=4, heads=2, context=24)
+    for name in catalogue.names():
+        instances = catalogue.instances({name: {}})
+        config = RunConfig(model=shape, batch_tokens=96, eval_tokens=48, tokens=9600, plugins={name: {}})
+        assert estimate(config, instances).activations > 0
+
+
+def test_the_machine_has_room() -> None:
+    assert room("cpu") > 1 << 30

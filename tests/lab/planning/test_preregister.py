@@ -1,0 +1,187 @@
+"""What was known when a study was declared or changed decides whether its verdicts are confirmatory."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.planning.load import load
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.planning.preregister import register
+from coregpt.lab.records.history import History
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.outline import Plan, PlannedRun
+from tests.lab.conftest import Lab
+
+
+def declared(lab: Callable[..., Lab], **changes: Any) -> Plan:
+    return plan(outline(load(lab(**changes).study)))
+
+
+def start(made: Plan, run: PlannedRun, store: Path) -> None:
+    who = {"study": made.study.name, "run": run.id, "arm": run.arm, "seed": run.seed}
+    Ledger.of(store).append("started", **who)
+
+
+def complete(made: Plan, run: PlannedRun, store: Path, *, started: bool = True) -> None:
+    """As the launcher leaves it when it is killed between the result and its entry."""
+    folder = RunFolder(store / run.id)
+    folder.create(run.record, {})
+    if started:
+        start(made, run, store)
+    folder.write_result({"status": "finished", "value": 1.0})
+
+
+def events(store: Path) -> list[str]:
+    return [entry.event for entry in Ledger.of(store).read()]
+
+
+def test_a_study_may_change_until_its_first_run_starts(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    assert register(declared(lab), tmp_path) == ""
+    assert register(declared(lab, seeds=3), tmp_path) == ""
+    assert events(tmp_path) == ["declared", "amended"]
+
+
+def test_a_change_after_a_run_has_started_is_told_for_ever(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    first = declared(lab)
+    register(first, tmp_path)
+    start(first, first.runs[0], tmp_path)
+    assert register(first, tmp_path) == ""
+    changed = declared(lab, test={"baseline": "gelu", "margin": 0.5})
+    words = "amended after 1 run had started: test.margin 0.02 -> 0.5"
+    assert register(changed, tmp_path) == words
+    assert register(changed, tmp_path) == words
+    assert register(first, tmp_path) == f"{words}; amended after 1 run had started: test.margin 0.5 -> 0.02"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"test": {"baseline": "gelu", "margin": 0.02, "alpha": 0.1}}, "test.alpha 0.05 -> 0.1"),
+        ({"test": {"baseline": "relu2", "margin": 0.02}}, "test.baseline gelu -> relu2"),
+        ({"seeds": 3}, "seeds [0, 1] -> [0, 1, 2]"),
+        ({"hypothesis": "It  helps."}, "hypothesis  -> It helps."),
+        ({"direction": "better"}, "direction either -> better"),
+        ({"equal": "steps"}, "equal tokens -> steps"),
+        ({"arms": {"gelu": {}, "relu2": {"plugins": {"relu2": {}}, "optim": {"lr": 0.1}}}}, "optim.lr 0.002 -> 0.1"),
+    ],
+)
+def test_everything_declared_counts_as_an_amendment(
+    lab: Callable[..., Lab], tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    first = declared(lab)
+    register(first, tmp_path)
+    start(first, first.runs[0], tmp_path)
+    said = register(declared(lab, **changes), tmp_path)
+    assert said.startswith("amended after 1 run had started: ")
+    assert words in said
+
+
+def test_registering_again_enters_nothing(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    made = declared(lab)
+    register(made, tmp_path)
+    before = Ledger.of(tmp_path).path.read_bytes()
+    register(made, tmp_path)
+    assert Ledger.of(tmp_path).path.read_bytes() == before
+
+
+def test_an_end_that_the_killed_launcher_did_not_enter_is_entered_later(
+    lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    made = declared(lab)
+    register(made, tmp_path)
+    complete(made, made.runs[0], tmp_path)
+    assert register(made, tmp_path) == ""
+    assert register(made, tmp_path) == ""
+    assert events(tmp_path) == ["declared", "started", "ended"]
+
+
+def test_runs_from_elsewhere_make_the_study_exploratory(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    made = declared(lab)
+    register(made, tmp_path)
+    complete(made, made.runs[0], tmp_path, started=False)
+    assert register(made, tmp_path) == "1 run came from elsewhere, not started under this ledger"
+
+
+def test_the_same_study_under_another_name_is_declared_too_late(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    made = declared(lab)
+    register(made, tmp_path)
+    for run in made.runs:
+        complete(made, run, tmp_path)
+    renamed = declared(lab, name="again", test={"baseline": "gelu", "margin": 0.5})
+    assert "declared when 4 runs of it, of the baseline and of other arms, were complete" in register(renamed, tmp_path)
+
+
+def test_a_baseline_that_another_study_trained_may_be_shared(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    made = declared(lab)
+    register(made, tmp_path)
+    for run in made.runs:
+        complete(made, run, tmp_path)
+    other = declared(lab, name="other", arms={"gelu": {}, "silu": {"plugins": {"swiglu": {}}}})
+    assert register(other, tmp_path) == ""
+
+
+def edited(made: Plan, **parts: Any) -> Plan:
+    """The same study after code moved: every run has another id."""
+    runs = tuple(replace(run, id=run.id[::-1], record={**run.record, **parts}) for run in made.runs)
+    return replace(made, runs=runs)
+
+
+def test_runs_that_moved_code_replaces_are_entered_as_superseded_and_listed(
+    lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    made = declared(lab)
+    register(made, tmp_path)
+    complete(made, made.runs[0], tmp_path)
+    moved = edited(made, engine="other")
+    assert register(moved, tmp_path) == ""
+    assert register(moved, tmp_path) == ""
+    assert events(tmp_path) == ["declared", "started", "ended", "replanned", "superseded"]
+    history = History(Ledger.of(tmp_path).read(), made.study.name)
+    ((past, successor),) = history.superseded({run.id: (run.arm, run.seed) for run in moved.runs})
+    assert (past.id, past.status, past.value, successor) == (made.runs[0].id, "finished", 1.0, moved.runs[0].id)
+
+
+def test_a_technique_edited_after_its_results_were_there_makes_the_study_exploratory(
+    lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    made = declared(lab)
+    register(made, tmp_path)
+    complete(made, made.runs[0], tmp_path)
+    assert register(edited(made, plugins={"relu2": "new"}), tmp_path) == ""
+    register(made, tmp_path)
+    complete(made, made.runs[2], tmp_path)
+    said = register(edited(made, plugins={"relu2": "newer"}), tmp_path)
+    assert said == "the code of plugin relu2 changed when 1 run with it had results"
+
+
+def test_arms_must_spend_what_the_study_holds_equal(lab: Callable[..., Lab]) -> None:
+    arms = {"gelu": {}, "relu2": {"plugins": {"relu2": {}}, "tokens": 64 * 300}}
+    with pytest.raises(ConfigError, match=r"equal tokens, within 1%, but it is 16,000 in 'gelu', 19,200 in 'relu2'"):
+        declared(lab, arms=arms)
+    with pytest.raises(ConfigError, match="equal steps"):
+        declared(lab, arms=arms, equal="steps")
+    assert declared(lab, arms=arms, equal="seconds").study.equal == "seconds"
+    with pytest.raises(ConfigError, match="equal flops"):
+        declared(lab, arms={"gelu": {}, "wide": {"model": {"hidden": 64}}}, equal="flops")
+
+
+def test_a_direction_or_axis_that_does_not_exist_is_a_mistake(lab: Callable[..., Lab]) -> None:
+    with pytest.raises(ConfigError, match="direction"):
+        declared(lab, direction="up")
+    with pytest.raises(ConfigError, match="equal"):
+        declared(lab, equal="money")
+
+
+def test_seeds_added_once_results_can_be_seen_point_to_looks(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    first = declared(lab)
+    register(first, tmp_path)
+    start(first, first.runs[0], tmp_path)
+    assert register(declared(lab, seeds=3), tmp_path) == (
+        "amended after 1 run had started: seeds [0, 1] -> [0, 1, 2]; a study that may go on until it is decided "
+        "declares looks: or anytime: beforehand"
+    )

@@ -1,0 +1,183 @@
+"""MLflow gets a copy of everything, once; when it cannot, nothing but a warning happens."""
+
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coregpt.cli import main
+from coregpt.lab.planning.load import load
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.records.mirror import database_uri, mirror
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.outline import Plan
+from tests.lab.conftest import Lab
+
+mlflow = pytest.importorskip("mlflow")
+
+
+@pytest.fixture(scope="module")
+def made(executed: Lab) -> Plan:
+    return plan(outline(load(executed.study)))
+
+
+def contents(store: Path) -> dict[str, int]:
+    """Rows of every table that holds results."""
+    with sqlite3.connect(store / "mlflow.db") as database:
+        tables = ("experiments", "runs", "metrics", "params", "tags")
+        return {table: database.execute(f"select count(*) from {table}").fetchone()[0] for table in tables}
+
+
+def test_every_curve_parameter_and_page_is_copied(executed: Lab, made: Plan) -> None:
+    client = mlflow.MlflowClient(database_uri(executed.runs))
+    experiment = client.get_experiment_by_name("tiny")
+    runs = client.search_runs([experiment.experiment_id])
+    parent = next(run for run in runs if run.data.tags.get("coregpt.kind") == "study")
+    children = {run.data.tags["coregpt.run"]: run for run in runs if "coregpt.run" in run.data.tags}
+    assert children.keys() == {run.id for run in made.runs}
+    first = made.runs[0]
+    child = children[first.id]
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert (child.data.tags["coregpt.arm"], child.data.tags["coregpt.seed"]) == ("gelu", "0")
+    assert child.data.params["optim.lr"] == "0.002"
+    assert len(client.get_metric_history(child.info.run_id, "loss")) == 250
+    assert [m.step for m in client.get_metric_history(child.info.run_id, "val_loss")] == [0, 50, 100, 150, 200, 250]
+    assert {"report.html", "report.json"} <= {file.path for file in client.list_artifacts(parent.info.run_id)}
+
+
+def test_mirroring_again_adds_nothing(executed: Lab, made: Plan) -> None:
+    before = contents(executed.runs)
+    assert mirror(made, executed.runs, executed.reports / "tiny") is None
+    assert contents(executed.runs) == before
+
+
+def aggregates(store: Path, name: str = "tiny") -> dict[str, Any]:
+    """The aggregate run of each arm."""
+    client = mlflow.MlflowClient(database_uri(store))
+    experiment = client.get_experiment_by_name(name).experiment_id
+    runs = client.search_runs([experiment], "tags.`coregpt.aggregate` = 'mean over seeds'")
+    assert len({run.data.tags["coregpt.arm"] for run in runs}) == len(runs)
+    return {run.data.tags["coregpt.arm"]: run for run in runs}
+
+
+def test_each_arm_has_its_mean_and_band_under_the_study(executed: Lab, made: Plan) -> None:
+    client = mlflow.MlflowClient(database_uri(executed.runs))
+    found = aggregates(executed.runs)
+    assert found.keys() == {"gelu", "relu2"}
+    for arm, run in found.items():
+        parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+        assert parent.data.tags["coregpt.kind"] == "study"
+        assert run.data.tags["coregpt.seeds"] == "0, 1"
+        assert "coregpt.left_out" not in run.data.tags
+        folders = [RunFolder(executed.runs / each.id) for each in made.runs if each.arm == arm]
+        logged = {
+            name: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, f"val_loss_{name}")]
+            for name in ("mean", "low95", "high95")
+        }
+        a, b = ([(row["step"], row["val_loss"]) for row in each.rows() if "val_loss" in row] for each in folders)
+        assert [step for step, _ in logged["mean"]] == [step for step, _ in a] == [0, 50, 100, 150, 200, 250]
+        half = [12.706204736432095 * abs(x - y) / 2 for (_, x), (_, y) in zip(a, b, strict=True)]  # t(0.975, 1)
+        means = [(x + y) / 2 for (_, x), (_, y) in zip(a, b, strict=True)]
+        assert [v for _, v in logged["mean"]] == pytest.approx(means)
+        assert [v for _, v in logged["low95"]] == pytest.approx([m - h for m, h in zip(means, half, strict=True)])
+        assert [v for _, v in logged["high95"]] == pytest.approx([m + h for m, h in zip(means, half, strict=True)])
+
+
+@pytest.fixture
+def copied(executed: Lab, tmp_path: Path) -> Lab:
+    """The executed runs without a database."""
+    here = executed.with_runs_in(tmp_path)
+    shutil.copytree(executed.runs, here.runs, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
+    (tmp_path / "pages").mkdir()
+    return here
+
+
+def test_an_aggregate_is_made_anew_when_another_seed_is_complete(copied: Lab, made: Plan) -> None:
+    late = copied.runs / made.runs[0].id / "result.json"
+    late.rename(late.with_suffix(".kept"))
+    assert mirror(made, copied.runs, copied.folder / "pages") is None
+    first = aggregates(copied.runs)
+    assert first["gelu"].data.tags["coregpt.seeds"] == "1"
+    assert first["gelu"].data.tags["coregpt.left_out"] == "seed 0: not complete"
+    assert not {"val_loss_low95", "val_loss_high95"} & first["gelu"].data.metrics.keys()
+    late.with_suffix(".kept").rename(late)
+    assert mirror(made, copied.runs, copied.folder / "pages") is None
+    second = aggregates(copied.runs)
+    assert second["gelu"].data.tags["coregpt.seeds"] == "0, 1"
+    assert second["relu2"].info.run_id == first["relu2"].info.run_id
+
+
+def test_a_diverged_run_is_named_and_shortens_the_band(copied: Lab, made: Plan) -> None:
+    folder = RunFolder(copied.runs / made.runs[0].id)
+    kept = [row for row in folder.rows() if row["step"] <= 100]
+    folder.write_rows([*kept, {"step": 150, "tokens": 9600, "seconds": 1.0, "val_loss": float("nan")}])
+    folder.write_result({**(folder.result() or {}), "status": "diverged", "value": None})
+    assert mirror(made, copied.runs, copied.folder / "pages") is None
+    run = aggregates(copied.runs)["gelu"]
+    assert run.data.tags["coregpt.diverged"] == "seed 0"
+    client = mlflow.MlflowClient(database_uri(copied.runs))
+    assert [m.step for m in client.get_metric_history(run.info.run_id, "val_loss_mean")] == [0, 50, 100]
+
+
+@pytest.fixture
+def other_version(executed: Lab, tmp_path: Path) -> Lab:
+    """The same runs with a database that another MLflow version seems to have made."""
+    here = Lab(tmp_path, executed.data, executed.study)
+    here.runs.mkdir()
+    (here.runs / "mlflow.db").write_bytes((executed.runs / "mlflow.db").read_bytes())
+    with sqlite3.connect(here.runs / "mlflow.db") as database:
+        database.execute("update alembic_version set version_num = 'ffffffffffff'")
+    return here
+
+
+def test_a_database_of_another_version_costs_one_line(other_version: Lab, made: Plan) -> None:
+    warning = mirror(made, other_version.runs, other_version.folder)
+    assert warning is not None
+    assert "\n" not in warning
+    assert "mlflow db upgrade sqlite:///" in warning
+
+
+def test_a_damaged_database_costs_one_line_and_no_exit_code(
+    executed: Lab, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    database = executed.runs / "mlflow.db"
+    good = database.read_bytes()
+    try:
+        database.write_bytes(b"this is no database" * 100)
+        assert main(executed.command()) == 0
+    finally:
+        database.write_bytes(good)
+    captured = capsys.readouterr()
+    assert captured.out.count("not mirrored to MLflow: the file is damaged; delete it") == 1
+    assert "Traceback" not in captured.out + captured.err
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (sqlite3.OperationalError("database or disk is full"), "free some space and call again"),
+        (sqlite3.OperationalError("unable to open database file"), "check the file and its permissions"),
+    ],
+)
+def test_what_keeps_a_database_from_being_written_is_said_with_a_remedy(
+    executed: Lab, made: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, words: str
+) -> None:
+    def fail(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr("coregpt.lab.records.mirror._client", fail)
+    warning = mirror(made, executed.runs, tmp_path)
+    assert warning is not None
+    assert words in warning
+
+
+def test_without_mlflow_everything_else_works(
+    executed: Lab, made: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    warning = mirror(made, executed.runs, tmp_path)
+    assert warning is not None
+    assert "pip install mlflow" in warning
