@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab.designs import looks
 from coregpt.lab.designs.fork import begun_with
+from coregpt.lab.designs.history import borrowed
+from coregpt.lab.designs.match import matched_on
+from coregpt.lab.designs.modes import mode_of
+from coregpt.lab.execute import decisions
 from coregpt.lab.planning.preregister import code
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger, LedgerError
@@ -58,7 +61,7 @@ def _ledger_facts(plan: Plan, store: Path, past: Mapping[str, Past]) -> dict[str
     others = history.superseded({run.id: (run.arm, run.seed) for run in plan.runs})
     return {
         "started": tuple(past),
-        "decided": tuple(Decided(arm=arm, pairs=n, decision=how) for arm, n, how in looks.noted(plan, store)),
+        "decided": tuple(Decided(arm=arm, pairs=n, decision=how) for arm, n, how in decisions.noted(plan, store)),
         "other_runs": tuple(
             OtherRun(
                 run_id=run.id,
@@ -115,13 +118,13 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         hypothesis=study.hypothesis,
         direction=study.direction,
         equal=study.equal,
-        match=study.match or "",
+        match=matched_on(study) or "",
         screen=test.screen,
         prior=_prior(study),
         **early_decisions(plan, store),
         target=test.target,
-        yardstick=study.yardstick,
-        mode=study.mode or "",
+        yardstick=next((arm.name for arm in study.arms if not arm.compared), ""),
+        mode=mode_of(study) or "",
         techniques=study.techniques,
         fork=_fork(plan, store),
         declaration=study.preregistration(),
@@ -140,7 +143,7 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
 
 
 def _prior(study: Study) -> PriorFacts | None:
-    found = study.borrowed
+    found = borrowed(study)
     if found is None:
         return None
     return PriorFacts(variance=found.prior.variance, df=found.df, files=dict(found.files))

@@ -14,9 +14,10 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.cli.plan import DEFAULT_SD, noise
+from coregpt.lab.designs.design import Task
 from coregpt.lab.execute.launcher import Launcher
 from coregpt.lab.execute.slots import Slot
-from coregpt.lab.execute.tasks import Task, missing
+from coregpt.lab.execute.tasks import missing
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.progress import Display

@@ -8,8 +8,9 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.planning import pace
+from coregpt.lab.designs import match, pace
 from coregpt.lab.planning.load import load
+from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.ledger import Ledger
 from tests.lab.conftest import STUDY, Lab
@@ -17,6 +18,8 @@ from tests.lab.conftest import STUDY, Lab
 BASE: dict[str, Any] = {**STUDY["base"], "tokens": 64 * 100}
 DEEP = {"plain": {}, "deep": {"model": {"depth": 4}}}
 TEST = {"baseline": "plain", "margin": 0.02}
+FAR_TOO_LONG = {"deep": 64 * 400}
+"""Tokens, so many that no noise can hide it."""
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def test_the_tokens_are_those_of_a_clock_that_runs_by_depth(
     clock = {1: 2.0, 4: 5.0}  # seconds per step by depth, as a simulated clock has it
     monkeypatch.setattr(pace, "_seconds", lambda trainer, step: clock[trainer.run.config.model.depth])
     made = lab(base=BASE, arms=DEEP, test=TEST, match="seconds")
-    paced = pace.paced(load(made.study), made.runs)
+    (paced,) = measured([load(made.study)], made.runs)
     assert [arm.run.tokens for arm in paced.arms] == [64 * 100, 64 * 40]
 
 
@@ -60,7 +63,9 @@ def test_seconds_that_came_out_unequal_are_an_error(
     lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A probe that was wrong by far, as on a machine that was busy with something else."""
-    monkeypatch.setattr(pace, "measured", lambda study: {"deep": 64 * 400})  # so long that no noise can hide it
+    monkeypatch.setattr(
+        match, "measured", lambda study, planned: {"deep": 64 * 400}
+    )  # so long that no noise can hide it
     made = lab(base=BASE, arms=DEEP, test=TEST, match="seconds", seeds=5)
     assert main(made.command("--no-mlflow")) == 1
     assert "match: seconds: deep trained +" in capsys.readouterr().out
@@ -85,6 +90,6 @@ def test_real_steps_of_a_deeper_model_take_longer(lab: Callable[..., Lab], quick
 
 def test_it_speaks_about_one_gpu_of_this_machine_only(lab: Callable[..., Lab], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="match: seconds is measured on one GPU; it needs 'gpus_per_run: 1'"):
-        pace.paced(load(lab(match="seconds", gpus_per_run=2).study), tmp_path)
+        measured([load(lab(match="seconds", gpus_per_run=2).study)], tmp_path)
     with pytest.raises(ConfigError, match="match: seconds is measured where the runs are trained"):
         plan(outline(load(lab(match="seconds").study)), nodes="cuda")

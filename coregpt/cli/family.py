@@ -1,23 +1,20 @@
-"""`coregpt ablate` of a study with sizes: every size as a study of its own, then the trend over them."""
+"""`coregpt ablate` of a family: every member as a study of its own, then what can be said of all of them."""
 
 from coregpt.cli.ablate import INTERRUPTED, refuse_in_vain, run_study
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.lab.atomic import writable_folder, write_text
-from coregpt.lab.designs.sizes import check_order
-from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.planning.plans import outlines, plan
 from coregpt.lab.planning.preregister import register
 from coregpt.lab.study.declaration import Study
 from coregpt.report.trend import trends
 from coregpt.report.trend_pages import render_trend, trend_lines
 
 
-def ablate_sizes(studies: list[Study], use: Resources) -> int:
-    """All sizes are declared before the first run of any. Exit codes as for one study."""
-    outlines = [outline(study) for study in studies]
-    check_order(outlines)
-    plans = [plan(made, use.nodes) for made in outlines]
+def ablate_family(studies: list[Study], use: Resources) -> int:
+    """All members are declared before the first run of any. Exit codes as for one study."""
+    plans = [plan(made, use.nodes) for made in outlines(studies)]
     for made in plans:
         refuse_in_vain(made, use)
     for made in plans:
@@ -25,13 +22,13 @@ def ablate_sizes(studies: list[Study], use: Resources) -> int:
         register(made, writable_folder(use.store))
     codes = []
     for made in plans:
-        say(f"size {made.study.size}")
+        say(f"size {made.study.member}")
         codes.append(run_study(made, use))
         if codes[-1] == INTERRUPTED:
             return INTERRUPTED
         say()
     each = [read_report(use.reports / study.name / "report.json") for study in studies]
-    found = trends(studies[0].family, [study.size for study in studies], each)
+    found = trends(studies[0].family, [study.member for study in studies], each)
     folder = writable_folder(use.reports / studies[0].family)
     files = render_trend(found)
     for name, text in files.items():

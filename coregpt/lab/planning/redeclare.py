@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, CoreGPTError
+from coregpt.lab.designs import DESIGNS
 from coregpt.lab.study.declaration import Arm, Criterion, Machine, Study
 from coregpt.lab.study.identity import canonical
 from coregpt.lab.study.registry import Catalogue
@@ -28,7 +29,7 @@ def redeclare(
         made = tuple(_arm(arm, declaration["arms"][arm], catalogue) for arm in arms)
         criterion = Criterion(**declaration["test"])
         said = {key: declaration[key] for key in ("hypothesis", "direction", "equal")}
-        said |= {key: declaration[key] for key in ("fork_at", "match") if key in declaration}
+        designs = {key: value for design in DESIGNS for key, value in design.restore(declaration).items()}
     except (ValidationError, KeyError, TypeError) as error:
         raise ConfigError(f"{source}: study.declaration cannot be run by this version: {error}") from None
     except CoreGPTError as error:
@@ -36,7 +37,14 @@ def redeclare(
             f"{source}: {error}; a technique in a file of its own comes with the study: --study STUDY.yaml"
         ) from None
     question, scale = str(declaration["question"]), str(declaration["scale"])
-    return Study(name, source, question, made, tuple(seeds), scale, criterion, catalogue, **said)
+    return Study(name, source, question, made, tuple(seeds), scale, criterion, catalogue, designs=designs, **said)
+
+
+def for_fresh_seeds(study: Study) -> Study:
+    """The study as its replication runs it: every arm of the question to its end."""
+    for design in DESIGNS:
+        study = design.fresh(study)
+    return study
 
 
 def _arm(name: str, settings: Mapping[str, Any], catalogue: Catalogue) -> Arm:

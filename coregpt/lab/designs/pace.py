@@ -1,8 +1,4 @@
-"""`match: seconds`: the tokens each arm trains in the seconds that the baseline takes, from its measured speed.
-
-Each arm is timed against the baseline before the first run: real steps of both, in turns, so that a machine that is
-busy for a while is busy for both. What was found goes into the ledger, and every later call takes it from there.
-"""
+"""How fast arms train beside each other: real steps of all, in turns, so that a busy machine is busy for all."""
 
 import statistics
 import time
@@ -12,65 +8,17 @@ from pathlib import Path
 import torch
 
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import ConfigError
 from coregpt.engine.build import NamedPlugins, build
 from coregpt.engine.compiling import prepare
 from coregpt.engine.data import TokenSource
 from coregpt.engine.trainer import Trainer, never
-from coregpt.lab.designs.match import where, whole_batches, with_tokens
-from coregpt.lab.planning.plans import outline, plan
-from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.store import Unrecorded
-from coregpt.lab.study.declaration import Study
 
 PLACES = 8
 """Steps of a run that are timed, evenly spaced: schedules change what a step costs."""
 ROUNDS = 5
 SECONDS = 3.0
 """Rounds are made until these many seconds are spent on a pair of arms, and at least `ROUNDS` of them."""
-
-
-def paced(study: Study, store: Path, record: bool = True) -> Study:
-    """The study with tokens set from measured speeds, or from those on record; unchanged if it matches otherwise.
-
-    Raises CoreGPTError where the study cannot run here, and ConfigError for runs on several GPUs.
-    """
-    if study.match != "seconds" or study.as_declared:
-        return study
-    tokens = on_record(study, store)
-    if tokens is None:
-        tokens = measured(study)
-        if record:
-            Ledger.of(store).append("paced", study=study.name, digest=study.digest, tokens=tokens)
-    return with_tokens(study, tokens)
-
-
-def on_record(study: Study, store: Path) -> dict[str, int] | None:
-    """Tokens by arm that an earlier call found for the same declaration."""
-    found = [
-        entry["tokens"]
-        for entry in Ledger.of(store).read()
-        if entry.event == "paced" and (entry["study"], entry["digest"]) == (study.name, study.digest)
-    ]
-    return {name: int(number) for name, number in found[-1].items()} if found else None
-
-
-def measured(study: Study) -> dict[str, int]:
-    """Tokens by arm, in whole batches; the baseline keeps its own, the yardstick is not asked."""
-    if study.gpus_per_run != 1 or study.splits:
-        raise ConfigError(f"{where(study)} is measured on one GPU; it needs 'gpus_per_run: 1'")
-    made = plan(outline(study))
-    first = {run.arm: run.config for run in reversed(made.runs)}
-    name = study.criterion.baseline
-    tokens = {}
-    for arm in study.compared:
-        if arm.name != name:
-            pair = {each: first[each] for each in (name, arm.name)}
-            plugins = {each: study.catalogue.instances(config.plugins) for each, config in pair.items()}
-            speed = side_by_side(pair, plugins, made.source)
-            wanted = made.costs[name].tokens * speed[arm.name] / speed[name]
-            tokens[arm.name] = whole_batches(wanted, arm.run.batch_tokens)
-    return tokens
 
 
 def side_by_side(
