@@ -1,7 +1,7 @@
 """Which packages are installed; all else is said in pyproject.toml.
 
-They are found, so that a new folder of techniques is packaged without an edit. `packages.find` in pyproject.toml cannot do
-it: it names packages by their folders, and the folder `plugins` is installed as `coregpt_plugins`.
+They are found, so that a new folder of techniques is packaged without an edit. `packages.find` in pyproject.toml
+cannot do it: it names packages by their folders, and the folder `plugins` is installed as `coregpt_plugins`.
 """
 
 from setuptools import find_packages, setup

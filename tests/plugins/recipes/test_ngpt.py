@@ -9,8 +9,8 @@ from coregpt.contract.errors import ConfigError, PluginError
 from coregpt.contract.rules import Clock, ParamInfo
 from coregpt.contract.runview import RunView
 from coregpt.engine.build import build as engine_build
-from tests.plugins.slow import SlowGPT, assert_equals_slow_model, gelu, shake
 from tests.plugins.position.test_rope import plain_speeds, slow_rope
+from tests.plugins.slow import SlowGPT, assert_equals_slow_model, gelu, shake
 
 CLOCK = Clock(0, 10)
 PUBLISHED = 162_201_600
