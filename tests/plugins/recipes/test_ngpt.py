@@ -9,8 +9,8 @@ from coregpt.contract.errors import ConfigError, PluginError
 from coregpt.contract.rules import Clock, ParamInfo
 from coregpt.contract.runview import RunView
 from coregpt.engine.build import build as engine_build
+from tests.plugins.position.test_rope import plain_speeds, slow_rope
 from tests.plugins.slow import SlowGPT, assert_equals_slow_model, gelu, shake
-from tests.plugins.test_rope import plain_speeds, slow_rope
 
 CLOCK = Clock(0, 10)
 PUBLISHED = 162_201_600
@@ -280,7 +280,7 @@ def test_bad_options_are_named(build, options, message):
 
 
 def test_scales_stay_beside_the_activation_where_the_projections_are_not_cores_own(build, monkeypatch):
-    module = sys.modules["coregpt_plugins.ngpt"]
+    module = sys.modules["coregpt_plugins.recipes.ngpt"]
     assert any(isinstance(part, module.Rows) for part in full(build).model.modules())
     monkeypatch.setattr(module, "Linear", type("AnotherLinear", (), {}))
     run = full(build)

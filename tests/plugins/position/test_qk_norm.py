@@ -1,7 +1,7 @@
 import torch
 
+from tests.plugins.position.test_rope import plain_speeds, slow_rope
 from tests.plugins.slow import FP32_EPS, SlowGPT, assert_equals_slow_model
-from tests.plugins.test_rope import plain_speeds, slow_rope
 
 
 def normed(x):
