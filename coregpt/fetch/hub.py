@@ -80,7 +80,7 @@ def _attempt(url: str, part: Path, progress: Progress) -> None:
     with _sorted_faults(url):
         answer = get_hf_file_metadata(url, token=False)
     tag = (answer.etag or "").lower()
-    published = Published(answer.size, tag if SHA256.fullmatch(tag) else None)
+    published = Published(answer.size or None, tag if SHA256.fullmatch(tag) else None)
     have = _size(part)
     if published.size is None or have > published.size:
         part.unlink(missing_ok=True)

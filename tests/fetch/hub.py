@@ -1,4 +1,4 @@
-"""A model hub in miniature: it redirects to a storage at another address that knows ranges, and fails on request.
+"""A model hub in miniature: it redirects to a storage of another name that knows ranges, and fails on request.
 
 As the real one does, the redirect names the commit, the file's size and sha256, and where Xet would have it.
 """
@@ -23,10 +23,10 @@ def sha(data: bytes) -> str:
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, hub: "Hub", handler: type["Answering"]):
+    def __init__(self, hub: "Hub", handler: type["Answering"], name: str):
         super().__init__(("127.0.0.1", 0), handler)
         self.hub = hub
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.url = f"http://{name}:{self.server_port}"
 
 
 class Hub:
@@ -35,12 +35,14 @@ class Hub:
     def __init__(self, repository: str, files: dict[str, bytes]):
         self.folder = f"/datasets/{repository}/resolve/main/"
         self.files = files
-        self.servers = (Server(self, Redirecting), Server(self, Storing))
+        self.servers = (Server(self, Redirecting, "127.0.0.1"), Server(self, Storing, "localhost"))
         self.url, self.storage = (server.url for server in self.servers)
         self.faults: dict[str, list[str]] = defaultdict(list)
         self.linked = {name: self.links(data) for name, data in files.items()}
         self.asked: list[str] = []
         """Method and path of every request to the hub itself."""
+        self.tokens: list[str] = []
+        """What came with a request to show who asks."""
         self.ranges: list[tuple[str, str | None]] = []
         """(file, Range header) of every request that reached the storage."""
         self.served: dict[str, int] = defaultdict(int)
@@ -97,6 +99,7 @@ class Redirecting(Answering):
     def do_GET(self) -> None:
         hub = self.server.hub
         hub.asked.append(f"{self.command} {self.path}")
+        hub.tokens += self.headers.get_all("Authorization", [])
         name = self.path.removeprefix(hub.folder)
         if name not in hub.files:
             return self.answer(404, b"", 0, MISSING)

@@ -27,19 +27,29 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def command(hub: Hub, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def terminal() -> Iterator[tuple[int, int]]:
+    """What is written to the second can be read from the first."""
+    ends = os.openpty()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+@pytest.fixture
+def command(hub: Hub, terminal: tuple[int, int], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "stale"}
     arguments = [sys.executable, "-m", "coregpt.cli", "data", "fetch", "fineweb10B"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(arguments, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=terminal[1], text=True) as process:
         yield process
         process.kill()
 
 
-def test_it_asks_for_the_shards_only_and_says_plain_lines(hub, folder, command, tmp_path):
-    out, err = command.communicate(timeout=120)
-    assert (command.returncode, err) == (0, "")
+def test_it_asks_for_the_shards_only_and_says_plain_lines(hub, folder, terminal, command, tmp_path):
+    out, _ = command.communicate(timeout=120)
+    os.write(terminal[1], b"END")
+    assert os.read(terminal[0], 10_000) == b"END"  # no bars
+    assert command.returncode == 0
     assert out.splitlines() == [
         f"{VAL}: 0 of 0 MB",
         f"{VAL}: complete",
@@ -49,6 +59,7 @@ def test_it_asks_for_the_shards_only_and_says_plain_lines(hub, folder, command, 
     ]
     paths = [hub.folder + name for name in (VAL, TRAIN)]
     assert hub.asked == [f"{method} {path}" for path in paths for method in ("HEAD", "GET")]
+    assert hub.tokens == []
     assert not (tmp_path / "hf").exists()
     assert sorted(os.listdir(folder)) == [".fetch.lock", TRAIN, VAL]
 

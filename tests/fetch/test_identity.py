@@ -25,7 +25,10 @@ def test_no_edit_of_the_downloader_changes_what_runs_are_hashed_with(tmp_path, m
     assert digest() != before
 
 
-def test_nothing_that_trains_or_judges_loads_the_downloader():
-    code = "import sys, coregpt.engine.trainer, coregpt.lab.study, coregpt.report.render; print(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert not [name for name in done.stdout.split() if name.startswith(("coregpt.fetch", "huggingface_hub"))]
+def test_help_does_not_load_the_downloader():
+    code = "import sys; from coregpt.cli import main\ntry: main(['data', 'fetch', '--help'])\nexcept SystemExit: pass"
+    show = "print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", f"{code}\n{show}"], check=True, capture_output=True, text=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "coregpt.cli" in loaded
+    assert not [name for name in loaded if name.startswith(("coregpt.fetch", "huggingface_hub"))]
