@@ -1,8 +1,8 @@
 """One file of a dataset on the hub through huggingface_hub, resumed, of the published size and sha256.
 
-Not `hf_hub_download`: in newer versions (1.33 and 2.4, not yet 1.16) it begins an interrupted file anew in every process,
-and it compares no sha256 of what it downloads. `http_get` below it goes on from the end of a file it is given, over plain
-HTTP also where the hub offers Xet, so that a mirror need only know ranges.
+Not `hf_hub_download`: in newer versions (1.33 and 2.4, not yet 1.16) it begins an interrupted file anew in every
+process, and it compares no sha256 of what it downloads. `http_get` below it goes on from the end of a file it is given,
+over plain HTTP also where the hub offers Xet, so that a mirror need only know ranges.
 
 No token is read or sent: the data is public, and a stale token would have it refused.
 """

@@ -3,6 +3,7 @@ import os
 import socket
 import sys
 
+import huggingface_hub.constants
 import pytest
 
 from coregpt.cli import main
@@ -156,6 +157,13 @@ def test_without_a_network_the_message_says_what_to_do(folder, quick):
     with pytest.raises(DataError, match=r"connection failed.*HF_ENDPOINT.*by hand.*pydocs") as raised:
         fetch_fineweb(folder, 1, f"http://127.0.0.1:{port}", lambda line: None)
     assert "\n" not in str(raised.value)
+
+
+def test_where_the_library_is_told_to_stay_offline_the_message_says_so(hub, run, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(DataError, match="HF_HUB_OFFLINE"):
+        run()
+    assert hub.asked == []
 
 
 def test_a_page_at_the_endpoint_that_is_no_hub_is_refused(hub, folder):
