@@ -1,0 +1,1 @@
+"""From runs to verdicts, and from verdicts to pages: HTML, Markdown, JSON and charts."""
