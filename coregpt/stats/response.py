@@ -4,7 +4,9 @@ A parabola over log2 of the learning rate, by least squares on the rates within 
 the parabola does not fit. With x the place of its minimum, missing the true one by e costs about q''/2 e^2, so on
 average u = q''/2 Var(x), the variance of x by the delta method. The allowance of two arms, 8 (u_A^2 + u_B^2), exceeds
 the mean squares of both losses (3 u^2 each): u is estimated too, and a cubic that only fits noise loses more than it
-says. `calibration.bracket` holds the whole to its promise.
+says. A curve that the losses miss by more than their noise is not theirs, and says too little about the minimum: its
+covariance grows by the ratio of the two (Birge 1932), without which equal arms on steep sides of their curves differ
+too often. `calibration.bracket` holds the whole to its promise, `benchmarks/tuning_rules.py` measures the rules.
 """
 
 import math
@@ -74,7 +76,7 @@ class _Curve:
     coefficients: Vector
     covariance: NDArray[np.float64]
     misfit: float
-    """Sum of squares of the mean losses about it."""
+    """Sum of squares of the mean losses about it; the covariance is scaled up where noise does not explain it."""
 
     def minimum(self) -> tuple[float, float] | None:
         """Distance of the local minimum from the centre, and the second derivative there (above 0)."""
@@ -177,6 +179,9 @@ def _least_squares(x: Vector, y: Vector, degree: int, variance: float) -> _Curve
     inverse = np.linalg.pinv(powers)
     coefficients = inverse @ y
     misfit = float(((y - powers @ coefficients) ** 2).sum())
+    left = len(x) - degree - 1
+    if left and variance > 0:
+        variance *= max(1.0, misfit / left / variance)
     return _Curve(coefficients, variance * inverse @ inverse.T, misfit)
 
 

@@ -135,7 +135,9 @@ def test_the_delta_method_agrees_with_numerical_derivatives(shape, noise: Residu
 def test_the_expected_loss_is_the_mean_loss_of_simulated_brackets():
     """Noise small against the curve, where the delta method is exact, and parabolas alone.
 
-    A cubic that is taken because noise made the parabola fit badly loses more than it says.
+    A cubic that is taken because noise made the parabola fit badly loses more than it says. A bad fit adds to what is
+    said (`test_a_curve_that_misses_its_points_...`), which is compared with the definition: the variance of
+    the slope b + 2cx at the bottom, where Var(b) = v / 2.5 and Var(c) = v / 0.875, over q''^2.
     """
     sigma, c, bottom, seeds = 0.002, 0.1, 0.13, 3
     lost, said, hits = [], [], []
@@ -154,8 +156,25 @@ def test_the_expected_loss_is_the_mean_loss_of_simulated_brackets():
         said.append(found.expected_loss or 0)
         hits.append(found.interval[0] < bottom < found.interval[1])
     assert 0.75 < len(lost) / 500 < 0.85
-    assert np.mean(said) == pytest.approx(np.mean(lost), rel=0.2)
-    assert np.mean(hits) == pytest.approx(0.95, abs=0.035)
+    exact = c * sigma**2 / seeds * (1 / 2.5 + 4 * bottom**2 / 0.875) / (2 * c) ** 2
+    assert np.mean(lost) == pytest.approx(exact, rel=0.2)
+    assert np.quantile(said, 0.1) == pytest.approx(exact, rel=0.1)
+    assert np.mean(said) < 1.3 * exact
+    assert np.mean(hits) == pytest.approx(0.955, abs=0.03)
+
+
+def test_a_curve_that_misses_its_points_by_more_than_noise_knows_its_minimum_less_well():
+    """The covariance grows by the mean square of the misses over the noise, as `numpy.polyfit` scales it."""
+    y = cubic_at(FIVE) - 0.0003 * np.array([1, -4, 6, -4, 1.0])
+    quiet, found = Residual(2e-9, 20), fit(tried_at(FIVE, y), Residual(2e-8, 20))
+    assert found.kind == "cubic"
+    coefficients, covariance = np.polyfit(FIVE, y, 3, cov=True)
+    assert found.minimum is not None
+    assert found.curvature is not None
+    gradient = np.array([3 * found.minimum**2, 2 * found.minimum, 1, 0])
+    assert found.expected_loss == pytest.approx(gradient @ covariance @ gradient / 2 / found.curvature)
+    assert fit(tried_at(FIVE, y), quiet).expected_loss == pytest.approx(found.expected_loss)
+    assert found.curvature == pytest.approx(np.polyval(np.polyder(coefficients, 2), found.minimum))
 
 
 def test_mistuning_is_bounded_by_the_error_of_a_tuning_mean():
