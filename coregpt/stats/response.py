@@ -28,6 +28,8 @@ WINDOW = 1.0
 """Octaves around the best rate whose losses are fitted."""
 LACK_OF_FIT = 0.2
 MIN_POINTS = 3
+SQUARES = 8.0
+"""Of each arm's u in the allowance."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def mistuning(response: Response, difference_variance: float) -> float:
 
 def allowance(u_a: float, u_b: float) -> float:
     """Variance to add to that of a difference of two arms (`contrasts.with_allowance`)."""
-    return 8 * (u_a**2 + u_b**2)
+    return SQUARES * (u_a**2 + u_b**2)
 
 
 def _why_not(at_edge: Edge, points: int) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from coregpt.stats.bracket import FIRST, STEPS_OUT
-from coregpt.stats.response import LACK_OF_FIT
+from coregpt.stats.response import LACK_OF_FIT, SQUARES
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -155,19 +155,42 @@ def _ratio(misfit: Array, left: Places) -> Array:
     return np.where(left > 0, np.maximum(1.0, misfit / np.maximum(left, 1)), 1.0)
 
 
+class _Tested(NamedTuple):
+    """Each (studies, arms - 1): gains over arm 0, their variance over test seeds and allowance, whether decided."""
+
+    gain: Array
+    sampling: Array
+    allowance: Array
+    decided: Flags
+
+
 def rejects(found: Found, y: Array, alpha: float, *, allow: bool = True) -> Flags:
     """Whether any arm of a study is called different from arm 0, by single tests and Holm's first step.
 
     `y` (studies, arms, test seeds). A comparison with an arm that is not tuned, or with a diverged run, is not decided.
     """
     arms, n = y.shape[1:]
+    test = _tested(found, y)
+    se = np.sqrt(test.sampling + (test.allowance if allow else 0.0))
+    hits: Flags = test.decided & (np.abs(test.gain) > stats.t.isf(alpha / 2 / (arms - 1), n - 1) * se)
+    return np.asarray(hits.any(-1))
+
+
+def price(found: Found, y: Array) -> Array:
+    """Standard error with the allowance over that without (studies, arms - 1); NaN where nothing is decided."""
+    test = _tested(found, y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: Array = np.sqrt(1 + test.allowance / test.sampling)
+    return np.where(test.decided, ratio, np.nan)
+
+
+def _tested(found: Found, y: Array) -> _Tested:
     whole: Flags = np.asarray(np.isfinite(y).all(-1))
     y = np.where(whole[..., None], y, 0.0)
     d = y[:, :1] - y[:, 1:]
     variance = d.var(-1, ddof=1)
     bound = np.sqrt(variance / 2 / found.seeds)
     u_a, u_b = np.minimum(found.loss[:, 1:], bound), np.minimum(found.loss[:, :1], bound)
-    se = np.sqrt(variance / n + (8 * (u_a**2 + u_b**2) if allow else 0.0))
-    decided = (found.tuned & whole)[:, :1] & (found.tuned & whole)[:, 1:]
-    hits: Flags = decided & (np.abs(d.mean(-1)) > stats.t.isf(alpha / 2 / (arms - 1), n - 1) * se)
-    return np.asarray(hits.any(-1))
+    allowance = SQUARES * (u_a**2 + u_b**2)
+    usable = found.tuned & whole
+    return _Tested(d.mean(-1), variance / y.shape[-1], allowance, usable[:, :1] & usable[:, 1:])
