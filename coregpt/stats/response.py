@@ -108,7 +108,10 @@ def residual(arms: Sequence[Tried]) -> Residual:
 
 
 def fit(tried: Tried, noise: Residual) -> Response:
-    """The response of one arm whose walk (`bracket.next_rates`) has ended; `noise` is pooled over the arms."""
+    """The response of one arm whose walk (`bracket.next_rates`) has ended; `noise` is pooled over the arms.
+
+    An arm with too few finished rates is not tuned, whatever the noise; otherwise `noise.df` must be at least 1.
+    """
     best, at_edge = best_rate(tried), edge(tried)
     seeds = len(tried[best])
     points = sorted(x for x in tried if abs(x - best) <= WINDOW and math.isfinite(mean_loss(tried[x])))
@@ -116,6 +119,8 @@ def fit(tried: Tried, noise: Residual) -> Response:
     if why:
         found = best if math.isfinite(mean_loss(tried[best])) else None
         return Response(found, "best point", None, None, None, None, at_edge, fall, False, why, seeds)
+    if noise.df < 1:
+        raise ValueError("the noise of tuning runs is not known: at least 2 tuning seeds and 2 rates are needed")
     x = np.array(points) - best
     y = np.array([mean_loss(tried[point]) for point in points])
     kind, curve = _choose(x, y, noise, seeds)
@@ -182,8 +187,8 @@ def _least_squares(x: Vector, y: Vector, degree: int, variance: float) -> _Curve
     coefficients = inverse @ y
     misfit = float(((y - powers @ coefficients) ** 2).sum())
     left = len(x) - degree - 1
-    if left and variance > 0:
-        variance *= max(1.0, misfit / left / variance)
+    if left:
+        variance = max(variance, misfit / left)
     return _Curve(coefficients, variance * inverse @ inverse.T, misfit)
 
 

@@ -113,6 +113,20 @@ def test_nothing_finished_leaves_no_residual():
     assert residual([{0.0: [1.0, math.inf]}]).df == 0
 
 
+def test_one_tuning_seed_says_nothing_about_noise():
+    alone = tried_at(FIVE, cubic_at(FIVE), seeds=1)
+    assert residual([alone]).df == 0
+    with pytest.raises(ValueError, match="at least 2 tuning seeds"):
+        fit(alone, residual([alone]))
+
+
+def test_runs_without_noise_are_as_sure_as_the_curve_fits_them():
+    tried = tried_at(FIVE, cubic_at(FIVE) - 0.0003 * np.array([1, -4, 6, -4, 1.0]))
+    found = fit(tried, residual([tried]))
+    assert found.expected_loss == pytest.approx(fit(tried, Residual(1e-12, 20)).expected_loss)
+    assert fit(tried_at(FIVE, FIVE**2), Residual(0.0, 4)).optimum == pytest.approx(0.0)
+
+
 @pytest.mark.parametrize(("shape", "noise"), [(lambda x: 0.014 * (x - 0.1) ** 2, LOUD), (cubic_at, SILENT)])
 def test_the_delta_method_agrees_with_numerical_derivatives(shape, noise: Residual):
     """Var(x) = v sum (dx/dy_i)^2 over independent mean losses y_i."""
