@@ -91,14 +91,21 @@ class _Curve:
         return float(-2 * b / (2 * c + root) if c > 0 else (root - 2 * c) / (6 * d)), root
 
 
-def residual(arms: Sequence[Tried]) -> Residual:
-    """Pooled over the tuning runs of all arms; within each, rate and seed are blocks.
+def fitted(tried: Tried) -> list[float]:
+    """The rates whose losses are fitted: within an octave of the best, no run diverged."""
+    best = best_rate(tried)
+    return sorted(x for x in tried if abs(x - best) <= WINDOW and math.isfinite(mean_loss(tried[x])))
 
-    Every rate of an arm has the same seeds in the same order, at least two. Rates with a diverged run are left out.
+
+def residual(arms: Sequence[Tried]) -> Residual:
+    """Pooled over the tuning runs of all arms that are fitted; within each arm, rate and seed are blocks.
+
+    Every rate of an arm has the same seeds in the same order, at least two. Rates with a diverged run are left out, and
+    those more than an octave from the best: far above it runs are much noisier, which says nothing about the fit.
     """
     squares, df = 0.0, 0
     for tried in arms:
-        y = np.array([losses for losses in tried.values() if math.isfinite(mean_loss(losses))])
+        y = np.array([tried[x] for x in fitted(tried)])
         if len(y) < 2:
             continue
         e = y - y.mean(0) - y.mean(1, keepdims=True) + y.mean()
@@ -114,7 +121,7 @@ def fit(tried: Tried, noise: Residual) -> Response:
     """
     best, at_edge = best_rate(tried), edge(tried)
     seeds = len(tried[best])
-    points = sorted(x for x in tried if abs(x - best) <= WINDOW and math.isfinite(mean_loss(tried[x])))
+    points = fitted(tried)
     fall, why = cliff(tried), _why_not(at_edge, len(points))
     if why:
         found = best if math.isfinite(mean_loss(tried[best])) else None

@@ -100,7 +100,8 @@ def test_the_pooled_residual_is_that_of_a_two_way_analysis_of_variance():
         design = np.hstack([np.kron(np.eye(rates), np.ones((4, 1))), np.kron(np.ones((rates, 1)), np.eye(4))])
         squares += _rest(design, y.ravel())
         df += y.size - int(np.linalg.matrix_rank(design))
-        arms.append({float(i): list(row) for i, row in enumerate(y)} | {99.0: [math.inf, 1, 1, 1]})
+        within = {float(x): list(row) for x, row in zip(np.linspace(0, 1, rates), y, strict=True)}
+        arms.append(within | {0.9: [math.inf, 1, 1, 1], 3.0: [99.0, 12.0, 55.0, 70.0]})  # diverged, and far away
     found = residual(arms)
     assert (found.variance, found.df) == (pytest.approx(squares / df), df)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from coregpt.stats.bracket import FIRST, STEPS_OUT
-from coregpt.stats.response import LACK_OF_FIT, SQUARES
+from coregpt.stats.response import LACK_OF_FIT, SQUARES, WINDOW
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -105,9 +105,9 @@ def tune(losses: Array) -> Found:
     means = np.where(whole, np.where(whole[..., None], losses, 0.0).mean(-1), np.inf)
     tried = walk(means)
     usable = tried & whole
-    variance, df = residual(losses, usable)
     known = np.where(usable, means, np.inf)
     best = np.where(usable.any(-1), known.argmin(-1), tried.argmax(-1))
+    variance, df = residual(losses, usable & (np.abs(GRID - GRID[best][..., None]) <= WINDOW))
     octave, low, high = ends(means, tried)
     window = best[..., None] + np.arange(-2, 3)
     there = (window >= 0) & (window < len(GRID))
