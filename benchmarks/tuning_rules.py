@@ -3,9 +3,11 @@
 Two arms that are equal at their own best learning rates, which lie anywhere within an octave of the declared ones. Each
 is tuned on seeds of its own, then tested on fresh seeds at the rate found, paired t-test at 0.05: how often does the
 test call equal arms different? Rules that take a point or a parabola tune on 2 seeds; the bracket on a third of the
-test seeds, at least 2. Curves and noise are those of `stats.calibration`, normal noise. "Price" is the median standard
-error with the tuning allowance over that without; "lost" is what the rate found loses against the best one, in units
-of 0.001 nats. Writes `benchmarks/results/tuning_rules.{json,md}`.
+test seeds, at least 2. Curves and noise are those of `stats.calibration`, normal noise. An allowance that "trusts the
+fit" takes the fitted curve for the true one; the bracket's grows where the losses miss the fit by more than noise.
+"Price" is the median standard error with the tuning allowance over that without; "lost" is what the rate found loses
+against the best one, in units of 0.001 nats. A diverged test run leaves a study undecided, which counts as no verdict.
+Writes `benchmarks/results/tuning_rules.{json,md}`.
 """
 
 import argparse
