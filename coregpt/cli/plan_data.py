@@ -3,10 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from coregpt.cli.plan import Asked, power_of
+from coregpt.cli.plan import Asked
 from coregpt.lab.differences import differences
 from coregpt.lab.forecast import Forecast, forecast
 from coregpt.lab.match import achieved
+from coregpt.lab.power import power_of
 from coregpt.lab.split import with_split
 from coregpt.lab.study import Plan
 

@@ -1,0 +1,112 @@
+"""What a planned study can be expected to detect, and where the noise that it is counted with comes from."""
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coregpt.contract.errors import RunError
+from coregpt.lab.looks import rule_of
+from coregpt.lab.noise import recorded
+from coregpt.lab.store import RunFolder
+from coregpt.lab.study import Plan
+from coregpt.stats.design import Design, choose_test
+from coregpt.stats.power import detectable, difference_sd
+from coregpt.stats.stopping import detectable_gain, stopping_design
+
+DEFAULT_SD = 0.01
+"""Of a paired difference in nats, where nothing is known."""
+ENOUGH_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Power:
+    """What the declared test can be expected to find."""
+
+    design: Design
+    level: float
+    sd: float
+    """Of a paired difference, in the unit of the metric; `origin` says in words where it comes from."""
+    origin: str
+    detectable: float | None
+    """The difference found with the declared probability; None if the design allows no test."""
+
+
+def power_of(made: Plan, store: Path) -> Power:
+    """Of a plan's declared test, with the noise that is best known on this machine."""
+    study, test = made.study, made.study.criterion
+    borrowed = study.borrowed.df if study.borrowed else 0.0
+    screen = test.screen is not None
+    design = choose_test(len(study.seeds), len(study.compared) - 1, screen=screen, borrowed_df=borrowed)
+    sd, origin = noise(made, store)
+    rule = rule_of(study)
+    if rule is not None:
+        found = detectable_gain(rule, sd, test.power)
+        return Power(stopping_design(rule, len(study.compared) - 1), test.alpha, sd, origin, found)
+    level = test.alpha if test.screen is None else test.screen
+    return Power(design, level, sd, origin, detectable(design, sd, level, test.power))
+
+
+def noise(made: Plan, store: Path) -> tuple[float, str]:
+    """Standard deviation of a per-seed difference, and where the number comes from, the best source first."""
+    values = final_values(made, store)
+    baseline = values.pop(made.baseline.name)
+    values.pop(made.study.yardstick, None)
+    variances = []
+    for own in values.values():
+        pairs = [own[seed] - baseline[seed] for seed in sorted(own.keys() & baseline.keys())]
+        if len(pairs) >= ENOUGH_RUNS:
+            variances.append(statistics.variance(pairs))
+    if variances:
+        return statistics.mean(variances) ** 0.5, "from earlier runs of these arms"
+    if made.study.borrowed is not None:
+        return made.study.borrowed.prior.variance**0.5, "from the declared history"
+    facts = recorded(made, store)
+    if facts is not None:
+        floor = floor_of(facts)
+        hopeful = f"as if unpaired; pairing can bring it to {floor.hopeful:.2g}"
+        return floor.cautious, f"from {floor.runs} runs of `coregpt noise`, {hopeful}"
+    if len(baseline) >= ENOUGH_RUNS:
+        sd = statistics.stdev(baseline.values())
+        return difference_sd(sd), f"from {len(baseline)} earlier runs of the baseline, as if unpaired"
+    if made.study.criterion.sd is not None:
+        return made.study.criterion.sd, "assumed in the study"
+    return DEFAULT_SD, "assumed; set test.sd"
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Standard deviations of a per-seed difference as measured on the baseline alone."""
+
+    runs: int
+    cautious: float
+    """If the technique answers to other luck than the baseline, so that pairing buys nothing."""
+    hopeful: float
+    """If it keeps the luck of initial weights and of data order, and only their interaction differs."""
+
+
+def floor_of(facts: Mapping[str, Any]) -> Floor:
+    """From the record of `coregpt noise`: a difference of two runs has twice the variance that they do not share.
+
+    Raises RunError for a record without these numbers.
+    """
+    try:
+        part = {each["source"]: float(each["variance"]) for each in facts["components"]}
+        apart = part["interaction"] + part["repetition"]
+        all_of_it = part["initial weights"] + part["data order"] + apart
+        return Floor(len(facts["run_ids"]), math.sqrt(2 * all_of_it), math.sqrt(2 * apart))
+    except (KeyError, TypeError, ValueError) as error:
+        text = "the record of coregpt noise does not hold the parts of the variance; run coregpt noise again"
+        raise RunError(text) from error
+
+
+def final_values(made: Plan, store: Path) -> dict[str, dict[int, float]]:
+    """Final metric of every finished run, by arm and seed."""
+    found: dict[str, dict[int, float]] = {arm.name: {} for arm in made.study.arms}
+    for run in made.runs:
+        result = RunFolder(store / run.id).result()
+        if result is not None and result["value"] is not None:
+            found[run.arm][run.seed] = float(result["value"])
+    return found
