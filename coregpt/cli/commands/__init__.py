@@ -21,6 +21,7 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     runs.rerun,
     runs.gc,
     reports.report,
+    reports.results,
     studies.verify,
     runs.ledger,
     reports.import_,

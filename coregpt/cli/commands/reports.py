@@ -4,7 +4,7 @@ from argparse import Namespace
 from dataclasses import fields
 from pathlib import Path
 
-from coregpt.cli.options import Commands, positive
+from coregpt.cli.options import Commands, add_reports, positive
 
 
 def report(commands: Commands) -> None:
@@ -17,6 +17,22 @@ def report(commands: Commands) -> None:
         from coregpt.cli.report import print_schema, rewrite
 
         return print_schema() if options.schema else rewrite(options.json, options.out)
+
+    parser.set_defaults(execute=execute)
+
+
+def results(commands: Commands) -> None:
+    parser = commands.add_parser("results", help="a report's runs, curves and comparisons as tables")
+    parser.add_argument("study", metavar="STUDY", help="the name of a report, its folder or its report.json")
+    add_reports(parser)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--csv", type=Path, metavar="DIR", help="write the tables here, exact to the last bit")
+    where.add_argument("--parquet", type=Path, metavar="DIR", help="the same as Parquet files")
+
+    def execute(options: Namespace) -> int:
+        from coregpt.cli.results import results
+
+        return results(options.study, options.reports, options.csv, options.parquet)
 
     parser.set_defaults(execute=execute)
 
