@@ -11,7 +11,7 @@ import pytest
 
 import coregpt
 from coregpt.cli import main
-from coregpt.lab.laws.laws import laws
+from coregpt.lab.laws import laws
 from tests.lab.conftest import Lab, write_shards, write_study
 
 Run = Callable[..., tuple[int, str, str]]

@@ -1,32 +1,21 @@
 """`coregpt plan`: what a study will cost, what differs between its arms, and what it can detect."""
 
 import json
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from coregpt.cli.ablate import load_studies
 from coregpt.cli.screen import say, table
 from coregpt.lab.designs import DESIGNS
-from coregpt.lab.designs.history import borrowed
-from coregpt.lab.designs.looks import rule_of
-from coregpt.lab.designs.noise import recorded
 from coregpt.lab.planning import split
 from coregpt.lab.planning.forecast import Forecast, forecast
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outlines, plan, trials_before
+from coregpt.lab.planning.power import Power, power_of
 from coregpt.lab.progress import duration
-from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.lab.study.differences import changes, differences
 from coregpt.lab.study.outline import Outline, Plan
-from coregpt.report.noise import NoiseReport
-from coregpt.stats.design import Design, choose_test
-from coregpt.stats.power import detectable, difference_sd
-from coregpt.stats.stopping import detectable_gain, stopping_design
-
-DEFAULT_SD = 0.01
-ENOUGH_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -123,34 +112,6 @@ def differing(made: Outline) -> list[str]:
     return ["Differs beyond the technique:", *table([["setting", *names], *rows])]
 
 
-@dataclass(frozen=True)
-class Power:
-    """What the declared test can be expected to find."""
-
-    design: Design
-    level: float
-    sd: float
-    """Of a paired difference."""
-    origin: str
-    detectable: float | None
-
-
-def power_of(made: Plan, store: Path) -> Power:
-    study, test = made.study, made.study.criterion
-    prior = borrowed(study)
-    screen = test.screen is not None
-    design = choose_test(
-        len(study.seeds), len(study.compared) - 1, screen=screen, borrowed_df=prior.df if prior else 0.0
-    )
-    sd, origin = noise(made, store)
-    rule = rule_of(study)
-    if rule is not None:
-        found = detectable_gain(rule, sd, test.power)
-        return Power(stopping_design(rule, len(study.compared) - 1), test.alpha, sd, origin, found)
-    level = test.alpha if test.screen is None else test.screen
-    return Power(design, level, sd, origin, detectable(design, sd, level, test.power))
-
-
 def test_lines(made: Plan, found: Power) -> list[str]:
     """The test, why it was chosen, and the smallest difference it can be expected to find."""
     test, design = made.study.criterion, found.design
@@ -169,44 +130,6 @@ def test_lines(made: Plan, found: Power) -> list[str]:
             f"That is more than the margin of {test.margin:g}: smaller true differences may stay inconclusive."
         )
     return lines
-
-
-def noise(made: Plan, store: Path) -> tuple[float, str]:
-    """Standard deviation of a per-seed difference, and where the number comes from."""
-    values = final_values(made, store)
-    baseline = values.pop(made.baseline.name)
-    values = {arm.name: values[arm.name] for arm in made.study.compared if arm.name in values}
-    variances = []
-    for own in values.values():
-        pairs = [own[seed] - baseline[seed] for seed in sorted(own.keys() & baseline.keys())]
-        if len(pairs) >= ENOUGH_RUNS:
-            variances.append(statistics.variance(pairs))
-    if variances:
-        return statistics.mean(variances) ** 0.5, "from earlier runs of these arms"
-    prior = borrowed(made.study)
-    if prior is not None:
-        return prior.prior.variance**0.5, "from the declared history"
-    facts = recorded(made, store)
-    if facts is not None:
-        measured, runs = NoiseReport.model_validate(facts), len(facts["run_ids"])
-        cautious, hopeful = measured.unpaired.sd, measured.best_paired.sd
-        return cautious, f"from {runs} runs of `coregpt noise`, as if unpaired; pairing can bring it to {hopeful:.2g}"
-    if len(baseline) >= ENOUGH_RUNS:
-        sd = statistics.stdev(baseline.values())
-        return difference_sd(sd), f"from {len(baseline)} earlier runs of the baseline, as if unpaired"
-    if made.study.criterion.sd is not None:
-        return made.study.criterion.sd, "assumed in the study"
-    return DEFAULT_SD, "assumed; set test.sd"
-
-
-def final_values(made: Plan, store: Path) -> dict[str, dict[int, float]]:
-    """Final metric of every finished run, by arm and seed."""
-    found: dict[str, dict[int, float]] = {arm.name: {} for arm in made.study.arms}
-    for run in made.runs:
-        result = RunFolder(store / run.id).result()
-        if result is not None and result["value"] is not None:
-            found[run.arm][run.seed] = float(result["value"])
-    return found
 
 
 def time_lines(made: Plan, found: Forecast | None, price: float | None) -> list[str]:

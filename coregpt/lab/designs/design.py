@@ -9,6 +9,7 @@ answer defaults to nothing. In the order in which a study comes to them:
     plan its runs       measure, refuse, check
     train first         first (a study of trials), which leaves `found`
     train               wave, decisions
+    test                test
     be verified         restore, fresh
     be told             told
 
@@ -26,6 +27,7 @@ from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.yamlfile import Key
+from coregpt.stats.design import Design as Test
 
 Planner = Callable[[Study], Plan]
 """Makes the plan of a study on this machine."""
@@ -132,9 +134,12 @@ class Design:
         """Every task known to be needed so far, complete ones included; None where all runs go to their end."""
         return None
 
-    def decides(self, study: Study) -> bool:
-        """Whether arms are decided by a rule of the design's own, for which the study's seeds are enough."""
-        return False
+    def test(self, study: Study, sd: float) -> tuple[Test, float | None] | None:
+        """A test of the design's own, and the smallest difference it can be expected to find at this noise.
+
+        `sd` is that of a paired difference; None instead of a difference where the test can decide nothing.
+        """
+        return None
 
     def decisions(self, plan: Plan, store: Path) -> Mapping[str, Decision]:
         """By arm, what results on disk have decided."""

@@ -18,7 +18,10 @@ from coregpt.lab.designs.design import Design, Wrong
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.problems import Problem
+from coregpt.stats.design import Design as Test
+from coregpt.stats.design import choose_test
 from coregpt.stats.moderated import VariancePrior, variance_prior
+from coregpt.stats.power import detectable
 
 SEEDS = (3, 4)
 SAME = ("model", "tokens", "batch_tokens", "eval_tokens")
@@ -66,6 +69,13 @@ class History(Design):
     def reshape(self, study: Study, file: StudyFile, wrong: Wrong) -> Study:
         found = borrow(study)
         return study if found is None else replace(study, designs={**study.designs, "history": found})
+
+    def test(self, study: Study, sd: float) -> tuple[Test, float | None] | None:
+        found, test = borrowed(study), study.criterion
+        if found is None:
+            return None
+        design = choose_test(len(study.seeds), len(study.compared) - 1, borrowed_df=found.df)
+        return design, detectable(design, sd, test.alpha, test.power)
 
     def check(self, plan: Plan) -> None:
         """The history must be of the same data, and of other runs."""

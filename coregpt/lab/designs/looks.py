@@ -19,9 +19,20 @@ from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.problems import Problem
+from coregpt.stats.design import Design as Test
 from coregpt.stats.sequential import FIRST_LOOK
 from coregpt.stats.sequential import Looks as Planned
-from coregpt.stats.stopping import Course, Expected, Rule, expect, fewest_anytime, make_rule, replay
+from coregpt.stats.stopping import (
+    Course,
+    Expected,
+    Rule,
+    detectable_gain,
+    expect,
+    fewest_anytime,
+    make_rule,
+    replay,
+    stopping_design,
+)
 
 Vector = NDArray[np.float64]
 STUDIES = 4000
@@ -45,8 +56,11 @@ class Looks(Design):
             if seeds < fewest:
                 yield ("anytime",), f"{seeds} seeds can never decide anything at alpha {alpha:g}; at least {fewest} can"
 
-    def decides(self, study: Study) -> bool:
-        return rule_of(study) is not None
+    def test(self, study: Study, sd: float) -> tuple[Test, float | None] | None:
+        rule = rule_of(study)
+        if rule is None:
+            return None
+        return stopping_design(rule, len(study.compared) - 1), detectable_gain(rule, sd, study.criterion.power)
 
     def wave(self, plan: Plan, store: Path) -> Iterator[Task] | None:
         """Runs up to the next look of every undecided arm and up to the last one of the others, and the baseline's."""

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from coregpt.lab.designs.design import Design
-from coregpt.lab.study.declaration import StudyFile
+from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.problems import Problem
+from coregpt.stats.design import Design as Test
+from coregpt.stats.design import choose_test
+from coregpt.stats.power import detectable
 
 FEWEST = 10
 """Arms besides the baseline; fewer get verdicts."""
@@ -22,3 +25,10 @@ class Screen(Design):
         if test.get("screen") is not None and arms - 1 < FEWEST:
             text = f"is for {FEWEST} or more arms besides the baseline, not {arms - 1}; without it they are"
             yield ("screen",), f"{text} tested and get verdicts"
+
+    def test(self, study: Study, sd: float) -> tuple[Test, float | None] | None:
+        rate = study.criterion.screen
+        if rate is None:
+            return None
+        design = choose_test(len(study.seeds), len(study.compared) - 1, screen=True)
+        return design, detectable(design, sd, rate, study.criterion.power)
