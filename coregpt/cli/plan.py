@@ -21,7 +21,7 @@ from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.lab.study.differences import changes, differences
 from coregpt.lab.study.outline import Outline, Plan
-from coregpt.report.noise import NoiseReport
+from coregpt.report.designs.noise.analysis import NoiseReport
 from coregpt.stats.design import Design, choose_test
 from coregpt.stats.power import detectable, difference_sd
 from coregpt.stats.stopping import detectable_gain, stopping_design

@@ -9,8 +9,8 @@ from coregpt.lab.designs.sizes import check_order
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.preregister import register
 from coregpt.lab.study.declaration import Study
-from coregpt.report.trend import trends
-from coregpt.report.trend_pages import render_trend, trend_lines
+from coregpt.report.designs.sizes.analysis import trends
+from coregpt.report.designs.sizes.pages import render_trend, trend_lines
 
 
 def ablate_sizes(studies: list[Study], use: Resources) -> int:

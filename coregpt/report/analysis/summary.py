@@ -1,0 +1,155 @@
+"""Facts about a study and its runs -> Report. Pure: no clock, no files, no randomness."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from coregpt.contract.errors import RunError
+from coregpt.report.designs.factorial.analysis import factorial_effects, mode_notes
+from coregpt.report.designs.fork.analysis import fork_cost, fork_notes
+from coregpt.report.designs.looks.analysis import (
+    counted,
+    find_stops,
+    pause_facts,
+    settled,
+    stopping_facts,
+    stopping_notes,
+    with_fates,
+)
+from coregpt.report.designs.short_baseline.analysis import find_steps_saved
+from coregpt.report.designs.target.analysis import find_targets, race_in_seconds, target_headline
+from coregpt.report.drawing.curves import thin
+from coregpt.report.facts.gathering import nothing_is_garbage
+from coregpt.report.facts.inputs import RunFacts, RunTiming, StudyFacts
+from coregpt.report.facts.model import SCHEMA, ArmSummary, Report, RunResult, Timing
+from coregpt.report.verdicts.compare import Outcomes, compare_all, design_of
+from coregpt.report.verdicts.next_step import more_hours
+from coregpt.report.verdicts.rule import rule_of
+from coregpt.report.verdicts.speed import arm_timings, matched_seconds, unequal_seconds
+from coregpt.report.verdicts.wording import headline, notes, sentence
+from coregpt.stats.power import detectable
+from coregpt.stats.stopping import detectable_gain
+
+
+@nothing_is_garbage()
+def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
+    """Analyse a study. Planned runs without RunFacts count as missing, never as absent from the plan.
+
+    Raises RunError if a run belongs to no planned arm and seed, if a cell has two runs, or if the ledger has a run
+    that the analysis leaves out.
+    """
+    ordered = _planned_order(study, runs)
+    _all_accounted_for(study, ordered)
+    fewest = min(len(study.planned(arm.name)) for arm in study.arms)
+    design = design_of(study, fewest)
+    stops = find_stops(study, ordered)
+    ordered = with_fates(study, ordered, stops)
+    outcomes = Outcomes.of(study, counted(study, ordered, stops))
+    found = compare_all(study, design, outcomes, settled(study, design, ordered, stops))
+    effects = factorial_effects(study, outcomes)
+    targets = find_targets(study, ordered)
+    timings = arm_timings(study, ordered)
+    fork = fork_cost(study, ordered)
+    worded = tuple(c.model_copy(update={"sentence": sentence(study, c)}) for c in found)
+    return Report(
+        schema=SCHEMA,
+        study=study,
+        design=design,
+        planned_detectable=_planned_detectable(study),
+        headline=target_headline(study, targets) if study.imported and targets else headline(study, worded),
+        arms=tuple(_arm_summary(arm.name, outcomes) for arm in study.arms),
+        comparisons=worded,
+        effects=effects,
+        targets=targets,
+        yardstick=find_steps_saved(study, outcomes),
+        fork=fork,
+        stopping=stopping_facts(study, ordered, stops),
+        pause=pause_facts(study, ordered, stops),
+        notes=(
+            *mode_notes(study, effects),
+            *fork_notes(study, fork),
+            *stopping_notes(study, stops),
+            *notes(study, design, worded),
+        ),
+        runs=tuple(_run_result(run) for run in ordered),
+        timing=Timing(
+            arms=timings,
+            runs=tuple(_run_timing(run) for run in ordered),
+            more_hours=more_hours(study, ordered, found),
+            to_target=race_in_seconds(study, ordered),
+            unequal_seconds=unequal_seconds(study, timings),
+            matched=matched_seconds(study, ordered),
+        ),
+    )
+
+
+def _planned_order(study: StudyFacts, runs: Sequence[RunFacts]) -> list[RunFacts]:
+    cells: dict[tuple[str, int], RunFacts] = {}
+    names = [arm.name for arm in study.arms]
+    for run in runs:
+        cell = run.arm, run.seed
+        if run.arm not in names or run.seed not in study.planned(run.arm):
+            raise RunError(f"run {run.run_id!r} (arm {run.arm!r}, seed {run.seed}) is not part of study {study.name!r}")
+        if cell in cells:
+            raise RunError(
+                f"arm {run.arm!r}, seed {run.seed} has two runs, {cells[cell].run_id!r} and {run.run_id!r}: "
+                "equal seeds are one observation, keep one of them"
+            )
+        cells[cell] = run
+    return [cells.get((arm, seed)) or _missing(arm, seed) for arm in names for seed in study.planned(arm)]
+
+
+def _all_accounted_for(study: StudyFacts, runs: Sequence[RunFacts]) -> None:
+    known = {run.run_id for run in runs} | {run.run_id for run in study.other_runs}
+    gone = [run for run in study.started if run not in known]
+    if gone:
+        raise RunError(f"study {study.name!r}: the ledger has runs that the analysis leaves out: {', '.join(gone)}")
+
+
+def _missing(arm: str, seed: int) -> RunFacts:
+    return RunFacts(run_id="", arm=arm, seed=seed, status="missing", reason="this run was never made")
+
+
+def _planned_detectable(study: StudyFacts) -> float | None:
+    if study.assumed_sd is None:
+        return None
+    rule = rule_of(study)
+    if rule is not None:
+        return detectable_gain(rule, study.assumed_sd, study.power)
+    return detectable(design_of(study, len(study.seeds)), study.assumed_sd, study.level, study.power)
+
+
+def _arm_summary(arm: str, outcomes: Outcomes) -> ArmSummary:
+    values = outcomes.values[arm]
+    finished = values[np.isfinite(values)]
+    diverged = int(np.isinf(values).sum())
+    absent = int(np.isnan(values).sum())
+    return ArmSummary(
+        arm=arm,
+        finished=len(finished),
+        diverged=diverged,
+        absent=absent,
+        mean=float(finished.mean()) if len(finished) else None,
+        sd=float(finished.std(ddof=1)) if len(finished) > 1 else None,
+        conditional=diverged + absent > 0,
+    )
+
+
+def _run_result(run: RunFacts) -> RunResult:
+    status, reason = run.status, run.reason
+    if status == "finished" and not np.isfinite(run.value if run.value is not None else np.nan):
+        status, reason = "diverged", reason or "the final value is not a finite number"
+    return RunResult(
+        run_id=run.run_id,
+        arm=run.arm,
+        seed=run.seed,
+        status=status,
+        value=run.value,
+        reason=reason,
+        curve=tuple(run.curve[i] for i in thin(len(run.curve))),
+    )
+
+
+def _run_timing(run: RunFacts) -> RunTiming:
+    seconds = run.timing.seconds
+    return run.timing.model_copy(update={"seconds": tuple(seconds[i] for i in thin(len(seconds)))})

@@ -1,0 +1,36 @@
+"""The sections that only some studies have. A new one is one line here; both pages show it, in this order."""
+
+from coregpt.report.designs.factorial.analysis import EFFECTS_READING
+from coregpt.report.designs.fork import section as fork
+from coregpt.report.designs.looks.section import stopping_sections
+from coregpt.report.designs.match import section as match
+from coregpt.report.designs.tuning.section import tuning_section
+from coregpt.report.drawing import tables
+from coregpt.report.drawing.markup import Section
+from coregpt.report.facts.model import Report
+
+
+def sections(report: Report) -> list[Section]:
+    """Those that this report has something to say in."""
+    found = [_effects(report), _fork(report), tuning_section(report), _seconds(report)]
+    return [*(section for section in found if section is not None), *stopping_sections(report)]
+
+
+def _effects(report: Report) -> Section | None:
+    found = report.effects
+    if found is None:
+        return None
+    table = f"None: {found.cause}." if found.cause else tables.effects(found, report.study.alpha)
+    return Section("Effects", (EFFECTS_READING, table))
+
+
+def _fork(report: Report) -> Section | None:
+    if report.fork is None:
+        return None
+    return Section(fork.TITLE, (fork.words(report), *fork.tables(report)))
+
+
+def _seconds(report: Report) -> Section | None:
+    if not report.timing.matched:
+        return None
+    return Section(match.TITLE, (match.seconds_reading(report), match.seconds_table(report)))
