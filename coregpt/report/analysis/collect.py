@@ -13,6 +13,7 @@ from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import changes, differences
 from coregpt.lab.study.outline import Plan
+from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.designs.looks.facts import early_decisions
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.inputs import (
@@ -36,6 +37,8 @@ def collect(plan: Plan, store: Path, exploratory: str = "") -> tuple[StudyFacts,
     """Facts of the study, of every planned run, complete or not, and of every other run the ledger has of it."""
     seen = ledger_of(plan, store)
     runs = _of_one_trunk(collect_runs(plan, store, seen), plan, store)
+    for each in COLLECTORS:
+        runs = each.checked(runs, plan, store)
     return study_facts(plan, store, exploratory).model_copy(update=_ledger_facts(plan, store, seen.past)), runs
 
 
@@ -63,6 +66,9 @@ def _ledger_facts(plan: Plan, store: Path, past: Mapping[str, Past]) -> dict[str
 
 def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
     study, test = plan.study, plan.study.criterion
+    of_designs: dict[str, Any] = {}
+    for each in COLLECTORS:
+        of_designs |= each.facts(plan, store)
     return StudyFacts(
         name=study.name,
         question=study.question,
@@ -99,6 +105,7 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         + compiled(plan, store),
         data=_data(plan),
         environment=environment(plan, store),
+        **of_designs,
     )
 
 

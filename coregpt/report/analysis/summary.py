@@ -1,10 +1,12 @@
 """Facts about a study and its runs -> Report. Pure: no clock, no files, no randomness."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from coregpt.contract.errors import RunError
+from coregpt.report.designs import DESIGNS
+from coregpt.report.designs.design import Fields, Known
 from coregpt.report.designs.factorial.analysis import factorial_effects, mode_notes
 from coregpt.report.designs.fork.analysis import fork_cost, fork_notes
 from coregpt.report.designs.looks.analysis import (
@@ -21,7 +23,7 @@ from coregpt.report.designs.target.analysis import find_targets, race_in_seconds
 from coregpt.report.drawing.curves import thin
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.inputs import RunFacts, RunTiming, StudyFacts
-from coregpt.report.facts.model import SCHEMA, ArmSummary, Report, RunResult, Timing
+from coregpt.report.facts.model import SCHEMA, ArmSummary, Comparison, Report, RunResult, Timing
 from coregpt.report.verdicts.compare import Outcomes, compare_all, design_of
 from coregpt.report.verdicts.next_step import more_hours
 from coregpt.report.verdicts.rule import rule_of
@@ -50,8 +52,9 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     targets = find_targets(study, ordered)
     timings = arm_timings(study, ordered)
     fork = fork_cost(study, ordered)
-    worded = tuple(c.model_copy(update={"sentence": sentence(study, c)}) for c in found)
-    return Report(
+    worded = tuple(_worded(study, c) for c in found)
+    known = Known(study, ordered, outcomes)
+    report = Report(
         schema=SCHEMA,
         study=study,
         design=design,
@@ -65,12 +68,8 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
         fork=fork,
         stopping=stopping_facts(study, ordered, stops),
         pause=pause_facts(study, ordered, stops),
-        notes=(
-            *mode_notes(study, effects),
-            *fork_notes(study, fork),
-            *stopping_notes(study, stops),
-            *notes(study, design, worded),
-        ),
+        **_merged(design.analyse(known) for design in DESIGNS),
+        notes=(),
         runs=tuple(_run_result(run) for run in ordered),
         timing=Timing(
             arms=timings,
@@ -79,8 +78,26 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
             to_target=race_in_seconds(study, ordered),
             unequal_seconds=unequal_seconds(study, timings),
             matched=matched_seconds(study, ordered),
+            **_merged(design.timing(known) for design in DESIGNS),
         ),
     )
+    noted = (
+        *mode_notes(study, effects),
+        *fork_notes(study, fork),
+        *stopping_notes(study, stops),
+        *(note for design in DESIGNS for note in design.notes(report)),
+        *notes(study, report.design, worded),
+    )
+    return report.model_copy(update={"notes": noted})
+
+
+def _merged(found: Iterable[Fields]) -> Fields:
+    return {name: value for fields in found for name, value in fields.items()}
+
+
+def _worded(study: StudyFacts, c: Comparison) -> Comparison:
+    said = sentence(study, c) + "".join(design.remark(study, c) for design in DESIGNS)
+    return c.model_copy(update={"sentence": said})
 
 
 def _planned_order(study: StudyFacts, runs: Sequence[RunFacts]) -> list[RunFacts]:

@@ -6,7 +6,6 @@ Its only script adds the copy buttons; without it nothing is missing.
 from dataclasses import replace
 from html import escape
 
-from coregpt.report.designs.target.section import target_sections_html
 from coregpt.report.drawing import tables
 from coregpt.report.drawing.charts import SYMBOLS, forest, paired_dots, shows_one_interval
 from coregpt.report.drawing.curve_charts import (
@@ -41,7 +40,6 @@ def render_html(report: Report) -> str:
     body = [
         _top(report),
         *(part.as_html() for part in sections(report)),
-        target_sections_html(report),
         _forest_section(report),
         _curve_section(report, curves, axes),
         _gap_section(report, curves),

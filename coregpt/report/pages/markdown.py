@@ -2,12 +2,10 @@
 
 from itertools import pairwise
 
-from coregpt.report.designs.target.section import target_parts
 from coregpt.report.drawing import tables
 from coregpt.report.drawing.charts import SYMBOLS
 from coregpt.report.drawing.markup import line_markdown as _line
 from coregpt.report.drawing.markup import table_markdown as _table
-from coregpt.report.drawing.tables import Table
 from coregpt.report.facts.model import Report
 from coregpt.report.pages.method import digest_label, method
 from coregpt.report.pages.paste import paste_section
@@ -26,8 +24,6 @@ def render_markdown(report: Report, picture: str | None = None) -> str:
         parts.append("## Worth knowing\n\n" + "\n".join(f"- {_line(note)}" for note in report.notes))
     for section in sections(report):
         parts += section.as_markdown()
-    for title, content in target_parts(report):
-        parts += [f"## {title}", *(_table(item) if isinstance(item, Table) else item for item in content)]
     if picture:
         parts.append(f"![Mean learning curves with seed bands; y-axis zoomed]({picture})")
     confounds = tables.confounds(report)

@@ -1,5 +1,6 @@
 """How the verdict was reached, in words: what was fixed beforehand, and by what."""
 
+from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.history.words import history_words
 from coregpt.report.designs.match.section import matched
 from coregpt.report.drawing.numbers import fixed
@@ -26,6 +27,7 @@ def method(report: Report) -> list[str]:
         found.append(_hypothesis(study))
     if study.prior is not None:
         found.append(history_words(study.prior))
+    found += [words for design in DESIGNS for words in design.method(report)]
     if report.planned_detectable is not None:
         found.append(
             f"Planned to detect {fixed(report.planned_detectable, 4)} {study.unit} with {study.power:.0%} probability, "

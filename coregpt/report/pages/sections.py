@@ -1,9 +1,11 @@
 """The sections that only some studies have. A new one is one line here; both pages show it, in this order."""
 
+from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.factorial.analysis import EFFECTS_READING
 from coregpt.report.designs.fork import section as fork
 from coregpt.report.designs.looks.section import stopping_sections
 from coregpt.report.designs.match import section as match
+from coregpt.report.designs.target.section import target_sections
 from coregpt.report.designs.tuning.section import tuning_section
 from coregpt.report.drawing import tables
 from coregpt.report.drawing.markup import Section
@@ -13,7 +15,12 @@ from coregpt.report.facts.model import Report
 def sections(report: Report) -> list[Section]:
     """Those that this report has something to say in."""
     found = [_effects(report), _fork(report), tuning_section(report), _seconds(report)]
-    return [*(section for section in found if section is not None), *stopping_sections(report)]
+    return [
+        *(section for section in found if section is not None),
+        *stopping_sections(report),
+        *target_sections(report),
+        *(section for design in DESIGNS for section in design.sections(report)),
+    ]
 
 
 def _effects(report: Report) -> Section | None:

@@ -1,10 +1,10 @@
 """The pages' sections on the target and on steps saved."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from coregpt.report.designs.target.charts import race_chart
 from coregpt.report.drawing.curve_charts import AXES
-from coregpt.report.drawing.markup import details, paragraph, section, table_html
+from coregpt.report.drawing.markup import Section, details, paragraph, table_html
 from coregpt.report.drawing.numbers import DASH, duration, fixed, p_value, plural, si, signed, span
 from coregpt.report.drawing.tables import Table
 from coregpt.report.facts.model import Report
@@ -155,18 +155,22 @@ def saved_table(report: Report) -> Table:
     return Table("Steps saved", ("arm", "steps saved", "95% interval", "of the baseline's", "note"), rows, words=True)
 
 
-def target_sections_html(report: Report) -> str:
-    """Both sections as HTML; empty without a target and a yardstick."""
-    text = ""
+def target_sections(report: Report) -> Iterator[Section]:
+    """Both sections, where a target and a yardstick were declared; charts stand on the HTML page only."""
     if report.targets is not None:
         followed = races(report)
-        tables = "".join(details(f"{AXES[r.axis]} as a table", table_html(race_table(report, r))) for r in followed)
-        charts = f"{paragraph(race_words(report))}{_switched(report, followed)}{tables}" if followed else ""
-        claims = paragraph(target_words(report)) + table_html(claims_table(report))
-        text += section(TARGET_TITLE, claims + charts)
+        tables = [race_table(report, race) for race in followed]
+        spoken = [race_words(report)] if followed else []
+        html = paragraph(target_words(report)) + table_html(claims_table(report))
+        if followed:
+            folded = [
+                details(f"{AXES[race.axis]} as a table", table_html(table))
+                for race, table in zip(followed, tables, strict=True)
+            ]
+            html += paragraph(race_words(report)) + _switched(report, followed) + "".join(folded)
+        yield Section(TARGET_TITLE, (target_words(report), claims_table(report), *spoken, *tables), html)
     if report.yardstick is not None:
-        text += section(SAVED_TITLE, paragraph(saved_words(report)) + table_html(saved_table(report)))
-    return text
+        yield Section(SAVED_TITLE, (saved_words(report), saved_table(report)))
 
 
 def _switched(report: Report, followed: Sequence[Race]) -> str:
@@ -181,15 +185,3 @@ def _switched(report: Report, followed: Sequence[Race]) -> str:
     labels = "".join(f'<label for="race-{r.axis}">{AXES[r.axis]}</label>' for r in followed)
     panels = "".join(f'<div class="panel axis-{r.axis}">{race_chart(report, r)}</div>' for r in followed)
     return f'<div>{radios}<div class="switch">{labels}</div><div class="panels wide">{panels}</div></div>'
-
-
-def target_parts(report: Report) -> list[tuple[str, list[str | Table]]]:
-    """The same for Markdown: title, then paragraphs and tables in order."""
-    parts: list[tuple[str, list[str | Table]]] = []
-    if report.targets is not None:
-        followed = [race_table(report, race) for race in races(report)]
-        spoken = [race_words(report)] if followed else []
-        parts.append((TARGET_TITLE, [target_words(report), claims_table(report), *spoken, *followed]))
-    if report.yardstick is not None:
-        parts.append((SAVED_TITLE, [saved_words(report), saved_table(report)]))
-    return parts

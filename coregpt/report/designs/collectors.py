@@ -1,0 +1,5 @@
+"""What designs collect for their facts, listed apart from `DESIGNS`: this needs the lab, and pages do not."""
+
+from coregpt.report.reading.collector import Collector
+
+COLLECTORS: tuple[Collector, ...] = ()
