@@ -89,7 +89,6 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         prior=_prior(study),
         **early_decisions(plan, store),
         target=test.target,
-        yardstick=study.yardstick,
         mode=study.mode or "",
         techniques=study.techniques,
         fork=_fork(plan, store),

@@ -18,7 +18,6 @@ from coregpt.report.designs.looks.analysis import (
     stopping_notes,
     with_fates,
 )
-from coregpt.report.designs.short_baseline.analysis import find_steps_saved
 from coregpt.report.designs.target.analysis import find_targets, race_in_seconds, target_headline
 from coregpt.report.drawing.curves import thin
 from coregpt.report.facts.gathering import nothing_is_garbage
@@ -64,7 +63,6 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
         comparisons=worded,
         effects=effects,
         targets=targets,
-        yardstick=find_steps_saved(study, outcomes),
         fork=fork,
         stopping=stopping_facts(study, ordered, stops),
         pause=pause_facts(study, ordered, stops),

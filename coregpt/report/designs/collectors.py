@@ -1,5 +1,6 @@
 """What designs collect for their facts, listed apart from `DESIGNS`: this needs the lab, and pages do not."""
 
+from coregpt.report.designs.short_baseline.collect import ShortBaseline
 from coregpt.report.reading.collector import Collector
 
-COLLECTORS: tuple[Collector, ...] = ()
+COLLECTORS: tuple[Collector, ...] = (ShortBaseline(),)

@@ -57,7 +57,7 @@ def results(report: Report) -> Table:
         mean = fixed(arm.mean, digits) + ("*" if arm.conditional else "")
         row = (arm.arm, f"{arm.finished}/{len(report.study.planned(arm.arm))}", mean, fixed(arm.sd, digits))
         if c is None:
-            rows.append((*row, *[DASH] * 6, "yardstick" if arm.arm == report.study.yardstick else "baseline"))
+            rows.append((*row, *[DASH] * 6, report.study.aside.get(arm.arm, "baseline")))
             continue
         flip = p_value(c.p_sign_flip)
         effect = signed(c.effect_size, 2)

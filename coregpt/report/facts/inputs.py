@@ -225,8 +225,13 @@ class StudyFacts(Facts):
 
     @property
     def treatments(self) -> tuple[str, ...]:
-        """Arm names without the baseline and the yardstick, in YAML order."""
-        return tuple(arm.name for arm in self.arms if arm.name not in (self.baseline, self.yardstick))
+        """Names of the arms that are compared with the baseline, in YAML order."""
+        return tuple(arm.name for arm in self.arms if arm.name not in (self.baseline, *self.aside))
+
+    @property
+    def aside(self) -> dict[str, str]:
+        """Arms that are measured with and not compared, and what each is."""
+        return {self.yardstick: "yardstick"} if self.yardstick else {}
 
 
 class RunTiming(Facts):

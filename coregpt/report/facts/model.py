@@ -5,8 +5,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from coregpt.report.facts.inputs import CurvePoint, Facts, RunStatus, RunTiming, StudyFacts
+from coregpt.report.facts.short_baseline import Yardstick
 from coregpt.report.facts.stopping import Look, Pause, Stopping
-from coregpt.report.facts.target import Race, Targets, Yardstick
+from coregpt.report.facts.target import Race, Targets
 from coregpt.report.facts.tuning import Tuned
 from coregpt.stats.design import Design
 

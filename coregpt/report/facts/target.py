@@ -1,4 +1,4 @@
-"""What a report says about a target and about steps saved, as data. Secondary: no verdict word follows from it."""
+"""What a report says about a target, as data. Secondary: no verdict word follows from it."""
 
 from typing import Literal
 
@@ -72,27 +72,3 @@ class Targets(Facts):
     level: float
     claims: tuple[TargetClaim, ...]
     races: tuple[Race, ...]
-
-
-class StepsSaved(Facts):
-    """The gain of one arm as steps of the baseline; the interval is Fieller's at 95%."""
-
-    arm: str
-    steps: float | None = None
-    interval: Interval | None = None
-    share: float | None = None
-    """Of the baseline's steps."""
-    cause: str = ""
-    """Why there is no number or no interval."""
-    extrapolated: bool = False
-    """Whether the gain is larger than the difference the yardstick spans."""
-
-
-class Yardstick(Facts):
-    """The baseline at its full and at a shorter length: `slope` is the loss that one step is worth between them."""
-
-    arm: str
-    full_steps: int
-    short_steps: int
-    slope: float | None
-    arms: tuple[StepsSaved, ...]

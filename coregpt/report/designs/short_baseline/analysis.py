@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coregpt.report.facts.inputs import StudyFacts
-from coregpt.report.facts.target import StepsSaved, Yardstick
+from coregpt.report.facts.short_baseline import StepsSaved, Yardstick
 from coregpt.report.verdicts.compare import Outcomes
 from coregpt.stats.ratios import fieller
 from coregpt.stats.target import MIN_RUNS

@@ -43,7 +43,7 @@ class _Crossings:
 
 
 def find_targets(study: StudyFacts, runs: Sequence[RunFacts]) -> Targets | None:
-    """Claims and races of every arm but the yardstick; None where no target was declared."""
+    """Claims and races of every arm that is not set aside; None where no target was declared."""
     if study.target is None:
         return None
     values = Outcomes.of(study, runs).values
@@ -72,7 +72,7 @@ def target_headline(study: StudyFacts, found: Targets) -> str:
 
 
 def _by_arm(study: StudyFacts, runs: Sequence[RunFacts]) -> dict[str, list[RunFacts]]:
-    names = [arm.name for arm in study.arms if arm.name != study.yardstick]
+    names = [arm.name for arm in study.arms if arm.name not in study.aside]
     return {name: [run for run in runs if run.arm == name] for name in names}
 
 

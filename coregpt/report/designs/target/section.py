@@ -1,18 +1,17 @@
-"""The pages' sections on the target and on steps saved."""
+"""The pages' section on the target."""
 
 from collections.abc import Iterator, Sequence
 
 from coregpt.report.designs.target.charts import race_chart
 from coregpt.report.drawing.curve_charts import AXES
 from coregpt.report.drawing.markup import Section, details, paragraph, table_html
-from coregpt.report.drawing.numbers import DASH, duration, fixed, p_value, plural, si, signed, span
+from coregpt.report.drawing.numbers import DASH, duration, fixed, p_value, si
 from coregpt.report.drawing.tables import Table
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.target import Arrival, Race, TargetClaim
 from coregpt.stats.target import SPEEDRUN_SCORE, SPEEDRUN_SIGMA
 
 TARGET_TITLE = "The target"
-SAVED_TITLE = "Steps saved"
 
 
 def target_words(report: Report) -> str:
@@ -130,33 +129,8 @@ def _between(race: Race, pair: tuple[float, float] | None) -> str:
     return DASH if pair is None else f"{_shown(race, pair[0])} to {_shown(race, pair[1])}"
 
 
-def saved_words(report: Report) -> str:
-    """What the yardstick is and how far it reaches."""
-    found = report.yardstick
-    assert found is not None
-    slope = "" if found.slope is None else f" One step is worth {found.slope:.3g} {report.study.unit} between them."
-    return (
-        f"The baseline was trained once more for {found.short_steps:,} instead of {plural(found.full_steps, 'step')}, "
-        f"with its own complete schedule and the same seeds ({found.arm}).{slope} Steps saved are an arm's gain over "
-        "that slope, with Fieller's 95% interval; the shared runs of the baseline are accounted for. The slope is "
-        "taken as a straight line. No verdict follows from it."
-    )
-
-
-def saved_table(report: Report) -> Table:
-    """Gains as steps of the baseline."""
-    found = report.yardstick
-    assert found is not None
-    rows = []
-    for arm in found.arms:
-        note = arm.cause or ("more than the yardstick spans: extrapolated" if arm.extrapolated else DASH)
-        share = DASH if arm.share is None else signed(100 * arm.share, 1) + "%"
-        rows.append((arm.arm, signed(arm.steps, 0), span(arm.interval, 0), share, note))
-    return Table("Steps saved", ("arm", "steps saved", "95% interval", "of the baseline's", "note"), rows, words=True)
-
-
 def target_sections(report: Report) -> Iterator[Section]:
-    """Both sections, where a target and a yardstick were declared; charts stand on the HTML page only."""
+    """One, where a target was declared; charts stand on the HTML page only."""
     if report.targets is not None:
         followed = races(report)
         tables = [race_table(report, race) for race in followed]
@@ -169,8 +143,6 @@ def target_sections(report: Report) -> Iterator[Section]:
             ]
             html += paragraph(race_words(report)) + _switched(report, followed) + "".join(folded)
         yield Section(TARGET_TITLE, (target_words(report), claims_table(report), *spoken, *tables), html)
-    if report.yardstick is not None:
-        yield Section(SAVED_TITLE, (saved_words(report), saved_table(report)))
 
 
 def _switched(report: Report, followed: Sequence[Race]) -> str:

@@ -6,7 +6,7 @@ from scipy import optimize, stats
 
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.facts.model import Report
-from coregpt.report.facts.target import StepsSaved
+from coregpt.report.facts.short_baseline import StepsSaved
 from coregpt.report.pages.markdown import render_markdown
 from tests.report.studies import runs, study
 
