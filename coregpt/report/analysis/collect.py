@@ -84,7 +84,6 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         hypothesis=study.hypothesis,
         direction=study.direction,
         equal=study.equal,
-        match=study.match or "",
         screen=test.screen,
         prior=_prior(study),
         **early_decisions(plan, store),

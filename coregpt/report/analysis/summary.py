@@ -26,7 +26,7 @@ from coregpt.report.facts.model import SCHEMA, ArmSummary, Comparison, Report, R
 from coregpt.report.verdicts.compare import Outcomes, compare_all, design_of
 from coregpt.report.verdicts.next_step import more_hours
 from coregpt.report.verdicts.rule import rule_of
-from coregpt.report.verdicts.speed import arm_timings, matched_seconds, unequal_seconds
+from coregpt.report.verdicts.speed import arm_timings, unequal_seconds
 from coregpt.report.verdicts.wording import headline, notes, sentence
 from coregpt.stats.power import detectable
 from coregpt.stats.stopping import detectable_gain
@@ -75,7 +75,6 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
             more_hours=more_hours(study, ordered, found),
             to_target=race_in_seconds(study, ordered),
             unequal_seconds=unequal_seconds(study, timings),
-            matched=matched_seconds(study, ordered),
             **_merged(design.timing(known) for design in DESIGNS),
         ),
     )

@@ -2,7 +2,6 @@
 
 from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.history.words import history_words
-from coregpt.report.designs.match.section import matched
 from coregpt.report.drawing.numbers import fixed
 from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Report
@@ -41,7 +40,7 @@ def _hypothesis(study: StudyFacts) -> str:
     said = f"Hypothesis: {study.hypothesis.rstrip('.')}. " if study.hypothesis else ""
     if study.hypothesis or study.direction != "either":
         said += f"Expected: {expected}. "
-    return f"{said}Held equal between arms: {study.equal}.{matched(study)}"
+    return f"{said}Held equal between arms: {study.equal}."
 
 
 def digest_label(study: StudyFacts) -> str:

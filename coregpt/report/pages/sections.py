@@ -4,7 +4,7 @@ from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.factorial.analysis import EFFECTS_READING
 from coregpt.report.designs.fork import section as fork
 from coregpt.report.designs.looks.section import stopping_sections
-from coregpt.report.designs.match import section as match
+from coregpt.report.designs.match.design import Match
 from coregpt.report.designs.target.section import target_sections
 from coregpt.report.designs.tuning.section import tuning_section
 from coregpt.report.drawing import tables
@@ -14,12 +14,13 @@ from coregpt.report.facts.model import Report
 
 def sections(report: Report) -> list[Section]:
     """Those that this report has something to say in."""
-    found = [_effects(report), _fork(report), tuning_section(report), _seconds(report)]
+    found = [_effects(report), _fork(report), tuning_section(report)]
     return [
         *(section for section in found if section is not None),
+        *Match().sections(report),
         *stopping_sections(report),
         *target_sections(report),
-        *(section for design in DESIGNS for section in design.sections(report)),
+        *(section for design in DESIGNS if not isinstance(design, Match) for section in design.sections(report)),
     ]
 
 
@@ -35,9 +36,3 @@ def _fork(report: Report) -> Section | None:
     if report.fork is None:
         return None
     return Section(fork.TITLE, (fork.words(report), *fork.tables(report)))
-
-
-def _seconds(report: Report) -> Section | None:
-    if not report.timing.matched:
-        return None
-    return Section(match.TITLE, (match.seconds_reading(report), match.seconds_table(report)))

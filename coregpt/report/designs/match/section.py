@@ -16,22 +16,22 @@ _MEANING = {
 
 
 def matched(study: StudyFacts) -> str:
-    """` Matched on flops: gpt 8.17e+11, ngpt 8.16e+11 (-0.11%).`; empty for a study that matches nothing."""
+    """`Matched on flops: gpt 8.17e+11, ngpt 8.16e+11 (-0.11%).`; empty for a study that matches nothing."""
     if not study.match:
         return ""
     if study.match == "seconds":
         each = ", ".join(f"{arm.name} {arm.tokens:,}" for arm in _arms(study))
-        return f" Matched on seconds: tokens were set from speeds measured before the first run ({each}); see {TITLE}."
+        return f"Matched on seconds: tokens were set from speeds measured before the first run ({each}); see {TITLE}."
     amount = _AMOUNT[study.match]
     goal = next(amount(arm) for arm in study.arms if arm.name == study.baseline)
     said = [
         f"{arm.name} {amount(arm):,.6g}" + (f" ({amount(arm) / goal - 1:+.2%})" if amount(arm) != goal else "")
         for arm in _arms(study)
     ]
-    return f" Matched on {study.match}: {', '.join(said)}."
+    return f"Matched on {study.match}: {', '.join(said)}."
 
 
-def seconds_reading(report: Report) -> str:
+def words(report: Report) -> str:
     """What the table of achieved seconds says, and what that means for the verdicts."""
     words = (
         f"Speeds were measured before the first run and set the tokens; this is what training then took, against "
@@ -46,7 +46,7 @@ def seconds_reading(report: Report) -> str:
     )
 
 
-def seconds_table(report: Report) -> Table:
+def table(report: Report) -> Table:
     """One row per matched arm."""
     rows = [(each.arm, *_off(each), _MEANING[each.word]) for each in report.timing.matched]
     head = ("arm", "training time, off by", "95% interval", "matched")
