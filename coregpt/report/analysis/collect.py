@@ -23,7 +23,6 @@ from coregpt.report.facts.inputs import (
     Decided,
     ForkFacts,
     OtherRun,
-    PriorFacts,
     RunFacts,
     StudyFacts,
     TrunkFacts,
@@ -85,7 +84,6 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         direction=study.direction,
         equal=study.equal,
         screen=test.screen,
-        prior=_prior(study),
         **early_decisions(plan, store),
         target=test.target,
         mode=study.mode or "",
@@ -105,13 +103,6 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         environment=environment(plan, store),
         **of_designs,
     )
-
-
-def _prior(study: Study) -> PriorFacts | None:
-    found = study.borrowed
-    if found is None:
-        return None
-    return PriorFacts(variance=found.prior.variance, df=found.df, files=dict(found.files))
 
 
 def _command(study: Study) -> str:

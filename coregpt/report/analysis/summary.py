@@ -1,6 +1,7 @@
 """Facts about a study and its runs -> Report. Pure: no clock, no files, no randomness."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,13 +24,13 @@ from coregpt.report.drawing.curves import thin
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.inputs import RunFacts, RunTiming, StudyFacts
 from coregpt.report.facts.model import SCHEMA, ArmSummary, Comparison, Report, RunResult, Timing
-from coregpt.report.verdicts.compare import Outcomes, compare_all, design_of
+from coregpt.report.verdicts.basis import Basis, basis_of
+from coregpt.report.verdicts.compare import Outcomes, compare_all
 from coregpt.report.verdicts.next_step import more_hours
 from coregpt.report.verdicts.rule import rule_of
 from coregpt.report.verdicts.speed import arm_timings, unequal_seconds
 from coregpt.report.verdicts.wording import headline, notes, sentence
-from coregpt.stats.power import detectable
-from coregpt.stats.stopping import detectable_gain
+from coregpt.stats.stopping import detectable_gain, stopping_design
 
 
 @nothing_is_garbage()
@@ -41,12 +42,11 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     """
     ordered = _planned_order(study, runs)
     _all_accounted_for(study, ordered)
-    fewest = min(len(study.planned(arm.name)) for arm in study.arms)
-    design = design_of(study, fewest)
-    stops = find_stops(study, ordered)
+    basis = _basis(study)
+    stops = find_stops(study, basis, ordered)
     ordered = with_fates(study, ordered, stops)
     outcomes = Outcomes.of(study, counted(study, ordered, stops))
-    found = compare_all(study, design, outcomes, settled(study, design, ordered, stops))
+    found = compare_all(study, basis, outcomes, settled(study, basis.design, ordered, stops))
     effects = factorial_effects(study, outcomes)
     targets = find_targets(study, ordered)
     timings = arm_timings(study, ordered)
@@ -56,8 +56,8 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     report = Report(
         schema=SCHEMA,
         study=study,
-        design=design,
-        planned_detectable=_planned_detectable(study),
+        design=basis.design,
+        planned_detectable=basis.detectable,
         headline=target_headline(study, targets) if study.imported and targets else headline(study, worded),
         arms=tuple(_arm_summary(arm.name, outcomes) for arm in study.arms),
         comparisons=worded,
@@ -124,13 +124,16 @@ def _missing(arm: str, seed: int) -> RunFacts:
     return RunFacts(run_id="", arm=arm, seed=seed, status="missing", reason="this run was never made")
 
 
-def _planned_detectable(study: StudyFacts) -> float | None:
-    if study.assumed_sd is None:
-        return None
+def _basis(study: StudyFacts) -> Basis:
+    basis = basis_of(study)
+    for each in DESIGNS:
+        basis = each.basis(study, basis)
     rule = rule_of(study)
-    if rule is not None:
-        return detectable_gain(rule, study.assumed_sd, study.power)
-    return detectable(design_of(study, len(study.seeds)), study.assumed_sd, study.level, study.power)
+    if rule is None:
+        return basis
+    sd = study.assumed_sd
+    found = None if sd is None else detectable_gain(rule, sd, study.power)
+    return replace(basis, design=stopping_design(rule, len(study.treatments)), detectable=found)
 
 
 def _arm_summary(arm: str, outcomes: Outcomes) -> ArmSummary:

@@ -1,8 +1,9 @@
 """What each design of a study adds to the report, one folder each, and the list of them."""
 
 from coregpt.report.designs.design import ReportDesign
+from coregpt.report.designs.history.design import History
 from coregpt.report.designs.match.design import Match
 from coregpt.report.designs.short_baseline.design import ShortBaseline
 
-DESIGNS: tuple[ReportDesign, ...] = (Match(), ShortBaseline())
+DESIGNS: tuple[ReportDesign, ...] = (Match(), ShortBaseline(), History())
 """Every design that adds something, in the order in which notes and sections of the pages stand."""

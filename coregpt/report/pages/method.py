@@ -1,7 +1,6 @@
 """How the verdict was reached, in words: what was fixed beforehand, and by what."""
 
 from coregpt.report.designs import DESIGNS
-from coregpt.report.designs.history.words import history_words
 from coregpt.report.drawing.numbers import fixed
 from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Report
@@ -24,8 +23,6 @@ def method(report: Report) -> list[str]:
     ]
     if study.declaration:
         found.append(_hypothesis(study))
-    if study.prior is not None:
-        found.append(history_words(study.prior))
     found += [words for design in DESIGNS for words in design.method(report)]
     if report.planned_detectable is not None:
         found.append(

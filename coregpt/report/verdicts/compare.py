@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from coregpt.report.facts.inputs import RunFacts, StudyFacts
 from coregpt.report.facts.model import Comparison
+from coregpt.report.verdicts.basis import Basis
 from coregpt.report.verdicts.next_step import further
-from coregpt.report.verdicts.rule import rule_of
 from coregpt.report.verdicts.verdict import decide
 from coregpt.stats.contrasts import (
     interval,
@@ -21,12 +21,10 @@ from coregpt.stats.contrasts import (
     tost_p,
     welch,
 )
-from coregpt.stats.design import Design, choose_test
+from coregpt.stats.design import Design
 from coregpt.stats.effects import hedges_g, pairing
-from coregpt.stats.moderated import VariancePrior
 from coregpt.stats.power import detectable
 from coregpt.stats.primary import Tested, run_primary
-from coregpt.stats.stopping import stopping_design
 
 Vector = NDArray[np.float64]
 
@@ -74,23 +72,8 @@ class Outcomes:
         return len(numbers) > 1 and float(np.ptp(numbers)) == 0.0
 
 
-def design_of(study: StudyFacts, seeds: int) -> Design:
-    """The test that the study announced, with this many seeds per arm."""
-    rule = rule_of(study)
-    if rule is not None:
-        return stopping_design(rule, len(study.treatments))
-    borrowed = study.prior.df if study.prior else 0.0
-    screen = study.screen is not None
-    return choose_test(seeds, len(study.treatments), paired=study.paired, screen=screen, borrowed_df=borrowed)
-
-
-def _prior(study: StudyFacts) -> VariancePrior | None:
-    found = study.prior
-    return None if found is None else VariancePrior(found.df, found.variance, found.df)
-
-
 def compare_all(
-    study: StudyFacts, design: Design, outcomes: Outcomes, settled: Mapping[str, Comparison]
+    study: StudyFacts, basis: Basis, outcomes: Outcomes, settled: Mapping[str, Comparison]
 ) -> tuple[Comparison, ...]:
     """Compare every arm with the baseline, in YAML order; `settled` ones are compared already. Sentences come later."""
     baseline = outcomes.values[study.baseline]
@@ -106,9 +89,9 @@ def compare_all(
     ]
     ranked = {arm: outcomes.values[arm] for arm in whole if outcomes.diverged(arm) + outcomes.diverged(study.baseline)}
     measured = {arm: outcomes.values[arm] for arm in whole if arm not in ranked}
-    tested = run_primary(design, study.level, baseline, measured, ranked, _prior(study))
+    tested = run_primary(basis.design, study.level, baseline, measured, ranked, basis.prior)
     rest = {
-        arm: compare_arm(study, design, outcomes, arm, tested.get(arm))
+        arm: compare_arm(study, basis.design, outcomes, arm, tested.get(arm))
         for arm in study.treatments
         if arm not in settled
     }

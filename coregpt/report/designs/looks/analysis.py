@@ -10,7 +10,8 @@ from coregpt.report.drawing.numbers import plural
 from coregpt.report.facts.inputs import Decided, RunFacts, StudyFacts
 from coregpt.report.facts.model import Comparison
 from coregpt.report.facts.stopping import ArmLooks, ArmPause, Look, Pause, Stopping
-from coregpt.report.verdicts.compare import Outcomes, compare_arm, design_of
+from coregpt.report.verdicts.basis import Basis
+from coregpt.report.verdicts.compare import Outcomes, compare_arm
 from coregpt.report.verdicts.rule import rule_of
 from coregpt.stats.contrasts import paired_t, worst_rank
 from coregpt.stats.design import Design
@@ -42,7 +43,7 @@ class Stops:
         return max(each.values()) if arm == study.baseline else each[arm]
 
 
-def find_stops(study: StudyFacts, runs: Sequence[RunFacts]) -> Stops:
+def find_stops(study: StudyFacts, basis: Basis, runs: Sequence[RunFacts]) -> Stops:
     """`runs` holds every planned cell, arms in order, seeds in order."""
     rule = rule_of(study)
     if rule is None and study.pause is None:
@@ -53,7 +54,7 @@ def find_stops(study: StudyFacts, runs: Sequence[RunFacts]) -> Stops:
         return Stops(rule, {arm: replay(rule, baseline, values[arm]) for arm in study.treatments}, {})
     assert study.pause is not None
     paused = {arm: np.array(each, dtype=np.float64) for arm, each in study.pause.losses.items()}
-    critical = critical_value(design_of(study, len(study.seeds)), study.alpha)
+    critical = critical_value(basis.design, study.alpha)
     base = paused[study.baseline]
     return Stops(None, {}, {arm: chance_at_pause(base, baseline, paused[arm], critical) for arm in study.treatments})
 
