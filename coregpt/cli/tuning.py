@@ -14,7 +14,8 @@ from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.preregister import announce, register
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Outline, Plan
-from coregpt.report.designs.tuning.analysis import Found, find
+from coregpt.report.designs.tuning.analysis import Found
+from coregpt.report.designs.tuning.collect import find
 from coregpt.report.drawing.numbers import plural
 from coregpt.report.facts.tuning import shown
 

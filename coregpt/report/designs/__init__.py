@@ -4,6 +4,7 @@ from coregpt.report.designs.design import ReportDesign
 from coregpt.report.designs.history.design import History
 from coregpt.report.designs.match.design import Match
 from coregpt.report.designs.short_baseline.design import ShortBaseline
+from coregpt.report.designs.tuning.design import Tuning
 
-DESIGNS: tuple[ReportDesign, ...] = (Match(), ShortBaseline(), History())
+DESIGNS: tuple[ReportDesign, ...] = (Tuning(), Match(), ShortBaseline(), History())
 """Every design that adds something, in the order in which notes and sections of the pages stand."""

@@ -6,7 +6,7 @@ from coregpt.report.designs.fork import section as fork
 from coregpt.report.designs.looks.section import stopping_sections
 from coregpt.report.designs.match.design import Match
 from coregpt.report.designs.target.section import target_sections
-from coregpt.report.designs.tuning.section import tuning_section
+from coregpt.report.designs.tuning.design import Tuning
 from coregpt.report.drawing import tables
 from coregpt.report.drawing.markup import Section
 from coregpt.report.facts.model import Report
@@ -14,13 +14,19 @@ from coregpt.report.facts.model import Report
 
 def sections(report: Report) -> list[Section]:
     """Those that this report has something to say in."""
-    found = [_effects(report), _fork(report), tuning_section(report)]
+    found = [_effects(report), _fork(report)]
     return [
         *(section for section in found if section is not None),
+        *Tuning().sections(report),
         *Match().sections(report),
         *stopping_sections(report),
         *target_sections(report),
-        *(section for design in DESIGNS if not isinstance(design, Match) for section in design.sections(report)),
+        *(
+            section
+            for design in DESIGNS
+            if not isinstance(design, Match | Tuning)
+            for section in design.sections(report)
+        ),
     ]
 
 

@@ -13,10 +13,9 @@ TITLE = "How the settings were found"
 CHOSEN = "← used"
 
 
-def tuning_section(report: Report) -> Section | None:
-    """None for a study that ran with the settings as written."""
-    if report.tuning is None:
-        return None
+def tuning_section(report: Report) -> Section:
+    """For a study whose settings were found by trials."""
+    assert report.tuning is not None
     tables = [spent_table(report), best_table(report), *(trials_table(report, each) for each in report.tuning.arms)]
     pictures = [expected_best_chart(report), *(response_chart(report, path) for path in numeric_paths(report))]
     drawn = "".join(f'<div class="wide">{picture}</div>' for picture in pictures)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from coregpt.lab.study.space import Choices, Range
-from coregpt.report.designs.tuning.analysis import Found, edges, tuning_notes, with_tuning
+from coregpt.report.designs.tuning.analysis import Found, tuning_notes, with_tuning
 from coregpt.report.designs.tuning.charts import expected_best_chart, numeric_paths, response_chart
+from coregpt.report.designs.tuning.collect import edges
 from coregpt.report.designs.tuning.section import best_table, spent_table, trials_table
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
