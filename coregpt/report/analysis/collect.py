@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab.designs import looks
 from coregpt.lab.designs.fork import begun_with
 from coregpt.lab.planning.preregister import code
 from coregpt.lab.records.history import History, Past
@@ -14,13 +13,11 @@ from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import changes, differences
 from coregpt.lab.study.outline import Plan
 from coregpt.report.designs.collectors import COLLECTORS
-from coregpt.report.designs.looks.facts import early_decisions
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.inputs import (
     ArmFacts,
     Confound,
     DataFacts,
-    Decided,
     ForkFacts,
     OtherRun,
     RunFacts,
@@ -48,7 +45,6 @@ def _ledger_facts(plan: Plan, store: Path, past: Mapping[str, Past]) -> dict[str
     others = history.superseded({run.id: (run.arm, run.seed) for run in plan.runs})
     return {
         "started": tuple(past),
-        "decided": tuple(Decided(arm=arm, pairs=n, decision=how) for arm, n, how in looks.noted(plan, store)),
         "other_runs": tuple(
             OtherRun(
                 run_id=run.id,
@@ -84,7 +80,6 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         direction=study.direction,
         equal=study.equal,
         screen=test.screen,
-        **early_decisions(plan, store),
         target=test.target,
         mode=study.mode or "",
         techniques=study.techniques,

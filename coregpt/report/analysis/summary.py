@@ -1,24 +1,15 @@
 """Facts about a study and its runs -> Report. Pure: no clock, no files, no randomness."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from coregpt.contract.errors import RunError
 from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.design import Fields, Known
+from coregpt.report.designs.early import Early
 from coregpt.report.designs.factorial.analysis import factorial_effects, mode_notes
 from coregpt.report.designs.fork.analysis import fork_cost, fork_notes
-from coregpt.report.designs.looks.analysis import (
-    counted,
-    find_stops,
-    pause_facts,
-    settled,
-    stopping_facts,
-    stopping_notes,
-    with_fates,
-)
 from coregpt.report.designs.target.analysis import find_targets, race_in_seconds, target_headline
 from coregpt.report.drawing.curves import thin
 from coregpt.report.facts.gathering import nothing_is_garbage
@@ -27,10 +18,8 @@ from coregpt.report.facts.model import SCHEMA, ArmSummary, Comparison, Report, R
 from coregpt.report.verdicts.basis import Basis, basis_of
 from coregpt.report.verdicts.compare import Outcomes, compare_all
 from coregpt.report.verdicts.next_step import more_hours
-from coregpt.report.verdicts.rule import rule_of
 from coregpt.report.verdicts.speed import arm_timings, unequal_seconds
 from coregpt.report.verdicts.wording import headline, notes, sentence
-from coregpt.stats.stopping import detectable_gain, stopping_design
 
 
 @nothing_is_garbage()
@@ -43,10 +32,9 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     ordered = _planned_order(study, runs)
     _all_accounted_for(study, ordered)
     basis = _basis(study)
-    stops = find_stops(study, basis, ordered)
-    ordered = with_fates(study, ordered, stops)
-    outcomes = Outcomes.of(study, counted(study, ordered, stops))
-    found = compare_all(study, basis, outcomes, settled(study, basis.design, ordered, stops))
+    early = _early(study, basis, ordered)
+    ordered, outcomes = list(early.runs), Outcomes.of(study, early.counted)
+    found = compare_all(study, basis, outcomes, early.settled)
     effects = factorial_effects(study, outcomes)
     targets = find_targets(study, ordered)
     timings = arm_timings(study, ordered)
@@ -64,8 +52,7 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
         effects=effects,
         targets=targets,
         fork=fork,
-        stopping=stopping_facts(study, ordered, stops),
-        pause=pause_facts(study, ordered, stops),
+        **early.found,
         **_merged(design.analyse(known) for design in DESIGNS),
         notes=(),
         runs=tuple(_run_result(run) for run in ordered),
@@ -81,7 +68,6 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     noted = (
         *mode_notes(study, effects),
         *fork_notes(study, fork),
-        *stopping_notes(study, stops),
         *(note for design in DESIGNS for note in design.notes(report)),
         *notes(study, report.design, worded),
     )
@@ -128,12 +114,12 @@ def _basis(study: StudyFacts) -> Basis:
     basis = basis_of(study)
     for each in DESIGNS:
         basis = each.basis(study, basis)
-    rule = rule_of(study)
-    if rule is None:
-        return basis
-    sd = study.assumed_sd
-    found = None if sd is None else detectable_gain(rule, sd, study.power)
-    return replace(basis, design=stopping_design(rule, len(study.treatments)), detectable=found)
+    return basis
+
+
+def _early(study: StudyFacts, basis: Basis, runs: Sequence[RunFacts]) -> Early:
+    decided = (design.decide_early(study, basis, runs) for design in DESIGNS)
+    return next((early for early in decided if early is not None), Early(runs, runs, {}, {}))
 
 
 def _arm_summary(arm: str, outcomes: Outcomes) -> ArmSummary:

@@ -5,10 +5,11 @@ every study: a design finds out from the facts whether the study uses it. They s
 the lab and from disk is `Collector`'s, so that pages are made without either.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from coregpt.report.designs.early import Early
 from coregpt.report.drawing.markup import Section
 from coregpt.report.facts.inputs import RunFacts, StudyFacts
 from coregpt.report.facts.model import Comparison, Report
@@ -17,19 +18,6 @@ from coregpt.report.verdicts.compare import Outcomes
 
 Fields = dict[str, Any]
 """Fields of a model by name."""
-
-
-@dataclass(frozen=True)
-class Early:
-    """What a study has decided before its end. `runs` are all planned ones, saying what became of them and why."""
-
-    runs: Sequence[RunFacts]
-    counted: Sequence[RunFacts]
-    """Those that the analysis uses."""
-    settled: Mapping[str, Comparison] = field(default_factory=dict)
-    """Arms that are judged by what was seen when they were decided."""
-    found: Fields = field(default_factory=dict)
-    """Fields of the report."""
 
 
 @dataclass(frozen=True)

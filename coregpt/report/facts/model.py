@@ -4,9 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from coregpt.report.facts.abort import Pause
 from coregpt.report.facts.inputs import CurvePoint, Facts, RunStatus, RunTiming, StudyFacts
+from coregpt.report.facts.looks import Look, Stopping
 from coregpt.report.facts.short_baseline import Yardstick
-from coregpt.report.facts.stopping import Look, Pause, Stopping
 from coregpt.report.facts.target import Race, Targets
 from coregpt.report.facts.tuning import Tuned
 from coregpt.stats.design import Design
@@ -77,6 +78,11 @@ class Comparison(Facts):
     """Diverged runs of the arm and of the baseline."""
     p_failures: float | None = None
     missing_seeds: tuple[int, ...] = ()
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the study followed the arm no further, without a verdict."""
+        return self.look is not None and self.look.decision == "futile"
 
 
 EffectWord = Literal["", "better", "worse", "more than the sum", "less than the sum", "inconclusive"]

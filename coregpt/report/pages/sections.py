@@ -1,15 +1,17 @@
 """The sections that only some studies have. A new one is one line here; both pages show it, in this order."""
 
 from coregpt.report.designs import DESIGNS
+from coregpt.report.designs.abort.design import Abort
 from coregpt.report.designs.factorial.analysis import EFFECTS_READING
 from coregpt.report.designs.fork import section as fork
-from coregpt.report.designs.looks.section import stopping_sections
+from coregpt.report.designs.looks.design import Looks
 from coregpt.report.designs.match.design import Match
 from coregpt.report.designs.target.section import target_sections
 from coregpt.report.designs.tuning.design import Tuning
 from coregpt.report.drawing import tables
 from coregpt.report.drawing.markup import Section
 from coregpt.report.facts.model import Report
+from coregpt.report.pages.further import further_section
 
 
 def sections(report: Report) -> list[Section]:
@@ -19,12 +21,14 @@ def sections(report: Report) -> list[Section]:
         *(section for section in found if section is not None),
         *Tuning().sections(report),
         *Match().sections(report),
-        *stopping_sections(report),
+        *Looks().sections(report),
+        *Abort().sections(report),
+        *([further_section(report)] if any(c.more_runs for c in report.comparisons) else []),
         *target_sections(report),
         *(
             section
             for design in DESIGNS
-            if not isinstance(design, Match | Tuning)
+            if not isinstance(design, Match | Tuning | Looks | Abort)
             for section in design.sections(report)
         ),
     ]

@@ -11,7 +11,7 @@ from coregpt.report.facts.inputs import RunFacts, StudyFacts
 from coregpt.report.facts.model import Comparison
 from coregpt.report.verdicts.basis import Basis
 from coregpt.report.verdicts.next_step import further
-from coregpt.report.verdicts.verdict import decide
+from coregpt.report.verdicts.verdict import USUAL, Stopped, decide
 from coregpt.stats.contrasts import (
     interval,
     more_failures_p,
@@ -104,18 +104,18 @@ def compare_arm(
     outcomes: Outcomes,
     arm: str,
     tested: Tested | None,
-    instead: Mapping[str, Any] | None = None,
+    stopped: Stopped = USUAL,
 ) -> Comparison:
-    """One arm; `instead` holds facts that a study decided early has in place of the usual ones."""
+    """One arm; `tested` is None where it cannot be tested."""
     facts = _estimates(study, outcomes, arm)
     facts |= _failures(study, outcomes, arm)
     if tested is not None:
         facts |= _tested(study, design, tested)
-    facts |= instead or {}
+    facts |= stopped.facts
     frozen = [name for name in (study.baseline, arm) if outcomes.seeds_do_nothing(name)]
     before = Comparison(arm=arm, verdict="inconclusive", **facts)
-    after = decide(study, design, before, frozen, tested.direction if tested else 0.0)
-    if after.verdict == "inconclusive":
+    after = decide(study, design, before, frozen, tested.direction if tested else 0.0, stopped)
+    if after.verdict == "inconclusive" and not stopped.given_up:
         return after.model_copy(update=further(study, design, after))
     return after
 

@@ -21,9 +21,8 @@ def further(study: StudyFacts, design: Design, c: Comparison) -> dict[str, Any]:
 
 
 def _more_seeds(study: StudyFacts, design: Design, c: Comparison) -> int | None:
-    """None if unknown or over a thousand, or if the study gave the arm up."""
-    given_up = c.look is not None and c.look.decision == "futile"
-    if study.screen is not None or given_up or not c.se or not c.df or any(c.failures):
+    """None if unknown or over a thousand."""
+    if study.screen is not None or not c.se or not c.df or any(c.failures):
         return None
     sd = cautious_sd(c.se * float(np.sqrt(c.pairs)), c.df)
     needed = seeds_needed(
@@ -61,7 +60,7 @@ def more_hours(study: StudyFacts, runs: Sequence[RunFacts], comparisons: Sequenc
 
 def next_step(study: StudyFacts, c: Comparison) -> str:
     """The end of a sentence on an undecided arm."""
-    if any(c.failures) or c.arm in study.incomparable or study.screen is not None or _given_up(c):
+    if any(c.failures) or c.arm in study.incomparable or study.screen is not None or c.given_up:
         return ""
     if c.more_seeds is None:
         if not c.se:
@@ -72,25 +71,3 @@ def next_step(study: StudyFacts, c: Comparison) -> str:
         return " There were enough seeds for the margin; the true difference probably lies close to it."
     cost = f", {plural(c.more_runs or 0, 'run')}" + (f" and {si(c.more_flops)} FLOPs" if c.more_flops else "")
     return f" About {plural(c.more_seeds, 'more seed')} per arm{cost} would settle a difference of {study.margin:g}."
-
-
-def _given_up(c: Comparison) -> bool:
-    return c.look is not None and c.look.decision == "futile"
-
-
-def no_peeking(study: StudyFacts, c: Comparison) -> str:
-    """Why there is no verdict before the last seed, and what to declare for one."""
-    if not c.missing_seeds or study.imported or study.rule is not None:
-        return ""
-    return (
-        f" A fixed number of seeds has one verdict, after all {len(study.seeds)}: who looks at every seed and stops "
-        "when it suits errs far more often than alpha says. To decide on fewer, declare looks or anytime before the "
-        "first run."
-    )
-
-
-def stopped_early(c: Comparison) -> str:
-    """What to think of an estimate that was large enough to stop for."""
-    if c.look is None or c.look.decision != "reject" or c.look.n == c.look.planned:
-        return ""
-    return f" Stopped early, after {c.look.n} of {c.look.planned} seeds: the estimate leans outward."

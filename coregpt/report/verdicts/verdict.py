@@ -8,6 +8,10 @@
 6. inconclusive.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
 from coregpt.report.drawing.numbers import listing, plural
 from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison, Word
@@ -17,19 +21,40 @@ from coregpt.stats.power import EQUIVALENCE_LEVEL
 FAILURE_LEVEL = 0.05
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """What holds for an arm that was decided early in place of the usual. `facts` are fields of its comparison."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    given_up: str = ""
+    """Why it is followed no further though nothing was shown; empty if it is not given up."""
+    no_ranks: str = ""
+    """Why ranks decide nothing where runs diverged, if that has another reason than the ranks."""
+
+
+USUAL = Stopped()
+
+
 def decide(
-    study: StudyFacts, design: Design, comparison: Comparison, frozen: list[str], direction: float
+    study: StudyFacts,
+    design: Design,
+    comparison: Comparison,
+    frozen: list[str],
+    direction: float,
+    stopped: Stopped = USUAL,
 ) -> Comparison:
     """Fill in verdict, size and cause.
 
     `frozen` names arms whose seeds all gave the same number; `direction` is positive if the test favours the arm.
     """
-    word, cause = _rule(study, design, comparison, frozen, direction)
+    word, cause = _rule(study, design, comparison, frozen, direction, stopped)
     size = _size(study, comparison) if word in ("better", "worse") else ""
     return comparison.model_copy(update={"verdict": word, "cause": cause, "size": size})
 
 
-def _rule(study: StudyFacts, design: Design, c: Comparison, frozen: list[str], direction: float) -> tuple[Word, str]:
+def _rule(
+    study: StudyFacts, design: Design, c: Comparison, frozen: list[str], direction: float, stopped: Stopped
+) -> tuple[Word, str]:
     if c.missing_seeds:
         where = f"{_seed_list(c.missing_seeds)} of {c.arm} or {study.baseline}"
         return "invalid", f"no outcome for {where}; finish or repeat those runs"
@@ -56,11 +81,11 @@ def _rule(study: StudyFacts, design: Design, c: Comparison, frozen: list[str], d
         return ("better" if direction > 0 else "worse"), ""
     if design.screens:
         return "inconclusive", "the screen does not pass it on"
-    if study.rule is not None and c.look is not None and c.look.decision == "futile":
-        return "inconclusive", f"stopped for futility: a gain of {study.rule.futility:g} or more is unlikely"
+    if stopped.given_up:
+        return "inconclusive", stopped.given_up
     if c.p_equivalence is not None and c.p_equivalence < EQUIVALENCE_LEVEL and not c.noisy:
         return "equivalent", ""
-    return "inconclusive", _undecided(study, design, c)
+    return "inconclusive", _undecided(study, design, c, stopped)
 
 
 def _unstable(c: Comparison) -> bool:
@@ -77,9 +102,9 @@ def _size(study: StudyFacts, c: Comparison) -> str:
     return "at least the margin" if low >= study.margin or high <= -study.margin else ""
 
 
-def _undecided(study: StudyFacts, design: Design, c: Comparison) -> str:
-    if any(c.failures) and c.look is not None and c.look.level == 0:
-        return "a diverged run has no gain to weigh, and an e-value leaves no alpha for ranks"
+def _undecided(study: StudyFacts, design: Design, c: Comparison, stopped: Stopped) -> str:
+    if any(c.failures) and stopped.no_ranks:
+        return stopped.no_ranks
     if any(c.failures):
         ranks = "with a diverged run only ranks can be compared"
         floor = smallest_sign_flip_p(design.n_seeds) * design.n_treatments

@@ -3,13 +3,13 @@
 from coregpt.report.drawing.numbers import decimals, fixed, listing, p_phrase, plural, si, span
 from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison
-from coregpt.report.verdicts.next_step import next_step, no_peeking, stopped_early
+from coregpt.report.verdicts.next_step import next_step
 from coregpt.stats.design import Design, smallest_sign_flip_p
 
 
 def sentence(study: StudyFacts, c: Comparison) -> str:
     """The verdict on one arm in one or two sentences."""
-    text = _SENTENCES[c.verdict](study, c) + stopped_early(c)
+    text = _SENTENCES[c.verdict](study, c)
     return f"Exploratory: {text}" if study.exploratory else text
 
 
@@ -205,7 +205,7 @@ def _screened(study: StudyFacts, c: Comparison) -> str:
 
 
 def _invalid(study: StudyFacts, c: Comparison) -> str:
-    return f"No valid comparison for {c.arm}: {c.cause}.{no_peeking(study, c)}"
+    return f"No valid comparison for {c.arm}: {c.cause}."
 
 
 _SENTENCES = {

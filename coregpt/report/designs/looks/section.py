@@ -1,15 +1,10 @@
-"""The pages' sections on early decisions, and on what would decide the arms that are not."""
+"""The pages' section on early decisions."""
 
-from collections.abc import Iterator
-
-from coregpt.report.drawing.markup import Section
-from coregpt.report.drawing.numbers import DASH, decimals, fixed, p_value, si, signed, span
+from coregpt.report.drawing.numbers import DASH, decimals, p_value, signed, span
 from coregpt.report.drawing.tables import Table
 from coregpt.report.facts.model import Report
 
-LOOKS_TITLE = "Looks"
-PAUSE_TITLE = "Arms left unfinished"
-NEXT_TITLE = "What would decide it"
+TITLE = "Looks"
 
 _DECISIONS = {
     "reject": "decided: different",
@@ -19,17 +14,8 @@ _DECISIONS = {
 }
 
 
-def stopping_sections(report: Report) -> Iterator[Section]:
-    """Those that the report has something to say in."""
-    if report.stopping is not None:
-        yield Section(LOOKS_TITLE, (_looks_words(report), _looks_table(report)))
-    if report.pause is not None:
-        yield Section(PAUSE_TITLE, (_pause_words(report), _pause_table(report)))
-    if any(c.more_runs for c in report.comparisons):
-        yield Section(NEXT_TITLE, (_next_words(report), _next_table(report)))
-
-
-def _looks_words(report: Report) -> str:
+def words(report: Report) -> str:
+    """How looks decide, and what that does to estimates."""
     found, study = report.stopping, report.study
     assert found is not None
     arms = len(study.treatments)
@@ -47,7 +33,8 @@ def _looks_words(report: Report) -> str:
     return text
 
 
-def _looks_table(report: Report) -> Table:
+def table(report: Report) -> Table:
+    """Every look, and what is to come."""
     found, digits = report.stopping, decimals(report.study, report.comparisons)
     assert found is not None
     rows = [
@@ -70,57 +57,3 @@ def _looks_table(report: Report) -> Table:
     ]
     head = ("arm", "seeds", "gain", "repeated interval", "p", "level", "decision")
     return Table("Every look at every arm, in order", head, rows)
-
-
-def _pause_words(report: Report) -> str:
-    found = report.pause
-    assert found is not None
-    return (
-        f"All arms but {report.study.baseline} paused at step {found.step:,} of {found.steps:,}. An arm was finished "
-        "only if a significant final result had a chance of 5% or more, the final gain being predicted as that at the "
-        f"pause with the baseline's own scatter from there on (sd {fixed(found.rest_sd, 4)}). This saved "
-        f"{found.saved:.0%} of all steps. It can take a verdict away and never makes one: an arm that is not finished "
-        "is not shown to be equal, and a technique that acts late is judged before it does."
-    )
-
-
-def _pause_table(report: Report) -> Table:
-    found = report.pause
-    assert found is not None
-    rows = [
-        (
-            arm.arm,
-            signed(arm.gain, 4),
-            DASH if arm.chance is None else p_value(arm.chance),
-            "not known yet" if arm.chance is None else "not finished" if arm.aborted else "finished",
-        )
-        for arm in found.arms
-    ]
-    head = ("arm", "mean gain at the pause", "chance of significance", "decision")
-    return Table(f"At step {found.step:,}", head, rows)
-
-
-def _next_words(report: Report) -> str:
-    study = report.study
-    return (
-        f"For each undecided arm, the seeds beyond the present ones that would settle a difference of {study.margin:g} "
-        f"with {study.power:.0%} probability, in runs of the arm and the baseline. Hours are training time measured "
-        "here. Seeds added to this study make it exploratory, as its results are known: declare a new one on fresh "
-        "seeds, with looks if it should stop as soon as it can."
-    )
-
-
-def _next_table(report: Report) -> Table:
-    hours = report.timing.more_hours
-    rows = [
-        (
-            c.arm,
-            str(c.more_seeds),
-            str(c.more_runs),
-            si(c.more_flops),
-            f"{hours[c.arm]:.2g}" if c.arm in hours else DASH,
-        )
-        for c in report.comparisons
-        if c.more_runs
-    ]
-    return Table("To settle it", ("arm", "more seeds", "runs", "FLOPs", "hours"), rows)

@@ -1,4 +1,4 @@
-"""What the report says of arms that were decided before the end of their study."""
+"""What the report says of arms that were decided before all seeds, as data."""
 
 from typing import Literal
 
@@ -43,24 +43,3 @@ class Stopping(Facts):
     """Runs never made, because they were not needed."""
     uncounted: tuple[str, ...] = ()
     """Runs that are there and lie beyond the seeds that count."""
-
-
-class ArmPause(Facts):
-    """One arm at the pause. `chance` is of a significant final result; None while it cannot be had."""
-
-    arm: str
-    gain: float | None
-    chance: float | None
-    aborted: bool
-
-
-class Pause(Facts):
-    """Where arms paused that might not be finished, and what it saved."""
-
-    step: int
-    steps: int
-    rest_sd: float | None
-    """Standard deviation, over the baseline's runs, of the loss still to come at the pause."""
-    arms: tuple[ArmPause, ...]
-    saved: float
-    """Share of all planned steps that were not trained."""
