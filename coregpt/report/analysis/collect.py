@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab.designs.fork import begun_with
 from coregpt.lab.planning.preregister import code
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger
-from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import changes, differences
 from coregpt.lab.study.outline import Plan
@@ -18,11 +16,9 @@ from coregpt.report.facts.inputs import (
     ArmFacts,
     Confound,
     DataFacts,
-    ForkFacts,
     OtherRun,
     RunFacts,
     StudyFacts,
-    TrunkFacts,
 )
 from coregpt.report.reading.environment import compiled, environment
 from coregpt.report.reading.runs import collect_runs, ledger_of
@@ -32,7 +28,7 @@ from coregpt.report.reading.runs import collect_runs, ledger_of
 def collect(plan: Plan, store: Path, exploratory: str = "") -> tuple[StudyFacts, list[RunFacts]]:
     """Facts of the study, of every planned run, complete or not, and of every other run the ledger has of it."""
     seen = ledger_of(plan, store)
-    runs = _of_one_trunk(collect_runs(plan, store, seen), plan, store)
+    runs = collect_runs(plan, store, seen)
     for each in COLLECTORS:
         runs = each.checked(runs, plan, store)
     return study_facts(plan, store, exploratory).model_copy(update=_ledger_facts(plan, store, seen.past)), runs
@@ -83,7 +79,6 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         target=test.target,
         mode=study.mode or "",
         techniques=study.techniques,
-        fork=_fork(plan, store),
         declaration=study.preregistration(),
         code=code(plan),
         exploratory=exploratory,
@@ -104,26 +99,6 @@ def _command(study: Study) -> str:
     """What a reader types beside the study file; a path of this machine would mean nothing to them."""
     path = study.path.name if study.path.is_absolute() else study.path
     return f"coregpt ablate {path}" + (f" --scale {study.scale}" if study.scale else "")
-
-
-def _fork(plan: Plan, store: Path) -> ForkFacts | None:
-    """The state that the branches of each seed began with, which the baseline's branch says."""
-    if not plan.trunks:
-        return None
-    began = {run.seed: begun_with(RunFolder(store / run.id)) for run in plan.runs if run.arm == plan.baseline.name}
-    trunks = (TrunkFacts(run_id=trunk.id, seed=trunk.seed, state=began[trunk.seed]) for trunk in plan.trunks)
-    return ForkFacts(step=plan.trunk_step, tokens=plan.trunk_tokens, trunks=tuple(trunks))
-
-
-def _of_one_trunk(runs: list[RunFacts], plan: Plan, store: Path) -> list[RunFacts]:
-    """A branch that began with another state than the baseline's of its seed is no pair with it."""
-    if not plan.trunks:
-        return runs
-    began = {run.run_id: begun_with(RunFolder(store / run.run_id)) for run in runs}
-    base = {run.seed: began[run.run_id] for run in runs if run.arm == plan.baseline.name}
-    reason = "it began with another state of the trunk than the baseline; delete both folders to repeat them"
-    failed = {"status": "failed", "value": None, "reason": reason}
-    return [run if began[run.run_id] in ("", base[run.seed]) else run.model_copy(update=failed) for run in runs]
 
 
 def _arms(plan: Plan) -> tuple[ArmFacts, ...]:

@@ -9,7 +9,6 @@ from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.design import Fields, Known
 from coregpt.report.designs.early import Early
 from coregpt.report.designs.factorial.analysis import factorial_effects, mode_notes
-from coregpt.report.designs.fork.analysis import fork_cost, fork_notes
 from coregpt.report.designs.target.analysis import find_targets, race_in_seconds, target_headline
 from coregpt.report.drawing.curves import thin
 from coregpt.report.facts.gathering import nothing_is_garbage
@@ -38,7 +37,6 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     effects = factorial_effects(study, outcomes)
     targets = find_targets(study, ordered)
     timings = arm_timings(study, ordered)
-    fork = fork_cost(study, ordered)
     worded = tuple(_worded(study, c) for c in found)
     known = Known(study, ordered, outcomes)
     report = Report(
@@ -51,7 +49,6 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
         comparisons=worded,
         effects=effects,
         targets=targets,
-        fork=fork,
         **early.found,
         **_merged(design.analyse(known) for design in DESIGNS),
         notes=(),
@@ -67,7 +64,6 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     )
     noted = (
         *mode_notes(study, effects),
-        *fork_notes(study, fork),
         *(note for design in DESIGNS for note in design.notes(report)),
         *notes(study, report.design, worded),
     )

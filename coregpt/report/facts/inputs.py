@@ -229,6 +229,11 @@ class StudyFacts(Facts):
         return tuple(arm.name for arm in self.arms if arm.name not in (self.baseline, *self.aside))
 
     @property
+    def shared_tokens(self) -> int:
+        """Tokens that the runs of one seed are trained on together, once, before their arms part."""
+        return self.fork.tokens if self.fork else 0
+
+    @property
     def aside(self) -> dict[str, str]:
         """Arms that are measured with and not compared, and what each is."""
         return {self.yardstick: "yardstick"} if self.yardstick else {}

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from coregpt.report.facts.abort import Pause
+from coregpt.report.facts.fork import Fork
 from coregpt.report.facts.inputs import CurvePoint, Facts, RunStatus, RunTiming, StudyFacts
 from coregpt.report.facts.looks import Look, Stopping
 from coregpt.report.facts.short_baseline import Yardstick
@@ -113,19 +114,6 @@ class Effects(Facts):
     interactions: tuple[Effect, ...] = ()
     main: tuple[Effect, ...] = ()
     simple: tuple[Effect, ...] = ()
-
-
-class Fork(Facts):
-    """What a fork trains, the trunk of each seed counted once, beside what separate runs would."""
-
-    share: float
-    """Of the baseline's tokens, the part before the fork."""
-    tokens: int
-    flops: float
-    whole_tokens: int
-    whole_flops: float
-    unchanged: tuple[str, ...] = ()
-    """Arms that ended at exactly the baseline's number with every seed."""
 
 
 class RunResult(Facts):

@@ -3,7 +3,7 @@
 from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.abort.design import Abort
 from coregpt.report.designs.factorial.analysis import EFFECTS_READING
-from coregpt.report.designs.fork import section as fork
+from coregpt.report.designs.fork.design import Fork
 from coregpt.report.designs.looks.design import Looks
 from coregpt.report.designs.match.design import Match
 from coregpt.report.designs.target.section import target_sections
@@ -16,9 +16,10 @@ from coregpt.report.pages.further import further_section
 
 def sections(report: Report) -> list[Section]:
     """Those that this report has something to say in."""
-    found = [_effects(report), _fork(report)]
+    found = [_effects(report)]
     return [
         *(section for section in found if section is not None),
+        *Fork().sections(report),
         *Tuning().sections(report),
         *Match().sections(report),
         *Looks().sections(report),
@@ -28,7 +29,7 @@ def sections(report: Report) -> list[Section]:
         *(
             section
             for design in DESIGNS
-            if not isinstance(design, Match | Tuning | Looks | Abort)
+            if not isinstance(design, Match | Fork | Tuning | Looks | Abort)
             for section in design.sections(report)
         ),
     ]
@@ -40,9 +41,3 @@ def _effects(report: Report) -> Section | None:
         return None
     table = f"None: {found.cause}." if found.cause else tables.effects(found, report.study.alpha)
     return Section("Effects", (EFFECTS_READING, table))
-
-
-def _fork(report: Report) -> Section | None:
-    if report.fork is None:
-        return None
-    return Section(fork.TITLE, (fork.words(report), *fork.tables(report)))

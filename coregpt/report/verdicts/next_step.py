@@ -38,13 +38,13 @@ def _more_seeds(study: StudyFacts, design: Design, c: Comparison) -> int | None:
 
 
 def _flops(study: StudyFacts, arm: str, seeds: int) -> float | None:
-    """Of the arm and the baseline; the trunk of a fork is counted once."""
+    """Of the arm and the baseline; what they share is counted once."""
     facts = [each for each in study.arms if each.name in (arm, study.baseline)]
     spent = [each.flops_per_token * each.tokens for each in facts if each.flops_per_token and each.tokens]
     if len(spent) < len(facts):
         return None
     base = next(each.flops_per_token or 0.0 for each in facts if each.name == study.baseline)
-    return seeds * (sum(spent) - (study.fork.tokens * base if study.fork else 0.0))
+    return seeds * (sum(spent) - study.shared_tokens * base)
 
 
 def more_hours(study: StudyFacts, runs: Sequence[RunFacts], comparisons: Sequence[Comparison]) -> dict[str, float]:

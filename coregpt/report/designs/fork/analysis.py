@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from coregpt.report.drawing.numbers import listing, plural
+from coregpt.report.facts.fork import Fork
 from coregpt.report.facts.inputs import RunFacts, StudyFacts
-from coregpt.report.facts.model import Fork
 
 
 def fork_cost(study: StudyFacts, runs: Sequence[RunFacts]) -> Fork | None:
