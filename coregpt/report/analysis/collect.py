@@ -76,7 +76,6 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         direction=study.direction,
         equal=study.equal,
         screen=test.screen,
-        target=test.target,
         mode=study.mode or "",
         techniques=study.techniques,
         declaration=study.preregistration(),

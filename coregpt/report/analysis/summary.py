@@ -1,6 +1,7 @@
 """Facts about a study and its runs -> Report. Pure: no clock, no files, no randomness."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,6 @@ from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.design import Fields, Known
 from coregpt.report.designs.early import Early
 from coregpt.report.designs.factorial.analysis import factorial_effects, mode_notes
-from coregpt.report.designs.target.analysis import find_targets, race_in_seconds, target_headline
 from coregpt.report.drawing.curves import thin
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.inputs import RunFacts, RunTiming, StudyFacts
@@ -35,29 +35,25 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     ordered, outcomes = list(early.runs), Outcomes.of(study, early.counted)
     found = compare_all(study, basis, outcomes, early.settled)
     effects = factorial_effects(study, outcomes)
-    targets = find_targets(study, ordered)
     timings = arm_timings(study, ordered)
     worded = tuple(_worded(study, c) for c in found)
     known = Known(study, ordered, outcomes)
+    said = {"headline": headline(study, worded)}
     report = Report(
         schema=SCHEMA,
         study=study,
         design=basis.design,
         planned_detectable=basis.detectable,
-        headline=target_headline(study, targets) if study.imported and targets else headline(study, worded),
         arms=tuple(_arm_summary(arm.name, outcomes) for arm in study.arms),
         comparisons=worded,
         effects=effects,
-        targets=targets,
-        **early.found,
-        **_merged(design.analyse(known) for design in DESIGNS),
+        **_merged([said, early.found, *(design.analyse(known) for design in DESIGNS)]),
         notes=(),
         runs=tuple(_run_result(run) for run in ordered),
         timing=Timing(
             arms=timings,
             runs=tuple(_run_timing(run) for run in ordered),
             more_hours=more_hours(study, ordered, found),
-            to_target=race_in_seconds(study, ordered),
             unequal_seconds=unequal_seconds(study, timings),
             **_merged(design.timing(known) for design in DESIGNS),
         ),
@@ -70,7 +66,7 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     return report.model_copy(update={"notes": noted})
 
 
-def _merged(found: Iterable[Fields]) -> Fields:
+def _merged(found: Iterable[Mapping[str, Any]]) -> Fields:
     return {name: value for fields in found for name, value in fields.items()}
 
 

@@ -7,7 +7,8 @@ from coregpt.report.designs.history.design import History
 from coregpt.report.designs.looks.design import Looks
 from coregpt.report.designs.match.design import Match
 from coregpt.report.designs.short_baseline.design import ShortBaseline
+from coregpt.report.designs.target.design import Target
 from coregpt.report.designs.tuning.design import Tuning
 
-DESIGNS: tuple[ReportDesign, ...] = (Fork(), Tuning(), Match(), Looks(), Abort(), ShortBaseline(), History())
+DESIGNS: tuple[ReportDesign, ...] = (Fork(), Tuning(), Match(), Looks(), Abort(), Target(), ShortBaseline(), History())
 """Every design that adds something, in the order in which notes and sections of the pages stand."""

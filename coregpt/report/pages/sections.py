@@ -6,7 +6,6 @@ from coregpt.report.designs.factorial.analysis import EFFECTS_READING
 from coregpt.report.designs.fork.design import Fork
 from coregpt.report.designs.looks.design import Looks
 from coregpt.report.designs.match.design import Match
-from coregpt.report.designs.target.section import target_sections
 from coregpt.report.designs.tuning.design import Tuning
 from coregpt.report.drawing import tables
 from coregpt.report.drawing.markup import Section
@@ -25,7 +24,6 @@ def sections(report: Report) -> list[Section]:
         *Looks().sections(report),
         *Abort().sections(report),
         *([further_section(report)] if any(c.more_runs for c in report.comparisons) else []),
-        *target_sections(report),
         *(
             section
             for design in DESIGNS

@@ -1,6 +1,6 @@
 """The pages' section on the target."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from coregpt.report.designs.target.charts import race_chart
 from coregpt.report.drawing.curve_charts import AXES
@@ -11,7 +11,7 @@ from coregpt.report.facts.model import Report
 from coregpt.report.facts.target import Arrival, Race, TargetClaim
 from coregpt.stats.target import SPEEDRUN_SCORE, SPEEDRUN_SIGMA
 
-TARGET_TITLE = "The target"
+TITLE = "The target"
 
 
 def target_words(report: Report) -> str:
@@ -129,20 +129,19 @@ def _between(race: Race, pair: tuple[float, float] | None) -> str:
     return DASH if pair is None else f"{_shown(race, pair[0])} to {_shown(race, pair[1])}"
 
 
-def target_sections(report: Report) -> Iterator[Section]:
-    """One, where a target was declared; charts stand on the HTML page only."""
-    if report.targets is not None:
-        followed = races(report)
-        tables = [race_table(report, race) for race in followed]
-        spoken = [race_words(report)] if followed else []
-        html = paragraph(target_words(report)) + table_html(claims_table(report))
-        if followed:
-            folded = [
-                details(f"{AXES[race.axis]} as a table", table_html(table))
-                for race, table in zip(followed, tables, strict=True)
-            ]
-            html += paragraph(race_words(report)) + _switched(report, followed) + "".join(folded)
-        yield Section(TARGET_TITLE, (target_words(report), claims_table(report), *spoken, *tables), html)
+def target_section(report: Report) -> Section:
+    """For a study with a target; charts stand on the HTML page only."""
+    followed = races(report)
+    tables = [race_table(report, race) for race in followed]
+    spoken = [race_words(report)] if followed else []
+    html = paragraph(target_words(report)) + table_html(claims_table(report))
+    if followed:
+        folded = [
+            details(f"{AXES[race.axis]} as a table", table_html(table))
+            for race, table in zip(followed, tables, strict=True)
+        ]
+        html += paragraph(race_words(report)) + _switched(report, followed) + "".join(folded)
+    return Section(TITLE, (target_words(report), claims_table(report), *spoken, *tables), html)
 
 
 def _switched(report: Report, followed: Sequence[Race]) -> str:
