@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from coregpt.cli.report import read_report
-from coregpt.report.model import Comparison, Report
+from coregpt.report.facts.model import Comparison, Report
 from coregpt.stats.power import SEED_LIMIT, smallest_detectable
 
 RESULTS = Path(__file__).parent / "results"

@@ -76,9 +76,9 @@ def measure(study: Path, store: Path) -> dict[str, Any]:
     from coregpt.lab.atomic import write_text
     from coregpt.lab.planning.load import load
     from coregpt.lab.planning.plans import outline, plan
-    from coregpt.report.collect import collect
-    from coregpt.report.render import render
-    from coregpt.report.summary import summarise
+    from coregpt.report.analysis.collect import collect
+    from coregpt.report.analysis.summary import summarise
+    from coregpt.report.pages.render import render
 
     made = plan(outline(load(study)))
     imported = _peak()

@@ -33,9 +33,9 @@ from coregpt.lab.planning.preregister import register
 from coregpt.lab.progress import Display
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan
-from coregpt.report.collect import collect
-from coregpt.report.render import render
-from coregpt.report.summary import summarise
+from coregpt.report.analysis.collect import collect
+from coregpt.report.analysis.summary import summarise
+from coregpt.report.pages.render import render
 
 ROOT = Path(__file__).parent.parent
 TOKENS = 102_400

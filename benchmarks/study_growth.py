@@ -18,9 +18,9 @@ from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.store import MetricsLog, RunFolder, claim
 from coregpt.lab.study.outline import Plan
-from coregpt.report.collect import collect
-from coregpt.report.render import render
-from coregpt.report.summary import summarise
+from coregpt.report.analysis.collect import collect
+from coregpt.report.analysis.summary import summarise
+from coregpt.report.pages.render import render
 
 EVALUATIONS = 21
 LOGGED = 2000

@@ -21,8 +21,8 @@ import pandas as pd
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import read_text
 from coregpt.lab.study.registry import nearest
-from coregpt.report.model import Comparison, Report
-from coregpt.report.serialise import from_json
+from coregpt.report.facts.model import Comparison, Report
+from coregpt.report.facts.serialise import from_json
 
 _TEXT, _WHOLE, _COUNT, _NUMBER = "str", "int64", "Int64", "float64"
 """Types of columns. A count may be unknown (NA); an unknown number is NaN."""

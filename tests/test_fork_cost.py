@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from benchmarks.fork_cost import Seeds, cost
-from coregpt.report.inputs import ForkFacts
-from coregpt.report.model import Report
+from coregpt.report.facts.inputs import ForkFacts
+from coregpt.report.facts.model import Report
 from tests.report.studies import report
 
 RANDOM = np.random.default_rng(3)

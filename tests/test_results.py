@@ -18,10 +18,10 @@ import pytest
 from coregpt.cli import main
 from coregpt.cli.results import as_csv, as_parquet
 from coregpt.contract.errors import ConfigError
-from coregpt.report.model import Comparison
-from coregpt.report.noise_pages import render_noise
-from coregpt.report.serialise import to_json
-from coregpt.report.summary import summarise
+from coregpt.report.analysis.summary import summarise
+from coregpt.report.designs.noise.pages import render_noise
+from coregpt.report.facts.model import Comparison
+from coregpt.report.facts.serialise import to_json
 from coregpt.results import Results, load
 from tests.report.studies import report, run, study
 from tests.report.test_compare import base, shifted

@@ -31,7 +31,7 @@ from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
 
 if TYPE_CHECKING:
-    from coregpt.report.tuning import Found
+    from coregpt.report.designs.tuning.analysis import Found
 
 INTERRUPTED = 130
 

@@ -1,7 +1,7 @@
 """`coregpt calibrate`: simulate every statistical procedure and compare it with what it promises."""
 
 from coregpt.cli.screen import say, table
-from coregpt.report.null_studies import null_studies
+from coregpt.report.analysis.null_studies import null_studies
 from coregpt.stats.calibration import FULL, QUICK, calibrate
 from coregpt.stats.calibration.rows import Row, kept
 

@@ -6,10 +6,10 @@ from coregpt.cli.report import write_report
 from coregpt.cli.screen import say
 from coregpt.lab.records.mirror import database_uri, mirror
 from coregpt.lab.study.outline import Plan
-from coregpt.report.collect import collect
-from coregpt.report.matching import missed_seconds
-from coregpt.report.summary import summarise
-from coregpt.report.tuning import Found, with_tuning
+from coregpt.report.analysis.collect import collect
+from coregpt.report.analysis.summary import summarise
+from coregpt.report.designs.match.section import missed_seconds
+from coregpt.report.designs.tuning.analysis import Found, with_tuning
 
 
 def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Found | None, mlflow: bool) -> list[str]:

@@ -8,8 +8,8 @@ from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.planning.plans import outlines, plan
 from coregpt.lab.planning.preregister import register
 from coregpt.lab.study.declaration import Study
-from coregpt.report.trend import trends
-from coregpt.report.trend_pages import render_trend, trend_lines
+from coregpt.report.designs.sizes.analysis import trends
+from coregpt.report.designs.sizes.pages import render_trend, trend_lines
 
 
 def ablate_family(studies: list[Study], use: Resources) -> int:

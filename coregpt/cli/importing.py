@@ -12,8 +12,8 @@ from coregpt.lab.atomic import writable_folder
 from coregpt.lab.logs.duplicates import drop_duplicates
 from coregpt.lab.logs.files import LoggedArm, Selection, read_arms
 from coregpt.lab.logs.judge import check_metric, check_step, last_common_step
-from coregpt.report.imported import ImportSettings, imported_facts
-from coregpt.report.summary import summarise
+from coregpt.report.analysis.summary import summarise
+from coregpt.report.imported.facts import ImportSettings, imported_facts
 
 
 @dataclass(frozen=True)

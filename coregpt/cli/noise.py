@@ -10,8 +10,8 @@ from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.designs.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.study.outline import Plan
-from coregpt.report.noise import NoiseReport, components, sharing
-from coregpt.report.noise_pages import noise_lines, render_noise
+from coregpt.report.designs.noise.analysis import NoiseReport, components, sharing
+from coregpt.report.designs.noise.pages import noise_lines, render_noise
 
 
 def noise(path: Path, scale: str | None, use: Resources, grid: Grid) -> int:

@@ -5,10 +5,10 @@ from pathlib import Path
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import read_text, writable_folder, write_text
-from coregpt.report.model import Report
-from coregpt.report.render import render
-from coregpt.report.serialise import from_json, schema_text
-from coregpt.report.text import verdict_lines
+from coregpt.report.facts.model import Report
+from coregpt.report.facts.serialise import from_json, schema_text
+from coregpt.report.pages.render import render
+from coregpt.report.pages.text import verdict_lines
 
 
 def print_schema() -> int:

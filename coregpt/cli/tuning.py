@@ -14,9 +14,10 @@ from coregpt.lab.planning.plans import outline, plan, trials_before
 from coregpt.lab.planning.preregister import announce, register
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Outline, Plan
-from coregpt.report.numbers import plural
-from coregpt.report.tuning import Found, find
-from coregpt.report.tuning_facts import shown
+from coregpt.report.designs.tuning.analysis import Found
+from coregpt.report.designs.tuning.collect import find
+from coregpt.report.drawing.numbers import plural
+from coregpt.report.facts.tuning import shown
 
 
 def ablate_tuned(study: Study, trying: Study, use: Resources) -> int:

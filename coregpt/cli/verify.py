@@ -19,10 +19,10 @@ from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
-from coregpt.report.collect import collect
-from coregpt.report.model import Report
-from coregpt.report.numbers import listing, plural
-from coregpt.report.replication import LEVEL, Check, Prediction, by_arm, check, contradictions, predict
+from coregpt.report.analysis.collect import collect
+from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm, check, contradictions, predict
+from coregpt.report.drawing.numbers import listing, plural
+from coregpt.report.facts.model import Report
 
 AGREES, DISAGREES = 0, 1
 UNDECIDED = 2

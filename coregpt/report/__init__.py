@@ -1,1 +1,1 @@
-"""From runs to verdicts, and from verdicts to pages: HTML, Markdown, JSON and charts."""
+"""From run folders to verdicts and pages, by floors: facts; drawing; reading, verdicts; designs; analysis, pages."""

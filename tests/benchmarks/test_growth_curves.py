@@ -7,8 +7,8 @@ import pytest
 from benchmarks import growth_curves, study_growth
 from benchmarks.growth_curves import Row
 from coregpt.engine.accounting import count
-from coregpt.report.collect import collect
-from coregpt.report.summary import summarise
+from coregpt.report.analysis.collect import collect
+from coregpt.report.analysis.summary import summarise
 
 
 @pytest.mark.parametrize(("power", "worse"), [(0.9, False), (1.1, False), (1.3, True)])

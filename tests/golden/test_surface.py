@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from coregpt.report.render import render
-from coregpt.report.serialise import from_json
+from coregpt.report.facts.serialise import from_json
+from coregpt.report.pages.render import render
 from tests.golden.surface import FILE, ROOT, surface
 
 REPORTS = sorted((ROOT / "reports").glob("*/report.json"))

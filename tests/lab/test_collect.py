@@ -8,7 +8,8 @@ from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.store import MetricsLog, RunFolder
 from coregpt.lab.study.outline import Plan, PlannedRun
-from coregpt.report.collect import collect, environment
+from coregpt.report.analysis.collect import collect
+from coregpt.report.reading.environment import environment
 from tests.lab.conftest import STUDY, Lab
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from coregpt import __version__
 from coregpt.cli import main
-from coregpt.report.inputs import EnvironmentFacts
-from coregpt.report.model import Comparison
-from coregpt.report.replication import check, contradictions, predict
-from coregpt.report.serialise import from_json, to_json
-from coregpt.report.summary import summarise
+from coregpt.report.analysis.replication import check, contradictions, predict
+from coregpt.report.analysis.summary import summarise
+from coregpt.report.facts.inputs import EnvironmentFacts
+from coregpt.report.facts.model import Comparison
+from coregpt.report.facts.serialise import from_json, to_json
 from tests.lab.conftest import Lab
 from tests.report import studies
 

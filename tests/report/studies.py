@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coregpt.report.inputs import (
+from coregpt.report.analysis.summary import summarise
+from coregpt.report.facts.inputs import (
     ArmFacts,
     CurvePoint,
     DataFacts,
@@ -12,8 +13,7 @@ from coregpt.report.inputs import (
     RunTiming,
     StudyFacts,
 )
-from coregpt.report.model import Comparison, Report
-from coregpt.report.summary import summarise
+from coregpt.report.facts.model import Comparison, Report
 
 
 def study(arms: Sequence[str] = ("gpt", "ngpt"), seeds: int = 6, **changes: Any) -> StudyFacts:

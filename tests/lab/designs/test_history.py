@@ -13,8 +13,8 @@ from coregpt.cli import main
 from coregpt.lab.designs.history import _contrasts
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
-from coregpt.report.collect import collect
-from coregpt.report.summary import summarise
+from coregpt.report.analysis.collect import collect
+from coregpt.report.analysis.summary import summarise
 from tests.lab.conftest import STUDY, Lab, write_study
 
 SHORT = {**STUDY["base"], "tokens": 64 * 6, "evals": 2}

@@ -18,7 +18,7 @@ from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.store import RunFolder, claim
-from coregpt.report.collect import collect
+from coregpt.report.analysis.collect import collect
 from tests.lab.conftest import STUDY, Lab
 
 

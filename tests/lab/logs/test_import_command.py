@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from coregpt.cli import main
-from coregpt.report.model import Report
-from coregpt.report.serialise import from_json
+from coregpt.report.facts.model import Report
+from coregpt.report.facts.serialise import from_json
 from tests.lab.logs.made import curve, full_log, seconds_lines, write_arms
 
 BASE = [3.2801, 3.2793, 3.2812, 3.2788, 3.2805, 3.2799]

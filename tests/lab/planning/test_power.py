@@ -12,7 +12,7 @@ from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.power import DEFAULT_SD, floor_of, noise, power_of
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan, PlannedRun
-from coregpt.report.noise import components, sharing
+from coregpt.report.designs.noise.analysis import components, sharing
 from tests.lab.conftest import Lab
 
 SOURCES = ("initial weights", "data order", "interaction", "repetition")

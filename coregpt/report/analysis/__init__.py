@@ -1,0 +1,1 @@
+"""Whole studies: their facts collected, their report made from them, and a published report checked."""

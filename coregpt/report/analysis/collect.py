@@ -1,0 +1,128 @@
+"""From run folders to the facts a report is made of. Reads, and decides nothing."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from coregpt.lab.designs.modes import mode_of
+from coregpt.lab.planning.preregister import code
+from coregpt.lab.records.history import History, Past
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.differences import changes, differences
+from coregpt.lab.study.outline import Plan
+from coregpt.report.designs.collectors import COLLECTORS
+from coregpt.report.facts.gathering import nothing_is_garbage
+from coregpt.report.facts.inputs import (
+    ArmFacts,
+    Confound,
+    DataFacts,
+    OtherRun,
+    RunFacts,
+    StudyFacts,
+)
+from coregpt.report.reading.environment import compiled, environment
+from coregpt.report.reading.runs import collect_runs, ledger_of
+
+
+@nothing_is_garbage()
+def collect(plan: Plan, store: Path, exploratory: str = "") -> tuple[StudyFacts, list[RunFacts]]:
+    """Facts of the study, of every planned run, complete or not, and of every other run the ledger has of it."""
+    seen = ledger_of(plan, store)
+    runs = collect_runs(plan, store, seen)
+    for each in COLLECTORS:
+        runs = each.checked(runs, plan, store)
+    return study_facts(plan, store, exploratory).model_copy(update=_ledger_facts(plan, store, seen.past)), runs
+
+
+def _ledger_facts(plan: Plan, store: Path, past: Mapping[str, Past]) -> dict[str, Any]:
+    if not past:
+        return {}
+    history = History(Ledger.of(store).read(), plan.study.name)
+    others = history.superseded({run.id: (run.arm, run.seed) for run in plan.runs})
+    return {
+        "started": tuple(past),
+        "other_runs": tuple(
+            OtherRun(
+                run_id=run.id,
+                arm=run.arm,
+                seed=run.seed,
+                status=run.status,
+                value=run.value,
+                reason=f"superseded by {by}" if by else "no longer planned",
+            )
+            for run, by in others
+        ),
+    }
+
+
+def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
+    study, test = plan.study, plan.study.criterion
+    of_designs: dict[str, Any] = {}
+    for each in COLLECTORS:
+        of_designs |= each.facts(plan, store)
+    return StudyFacts(
+        name=study.name,
+        question=study.question,
+        baseline=test.baseline,
+        arms=_arms(plan),
+        metric=test.metric,
+        unit=f"nats per {plan.source.unit}",
+        alpha=test.alpha,
+        margin=test.margin,
+        power=test.power,
+        seeds=study.seeds,
+        assumed_sd=test.sd,
+        hypothesis=study.hypothesis,
+        direction=study.direction,
+        equal=study.equal,
+        screen=test.screen,
+        mode=mode_of(study) or "",
+        techniques=study.techniques,
+        declaration=study.preregistration(),
+        code=code(plan),
+        exploratory=exploratory,
+        scale=study.scale,
+        digest=study.digest,
+        command=_command(study),
+        confounds=tuple(
+            Confound(setting=setting, values=values) for setting, values in differences(study, plan.derived)
+        )
+        + compiled(plan, store),
+        data=_data(plan),
+        environment=environment(plan, store),
+        **of_designs,
+    )
+
+
+def _command(study: Study) -> str:
+    """What a reader types beside the study file; a path of this machine would mean nothing to them."""
+    path = study.path.name if study.path.is_absolute() else study.path
+    return f"coregpt ablate {path}" + (f" --scale {study.scale}" if study.scale else "")
+
+
+def _arms(plan: Plan) -> tuple[ArmFacts, ...]:
+    return tuple(
+        ArmFacts(
+            name=arm.name,
+            description=changes(arm, plan.baseline, plan.study.arms),
+            plugins=arm.run.plugins,
+            parameters=plan.costs[arm.name].parameters,
+            flops_per_token=plan.costs[arm.name].flops_per_token,
+            tokens=plan.costs[arm.name].tokens,
+            steps=plan.costs[arm.name].steps,
+        )
+        for arm in plan.study.arms
+    )
+
+
+def _data(plan: Plan) -> DataFacts:
+    facts = plan.source.facts()
+    return DataFacts(
+        name=plan.source.name,
+        sha256=plan.source.digest,
+        train_tokens=len(plan.source.train),
+        val_tokens=len(plan.source.val),
+        eval_tokens=plan.study.arms[0].run.eval_tokens,
+        split_rule=str(facts.get("split", "training and validation are separate shards")),
+    )

@@ -1,0 +1,1 @@
+"""Studies that may leave arms unfinished: the decision at the pause again, from the losses there."""

@@ -1,0 +1,12 @@
+"""What designs collect for their facts, listed apart from `DESIGNS`: this needs the lab, and pages do not."""
+
+from coregpt.report.designs.abort.collect import Abort
+from coregpt.report.designs.fork.collect import Fork
+from coregpt.report.designs.history.collect import History
+from coregpt.report.designs.looks.collect import Looks
+from coregpt.report.designs.match.collect import Match
+from coregpt.report.designs.short_baseline.collect import ShortBaseline
+from coregpt.report.designs.target.collect import Target
+from coregpt.report.reading.collector import Collector
+
+COLLECTORS: tuple[Collector, ...] = (Fork(), Match(), Looks(), Abort(), Target(), ShortBaseline(), History())

@@ -1,0 +1,65 @@
+"""What a design of a study may add to its report. A new design is a folder beside this file and one line in the list.
+
+The methods stand in the order in which a report is made. Each has a default that adds nothing, and each is called for
+every study: a design finds out from the facts whether the study uses it. They see facts only; what is read from
+the lab and from disk is `Collector`'s, so that pages are made without either.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coregpt.report.designs.early import Early
+from coregpt.report.drawing.markup import Section
+from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.model import Comparison, Report
+from coregpt.report.verdicts.basis import Basis
+from coregpt.report.verdicts.compare import Outcomes
+
+Fields = dict[str, Any]
+"""Fields of a model by name."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What there is to analyse: every planned run in order, and the outcomes of those that count."""
+
+    study: StudyFacts
+    runs: Sequence[RunFacts]
+    outcomes: Outcomes
+
+
+class ReportDesign:
+    """A design that adds nothing."""
+
+    def basis(self, study: StudyFacts, basis: Basis) -> Basis:
+        """How arms are tested, if not as otherwise."""
+        return basis
+
+    def decide_early(self, study: StudyFacts, basis: Basis, runs: Sequence[RunFacts]) -> Early | None:
+        """What was decided before the end; None for a study that waits for it. `runs` as in `Known`."""
+        return None
+
+    def analyse(self, known: Known) -> Fields:
+        """Its fields of `Report`."""
+        return {}
+
+    def timing(self, known: Known) -> Fields:
+        """Its fields of `Timing`: everything a clock had a part in."""
+        return {}
+
+    def remark(self, study: StudyFacts, comparison: Comparison) -> str:
+        """What follows the sentence on one arm; begins with a space."""
+        return ""
+
+    def notes(self, report: Report) -> list[str]:
+        """What a careful reader must know; `report` is whole but for its notes."""
+        return []
+
+    def method(self, report: Report) -> list[str]:
+        """Paragraphs on what was fixed beforehand."""
+        return []
+
+    def sections(self, report: Report) -> Iterable[Section]:
+        """Its sections of the pages, where there is something to say."""
+        return ()

@@ -1,0 +1,1 @@
+"""Studies made from techniques: effects of a factorial, and how to read the other modes."""

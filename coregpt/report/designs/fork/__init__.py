@@ -1,0 +1,1 @@
+"""Studies whose arms branch off the baseline: what they share, what that saved."""

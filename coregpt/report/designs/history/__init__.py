@@ -1,0 +1,1 @@
+"""A declared history of the noise: what it contributes."""

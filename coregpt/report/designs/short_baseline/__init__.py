@@ -1,0 +1,1 @@
+"""The baseline with fewer tokens beside it: gains as steps saved."""

@@ -1,0 +1,1 @@
+"""One question at several sizes: the trend of the gap, a report of its own."""

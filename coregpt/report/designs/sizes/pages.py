@@ -1,0 +1,156 @@
+"""The trend over sizes as pages: Markdown, HTML with a chart of the gaps, JSON, and lines for a terminal."""
+
+import json
+import math
+from html import escape
+
+from coregpt.report.designs.sizes.analysis import ArmTrend, TrendReport
+from coregpt.report.drawing import svg
+from coregpt.report.drawing.markup import paragraph, section, table_html
+from coregpt.report.drawing.numbers import DASH, p_value, si, signed, span
+from coregpt.report.drawing.tables import Table
+from coregpt.report.drawing.theme import CHART_CSS, PAGE_CSS, colour_tokens, series_rules
+
+WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT = 640.0, 320.0, 70.0, 270.0, 560.0
+
+
+def render_trend(report: TrendReport) -> dict[str, str]:
+    """File name -> content: report.html, report.md, trend.json. Equal reports give equal bytes."""
+    data = report.model_dump(mode="json")
+    text = json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return {"report.html": _html(report), "report.md": _markdown(report), "trend.json": text}
+
+
+def trend_lines(report: TrendReport) -> list[str]:
+    """The terminal's answer, and the top of both pages."""
+    return [f"{arm.arm}: {arm.claim}. {arm.sentence}" for arm in report.arms]
+
+
+def gaps_table(report: TrendReport, arm: ArmTrend) -> Table:
+    """One arm at every size."""
+    rows = [
+        (
+            f"{point.size} ({si(point.parameters)})",
+            si(point.tokens),
+            signed(point.gap, 5),
+            DASH if point.se is None else f"{point.se:.2g}",
+            DASH if point.df is None else f"{point.df:.3g}",
+            point.verdict,
+        )
+        for point in arm.points
+    ]
+    head = ("size (parameters)", "tokens", f"gain, {report.unit}", "SE", "df", "verdict at this size")
+    return Table(f"{arm.arm} against {report.baseline}, by size", head, rows)
+
+
+def slopes_table(report: TrendReport) -> Table:
+    """The line of every arm."""
+    rows = [
+        (
+            arm.arm,
+            arm.claim,
+            signed(arm.slope, 5),
+            span(arm.slope_interval, 5),
+            DASH if arm.slope_df is None else f"{arm.slope_df:.3g}",
+            p_value(arm.p),
+            signed(arm.at_largest, 5),
+            span(arm.at_largest_interval, 5),
+        )
+        for arm in report.arms
+    ]
+    head = ("arm", "claim", "slope", "interval", "df", "p", "line at the largest size", "interval")
+    return Table(f"Gain in {report.unit} per tenfold parameters", head, rows)
+
+
+def _markdown(report: TrendReport) -> str:
+    parts = [
+        f"# {_line(report.question)}",
+        "\n".join(f"- **{_line(line)}**" for line in trend_lines(report)),
+        *([f"Exploratory: {_line(report.exploratory)}"] if report.exploratory else []),
+        "## The line",
+        _table(slopes_table(report)),
+        "## Every size",
+        *(_table(gaps_table(report, arm)) for arm in report.arms),
+        "## How it was decided",
+        *map(_line, report.method),
+        "\n".join(f"- {name}: preregistration `{digest}`" for name, digest in report.studies.items()),
+        f"```\n{report.command}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _html(report: TrendReport) -> str:
+    style = colour_tokens() + series_rules(len(report.arms)) + CHART_CSS + PAGE_CSS
+    lines = "".join(f"<li>{escape(line)}</li>" for line in trend_lines(report))
+    digests = "".join(f"<li>{escape(name)}: <code>{digest}</code></li>" for name, digest in report.studies.items())
+    body = [
+        f'<header><p class="eyebrow">CoreGPT sizes · {escape(report.name)}</p><h1>{escape(report.question)}</h1>'
+        f"</header>\n<main>",
+        section("Does it hold as models grow?", f'<ul class="notes">{lines}</ul>'),
+        section(
+            "The gap over size",
+            paragraph("Bars are 95% intervals of one size; the line ends at the largest size measured.")
+            + f'<div class="wide">{chart(report)}</div>'
+            + table_html(slopes_table(report)),
+        ),
+        section("Every size", "".join(table_html(gaps_table(report, arm)) for arm in report.arms)),
+        section(
+            "How it was decided",
+            "".join(map(paragraph, report.method))
+            + f"<ul>{digests}</ul><pre><code>{escape(report.command)}</code></pre>",
+        ),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(report.question)}</title><style>{style}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "</main></body></html>\n"
+    )
+
+
+def chart(report: TrendReport) -> str:
+    """Gap with its interval at each size, and the line, one colour per arm."""
+    points = [point for arm in report.arms for point in arm.points]
+    reach = [0.0, *(end for point in points for end in (point.interval or (point.gap or 0.0,)))]
+    y = svg.Scale(*svg.padded(min(reach), max(reach), 0.08), BOTTOM, 15.0)
+    logs = [math.log10(point.parameters) for point in points]
+    x = svg.Scale(*svg.padded(min(logs), max(logs), 0.08), LEFT, RIGHT)
+    ticks = y.ticks(5)
+    parts = [svg.line(LEFT, y(0.0), RIGHT, y(0.0), "axis")]
+    for tick, label in zip(ticks, svg.tick_labels(ticks), strict=True):
+        parts += [svg.line(LEFT, y(tick), RIGHT, y(tick), "grid")]
+        parts += [svg.text(LEFT - 8, y(tick) + 4, label, "tick", "end")]
+    for point in report.arms[0].points:
+        words = f"{point.size} ({si(point.parameters)})"
+        parts.append(svg.text(x(math.log10(point.parameters)), BOTTOM + 22, words, "tick", "middle"))
+    for i, arm in enumerate(report.arms):
+        parts.append(svg.element("g", _series(arm, x, y), class_=f"s{i}"))
+    label = f"Gain in {report.unit} over {report.baseline} by number of parameters, with 95% intervals"
+    return svg.element("svg", "".join(parts), viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}", role="img", aria_label=label)
+
+
+def _series(arm: ArmTrend, x: svg.Scale, y: svg.Scale) -> str:
+    drawn = ""
+    for point in arm.points:
+        at = x(math.log10(point.parameters))
+        if point.gap is None:
+            continue
+        if point.interval is not None:
+            drawn += svg.polyline([(at, y(end)) for end in point.interval], "mean")
+        drawn += svg.element("circle", cx=at, cy=y(point.gap), r=5.0, class_="dot")
+    last = arm.points[-1]
+    if arm.at_smallest is not None and arm.at_largest is not None:
+        ends = ((arm.points[0], arm.at_smallest), (last, arm.at_largest))
+        drawn += svg.polyline([(x(math.log10(point.parameters)), y(gap)) for point, gap in ends], "mean")
+        drawn += svg.text(x(math.log10(last.parameters)) + 10, y(arm.at_largest) + 4, arm.arm, "label")
+    return drawn
+
+
+def _table(table: Table) -> str:
+    head = f"| {' | '.join(table.head)} |\n| --- |" + " ---: |" * (len(table.head) - 1)
+    return "\n".join([f"{table.title}:", "", head, *(f"| {' | '.join(row)} |" for row in table.rows)])
+
+
+def _line(words: str) -> str:
+    return " ".join(words.split()).replace("<", "&lt;")

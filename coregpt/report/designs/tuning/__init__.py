@@ -1,0 +1,1 @@
+"""Settings found by trials before the test: what was tried, what was found, what it cost."""

@@ -1,0 +1,1 @@
+"""Numbers, tables, pictures and markup, as text: how things look, with nothing decided."""

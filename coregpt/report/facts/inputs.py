@@ -1,0 +1,276 @@
+"""What the report is made from: plain facts about a study and its runs, with no statistics and no files.
+
+Lower metric values are better throughout. Everything measured with a clock (and peak memory, which also
+varies between executions) lives in `RunTiming`, so that the rest of two executions of one study is equal.
+"""
+
+from typing import Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+RunStatus = Literal["finished", "diverged", "failed", "missing", "spared", "aborted"]
+"""Spared: never needed, as its arm was decided before. Aborted: paused, and not finished for want of prospects."""
+
+
+class Facts(BaseModel):
+    """Frozen base: unknown keys are errors, and floats may be NaN or infinite where a run diverged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CurvePoint(NamedTuple):
+    """One evaluation during training; `value` is in the study's unit and may be NaN after divergence.
+
+    Tokens and FLOPs are None where nobody counted them (imported logs).
+    """
+
+    step: int
+    tokens: int | None
+    flops: float | None
+    value: float
+
+
+class ArmFacts(Facts):
+    """What one arm is: plugins with their options, and its size and budget as counted before training.
+
+    Sizes are None where they are unknown, which is not the same as zero.
+    """
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    plugins: dict[str, dict[str, Any]] = {}
+    parameters: int | None
+    flops_per_token: float | None
+    tokens: int | None
+    steps: int
+    seeds: tuple[int, ...] = ()
+    """The runs of this arm where arms have different numbers of them; empty: the study's seeds."""
+
+
+class Confound(Facts):
+    """A setting that differs between arms beyond the technique under test."""
+
+    setting: str
+    values: dict[str, str]
+
+
+class DataFacts(Facts):
+    """The data every arm was trained and judged on."""
+
+    name: str
+    sha256: str
+    train_tokens: int | None
+    val_tokens: int | None
+    eval_tokens: int | None
+    split_rule: str
+
+
+class EnvironmentFacts(Facts):
+    """Versions, device, precision, compile mode; `warnings` name whatever differed between arms."""
+
+    values: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+
+
+class OtherRun(Facts):
+    """A run that was started for the study and is not among those analysed."""
+
+    run_id: str
+    arm: str
+    seed: int
+    status: Literal["finished", "diverged", "failed", "unfinished"]
+    value: float | None
+    reason: str
+
+
+class TrunkFacts(Facts):
+    """What the arms of one seed begin with; `state` is the digest of all that they took over, "" if none has yet."""
+
+    run_id: str
+    seed: int
+    state: str = ""
+
+
+class ForkFacts(Facts):
+    """Where the arms of a fork branch: after `step` steps and `tokens` tokens of the baseline."""
+
+    step: int
+    tokens: int
+    trunks: tuple[TrunkFacts, ...]
+
+
+class PriorFacts(Facts):
+    """The variance of a paired difference borrowed from earlier reports, worth `df` degrees of freedom."""
+
+    variance: float = Field(gt=0)
+    df: float = Field(gt=0)
+    files: dict[str, str]
+    """sha256 of each earlier report, by its path as declared."""
+
+
+class RuleFacts(Facts):
+    """When an arm may be decided: after each of `sizes` seeds, or after every seed."""
+
+    sizes: tuple[int, ...]
+    """Rising; the last is the number of seeds."""
+    anytime: bool = False
+    spending: Literal["pocock", "obrien_fleming"] = "pocock"
+    futility: float | None = None
+    """The gain the study is made for; None where no arm is given up."""
+
+
+class PauseFacts(Facts):
+    """Where arms paused that might not be finished. Losses there by arm in seed order; None where not known yet."""
+
+    step: int
+    steps: int
+    losses: dict[str, tuple[float | None, ...]]
+
+
+class Decided(Facts):
+    """A decision on one arm, as the ledger recorded it when it was made."""
+
+    arm: str
+    pairs: int
+    decision: Literal["reject", "futile", "accept", "aborted", "continue"]
+
+
+class StudyFacts(Facts):
+    """The preregistration: everything decided before the first run."""
+
+    name: str
+    question: str
+    baseline: str
+    arms: tuple[ArmFacts, ...]
+    metric: str = "val_loss"
+    unit: str = "nats per byte"
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    margin: float = Field(0.01, gt=0)
+    power: float = Field(0.9, gt=0.5, lt=1)
+    seeds: tuple[int, ...] = Field(min_length=1)
+    paired: bool = True
+    """Whether the runs of one seed share data order and initial weights between arms."""
+    assumed_sd: float | None = Field(None, gt=0)
+    """Standard deviation of the per-seed difference that the plan assumed, in `unit`."""
+    hypothesis: str = ""
+    direction: Literal["better", "worse", "either"] = "either"
+    """What the hypothesis expects of the techniques; tests are two-sided all the same."""
+    mode: Literal["", "leave_one_out", "add_one", "factorial", "fork"] = ""
+    """How the arms were made from `techniques`, or that they branch; empty where they were listed."""
+    techniques: tuple[str, ...] = ()
+    fork: ForkFacts | None = None
+    """Of a study whose arms share their beginning only."""
+    equal: Literal["tokens", "flops", "seconds", "steps"] = "tokens"
+    """What every arm spent the same amount of."""
+    match: Literal["", "tokens", "params", "flops", "seconds"] = ""
+    """What arms were adjusted to have as much of as the baseline before the first run; empty: nothing."""
+    screen: float | None = None
+    """False discovery rate of a study that only passes arms on for confirmation; None for any other."""
+    prior: PriorFacts | None = None
+    """What a declared history says about the noise; None where none was declared."""
+    rule: RuleFacts | None = None
+    """Of a study that may decide arms before all seeds."""
+    pause: PauseFacts | None = None
+    """Of a study that may leave arms unfinished."""
+    decided: tuple[Decided, ...] = ()
+    target: float | None = Field(None, gt=0)
+    """A value of the metric: which arms reach it, and how soon. None where none was declared."""
+    yardstick: str = ""
+    """The arm that is the baseline with fewer tokens; it is measured with and not compared."""
+    incomparable: dict[str, str] = {}
+    """Arms whose final metric says nothing about the technique against the baseline's, and why."""
+    declaration: dict[str, Any] = {}
+    """The study as resolved and hashed into `digest`: enough to run its arms again with other seeds."""
+    code: dict[str, Any] = {}
+    """Digests of engine, data and plugins the runs were made with."""
+    started: tuple[str, ...] = ()
+    """Every run the ledger has seen for the study; each must be analysed or stand among `other_runs`."""
+    other_runs: tuple[OtherRun, ...] = ()
+    exploratory: str = ""
+    """Why the study is not confirmatory (for example: amended after the first run); empty if it is."""
+    imported: str = ""
+    """Which logs the runs were read from, if CoreGPT did not make them: then nothing was fixed beforehand."""
+    scale: str = ""
+    digest: str
+    command: str = ""
+    confounds: tuple[Confound, ...] = ()
+    data: DataFacts
+    environment: EnvironmentFacts = EnvironmentFacts()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) != len(names):
+            raise ValueError(f"arm names must differ, got {names}")
+        if self.baseline not in names:
+            raise ValueError(f"baseline {self.baseline!r} is not one of the arms {names}")
+        if not self.treatments:
+            raise ValueError("a study needs at least one arm besides the baseline")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds must differ, got {list(self.seeds)}: equal seeds are one observation")
+        for arm in self.arms:
+            if arm.seeds and (self.paired or not set(arm.seeds) <= set(self.seeds)):
+                raise ValueError(f"arm {arm.name!r}: own seeds need an unpaired study that has these seeds")
+        return self
+
+    @property
+    def level(self) -> float:
+        """What an adjusted p-value is held against."""
+        return self.alpha if self.screen is None else self.screen
+
+    def planned(self, arm: str) -> tuple[int, ...]:
+        """The seeds of one arm."""
+        own = next(facts.seeds for facts in self.arms if facts.name == arm)
+        return own or self.seeds
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """Names of the arms that are compared with the baseline, in YAML order."""
+        return tuple(arm.name for arm in self.arms if arm.name not in (self.baseline, *self.aside))
+
+    @property
+    def shared_tokens(self) -> int:
+        """Tokens that the runs of one seed are trained on together, once, before their arms part."""
+        return self.fork.tokens if self.fork else 0
+
+    @property
+    def aside(self) -> dict[str, str]:
+        """Arms that are measured with and not compared, and what each is."""
+        return {self.yardstick: "yardstick"} if self.yardstick else {}
+
+
+class RunTiming(Facts):
+    """What a clock or a memory counter measured during one run. Never part of a verdict."""
+
+    tokens_per_second: float | None = None
+    train_seconds: float | None = None
+    compile_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    first_started: str = ""
+    """When the ledger saw the run start for the first time, in UTC."""
+    attempts: int | None = None
+    seconds: tuple[float, ...] = ()
+    """Training seconds at each curve point; empty if not measured."""
+
+
+class RunFacts(Facts):
+    """One arm with one seed. `value` is the final metric, None when there is none."""
+
+    run_id: str
+    arm: str
+    seed: int
+    status: RunStatus
+    value: float | None = None
+    reason: str = ""
+    curve: tuple[CurvePoint, ...] = ()
+    timing: RunTiming = RunTiming()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.status == "finished" and self.value is None:
+            raise ValueError(f"run {self.run_id!r} is finished but has no value")
+        if self.timing.seconds and len(self.timing.seconds) != len(self.curve):
+            raise ValueError(
+                f"run {self.run_id!r} has {len(self.curve)} curve points but {len(self.timing.seconds)} seconds"
+            )
+        return self

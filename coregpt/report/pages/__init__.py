@@ -1,0 +1,1 @@
+"""A report as files and as lines for a terminal."""

@@ -1,0 +1,35 @@
+"""Report -> files as text. Pure and byte-deterministic: the pages are made from the JSON and nothing else."""
+
+from coregpt.report.drawing.curve_charts import arm_curves, curve_axes, learning_curves
+from coregpt.report.drawing.theme import CHART_CSS, colour_tokens, series_rules
+from coregpt.report.facts.gathering import nothing_is_garbage
+from coregpt.report.facts.model import Report
+from coregpt.report.facts.serialise import from_json, to_json
+from coregpt.report.pages.html import render_html
+from coregpt.report.pages.markdown import render_markdown
+
+
+@nothing_is_garbage()
+def render(report: Report) -> dict[str, str]:
+    """File name -> content: report.html, report.md, report.json and, if there are curves, curves.svg."""
+    text = to_json(report)
+    report = from_json(text)  # what the JSON cannot say, no page may show
+    picture = render_curves(report)
+    files = {
+        "report.html": render_html(report),
+        "report.md": render_markdown(report, "curves.svg" if picture else None),
+        "report.json": text,
+    }
+    return files | ({"curves.svg": picture} if picture else {})
+
+
+def render_curves(report: Report) -> str | None:
+    """The learning curves over steps as a stand-alone picture; None if no run has a curve."""
+    arms = arm_curves(report)
+    if "steps" not in curve_axes(arms):
+        return None
+    drawing = learning_curves(report, arms, "steps")
+    style = colour_tokens().replace(":root", "svg") + series_rules(len(report.study.arms)) + CHART_CSS
+    background = '<rect width="100%" height="100%" rx="10" style="fill:var(--paper)"/>'
+    start, rest = drawing.split(">", 1)
+    return f'{start} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{background}{rest}\n'

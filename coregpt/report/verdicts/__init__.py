@@ -1,0 +1,1 @@
+"""Each arm against the baseline: estimates, the verdict by fixed rules, and its words."""

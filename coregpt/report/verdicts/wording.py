@@ -1,0 +1,237 @@
+"""Plain sentences: what a reader who skips every table should take away. Nothing measured by a clock is said here."""
+
+from coregpt.report.drawing.numbers import decimals, fixed, listing, p_phrase, plural, si, span
+from coregpt.report.facts.inputs import StudyFacts
+from coregpt.report.facts.model import Comparison
+from coregpt.report.verdicts.next_step import next_step
+from coregpt.stats.design import Design, smallest_sign_flip_p
+
+
+def sentence(study: StudyFacts, c: Comparison) -> str:
+    """The verdict on one arm in one or two sentences."""
+    text = _SENTENCES[c.verdict](study, c)
+    return f"Exploratory: {text}" if study.exploratory else text
+
+
+def headline(study: StudyFacts, comparisons: tuple[Comparison, ...]) -> str:
+    """One line for the whole study; with a single arm, a short form of its verdict."""
+    prefix = "Exploratory: " if study.exploratory else ""
+    if len(comparisons) == 1:
+        return prefix + _SHORT[comparisons[0].verdict].format(arm=comparisons[0].arm, baseline=study.baseline)
+    parts = []
+    for verdict, phrase in _COUNTED.items():
+        arms = [c.arm for c in comparisons if c.verdict == verdict]
+        if arms:
+            parts.append(phrase.format(arms=listing(arms), baseline=study.baseline))
+    text = "; ".join(parts) + "."
+    return prefix + text if prefix else text[0].upper() + text[1:]
+
+
+def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
+    """What a careful reader must know besides the verdicts; how far they reach comes first."""
+    found = [reach(study)]
+    if study.exploratory:
+        found.append(f"This study is exploratory ({study.exploratory}): its verdicts need confirmation on fresh seeds.")
+    if study.screen is not None:
+        found.append(
+            f"This study is a screen: of the arms it passes on, no more than {study.screen:.0%} are expected to have "
+            "no effect. None of them is called better or worse before a study on fresh seeds confirms it."
+        )
+    if study.imported:  # how the runs were chosen and judged matters more than what each arm did
+        found.extend(study.environment.warnings)
+    if study.paired and design.can_test and smallest_sign_flip_p(design.n_seeds) > study.alpha:
+        found.append(
+            f"The exact sign-flip test cannot reach alpha {study.alpha:g} with {plural(design.n_seeds, 'seed')}; "
+            f"its smallest possible p is {smallest_sign_flip_p(design.n_seeds):.3g}."
+        )
+    if not study.paired and design.n_seeds < 5:
+        found.append("Unpaired tests with fewer than 5 seeds err too often when one arm is much noisier.")
+    found += [note for note in (_others(study),) if note]
+    for c in comparisons:
+        found.extend(_arm_notes(study, c))
+    if study.confounds:
+        found.append(_credit(study))
+    if not study.imported:
+        found.extend(study.environment.warnings)
+    return tuple(found)
+
+
+def _credit(study: StudyFacts) -> str:
+    """What a verdict is about where arms differ in more than the technique, or in settings alone."""
+    settings = listing([item.setting for item in study.confounds])
+    if not study.imported and len({frozenset(arm.plugins) for arm in study.arms}) == 1:
+        return f"The arms train with the same techniques and differ in {settings}: the verdict is about that."
+    return f"Arms also differ in {settings}; the verdict cannot be credited to the technique alone."
+
+
+def reach(study: StudyFacts) -> str:
+    """The size and budget the verdicts hold for."""
+    arm = next(arm for arm in study.arms if arm.name == study.baseline)
+    if arm.parameters is None or arm.tokens is None:
+        steps = {each.steps for each in study.arms}
+        after = plural(arm.steps, "step") if len(steps) == 1 else f"{min(steps):,} to {max(steps):,} steps"
+        return (
+            f"Measured after {after} of a model whose size and number of training tokens are "
+            "unknown here; other models and lengths may turn out differently."
+        )
+    return (
+        f"Measured at {si(arm.parameters)} parameters after {si(arm.tokens)} tokens ({plural(arm.steps, 'step')}); "
+        "larger models and longer runs may turn out differently."
+    )
+
+
+def _others(study: StudyFacts) -> str:
+    if not study.other_runs:
+        return ""
+    number = plural(len(study.other_runs), "further run")
+    return f"The ledger has {number} of this study that the analysis leaves out; every one is listed with its result."
+
+
+def how_many(study: StudyFacts) -> str:
+    """'6 seeds', or the number of runs where arms do not share their seeds."""
+    if any(arm.seeds for arm in study.arms):
+        return plural(sum(len(study.planned(arm.name)) for arm in study.arms), "run")
+    return plural(len(study.seeds), "seed")
+
+
+def _arm_notes(study: StudyFacts, c: Comparison) -> list[str]:
+    found = []
+    if c.pairs > 1 and c.gain == 0 and c.se == 0:
+        found.append(f"{c.arm} gave exactly the numbers of {study.baseline} for every seed: is the technique active?")
+    if c.noisy:
+        found.append(
+            f"The comparison of {c.arm} is far noisier than the others; it is only called better or worse "
+            f"if its separate test agrees ({p_phrase(c.p_separate)})."
+        )
+    if any(c.failures) and c.verdict != "invalid":
+        found.append(
+            f"Diverged runs: {c.failures[0]} of {c.arm}, {c.failures[1]} of {study.baseline}. They count as the worst "
+            "outcome, and averages of the remaining runs are conditional on finishing."
+        )
+    return found
+
+
+def _amount(study: StudyFacts, c: Comparison) -> str:
+    if c.gain is None:
+        return "no difference can be estimated"
+    digits = decimals(study, (c,))
+    text = f"{fixed(abs(c.gain), digits)} {study.unit}"
+    return text + (f" ({c.gain_condition})" if c.gain_condition else "")
+
+
+def _evidence(study: StudyFacts, c: Comparison) -> str:
+    digits = decimals(study, (c,))
+    corrected = " after correction for all arms" if len(study.treatments) > 1 else ""
+    if study.paired:
+        pairs = plural(c.pairs, "paired seed")
+    else:
+        pairs = f"{len(study.planned(c.arm))} against {plural(len(study.planned(study.baseline)), 'run')}"
+    around = f"95% interval {_away(c, digits)}, " if c.interval else ""
+    return f"{around}{p_phrase(c.p_adjusted)}{corrected}, {pairs}"
+
+
+def _away(c: Comparison, digits: int) -> str:
+    """The interval in the direction of the difference, so that 'higher by' has positive ends."""
+    if c.interval is None or c.gain is None:
+        return ""
+    low, high = c.interval if c.gain >= 0 else (-c.interval[1], -c.interval[0])
+    return f"{fixed(low, digits)} to {fixed(high, digits)}"
+
+
+def _better(study: StudyFacts, c: Comparison) -> str:
+    return _by_rank(study, c, "beats") if any(c.failures) else _moved(study, c, "lowers")
+
+
+def _worse(study: StudyFacts, c: Comparison) -> str:
+    return _by_rank(study, c, "loses to") if any(c.failures) else _moved(study, c, "raises")
+
+
+def _moved(study: StudyFacts, c: Comparison, verb: str) -> str:
+    tail = {
+        "below the margin": f" That is real but smaller than the {study.margin:g} that {_declared(study)} to matter.",
+        "at least the margin": f" That is more than the {study.margin:g} that {_declared(study)} to matter.",
+        "": "",
+    }[c.size]
+    amount, evidence = _amount(study, c), _evidence(study, c)
+    return f"{c.arm} {verb} {study.metric} against {study.baseline} by {amount} ({evidence}).{tail}"
+
+
+def _declared(study: StudyFacts) -> str:
+    return "was set at import" if study.imported else "was declared"
+
+
+def _by_rank(study: StudyFacts, c: Comparison, verb: str) -> str:
+    return (
+        f"{c.arm} {verb} {study.baseline} when diverged runs count as the worst outcome ({p_phrase(c.p_adjusted)}); "
+        f"diverged: {c.failures[0]} of {c.arm}, {c.failures[1]} of {study.baseline}."
+    )
+
+
+def _equivalent(study: StudyFacts, c: Comparison) -> str:
+    digits = decimals(study, (c,))
+    return (
+        f"{c.arm} and {study.baseline} differ by less than the {study.margin:g} {study.unit} that "
+        f"{_declared(study)} to matter (gain {span(c.interval90, digits)}, 90% interval; "
+        f"equivalence {p_phrase(c.p_equivalence)})."
+    )
+
+
+def _inconclusive(study: StudyFacts, c: Comparison) -> str:
+    digits = decimals(study, (c,))
+    seen = ""
+    if c.gain is not None and c.gain_condition == "":
+        seen = f" {c.arm} ended {fixed(abs(c.gain), digits)} {study.unit} {'lower' if c.gain >= 0 else 'higher'}"
+        seen += f" (95% gain interval {span(c.interval, digits)})." if c.interval else " on average."
+    return f"No verdict on {c.arm}: {c.cause}.{seen}{next_step(study, c)}"
+
+
+def _unstable(study: StudyFacts, c: Comparison) -> str:
+    text = f"{c.arm} is unstable: {c.cause}."
+    if c.gain is None:
+        return text
+    side = "lower" if c.gain >= 0 else "higher"
+    amount = f"{fixed(abs(c.gain), decimals(study, (c,)))} {study.unit} {side}"
+    return (
+        f"{text} Where both finished it ended {amount}, which is conditional on finishing and no evidence of quality."
+    )
+
+
+def _screened(study: StudyFacts, c: Comparison) -> str:
+    side = "lower" if (c.gain or 0.0) >= 0 else "higher"
+    return (
+        f"{c.arm} is passed on: it ended {_amount(study, c)} {side} than {study.baseline} ({_evidence(study, c)}). "
+        "Confirm it on fresh seeds."
+    )
+
+
+def _invalid(study: StudyFacts, c: Comparison) -> str:
+    return f"No valid comparison for {c.arm}: {c.cause}."
+
+
+_SENTENCES = {
+    "better": _better,
+    "worse": _worse,
+    "equivalent": _equivalent,
+    "screened": _screened,
+    "inconclusive": _inconclusive,
+    "unstable": _unstable,
+    "invalid": _invalid,
+}
+_SHORT = {
+    "better": "{arm} is better than {baseline}.",
+    "worse": "{arm} is worse than {baseline}.",
+    "equivalent": "{arm} and {baseline} make no difference that matters.",
+    "screened": "{arm} is passed on for confirmation on fresh seeds.",
+    "inconclusive": "Not decided yet: {arm} against {baseline}.",
+    "unstable": "{arm} is unstable.",
+    "invalid": "{arm} cannot be judged: the study is incomplete.",
+}
+_COUNTED = {
+    "better": "better than {baseline}: {arms}",
+    "worse": "worse than {baseline}: {arms}",
+    "equivalent": "no difference that matters: {arms}",
+    "screened": "passed on for confirmation on fresh seeds: {arms}",
+    "unstable": "unstable: {arms}",
+    "inconclusive": "not decided: {arms}",
+    "invalid": "cannot be judged: {arms}",
+}
