@@ -6,7 +6,12 @@ varies between executions) lives in `RunTiming`, so that the rest of two executi
 
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 RunStatus = Literal["finished", "diverged", "failed", "missing", "spared", "aborted"]
 """Spared: never needed, as its arm was decided before. Aborted: paused, and not finished for want of prospects."""
@@ -16,6 +21,11 @@ class Facts(BaseModel):
     """Frozen base: unknown keys are errors, and floats may be NaN or infinite where a run diverged."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def without_nothing(plain: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Plain data without fields that say nothing and that older reports do not have: their bytes stay what they are."""
+    return {key: value for key, value in plain.items() if key not in names or value is not None}
 
 
 class CurvePoint(NamedTuple):
