@@ -10,5 +10,14 @@ from coregpt.report.designs.short_baseline.design import ShortBaseline
 from coregpt.report.designs.target.design import Target
 from coregpt.report.designs.tuning.design import Tuning
 
-DESIGNS: tuple[ReportDesign, ...] = (Fork(), Tuning(), Match(), Looks(), Abort(), Target(), ShortBaseline(), History())
+DESIGNS: tuple[ReportDesign, ...] = (
+    Fork(),
+    Tuning(),
+    Match(),
+    Looks(),
+    Abort(),
+    Target(),
+    ShortBaseline(),
+    History(),
+)
 """Every design that adds something, in the order in which notes and sections of the pages stand."""
