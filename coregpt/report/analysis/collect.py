@@ -76,8 +76,6 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         direction=study.direction,
         equal=study.equal,
         screen=test.screen,
-        mode=study.mode or "",
-        techniques=study.techniques,
         declaration=study.preregistration(),
         code=code(plan),
         exploratory=exploratory,

@@ -9,7 +9,6 @@ from coregpt.contract.errors import RunError
 from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.design import Fields, Known
 from coregpt.report.designs.early import Early
-from coregpt.report.designs.factorial.analysis import factorial_effects, mode_notes
 from coregpt.report.drawing.curves import thin
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.inputs import RunFacts, RunTiming, StudyFacts
@@ -34,7 +33,6 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     early = _early(study, basis, ordered)
     ordered, outcomes = list(early.runs), Outcomes.of(study, early.counted)
     found = compare_all(study, basis, outcomes, early.settled)
-    effects = factorial_effects(study, outcomes)
     timings = arm_timings(study, ordered)
     worded = tuple(_worded(study, c) for c in found)
     known = Known(study, ordered, outcomes)
@@ -46,7 +44,6 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
         planned_detectable=basis.detectable,
         arms=tuple(_arm_summary(arm.name, outcomes) for arm in study.arms),
         comparisons=worded,
-        effects=effects,
         **_merged([said, early.found, *(design.analyse(known) for design in DESIGNS)]),
         notes=(),
         runs=tuple(_run_result(run) for run in ordered),
@@ -59,7 +56,6 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
         ),
     )
     noted = (
-        *mode_notes(study, effects),
         *(note for design in DESIGNS for note in design.notes(report)),
         *notes(study, report.design, worded),
     )

@@ -1,6 +1,7 @@
 """What designs collect for their facts, listed apart from `DESIGNS`: this needs the lab, and pages do not."""
 
 from coregpt.report.designs.abort.collect import Abort
+from coregpt.report.designs.factorial.collect import Factorial
 from coregpt.report.designs.fork.collect import Fork
 from coregpt.report.designs.history.collect import History
 from coregpt.report.designs.looks.collect import Looks
@@ -9,4 +10,13 @@ from coregpt.report.designs.short_baseline.collect import ShortBaseline
 from coregpt.report.designs.target.collect import Target
 from coregpt.report.reading.collector import Collector
 
-COLLECTORS: tuple[Collector, ...] = (Fork(), Match(), Looks(), Abort(), Target(), ShortBaseline(), History())
+COLLECTORS: tuple[Collector, ...] = (
+    Factorial(),
+    Fork(),
+    Match(),
+    Looks(),
+    Abort(),
+    Target(),
+    ShortBaseline(),
+    History(),
+)
