@@ -16,10 +16,10 @@ DESIGNS: tuple[ReportDesign, ...] = (
     Fork(),
     Tuning(),
     Match(),
+    History(),
     Looks(),
     Abort(),
     Target(),
     ShortBaseline(),
-    History(),
 )
 """Every design that adds something, in the order in which notes and sections of the pages stand."""

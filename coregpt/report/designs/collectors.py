@@ -14,9 +14,9 @@ COLLECTORS: tuple[Collector, ...] = (
     Factorial(),
     Fork(),
     Match(),
+    History(),
     Looks(),
     Abort(),
     Target(),
     ShortBaseline(),
-    History(),
 )

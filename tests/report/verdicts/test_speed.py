@@ -8,7 +8,7 @@ from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs.match.section import missed_seconds
 from coregpt.report.facts.inputs import RunFacts
 from coregpt.report.facts.model import Report
-from coregpt.report.pages.markdown import render_markdown
+from coregpt.report.pages.render import render
 from coregpt.report.verdicts.speed import arm_timings
 from tests.report.studies import run, study
 from tests.report.verdicts.test_compare import base, shifted
@@ -56,8 +56,8 @@ def test_seconds_held_equal_are_checked_once_they_are_measured():
     close, apart = (summarise(study(equal="seconds"), timed(seconds)) for seconds in (80.7, 81.0))
     assert close.timing.unequal_seconds == {}
     assert apart.timing.unequal_seconds == {"gpt": 80.0, "ngpt": 81.0}
-    assert "| training time (median) | 80 s | 81 s |" in render_markdown(apart)
-    assert "Nothing else was found to differ" in render_markdown(close)
+    assert "| training time (median) | 80 s | 81 s |" in render(apart)["report.md"]
+    assert "Nothing else was found to differ" in render(close)["report.md"]
     assert summarise(study(), timed(200.0)).timing.unequal_seconds == {}
     assert close.model_copy(update={"timing": apart.timing}) == apart
 
@@ -92,7 +92,7 @@ def test_seconds_are_held_or_missed_only_where_the_whole_interval_says_so(slowdo
     assert found.off == pytest.approx(math.exp(sum(map(math.log, slowdowns)) / len(slowdowns)) - 1)
     assert (found.interval is None) == (len(slowdowns) < 3)
     assert bool(missed_seconds(report)) == (word == "missed")
-    page = render_markdown(report)
+    page = render(report)["report.md"]
     assert "## Were the seconds equal?" in page
     assert ("FAILED for ngpt: verdicts there are not at equal seconds" in page) == (word == "missed")
     assert f"{found.off:+.1%}" in page
@@ -101,4 +101,4 @@ def test_seconds_are_held_or_missed_only_where_the_whole_interval_says_so(slowdo
 def test_seconds_that_were_missed_change_no_verdict_and_only_matched_ones_are_told():
     assert matched(1.3, 1.3, 1.3, 1.31).comparisons == matched(1, 1, 1, 1.01).comparisons
     assert summarise(study(equal="seconds"), facts(1.5)).timing.matched == ()
-    assert "Were the seconds equal?" not in render_markdown(summarise(study(equal="seconds"), facts(1.5)))
+    assert "Were the seconds equal?" not in render(summarise(study(equal="seconds"), facts(1.5)))["report.md"]
