@@ -193,10 +193,13 @@ def test_a_study_says_what_it_expects_and_holds_equal(run: Run, lab: Callable[..
 def test_plugins_are_listed_and_shown_from_their_own_text(run: Run) -> None:
     code, out, _ = run("plugins", "list")
     assert code == 0
-    assert "softcap" in out
+    lines = [line.split() for line in out.splitlines()]
+    shown = [line[0] for line in lines if line and line[0] in ("mlp:", "swiglu", "schedule:", "wsd")]
+    assert shown == ["mlp:", "swiglu", "schedule:", "wsd"]
+    assert ["relu2", "Square", "the", "ReLU", "inside", "the", "MLP."] in lines
     code, out, _ = run("plugins", "show", "wsd")
     assert code == 0
-    for words in ("Source:", "warmup: number (>= 0) = 0.0", "Hooks  add_schedules"):
+    for words in ("Source:", "Folder  schedule: What changes", "warmup: number (>= 0) = 0.0", "Hooks  add_schedules"):
         assert words in out
     code, _, err = run("plugins", "show", "softcp")
     assert code == 2

@@ -28,8 +28,11 @@ def test_every_command_exists() -> None:
 
 
 def test_the_table_names_every_technique() -> None:
-    table = PAGE[PAGE.index("| kind |") : PAGE.index("## Layout")]
-    assert sorted(re.findall(r"`(\w+)`", table)) == Catalogue().names()
+    table = PAGE[PAGE.index("| folder |") : PAGE.index("## Layout")]
+    rows = re.findall(r"^\| \[(\w+)\]\(plugins/(\w+)\) \| (.*) \|$", table, flags=re.M)
+    assert all(text == link for text, link, _ in rows)
+    listed = {name: folder for folder, _, techniques in rows for name in re.findall(r"`(\w+)`", techniques)}
+    assert listed == {name: found[0].folder for name, found in Catalogue().found.items()}
 
 
 def test_the_studies_in_the_repository_are_valid_at_every_scale() -> None:

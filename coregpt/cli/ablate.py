@@ -11,16 +11,16 @@ from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
-from coregpt.lab.designs import looks
-from coregpt.lab.designs.sizes import check_order
+from coregpt.lab.designs.design import Task
+from coregpt.lab.execute import decisions
 from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.launcher import Launcher, Tally
 from coregpt.lab.execute.slots import find_slots
-from coregpt.lab.execute.tasks import Task, everything, left
+from coregpt.lab.execute.tasks import everything, left
 from coregpt.lab.planning.load import load, load_sizes
-from coregpt.lab.planning.pace import paced
+from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.pilot import refuse_undecidable
-from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.planning.plans import outline, plan, trials_before
 from coregpt.lab.planning.preregister import register
 from coregpt.lab.planning.split import settled
 from coregpt.lab.progress import Display
@@ -42,29 +42,22 @@ def ablate(path: Path, scale: str | None, use: Resources) -> int:
     Exit code 1 if a run failed or arms matched on seconds came out unequal, 130 if interrupted.
     """
     studies = load_studies(path, scale, use.slurm)
-    studies = studies if use.slurm else timed(studies, use.store)
+    studies = studies if use.slurm else measured(studies, use.store)
     first = studies[0]
-    if first.sizes:
-        from coregpt.cli.sizes import ablate_sizes
+    if first.member:
+        from coregpt.cli.family import ablate_family
 
         refuse_undecidable(first)
-        return ablate_sizes(studies, use)
-    if first.undecided:
+        return ablate_family(studies, use)
+    trials = trials_before(first)
+    if trials is not None:
         from coregpt.cli.tuning import ablate_tuned
 
         refuse_undecidable(first)
-        return ablate_tuned(first, use)
+        return ablate_tuned(first, trials, use)
     made = plan(outline(first), use.nodes)
     refuse_undecidable(first)
     return run_study(made, use)
-
-
-def timed(studies: list[Study], store: Path) -> list[Study]:
-    """With tokens from measured speeds where seconds are matched; what is wrong is told before anything is recorded."""
-    if studies[0].match == "seconds":
-        refuse_undecidable(studies[0])
-        check_order([outline(study) for study in studies])
-    return [paced(study, store) for study in studies]
 
 
 def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
@@ -129,7 +122,7 @@ def execute(made: Plan, use: Resources) -> Tally:
     """Train what is missing."""
     store = use.store
     todo = left(made, store)
-    for line in looks.note(made, store):
+    for line in decisions.note(made, store):
         say(line)
     if not todo:
         done = sum(Task(run).done(store) for run in made.runs)

@@ -1,7 +1,8 @@
 """`coregpt data fetch`."""
 
 from coregpt.cli.screen import say
-from coregpt.engine.data import fetch_fineweb, fineweb_folder
+from coregpt.engine.data import fineweb_folder
+from coregpt.fetch import fetch_fineweb
 
 
 def fetch(shards: int) -> int:

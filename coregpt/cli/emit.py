@@ -10,9 +10,9 @@ from coregpt.cli.ablate import load_studies
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder, write_text
-from coregpt.lab.designs.sizes import check_order
-from coregpt.lab.execute.tasks import Task, everything, missing
-from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.designs.design import Task
+from coregpt.lab.execute.tasks import everything, missing
+from coregpt.lab.planning.plans import outlines, plan
 from coregpt.lab.planning.preregister import register
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.store import RunFolder, claimed
@@ -56,10 +56,7 @@ def emit(path: Path, scale: str | None, store: Path, out: Path | None, slurm: Sl
     if len(str(store.resolve()).split()) > 1:
         raise ConfigError(f"--runs {store}: a script cannot use a path with spaces")
     studies = load_studies(path, scale, slurm)
-    outlines = [outline(study) for study in studies]
-    if studies[0].sizes:
-        check_order(outlines)
-    plans = [plan(made, slurm.device) for made in outlines]
+    plans = [plan(made, slurm.device) for made in outlines(studies)]
     layout = slurm.layout(plans[0].runs[0].config.device, studies[0].gpus_per_run)
     writable_folder(store)
     writable_folder(store / "slurm")

@@ -1,33 +1,21 @@
 """`coregpt plan`: what a study will cost, what differs between its arms, and what it can detect."""
 
 import json
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from coregpt.cli.ablate import load_studies
 from coregpt.cli.screen import say, table
-from coregpt.cli.stopping import stop_lines
-from coregpt.lab.designs.looks import rule_of
-from coregpt.lab.designs.match import achieved
-from coregpt.lab.designs.noise import recorded
-from coregpt.lab.designs.sizes import check_order
+from coregpt.lab.designs import DESIGNS
 from coregpt.lab.planning import split
 from coregpt.lab.planning.forecast import Forecast, forecast
-from coregpt.lab.planning.pace import paced
-from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.planning.measured import measured
+from coregpt.lab.planning.plans import outlines, plan, trials_before
+from coregpt.lab.planning.power import Power, power_of
 from coregpt.lab.progress import duration
-from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.lab.study.differences import changes, differences
 from coregpt.lab.study.outline import Outline, Plan
-from coregpt.report.designs.noise.analysis import NoiseReport
-from coregpt.stats.design import Design, choose_test
-from coregpt.stats.power import detectable, difference_sd
-from coregpt.stats.stopping import detectable_gain, stopping_design
-
-DEFAULT_SD = 0.01
-ENOUGH_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -45,17 +33,16 @@ def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False
 
     A study that cannot run here (data or GPU missing) is shown as far as possible, then the reason is raised.
     """
-    outlines = [outline(paced(study, asked.store, record=False)) for study in load_studies(path, scale)]
-    check_order(outlines)
+    found = outlines(measured(load_studies(path, scale), asked.store, record=False))
     if as_json:
         from coregpt.cli.plan_data import plan_data
         from coregpt.cli.tuning import stages_of
 
-        stages = [stage for made in outlines for stage in stages_of(made, asked.store)]
+        stages = [stage for made in found for stage in stages_of(made, asked.store)]
         say(json.dumps([plan_data(stage, asked) for stage in stages], indent=1, ensure_ascii=False))
         return 0
-    say(outlines[0].study.question)
-    for made in outlines:
+    say(found[0].study.question)
+    for made in found:
         show_study(made, asked)
     return 0
 
@@ -63,18 +50,18 @@ def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False
 def show_study(made: Outline, asked: Asked) -> None:
     """The plan of one study; of a study with sizes, that of one size."""
     study = made.study
-    if study.size:
-        say(f"\nsize {study.size}")
+    if study.member:
+        say(f"\nsize {study.member}")
     if study.scale:
         say(f"scale {study.scale}")
-    if study.undecided:
+    if trials_before(study) is not None:
         from coregpt.cli.tuning import stages_of, trial_lines
 
         trials, test = stages_of(made, asked.store)
         for line in trial_lines(study, trials, asked):
             say(line)
         made = test
-    for line in ("", *arms_table(made), held_equal(made), *match_lines(made), "", *differing(made)):
+    for line in ("", *arms_table(made), held_equal(made), *told(made), "", *differing(made)):
         say(line)
     for line in ("", f"preregistration {study.digest}", ""):
         say(line)
@@ -94,22 +81,7 @@ def arms_table(made: Outline) -> list[str]:
         sizes = [f"{cost.parameters:,}", f"{cost.flops_per_token:.3g}", f"{cost.steps:,}", f"{cost.tokens:,}"]
         rows.append([arm.name, *sizes, f"{cost.flops:.3g}", changes(arm, made.baseline, made.study.arms)])
     runs = len(made.study.arms) * len(made.study.seeds)
-    return [*table(rows), f"{runs} runs, {made.flops:.3g} training FLOPs in all", *fork_lines(made)]
-
-
-def fork_lines(made: Outline) -> list[str]:
-    """Where the arms of a fork branch, and what that saves; nothing for other studies."""
-    if not made.trunk_step:
-        return []
-    steps, seeds = made.costs[made.baseline.name].steps, len(made.study.seeds)
-    whole = sum(cost.flops for cost in made.costs.values()) * seeds
-    return [
-        f"Fork: one trunk per seed, {seeds} in all, is trained as {made.baseline.name} to step {made.trunk_step:,} of "
-        f"{steps:,}; every arm branches there.",
-        f"That is {made.flops / whole:.0%} of the {whole:.3g} FLOPs of separate runs. Arms can differ only in what "
-        "they do after the fork, and a verdict speaks about nothing else.",
-        "Branches of one trunk mostly differ less than separate runs: a spread taken from those is cautious here.",
-    ]
+    return [*table(rows), f"{runs} runs, {made.flops:.3g} training FLOPs in all"]
 
 
 def held_equal(made: Outline) -> str:
@@ -125,17 +97,9 @@ def held_equal(made: Outline) -> str:
     return f"Held equal: {axis}, " + (f"within {apart:.2%} between arms" if apart else f"{spent[0]:.6g} in every arm")
 
 
-def match_lines(made: Outline) -> list[str]:
-    """What was set to make the arms comparable, and how well that came out."""
-    study = made.study
-    if study.match == "seconds":
-        tokens = ", ".join(f"{arm.name} {arm.run.tokens:,}" for arm in study.compared)
-        return [
-            f"Matched on seconds: {tokens} tokens, from measured speeds; `coregpt ablate` measures once and keeps it"
-        ]
-    apart = achieved(study, made.costs)
-    each = ", ".join(f"{name} {share:+.2%}" for name, share in apart.items() if name != made.baseline.name)
-    return [f"Matched on {study.match}: relative to the baseline, {each}"] if apart else []
+def told(made: Outline) -> list[str]:
+    """What designs say of the arms."""
+    return [line for design in DESIGNS for line in design.told(made)]
 
 
 def differing(made: Outline) -> list[str]:
@@ -146,32 +110,6 @@ def differing(made: Outline) -> list[str]:
     names = [arm.name for arm in made.study.compared]
     rows = [[key, *(values[name] for name in names)] for key, values in found]
     return ["Differs beyond the technique:", *table([["setting", *names], *rows])]
-
-
-@dataclass(frozen=True)
-class Power:
-    """What the declared test can be expected to find."""
-
-    design: Design
-    level: float
-    sd: float
-    """Of a paired difference."""
-    origin: str
-    detectable: float | None
-
-
-def power_of(made: Plan, store: Path) -> Power:
-    study, test = made.study, made.study.criterion
-    borrowed = study.borrowed.df if study.borrowed else 0.0
-    screen = test.screen is not None
-    design = choose_test(len(study.seeds), len(study.compared) - 1, screen=screen, borrowed_df=borrowed)
-    sd, origin = noise(made, store)
-    rule = rule_of(study)
-    if rule is not None:
-        found = detectable_gain(rule, sd, test.power)
-        return Power(stopping_design(rule, len(study.compared) - 1), test.alpha, sd, origin, found)
-    level = test.alpha if test.screen is None else test.screen
-    return Power(design, level, sd, origin, detectable(design, sd, level, test.power))
 
 
 def test_lines(made: Plan, found: Power) -> list[str]:
@@ -186,49 +124,12 @@ def test_lines(made: Plan, found: Power) -> list[str]:
     unit, n = f"nats per {made.source.unit}", len(made.study.seeds)
     detects = f"{n} seeds detect a difference of {found.detectable:.2g} {unit} with probability {test.power:g}"
     lines.append(f"{detects}; sd of a paired difference {found.sd:.2g} ({found.origin}).")
-    lines += stop_lines(made, found.sd)
+    lines += [line for each in DESIGNS for line in each.told_of_test(made, found.sd)]
     if found.detectable > test.margin:
         lines.append(
             f"That is more than the margin of {test.margin:g}: smaller true differences may stay inconclusive."
         )
     return lines
-
-
-def noise(made: Plan, store: Path) -> tuple[float, str]:
-    """Standard deviation of a per-seed difference, and where the number comes from."""
-    values = final_values(made, store)
-    baseline = values.pop(made.baseline.name)
-    values.pop(made.study.yardstick, None)
-    variances = []
-    for own in values.values():
-        pairs = [own[seed] - baseline[seed] for seed in sorted(own.keys() & baseline.keys())]
-        if len(pairs) >= ENOUGH_RUNS:
-            variances.append(statistics.variance(pairs))
-    if variances:
-        return statistics.mean(variances) ** 0.5, "from earlier runs of these arms"
-    if made.study.borrowed is not None:
-        return made.study.borrowed.prior.variance**0.5, "from the declared history"
-    facts = recorded(made, store)
-    if facts is not None:
-        measured, runs = NoiseReport.model_validate(facts), len(facts["run_ids"])
-        cautious, hopeful = measured.unpaired.sd, measured.best_paired.sd
-        return cautious, f"from {runs} runs of `coregpt noise`, as if unpaired; pairing can bring it to {hopeful:.2g}"
-    if len(baseline) >= ENOUGH_RUNS:
-        sd = statistics.stdev(baseline.values())
-        return difference_sd(sd), f"from {len(baseline)} earlier runs of the baseline, as if unpaired"
-    if made.study.criterion.sd is not None:
-        return made.study.criterion.sd, "assumed in the study"
-    return DEFAULT_SD, "assumed; set test.sd"
-
-
-def final_values(made: Plan, store: Path) -> dict[str, dict[int, float]]:
-    """Final metric of every finished run, by arm and seed."""
-    found: dict[str, dict[int, float]] = {arm.name: {} for arm in made.study.arms}
-    for run in made.runs:
-        result = RunFolder(store / run.id).result()
-        if result is not None and result["value"] is not None:
-            found[run.arm][run.seed] = float(result["value"])
-    return found
 
 
 def time_lines(made: Plan, found: Forecast | None, price: float | None) -> list[str]:

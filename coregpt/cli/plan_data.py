@@ -3,9 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
-from coregpt.cli.plan import Asked, power_of
-from coregpt.lab.designs.match import achieved
+from coregpt.cli.plan import Asked
+from coregpt.lab.designs.match import achieved, matched_on
 from coregpt.lab.planning.forecast import Forecast, forecast
+from coregpt.lab.planning.power import power_of
 from coregpt.lab.planning.split import with_split
 from coregpt.lab.study.differences import differences
 from coregpt.lab.study.outline import Plan
@@ -20,11 +21,11 @@ def plan_data(made: Plan, asked: Asked) -> dict[str, Any]:
         "study": study.name,
         "question": study.question,
         "scale": study.scale,
-        "size": study.size,
+        "size": study.member,
         "digest": study.digest,
         "baseline": test.baseline,
         "equal": study.equal,
-        "match": study.match,
+        "match": matched_on(study),
         "seeds": list(study.seeds),
         "runs": len(made.runs),
         "flops": made.flops,

@@ -1,36 +1,57 @@
 """`coregpt plugins`: the catalogue of techniques, from the techniques' own text."""
 
+import ast
 import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
-from coregpt.cli.screen import say, table
+from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.contract.plugin import PREFIXES, Plugin
 from coregpt.lab.laws.laws import check as check_laws
-from coregpt.lab.study.registry import Catalogue
+from coregpt.lab.study.registry import Catalogue, Found
 
 
 def list_all() -> int:
-    """Every technique with the first line of its card."""
+    """Every technique with the first line of its card, under the question its folder answers."""
     catalogue = Catalogue()
-    rows = [["technique", "what it does"]]
+    groups: dict[str, list[Found]] = {}
     for name in catalogue.names():
-        try:
-            rows.append([name, card(catalogue.cls(name)).splitlines()[0]])
-        except (CoreGPTError, IndexError) as error:
-            rows.append([name, f"(broken: {error})"])
-    rows += [[package, f"(broken: {reason})"] for package, reason in catalogue.broken.items()]
-    for line in table(rows):
-        say(line)
+        found = catalogue.found[name][0]
+        groups.setdefault(found.folder.replace(".", "/") or found.package, []).append(found)
+    width = max(map(len, catalogue.names()), default=0)
+    for group, members in sorted(groups.items()):
+        say(": ".join(filter(None, [group, folder_line(members[0])])))
+        for found in members:
+            say(f"  {found.name.ljust(width)}  {_first_line(catalogue, found.name)}")
+        say()
+    for package, reason in catalogue.broken.items():
+        say(f"{package}  (broken: {reason})")
     return 0
+
+
+def folder_line(found: Found) -> str:
+    """First line of the docstring of the folder a technique lies in, read without importing it."""
+    try:
+        text = ast.get_docstring(ast.parse((found.path.parent / "__init__.py").read_text("utf-8")))
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    return (text or "").partition("\n")[0]
+
+
+def _first_line(catalogue: Catalogue, name: str) -> str:
+    try:
+        return card(catalogue.cls(name)).splitlines()[0]
+    except (CoreGPTError, IndexError) as error:
+        return f"(broken: {error})"
 
 
 def show(name: str) -> int:
     """A technique's card, options and hooks. `name` may be a file outside any package, as for `check`."""
     files, name = named(name)
-    plugin = Catalogue(files).cls(name)
+    catalogue = Catalogue(files)
+    plugin, found = catalogue.cls(name), catalogue.locate(name)
     say(card(plugin))
     say()
     say("Options" if plugin.model_fields else "No options")
@@ -38,6 +59,9 @@ def show(name: str) -> int:
     for option, field in plugin.model_fields.items():
         say(f"  {option}: {_kind(schema[option])} = {field.default!r}")
         say(f"      {' '.join((field.description or '').split())}")
+    if found.folder:
+        say(f"Folder  {found.folder.replace('.', '/')}: {folder_line(found)}")
+    say(f"File  {found.path}")
     say(f"Hooks  {', '.join(hooks(plugin))}")
     for word, names in (("Requires", plugin.requires), ("After", plugin.after), ("Conflicts", plugin.conflicts)):
         if names:

@@ -10,17 +10,15 @@ from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
-from coregpt.lab.designs.looks import without_stops
-from coregpt.lab.designs.short_baseline import without_yardstick
 from coregpt.lab.designs.tuning import frozen
-from coregpt.lab.planning.pace import paced
+from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.preregister import code, register
+from coregpt.lab.planning.redeclare import for_fresh_seeds, redeclare
 from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
-from coregpt.lab.study.redeclare import redeclare
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm, check, contradictions, predict
 from coregpt.report.drawing.numbers import listing, plural
@@ -44,7 +42,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
         say(f"DISAGREES with itself. {line}")
     if edited:
         return DISAGREES
-    made = plan(outline(study if use.slurm else paced(study, use.store)), use.nodes)
+    made = plan(outline(study if use.slurm else measured([study], use.store)[0]), use.nodes)
     refuse_in_vain(made, use)
     for line in (*announced(report, predictions, study), *moved(report, made)):
         say(line)
@@ -86,14 +84,14 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, slu
                 f"{yaml}: is not the study of {source}: its digest is {study.digest[:12]}, "
                 f"the report's is {facts.digest[:12]}"
             )
-        return as_tuned(replace(without_stops(without_yardstick(study)), seeds=fresh, name=name), report)
+        return as_tuned(replace(for_fresh_seeds(study), seeds=fresh, name=name), report)
     if not facts.declaration:
         raise ConfigError(
             f"{source}: the report does not hold its study's declaration (an older version wrote it, or it was made "
             "from logs); give the study with --study STUDY.yaml"
         )
     arms = [arm.name for arm in facts.arms if arm.name != facts.yardstick]
-    return as_tuned(without_stops(redeclare(facts.declaration, facts.digest, arms, fresh, name, source)), report)
+    return as_tuned(for_fresh_seeds(redeclare(facts.declaration, facts.digest, arms, fresh, name, source)), report)
 
 
 def as_tuned(study: Study, report: Report) -> Study:

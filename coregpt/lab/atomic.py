@@ -11,11 +11,16 @@ from coregpt.contract.errors import ConfigError, RunError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step that survives a crash. Raises RunError where that is impossible."""
+    """Replace `path` by `text` in UTF-8, as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one step that survives a crash. Raises RunError where that is impossible."""
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with part.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)

@@ -159,6 +159,19 @@ def in_words(lines: Sequence[Line]) -> list[str]:
     return [*words, f"{elsewhere} in another process"] if elsewhere else words
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows with aligned columns; the first row is the header, columns of numbers are right-aligned."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    numeric = [all(row[i][:1].isdigit() for row in rows[1:]) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
 def duration(seconds: float) -> str:
     """`45 s`, `3 min 20 s`, `2 h 05 min`."""
     whole = round(seconds)

@@ -4,6 +4,7 @@ A gain is baseline minus arm: positive means the arm is better (lower metric).
 Sources: Student 1908; Welch 1947; Fisher 1935 (sign-flip); Wilcoxon 1945; Dunnett 1955; Holm 1979; Schuirmann 1987.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,13 +21,23 @@ _SAMPLED_FLIPS = 200_000
 
 @dataclass(frozen=True)
 class Contrast:
-    """An estimated gain with its standard error; `p` is two-sided and not adjusted for the number of arms."""
+    """An estimated gain with its standard error; `p` is two-sided and not adjusted for the number of arms.
+
+    `sampling_se` is what the test seeds leave open and shrinks with more of them. `allowance` is a variance for what
+    was chosen before the test, on other seeds: it stays, however many test seeds there are. `se` is both together.
+    """
 
     gain: float
-    se: float
+    sampling_se: float
     df: float
     t: float
     p: float
+    allowance: float = 0.0
+
+    @property
+    def se(self) -> float:
+        """The whole standard error, in the unit of the gain."""
+        return math.sqrt(self.sampling_se**2 + self.allowance) if self.allowance else self.sampling_se
 
 
 @dataclass(frozen=True)
@@ -38,13 +49,21 @@ class BlockedFit:
     """Per arm, baseline first; comparable between arms."""
 
 
-def contrast(gain: float, se: float, df: float) -> Contrast:
+def contrast(gain: float, sampling_se: float, df: float, allowance: float = 0.0) -> Contrast:
     """Student's test of gain = 0. Without any noise the gain is either exactly nothing or certain."""
+    se = Contrast(gain, sampling_se, df, 0.0, 1.0, allowance).se
     if se == 0:
         t = float(np.sign(gain) * np.inf) if gain else 0.0
-        return Contrast(gain, se, df, t, 0.0 if gain else 1.0)
+        return Contrast(gain, sampling_se, df, t, 0.0 if gain else 1.0, allowance)
     t = gain / se
-    return Contrast(gain, se, df, t, float(2 * stats.t.sf(abs(t), df)))
+    return Contrast(gain, sampling_se, df, t, float(2 * stats.t.sf(abs(t), df)), allowance)
+
+
+def with_allowance(estimate: Contrast, variance: float) -> Contrast:
+    """The same gain tested with this allowance (in place of any it had), degrees of freedom unchanged."""
+    if not (variance >= 0 and math.isfinite(variance)):
+        raise ValueError(f"an allowance is a variance, 0 or more, got {variance}")
+    return contrast(estimate.gain, estimate.sampling_se, estimate.df, variance)
 
 
 def paired_t(baseline: Vector, arm: Vector) -> Contrast:

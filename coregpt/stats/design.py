@@ -87,10 +87,27 @@ def choose_test(
     return Design(method, n_seeds, n_treatments, error_df, reason)
 
 
-def fewest_seeds(n_treatments: int, *, paired: bool = True) -> int:
-    """The smallest number of seeds at which `choose_test` allows any verdict but 'inconclusive'."""
+def unpooled(design: Design) -> Design:
+    """The same for arms with tuning allowances: these differ, so each arm is tested with its own error alone."""
+    if design.method not in ("dunnett", "screen_pooled"):
+        return design
+    own_df, reason = design.n_seeds - 1, "arms tuned each by itself are tested each with its own error"
+    if own_df < MIN_ERROR_DF:
+        return Design("none", design.n_seeds, design.n_treatments, 0, f"{reason}; {_seeds(design.n_seeds)} are too few")
+    method: Method = "screen_paired" if design.screens else "paired_t_holm"
+    return Design(method, design.n_seeds, design.n_treatments, own_df, reason)
+
+
+def announced(n_seeds: int, n_treatments: int, *, paired: bool, tuned: bool) -> Design:
+    """The test of arms that may be `tuned`, each by itself."""
+    found = choose_test(n_seeds, n_treatments, paired=paired)
+    return unpooled(found) if tuned else found
+
+
+def fewest_seeds(n_treatments: int, *, paired: bool = True, tuned: bool = False) -> int:
+    """The smallest number of seeds that allow any verdict but 'inconclusive'; `tuned` arms have allowances."""
     n = MIN_SEEDS
-    while not choose_test(n, n_treatments, paired=paired).can_test:
+    while not announced(n, n_treatments, paired=paired, tuned=tuned).can_test:
         n += 1
     return n
 

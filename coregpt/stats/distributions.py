@@ -60,16 +60,28 @@ def dunnett_critical(alpha: float, n_treatments: int, df: float) -> float:
     return float(root)
 
 
-def two_sided_power(critical: float, df: float, noncentrality: float) -> float:
-    """P(|T| > critical) for a noncentral t with the given df and noncentrality."""
-    s, w = noise_ratio_nodes(df)
+def two_sided_power(critical: float, df: float, noncentrality: float, estimated: float = 1.0) -> float:
+    """P(|T| > critical) for a noncentral t with the given df and noncentrality.
+
+    `estimated` is the share of the variance of the estimate that the data measure; the rest is a known constant.
+    """
+    s, w = _error_ratio(df, estimated)
     above = stats.norm.sf(critical * s - noncentrality)
     below = stats.norm.cdf(-critical * s - noncentrality)
     return float(np.clip(w @ (above + below), 0.0, 1.0))
 
 
-def equivalence_power(margin_in_se: float, df: float, level: float) -> float:
-    """P(both one-sided tests reject) when the true difference is 0 and the margin is `margin_in_se` true SEs."""
-    s, w = noise_ratio_nodes(df)
+def equivalence_power(margin_in_se: float, df: float, level: float, estimated: float = 1.0) -> float:
+    """P(both one-sided tests reject) when the true difference is 0 and the margin is `margin_in_se` true SEs.
+
+    `estimated` is as in `two_sided_power`.
+    """
+    s, w = _error_ratio(df, estimated)
     room = margin_in_se - float(stats.t.isf(level, df)) * s
     return float(np.clip(w @ np.maximum(0.0, 2 * stats.norm.cdf(room) - 1), 0.0, 1.0))
+
+
+def _error_ratio(df: float, estimated: float) -> tuple[Vector, Vector]:
+    """Nodes and weights of the standard error over the true one."""
+    s, w = noise_ratio_nodes(df)
+    return np.sqrt(estimated * (s * s) + (1 - estimated)), w

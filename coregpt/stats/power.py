@@ -1,14 +1,15 @@
 """What a design can detect, and how many seeds it would take. Exact, by quadrature; serves `plan` and the report.
 
 `sd` is always the standard deviation of the per-seed difference between two arms, in the study's unit;
-`difference_sd` gets it from the spread of one arm over seeds.
+`difference_sd` gets it from the spread of one arm over seeds. `allowance` is a variance of the gain that more seeds
+do not shrink (`contrasts.Contrast`); a true difference is then counted as if it had that spread.
 """
 
 import math
 
 from scipy import optimize, stats
 
-from coregpt.stats.design import Design, choose_test, fewest_seeds
+from coregpt.stats.design import Design, announced, fewest_seeds
 from coregpt.stats.distributions import dunnett_critical, equivalence_power, two_sided_power
 
 EQUIVALENCE_LEVEL = 0.05
@@ -28,12 +29,13 @@ def critical_value(design: Design, alpha: float) -> float:
     return float(stats.t.isf(alpha / (2 * design.n_treatments), design.error_df))
 
 
-def power_to_detect(difference: float, sd: float, design: Design, alpha: float) -> float:
+def power_to_detect(difference: float, sd: float, design: Design, alpha: float, allowance: float = 0.0) -> float:
     """Probability that a true `difference` gives an adjusted p below alpha; 0 if the design has no test."""
     if not design.can_test:
         return 0.0
-    noncentrality = abs(difference) * math.sqrt(design.n_seeds) / sd
-    return two_sided_power(critical_value(design, alpha), design.error_df, noncentrality)
+    whole, estimated = _with_allowance(sd, design.n_seeds, allowance)
+    noncentrality = abs(difference) * math.sqrt(design.n_seeds) / whole
+    return two_sided_power(critical_value(design, alpha), design.error_df, noncentrality, estimated)
 
 
 def smallest_detectable(
@@ -44,12 +46,14 @@ def smallest_detectable(
     alpha: float = 0.05,
     power: float = 0.9,
     paired: bool = True,
+    allowance: float = 0.0,
 ) -> float | None:
     """The true difference found with probability `power`; None if this many seeds allow no test at all."""
-    return detectable(choose_test(n_seeds, n_treatments, paired=paired), sd, alpha, power)
+    design = announced(n_seeds, n_treatments, paired=paired, tuned=allowance > 0)
+    return detectable(design, sd, alpha, power, allowance)
 
 
-def detectable(design: Design, sd: float, alpha: float, power: float) -> float | None:
+def detectable(design: Design, sd: float, alpha: float, power: float, allowance: float = 0.0) -> float | None:
     """The true difference that a design finds with probability `power`; None if it allows no test at all.
 
     A screen is counted by its first step, as if no other arm had an effect; `alpha` is then its false discovery rate.
@@ -57,13 +61,14 @@ def detectable(design: Design, sd: float, alpha: float, power: float) -> float |
     if not design.can_test:
         return None
     critical = critical_value(design, alpha)
+    whole, estimated = _with_allowance(sd, design.n_seeds, allowance)
     root = optimize.brentq(
-        lambda ncp: two_sided_power(critical, design.error_df, ncp) - power,
+        lambda ncp: two_sided_power(critical, design.error_df, ncp, estimated) - power,
         0.0,
         critical * 40 + 40,
         xtol=1e-10,
     )
-    return float(root) * sd / math.sqrt(design.n_seeds)
+    return float(root) * whole / math.sqrt(design.n_seeds)
 
 
 def seeds_needed(
@@ -75,20 +80,23 @@ def seeds_needed(
     power: float = 0.9,
     paired: bool = True,
     at_least: int = 1,
+    allowance: float = 0.0,
 ) -> int | None:
-    """The fewest seeds that settle the question at `margin` either way; None above 1000.
+    """The fewest seeds that settle the question at `margin` either way; None above 1000 (see `out_of_reach`).
 
     Settled means: a difference as large as the margin is detected, and no difference is shown equivalent,
     each with probability `power`.
     """
 
     def settles(n: int) -> bool:
-        design = choose_test(n, n_treatments, paired=paired)
-        if not design.can_test or power_to_detect(margin, sd, design, alpha) < power:
+        design = announced(n, n_treatments, paired=paired, tuned=allowance > 0)
+        if not design.can_test or power_to_detect(margin, sd, design, alpha, allowance) < power:
             return False
-        return equivalence_power(margin * math.sqrt(n) / sd, design.error_df, EQUIVALENCE_LEVEL) >= power
+        whole, estimated = _with_allowance(sd, n, allowance)
+        room = margin * math.sqrt(n) / whole
+        return equivalence_power(room, design.error_df, EQUIVALENCE_LEVEL, estimated) >= power
 
-    low = max(at_least, fewest_seeds(n_treatments, paired=paired))
+    low = max(at_least, fewest_seeds(n_treatments, paired=paired, tuned=allowance > 0))
     # Power rises with n except where the test changes, so the small designs are tried one by one.
     for n in range(low, 9):
         if settles(n):
@@ -103,6 +111,24 @@ def seeds_needed(
     return low
 
 
+def out_of_reach(
+    margin: float, n_treatments: int = 1, *, alpha: float = 0.05, power: float = 0.9, allowance: float = 0.0
+) -> bool:
+    """Whether the allowance alone keeps `margin` from being settled, however many test seeds there are."""
+    if not allowance:
+        return False
+    noncentrality = margin / math.sqrt(allowance)
+    critical = float(stats.norm.isf(alpha / (2 * n_treatments)))
+    found = two_sided_power(critical, math.inf, noncentrality)
+    return found < power or equivalence_power(noncentrality, math.inf, EQUIVALENCE_LEVEL) < power
+
+
 def cautious_sd(sd: float, df: float) -> float:
     """Upper 80% bound of a standard deviation estimated with `df` degrees of freedom: for planning more seeds."""
     return sd * math.sqrt(df / float(stats.chi2.ppf(0.2, df)))
+
+
+def _with_allowance(sd: float, n_seeds: int, allowance: float) -> tuple[float, float]:
+    """`sd` as if the allowance were noise of the seeds as well, and the share of its square that seeds measure."""
+    variance = sd * sd + n_seeds * allowance
+    return math.sqrt(variance), sd * sd / variance if allowance else 1.0

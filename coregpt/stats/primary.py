@@ -1,6 +1,6 @@
 """Run the test a design announced, with the fallbacks its rules name: nothing here looks for a better p-value."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,9 +14,10 @@ from coregpt.stats.contrasts import (
     holm,
     paired_t,
     welch,
+    with_allowance,
     worst_rank,
 )
-from coregpt.stats.design import MIN_ERROR_DF, Design
+from coregpt.stats.design import MIN_ERROR_DF, Design, unpooled
 from coregpt.stats.distributions import dunnett_critical, dunnett_p
 from coregpt.stats.moderated import VariancePrior, moderated_paired_t
 from coregpt.stats.screening import benjamini_hochberg
@@ -48,19 +49,29 @@ def run_primary(
     measured: dict[str, Vector],
     ranked: dict[str, Vector],
     prior: VariancePrior | None = None,
+    tuning: Mapping[str, float] | None = None,
 ) -> dict[str, Tested]:
     """Test every arm that can be tested; arms left out of the answer cannot be.
 
     `measured` arms have a number for every seed (as the baseline then has); `ranked` comparisons contain
     diverged runs, given as inf. The correction always counts all `design.n_treatments` planned arms. `prior` is what
     the design's history says about the noise; `alpha` of a screen is its false discovery rate.
+
+    `tuning` is the allowance of each arm's comparison with the baseline, a variance (`contrasts.Contrast`). With one
+    above 0 no error is pooled over arms (`design.unpooled`), and ranks, which have no error to add it to, are not
+    tested: a `ranked` arm with an allowance is left out.
     """
+    allowances = {name: variance for name, variance in (tuning or {}).items() if variance}
+    if allowances:
+        design = unpooled(design)
+        ranked = {name: values for name, values in ranked.items() if name not in allowances}
     if not design.can_test:
         return {}
     paired = design.method != "welch_holm"
     ranks = {name: worst_rank(baseline, values, paired=paired) for name, values in ranked.items()}
     compare = _comparison(design, prior)
     contrasts = {name: compare(baseline, values) for name, values in measured.items()}
+    contrasts |= {name: with_allowance(contrasts[name], allowances[name]) for name in contrasts if name in allowances}
     separate = {name: c.p for name, c in contrasts.items()} | {name: p for name, (_, p) in ranks.items()}
     correct = benjamini_hochberg if design.screens else holm
     adjusted = _over_family(correct, separate, design.n_treatments)

@@ -82,7 +82,7 @@ def digests() -> Iterator[tuple[str, str]]:
     for path in sorted((ROOT / "ablations").glob("*.yaml")):
         for scale in yaml.safe_load(path.read_text()).get("scales", {None: {}}):
             for study in load_sizes(path, scale):
-                yield "/".join(filter(None, (path.stem, scale, study.size))), study.digest
+                yield "/".join(filter(None, (path.stem, scale, study.member))), study.digest
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from coregpt.stats.contrasts import (
     t_interval,
     tost_p,
     welch,
+    with_allowance,
     worst_rank,
 )
 from coregpt.stats.distributions import dunnett_p
@@ -171,3 +172,24 @@ def test_no_noise_at_all_means_certainty_or_nothing():
     assert (contrast(0.0, 0.0, 5).p, contrast(0.1, 0.0, 5).p) == (1.0, 0.0)
     assert tost_p(contrast(0.0, 0.0, 5), 0.01) == 0.0
     assert tost_p(contrast(0.1, 0.0, 5), 0.01) == 1.0
+
+
+def test_an_allowance_stays_apart_from_the_sampling_error():
+    plain = contrast(1.0, 0.3, 7)
+    found = with_allowance(plain, 0.16)
+    assert (found.gain, found.sampling_se, found.df, found.allowance) == (1.0, 0.3, 7, 0.16)
+    assert found.se == pytest.approx(0.5)
+    assert found.p == pytest.approx(2 * stats.t.sf(2.0, 7))
+    assert t_interval(found, 0.95)[1] == pytest.approx(1 + stats.t.isf(0.025, 7) * 0.5)
+    assert with_allowance(found, 0.0) == plain == with_allowance(plain, 0.0)
+
+
+def test_an_allowance_leaves_room_for_doubt_where_nothing_varies():
+    assert contrast(1.0, 0.0, 7).p == 0
+    assert with_allowance(contrast(1.0, 0.0, 7), 1.0).p == pytest.approx(2 * stats.t.sf(1, 7))
+
+
+@pytest.mark.parametrize("variance", [-1e-9, float("nan"), float("inf")])
+def test_an_allowance_is_a_variance(variance: float):
+    with pytest.raises(ValueError, match="0 or more"):
+        with_allowance(contrast(1.0, 0.3, 7), variance)

@@ -11,7 +11,10 @@ from coregpt.stats.design import choose_test
 from coregpt.stats.distributions import dunnett_critical, equivalence_power, two_sided_power
 from coregpt.stats.power import (
     cautious_sd,
+    critical_value,
+    detectable,
     difference_sd,
+    out_of_reach,
     power_to_detect,
     seeds_needed,
     smallest_detectable,
@@ -103,3 +106,53 @@ def test_the_power_of_pooled_dunnett_comparisons_agrees_with_simulation():
         hits += abs(fit.t) > critical
     expected = power_to_detect(2.5, math.sqrt(2), choose_test(5, 3), 0.05)
     assert hits / repeats == pytest.approx(expected, abs=3 * math.sqrt(0.25 / repeats))
+
+
+def simulated_power(difference: float, n: int, allowance: float) -> float:
+    """Share of significant gains whose luck of tuning is as large as the allowance, noise sd 1."""
+    rng = np.random.default_rng(0)
+    d = difference + rng.normal(0, math.sqrt(allowance), (40_000, 1)) + rng.normal(size=(40_000, n))
+    t = d.mean(1) / np.sqrt(d.var(1, ddof=1) / n + allowance)
+    return float((2 * stats.t.sf(np.abs(t), n - 1) < 0.05).mean())
+
+
+@pytest.mark.parametrize(("n", "allowance"), [(6, 0.05), (6, 0.5), (30, 0.2)])
+def test_power_with_an_allowance_is_that_of_simulated_studies(n: int, allowance: float):
+    found = power_to_detect(1.5, 1.0, choose_test(n, 1), 0.05, allowance)
+    assert found == pytest.approx(simulated_power(1.5, n, allowance), abs=0.01)
+    least = detectable(choose_test(n, 1), 1.0, 0.05, 0.8, allowance)
+    assert least is not None
+    assert simulated_power(least, n, allowance) == pytest.approx(0.8, abs=0.01)
+
+
+def test_an_allowance_of_nothing_changes_no_digit():
+    for n, k in ((5, 1), (5, 3), (20, 2)):
+        design = choose_test(n, k)
+        assert detectable(design, 0.0313, 0.05, 0.9, 0.0) == detectable(design, 0.0313, 0.05, 0.9)
+        root = (detectable(design, 1.0, 0.05, 0.9) or 0) * math.sqrt(n)
+        assert two_sided_power(critical_value(design, 0.05), design.error_df, root) == pytest.approx(0.9, abs=1e-9)
+
+
+def test_more_seeds_shrink_the_noise_and_not_the_allowance():
+    sd, allowance = 0.04, 0.01**2
+    floor = (1.959964 + 1.281552) * 0.01  # normal quantiles of 0.05 two-sided and of power 0.9
+    found = [detectable(choose_test(n, 1), sd, 0.05, 0.9, allowance) or 0 for n in (10, 100, 10_000)]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == pytest.approx(floor, rel=0.01)
+
+
+def test_a_margin_can_be_out_of_reach_of_any_number_of_seeds():
+    margin, sd = 0.02, 0.02
+    without, some, much = (seeds_needed(sd, margin, allowance=a) for a in (0.0, 0.003**2, 0.007**2))
+    assert without is not None
+    assert some is not None
+    assert some > without
+    assert much is None
+    assert [out_of_reach(margin, allowance=a) for a in (0.0, 0.003**2, 0.007**2)] == [False, False, True]
+    assert seeds_needed(1.0, margin) is None  # too noisy for 1000 seeds, which is another thing
+    assert not out_of_reach(margin)
+
+
+def test_tuned_arms_are_planned_with_the_test_they_get():
+    assert seeds_needed(0.001, 0.02, 3, allowance=1e-8) == 5
+    assert seeds_needed(0.001, 0.02, 3) == 3

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from coregpt.stats.contrasts import blocked_anova, paired_t
-from coregpt.stats.design import choose_test
+from coregpt.stats.design import choose_test, unpooled
 from coregpt.stats.distributions import dunnett_p
 from coregpt.stats.primary import run_primary
 
@@ -98,3 +98,56 @@ def test_intervals_for_all_arms_together_cover_together():
             abs(t.contrast.gain - truth[int(i)]) < t.critical * t.contrast.se for i, t in found.items() if t.contrast
         )
     assert covered / repeats == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / repeats))
+
+
+def test_an_allowance_widens_the_error_and_leaves_its_degrees_of_freedom():
+    values = table(2, 6)
+    d = values[0] - values[1]
+    se = np.sqrt(d.var(ddof=1) / 6 + 0.3)
+    found = run_primary(choose_test(6, 1), 0.05, values[0], {"a": values[1]}, {}, tuning={"a": 0.3})["a"]
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(d.mean()) / se, 5))
+    assert found.contrast is not None
+    assert (found.contrast.se, found.contrast.df) == (pytest.approx(se), 5)
+    assert found.contrast.sampling_se == pytest.approx(stats.sem(d))
+
+
+def test_without_an_allowance_nothing_changes():
+    values = table(4, 6)
+    broken = values[3].copy()
+    broken[2] = np.inf
+    measured = {"a": values[1], "b": values[2]}
+    plain, zero = (
+        run_primary(choose_test(6, 3), 0.05, values[0], measured, {"c": broken}, tuning=tuning)
+        for tuning in (None, {"a": 0.0, "b": 0.0, "c": 0.0})
+    )
+    assert plain == zero
+    assert "c" in zero
+
+
+def test_arms_with_allowances_are_tested_one_by_one_with_holm():
+    values = table(4, 6)
+    allowances = {"1": 0.1, "2": 0.2, "3": 0.0}
+    measured = {str(i): values[i] for i in (1, 2, 3)}
+    found = run_primary(choose_test(6, 3), 0.05, values[0], measured, {}, tuning=allowances)
+    d = values[0] - values[1:]
+    t = np.abs(d.mean(1)) / np.sqrt(d.var(1, ddof=1) / 6 + np.array([0.1, 0.2, 0.0]))
+    p = 2 * stats.t.sf(t, 5)
+    assert [found[str(i)].p for i in (1, 2, 3)] == pytest.approx(list(p))
+    assert min(each.p_adjusted for each in found.values()) == pytest.approx(min(1.0, 3 * p.min()))
+    assert {each.test for each in found.values()} == {"paired t-test per arm, Holm correction"}
+
+
+def test_too_few_seeds_for_a_single_test_are_too_few_for_tuned_arms():
+    values = table(4, 4)
+    measured = {str(i): values[i] for i in (1, 2, 3)}
+    assert len(run_primary(choose_test(4, 3), 0.05, values[0], measured, {})) == 3
+    assert run_primary(choose_test(4, 3), 0.05, values[0], measured, {}, tuning={"1": 0.1}) == {}
+    assert not unpooled(choose_test(4, 3)).can_test
+
+
+def test_a_rank_test_cannot_carry_an_allowance_and_is_not_made():
+    values = table(3, 8)
+    broken = values[2].copy()
+    broken[1] = np.inf
+    found = run_primary(choose_test(8, 2), 0.05, values[0], {"a": values[1]}, {"b": broken}, tuning={"b": 0.1})
+    assert set(found) == {"a"}

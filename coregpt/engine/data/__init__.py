@@ -1,9 +1,8 @@
-"""Training data: token shards, the embedded corpus, the order of rows, and fetching what is not embedded."""
+"""Training data: token shards, the embedded corpus, the order of rows."""
 
 from coregpt.engine.data.batches import RowOrder, eval_rows
 from coregpt.engine.data.catalogue import NAMES, fineweb_folder, open_source
 from coregpt.engine.data.corpus import pydocs
-from coregpt.engine.data.fetch import fetch_fineweb
 from coregpt.engine.data.files import cache_dir
 from coregpt.engine.data.shards import TokenStream, read_shard, write_shard
 from coregpt.engine.data.source import TokenSource, open_folder
@@ -15,7 +14,6 @@ __all__ = [
     "TokenStream",
     "cache_dir",
     "eval_rows",
-    "fetch_fineweb",
     "fineweb_folder",
     "open_folder",
     "open_source",

@@ -4,19 +4,75 @@ The baseline is trained to its end, every other run to the pause. An arm is deci
 all of its runs have come to the pause: it is finished only if its chance of a significant final result is not small.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from coregpt.contract.errors import ConfigError
+from coregpt.lab.designs.design import Decision, Design, Task, Verdict
 from coregpt.lab.records.store import RunFolder
-from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.outline import Outline, Plan, PlannedRun
+from coregpt.lab.study.declaration import Study, StudyFile
+from coregpt.lab.study.outline import Outline, Plan
+from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.yamlfile import read
 from coregpt.stats.design import choose_test
-from coregpt.stats.partial import ABORT_BELOW, chance_at_pause
+from coregpt.stats.partial import ABORT_BELOW, FEWEST_SEEDS, chance_at_pause
 from coregpt.stats.power import critical_value
+
+
+class Abort(Design):
+    """The baseline is trained to its end, every other run to the pause, and on only where that has prospects."""
+
+    def names(self, file: StudyFile, test: Mapping[str, Any]) -> Iterator[str]:
+        if test.get("abort"):
+            yield "test.abort"
+
+    def test_problems(self, file: StudyFile, test: Mapping[str, Any], arms: int, seeds: int) -> Iterator[Problem]:
+        if test.get("abort") is not None and 0 < seeds < FEWEST_SEEDS:
+            yield ("abort",), f"needs at least {FEWEST_SEEDS} seeds to know how runs scatter after it, got {seeds}"
+
+    def settle(self, outlined: Outline) -> Outline:
+        if outlined.study.criterion.abort is not None:
+            check(outlined)
+        return outlined
+
+    def wave(self, plan: Plan, store: Path) -> Iterator[Task] | None:
+        """Runs to their end, or to the pause while their arm is not decided; none of an arm that is not finished."""
+        return None if plan.study.criterion.abort is None else needed(plan, store)
+
+    def decisions(self, plan: Plan, store: Path) -> dict[str, Decision]:
+        if plan.study.criterion.abort is None:
+            return {}
+        ends: dict[str, Verdict] = {
+            arm: "aborted" if chance < ABORT_BELOW else "continue" for arm, chance in chances(plan, store).items()
+        }
+        return {arm: Decision(len(plan.study.seeds), end, WORDS[end]) for arm, end in ends.items()}
+
+    def fresh(self, study: Study) -> Study:
+        return replace(study, criterion=study.criterion.model_copy(update={"abort": None}))
+
+    def told_of_test(self, plan: Plan, sd: float) -> list[str]:
+        """Where arms pause, and what that can save."""
+        if plan.study.criterion.abort is None:
+            return []
+        step, steps = pause_step(plan), plan.costs[plan.baseline.name].steps
+        others = len(plan.study.compared) - 1
+        saved = others * (steps - step) / (len(plan.study.compared) * steps)
+        return [
+            f"All arms but {plan.baseline.name} pause at step {step:,} of {steps:,}; those whose chance of a "
+            f"significant result is under {ABORT_BELOW:.0%} are not finished. At most {saved:.0%} of all steps are "
+            "saved.",
+            "Not for techniques that act late, such as schedules, averaging or weight decay: they are judged before.",
+        ]
+
+
+WORDS: dict[Verdict, str] = {
+    "aborted": "not finished: a significant difference is unlikely",
+    "continue": "worth finishing",
+}
 
 
 def check(outlined: Outline) -> None:
@@ -27,7 +83,8 @@ def check(outlined: Outline) -> None:
     for what, counts in (("steps", steps), ("evaluations", {arm.name: arm.run.evals for arm in study.compared})):
         if len(set(counts.values())) > 1:
             each = ", ".join(f"{count:,} in '{arm}'" for arm, count in counts.items())
-            why = f" ('match: {study.match}' sets their tokens)" if study.match == "flops" and what == "steps" else ""
+            matched = study.designs.get("match") == "flops" and what == "steps"
+            why = " ('match: flops' sets their tokens)" if matched else ""
             text = f"all arms must have the same number of {what} to be compared half-way: {each}{why}"
             raise ConfigError(f"{place}: {text}")
     if not _between(outlined):
@@ -47,14 +104,14 @@ def _between(outlined: Outline) -> list[int]:
     return sorted({round(i * steps / evals) for i in range(1, evals)} - {0, steps})
 
 
-def needed(plan: Plan, store: Path) -> Iterator[tuple[PlannedRun, int | None]]:
-    """Runs to their end, or to the pause while their arm is not decided; none of an arm that is not finished."""
+def needed(plan: Plan, store: Path) -> Iterator[Task]:
+    """See `Abort.wave`."""
     found, step = chances(plan, store), pause_step(plan)
     for run in plan.runs:
         if run.arm == plan.baseline.name or found.get(run.arm, 0.0) >= ABORT_BELOW:
-            yield run, None
+            yield Task(run)
         elif run.arm not in found:
-            yield run, step
+            yield Task(run, step)
 
 
 def critical(study: Study) -> float:

@@ -8,7 +8,7 @@ A trunk's folder keeps its checkpoint and has `trunk.json`, the digest of the st
 `branch.json`, the digest of the state it began with.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,58 @@ from coregpt.engine import checkpoint
 from coregpt.engine.build import NamedPlugins, Run, build
 from coregpt.engine.outcome import Outcome
 from coregpt.lab.atomic import read_json, write_json
+from coregpt.lab.designs.design import Design, Task
 from coregpt.lab.records.store import RunFolder
-from coregpt.lab.study.declaration import Arm, Study
-from coregpt.lab.study.outline import Outline, Plan, PlannedRun
+from coregpt.lab.study.declaration import Arm, Study, StudyFile
+from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.part import RunPart
+from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.yamlfile import read
 
 # -- before the first run --------------------------------------------------------------------------------------
+
+
+class Fork(Design):
+    """Arms of one seed share their beginning, which is trained once."""
+
+    def file_problems(self, file: StudyFile) -> Iterator[Problem]:
+        if file.mode != "fork":
+            if file.fork_at is not None:
+                yield ("fork_at",), "needs 'mode: fork'"
+            return
+        if file.fork_at is None:
+            yield ("mode",), "'fork' needs 'fork_at: 0.7', the share of the run that all arms have in common, or a step"
+        if file.techniques is not None:
+            yield ("techniques",), "'mode: fork' compares listed 'arms'; list them instead"
+        elif file.arms is None:
+            yield ("arms",), "is missing"
+
+    def declare(self, file: StudyFile) -> dict[str, Any]:
+        return {} if file.fork_at is None else {"fork_at": file.fork_at}
+
+    def restore(self, declaration: Mapping[str, Any]) -> dict[str, Any]:
+        return {"fork_at": declaration["fork_at"]} if "fork_at" in declaration else {}
+
+    def settle(self, outlined: Outline) -> Outline:
+        return branched(outlined) if "fork_at" in outlined.study.designs else outlined
+
+    def wave(self, plan: Plan, store: Path) -> Iterator[Task] | None:
+        """Branches that can begin or go on, and the trunks that others still wait for, with the step to pause at."""
+        return needed(plan, store) if plan.trunks else None
+
+    def told(self, outlined: Outline) -> list[str]:
+        """Where the arms branch, and what that saves."""
+        if not outlined.trunk_step:
+            return []
+        steps, seeds = outlined.costs[outlined.baseline.name].steps, len(outlined.study.seeds)
+        whole = sum(cost.flops for cost in outlined.costs.values()) * seeds
+        return [
+            f"Fork: one trunk per seed, {seeds} in all, is trained as {outlined.baseline.name} to step "
+            f"{outlined.trunk_step:,} of {steps:,}; every arm branches there.",
+            f"That is {outlined.flops / whole:.0%} of the {whole:.3g} FLOPs of separate runs. Arms can differ only in "
+            "what they do after the fork, and a verdict speaks about nothing else.",
+            "Branches of one trunk mostly differ less than separate runs: a spread taken from those is cautious here.",
+        ]
 
 
 def branched(outlined: Outline) -> Outline:
@@ -35,8 +80,7 @@ def branched(outlined: Outline) -> Outline:
     Raises ConfigError, one line per problem, if the fork is not inside the run or an arm cannot branch there.
     """
     study, steps = outlined.study, outlined.costs[outlined.baseline.name].steps
-    assert study.fork_at is not None
-    step = step_of(study.fork_at, steps)
+    step = step_of(study.designs["fork_at"], steps)
     if not 0 < step < steps:
         raise ConfigError(f"{_where(study, 'fork_at')}: is step {step} of a run of {steps}; it must lie inside the run")
     trunk = _built(study, outlined.baseline)
@@ -97,15 +141,15 @@ def _where(study: Study, *key: str) -> str:
 # -- what to execute -------------------------------------------------------------------------------------------
 
 
-def needed(plan: Plan, store: Path) -> Iterator[tuple[PlannedRun, int | None]]:
-    """Branches that can begin or go on, and the trunks that others still wait for, with the step to pause at."""
+def needed(plan: Plan, store: Path) -> Iterator[Task]:
+    """See `Fork.wave`."""
     for trunk in plan.trunks:
         branches = [run for run in plan.runs if run.seed == trunk.seed]
         begun = [run for run in branches if _begun(RunFolder(store / run.id))]
         stands = _stands(RunFolder(store / trunk.id), plan.trunk_step)
-        yield from ((run, None) for run in (branches if stands else begun))
+        yield from (Task(run) for run in (branches if stands else begun))
         if not stands and len(begun) < len(branches):
-            yield trunk, plan.trunk_step
+            yield Task(trunk, plan.trunk_step)
 
 
 def _begun(folder: RunFolder) -> bool:

@@ -8,45 +8,92 @@ taken: of equally noisy arms these are independent, and no run is counted twice.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.designs.short_baseline import ADAPTIVE
-from coregpt.lab.designs.short_baseline import problems as yardstick_problems
-from coregpt.lab.study.declaration import Borrowed, Study
+from coregpt.lab.designs.design import Design, Wrong
+from coregpt.lab.study.declaration import Study, StudyFile
+from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.problems import Problem
-from coregpt.stats.moderated import variance_prior
+from coregpt.stats.design import Design as Test
+from coregpt.stats.design import choose_test
+from coregpt.stats.moderated import VariancePrior, variance_prior
+from coregpt.stats.power import detectable
 
 SEEDS = (3, 4)
-FEWEST_SCREENED = 10
-"""Arms besides the baseline; fewer get verdicts."""
 SAME = ("model", "tokens", "batch_tokens", "eval_tokens")
 """Settings of the baseline that must be those of the history; so must the data."""
 
 
-def problems(mode: str | None, test: Mapping[str, Any], arms: int, seeds: int) -> Iterator[Problem]:
-    """What a declared history or screen cannot be combined with, by the keys under `test`; yardsticks come along."""
-    yield from yardstick_problems(mode, test)
-    if test.get("history"):
-        if arms != 2:
-            yield ("history",), f"is for one arm against the baseline; the noise of {arms} arms is pooled without it"
-        elif seeds not in SEEDS:
-            why = "5 seeds bring their own noise" if seeds > max(SEEDS) else "fewer than 3 allow no test"
-            yield ("history",), f"is for 3 or 4 seeds, not {seeds}: {why}; remove it"
-        if mode == "fork":
-            yield ("history",), "the branches of a fork share more noise than separate runs; remove it"
-    if test.get("screen") is not None:
-        if arms - 1 < FEWEST_SCREENED:
-            text = f"is for {FEWEST_SCREENED} or more arms besides the baseline, not {arms - 1}; without it they are"
-            yield ("screen",), f"{text} tested and get verdicts"
-        if mode == "factorial":
-            yield ("screen",), "'mode: factorial' asks for effects and interactions, not for a screen; remove it"
-    for key in ("screen", "history"):
-        for other in ADAPTIVE:
-            if test.get(key) and test.get(other):
-                yield (key,), f"'{other}' and '{key}' cannot be combined; remove one of them"
+@dataclass(frozen=True)
+class Borrowed:
+    """The prior, and the reports it was made from."""
+
+    prior: VariancePrior
+    files: Mapping[str, str]
+    """sha256 of each, by its path as declared."""
+    data: frozenset[str]
+    """Digests of the data they were measured on."""
+    runs: frozenset[str]
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom that a test gains."""
+        return min(self.prior.df, self.prior.history_df)
+
+    def declared(self) -> dict[str, Any]:
+        return {"files": dict(self.files), "variance": self.prior.variance, "df": self.df}
+
+
+class History(Design):
+    """Earlier reports of the same setup lend what they know about the noise."""
+
+    def names(self, file: StudyFile, test: Mapping[str, Any]) -> Iterator[str]:
+        if test.get("history"):
+            yield "test.history"
+
+    def test_problems(self, file: StudyFile, test: Mapping[str, Any], arms: int, seeds: int) -> Iterator[Problem]:
+        if test.get("history"):
+            if arms != 2:
+                yield (
+                    ("history",),
+                    f"is for one arm against the baseline; the noise of {arms} arms is pooled without it",
+                )
+            elif seeds not in SEEDS:
+                why = "5 seeds bring their own noise" if seeds > max(SEEDS) else "fewer than 3 allow no test"
+                yield ("history",), f"is for 3 or 4 seeds, not {seeds}: {why}; remove it"
+
+    def reshape(self, study: Study, file: StudyFile, wrong: Wrong) -> Study:
+        found = borrow(study)
+        return study if found is None else replace(study, designs={**study.designs, "history": found})
+
+    def test(self, study: Study, sd: float) -> tuple[Test, float | None] | None:
+        found, test = borrowed(study), study.criterion
+        if found is None:
+            return None
+        design = choose_test(len(study.seeds), len(study.compared) - 1, borrowed_df=found.df)
+        return design, detectable(design, sd, test.alpha, test.power)
+
+    def check(self, plan: Plan) -> None:
+        """The history must be of the same data, and of other runs."""
+        study, found = plan.study, borrowed(plan.study)
+        if found is None:
+            return
+        if found.data != {plan.source.digest}:
+            text = f"the history was measured on other data than {plan.source.digest[:12]}"
+            raise ConfigError(f"{_where(study)}: data: {text}")
+        if shared := found.runs & {run.id for run in plan.runs}:
+            text = f"{len(shared)} runs of this study are runs of its history; choose seeds that it does not have"
+            raise ConfigError(f"{_where(study)}: {text}")
+
+
+def borrowed(study: Study) -> Borrowed | None:
+    """What the declared history knows about the noise; None without one."""
+    found: Borrowed | None = study.designs.get("history")
+    return found
 
 
 def borrow(study: Study) -> Borrowed | None:
@@ -75,17 +122,6 @@ def borrow(study: Study) -> Borrowed | None:
     except ConfigError as error:
         raise ConfigError(f"{_where(study)}: {error}") from None
     return Borrowed(prior, files, frozenset(data), frozenset(runs))
-
-
-def check_runs(study: Study, data: str, runs: Iterator[str]) -> None:
-    """The history must be of the same data, and of other runs. Raises ConfigError."""
-    if study.borrowed is None:
-        return
-    if study.borrowed.data != {data}:
-        raise ConfigError(f"{_where(study)}: data: the history was measured on other data than {data[:12]}")
-    if shared := study.borrowed.runs & set(runs):
-        text = f"{len(shared)} runs of this study are runs of its history; choose seeds that it does not have"
-        raise ConfigError(f"{_where(study)}: {text}")
 
 
 def _bytes(study: Study, name: str) -> bytes:

@@ -13,37 +13,88 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coregpt.lab.designs import abort
-from coregpt.lab.designs.short_baseline import ADAPTIVE
-from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.designs.design import Decision, Design, Task
+from coregpt.lab.progress import aligned
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study, StudyFile
-from coregpt.lab.study.outline import Plan, PlannedRun
+from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.problems import Problem
-from coregpt.stats.partial import ABORT_BELOW, FEWEST_SEEDS
+from coregpt.stats.design import Design as Test
 from coregpt.stats.sequential import FIRST_LOOK
-from coregpt.stats.stopping import Course, Rule, fewest_anytime, make_rule, replay
+from coregpt.stats.sequential import Looks as Planned
+from coregpt.stats.stopping import (
+    Course,
+    Expected,
+    Rule,
+    detectable_gain,
+    expect,
+    fewest_anytime,
+    make_rule,
+    replay,
+    stopping_design,
+)
 
 Vector = NDArray[np.float64]
+STUDIES = 4000
+"""That are simulated to say what a plan can expect."""
 
 
-def problems(file: StudyFile, test: Mapping[str, Any], arms: int, seeds: int) -> Iterator[Problem]:
-    """What looks, an e-value or an abort cannot be combined with, by the keys under `test`."""
-    used = [key for key in ADAPTIVE if test.get(key)]
-    for key in used[1:]:
-        yield (key,), f"'{used[0]}' and '{key}' are two ways to spend less; choose one"
-    for key in used:
-        if file.mode == "factorial":
-            yield (key,), "'mode: factorial' asks for effects and interactions, which need every run; remove it"
-        if file.sizes:
-            yield (key,), "a trend over sizes needs every run to its end; remove it, or declare one size"
-    if test.get("abort") and file.match == "seconds":
-        yield ("abort",), "'match: seconds' gives each arm steps of its own, so no step is half-way for all; remove one"
-    for key in ("spending", "futility"):
-        if test.get(key) is not None and not test.get("looks"):
-            yield (key,), "belongs to 'looks: [4, 8, 12]', the numbers of seeds after which arms are looked at"
-    yield from _wrong_looks(test.get("looks"), seeds)
-    yield from _wrong_count(test, arms, seeds)
+class Looks(Design):
+    """`looks` at planned numbers of seeds, `anytime` after every seed."""
+
+    def names(self, file: StudyFile, test: Mapping[str, Any]) -> Iterator[str]:
+        yield from (f"test.{key}" for key in ("looks", "anytime") if test.get(key))
+
+    def test_problems(self, file: StudyFile, test: Mapping[str, Any], arms: int, seeds: int) -> Iterator[Problem]:
+        for key in ("spending", "futility"):
+            if test.get(key) is not None and not test.get("looks"):
+                yield (key,), "belongs to 'looks: [4, 8, 12]', the numbers of seeds after which arms are looked at"
+        yield from _wrong_looks(test.get("looks"), seeds)
+        alpha = test.get("alpha", 0.05)
+        if test.get("anytime") is True and seeds and isinstance(alpha, float) and 0 < alpha < 0.5:
+            fewest = fewest_anytime(alpha, max(arms - 1, 1))
+            if seeds < fewest:
+                yield ("anytime",), f"{seeds} seeds can never decide anything at alpha {alpha:g}; at least {fewest} can"
+
+    def test(self, study: Study, sd: float) -> tuple[Test, float | None] | None:
+        rule = rule_of(study)
+        if rule is None:
+            return None
+        return stopping_design(rule, len(study.compared) - 1), detectable_gain(rule, sd, study.criterion.power)
+
+    def wave(self, plan: Plan, store: Path) -> Iterator[Task] | None:
+        """Runs up to the next look of every undecided arm and up to the last one of the others, and the baseline's."""
+        if rule_of(plan.study) is None:
+            return None
+        seeds = {name: course.needs or course.looks[-1].n for name, course in courses(plan, store).items()}
+        seeds[plan.baseline.name] = max(seeds.values())
+        order = {seed: place for place, seed in enumerate(plan.study.seeds)}
+        return (Task(run) for run in plan.runs if order[run.seed] < seeds[run.arm])
+
+    def decisions(self, plan: Plan, store: Path) -> dict[str, Decision]:
+        if rule_of(plan.study) is None:
+            return {}
+        decided = {arm: course for arm, course in courses(plan, store).items() if not course.needs}
+        return {
+            arm: Decision(course.looks[-1].n, course.decision, WORDS[course.decision])
+            for arm, course in decided.items()
+        }
+
+    def fresh(self, study: Study) -> Study:
+        unused = {"looks": (), "spending": None, "futility": None, "anytime": False}
+        return replace(study, criterion=study.criterion.model_copy(update=unused))
+
+    def told_of_test(self, plan: Plan, sd: float) -> list[str]:
+        """Boundaries, and how many runs to expect."""
+        rule, study = rule_of(plan.study), plan.study
+        return [] if rule is None else expected_lines(rule, study, len(plan.runs), sd)
+
+
+WORDS = {
+    "reject": "decided after {n} seeds: it differs from the baseline",
+    "futile": "given up after {n} seeds: the gain that was hoped for is unlikely",
+    "accept": "no difference shown at the last look, after {n} seeds",
+}
 
 
 def _wrong_looks(looks: Any, seeds: int) -> Iterator[Problem]:
@@ -55,16 +106,6 @@ def _wrong_looks(looks: Any, seeds: int) -> Iterator[Problem]:
         yield ("looks",), f"the first look needs at least {FIRST_LOOK} seeds, got {looks[0]}"
     elif seeds and looks[-1] != seeds:
         yield ("looks",), f"the last look must come after all {seeds} seeds, got {looks}"
-
-
-def _wrong_count(test: Mapping[str, Any], arms: int, seeds: int) -> Iterator[Problem]:
-    alpha = test.get("alpha", 0.05)
-    if test.get("anytime") is True and seeds and isinstance(alpha, float) and 0 < alpha < 0.5:
-        fewest = fewest_anytime(alpha, max(arms - 1, 1))
-        if seeds < fewest:
-            yield ("anytime",), f"{seeds} seeds can never decide anything at alpha {alpha:g}; at least {fewest} can"
-    if test.get("abort") is not None and 0 < seeds < FEWEST_SEEDS:
-        yield ("abort",), f"needs at least {FEWEST_SEEDS} seeds to know how runs scatter after it, got {seeds}"
 
 
 def rule_of(study: Study) -> Rule | None:
@@ -81,20 +122,6 @@ def rule_of(study: Study) -> Rule | None:
         gain=test.futility,
         power=test.power,
     )
-
-
-def without_stops(study: Study) -> Study:
-    """The study with every run to its end: what fresh seeds are compared with needs no early decision."""
-    unused = {"looks": (), "spending": None, "futility": None, "anytime": False, "abort": None}
-    return replace(study, criterion=study.criterion.model_copy(update=unused))
-
-
-def needed(plan: Plan, store: Path) -> list[PlannedRun]:
-    """Runs up to the next look of every undecided arm and up to the last one of the others, and the baseline's."""
-    seeds = {name: course.needs or course.looks[-1].n for name, course in courses(plan, store).items()}
-    seeds[plan.baseline.name] = max(seeds.values())
-    order = {seed: place for place, seed in enumerate(plan.study.seeds)}
-    return [run for run in plan.runs if order[run.seed] < seeds[run.arm]]
 
 
 def courses(plan: Plan, store: Path) -> dict[str, Course]:
@@ -116,43 +143,40 @@ def final_values(plan: Plan, store: Path) -> dict[str, Vector]:
     return {arm: np.array(values) for arm, values in found.items()}
 
 
-def decisions(plan: Plan, store: Path) -> dict[str, tuple[int, str]]:
-    """By arm that is decided: after how many seeds, and how."""
-    if plan.study.criterion.abort is not None:
-        chances = abort.chances(plan, store)
-        ends = {arm: "aborted" if chance < ABORT_BELOW else "continue" for arm, chance in chances.items()}
-        return {arm: (len(plan.study.seeds), end) for arm, end in ends.items()}
-    if rule_of(plan.study) is None:
-        return {}
-    found = courses(plan, store)
-    return {arm: (course.looks[-1].n, course.decision) for arm, course in found.items() if not course.needs}
+# -- told by the plan ---------------------------------------------------------------------------------------------
 
 
-def note(plan: Plan, store: Path) -> list[str]:
-    """Enter decisions that the ledger does not have yet; returns a line on each."""
-    new, ledger = decisions(plan, store), Ledger.of(store)
-    if not new:
-        return []
-    with ledger.locked():
-        known = noted(plan, store)
-        fresh = [(arm, n, decision) for arm, (n, decision) in new.items() if (arm, n, decision) not in known]
-        for arm, n, decision in fresh:
-            study = {"study": plan.study.name, "digest": plan.study.digest}
-            ledger.add("looked", **study, arm=arm, pairs=n, decision=decision)
-    return [f"{arm}: {WORDS[decision].format(n=n)}" for arm, n, decision in fresh]
+def expected_lines(rule: Rule, study: Study, runs: int, sd: float) -> list[str]:
+    """When arms are decided, and on average after how many seeds."""
+    margin, arms = study.criterion.margin, len(study.compared) - 1
+    effects = {"no effect": 0.0, f"a gain of {margin:g} (the margin)": margin}
+    if isinstance(rule, Planned) and rule.gain is not None and rule.gain != margin:
+        effects[f"a gain of {rule.gain:g} (futility)"] = rule.gain
+    lines = [f"An arm is decided once its e-value is {1 / rule.alpha:g}."]
+    if isinstance(rule, Planned):
+        lines = boundaries(rule)
+    rows = [["if every arm has", "seeds per arm", f"runs of {runs}", "found", "given up"]]
+    for name, effect in effects.items():
+        rows.append([name, *_expected(expect(rule, effect, sd, arms, studies=STUDIES))])
+    return [
+        *lines,
+        *aligned(rows),
+        f"On average over {STUDIES:,} simulated studies, sd of a paired difference {sd:.2g}.",
+    ]
 
 
-WORDS = {
-    "reject": "decided after {n} seeds: it differs from the baseline",
-    "futile": "given up after {n} seeds: the gain that was hoped for is unlikely",
-    "accept": "no difference shown at the last look, after {n} seeds",
-    "aborted": "not finished: a significant difference is unlikely",
-    "continue": "worth finishing",
-}
+def boundaries(rule: Planned) -> list[str]:
+    """The |t| that decides at each look, and the one below the futility gain that gives up."""
+    head = ["after seeds", "decided if |t| >"]
+    futile = rule.futility
+    if futile is None:
+        return aligned([head, *([str(n), f"{t:.3f}"] for n, t in zip(rule.sizes, rule.boundaries, strict=True))])
+    given_up = [*(f"{t:.3f}" for t in futile[:-1]), ""]
+    each = zip(rule.sizes, rule.boundaries, given_up, strict=True)
+    return aligned(
+        [[*head, f"given up if t of {rule.gain:g} - gain >"], *([str(n), f"{t:.3f}", u] for n, t, u in each)]
+    )
 
 
-def noted(plan: Plan, store: Path) -> list[tuple[str, int, Any]]:
-    """Decisions that the ledger has of this declaration, sorted: arm, seeds, one of `WORDS`. Raises LedgerError."""
-    entries = [entry for entry in Ledger.of(store).read() if entry.event == "looked"]
-    mine = [entry for entry in entries if (entry["study"], entry["digest"]) == (plan.study.name, plan.study.digest)]
-    return sorted((entry["arm"], entry["pairs"], entry["decision"]) for entry in mine)
+def _expected(found: Expected) -> list[str]:
+    return [f"{found.pairs:.1f}", f"{found.runs:.1f}", f"{found.rejected:.1%}", f"{found.futile:.1%}"]

@@ -3,7 +3,7 @@
     tokens    nothing to change; arms must have the baseline's tokens
     params    each arm's MLP width (`model.hidden`) is set so that it has the baseline's parameters
     flops     each arm's tokens are set so that it is trained with the baseline's FLOPs
-    seconds   each arm's tokens are set from its measured speed (see `coregpt.lab.planning.pace`)
+    seconds   each arm's tokens are set from its measured speed (see `lab.designs.pace`)
 
 What is declared, and hashed, is the study as written with its `match`; run ids hold what was resolved. FLOPs are those
 that core counts: tokens in proportion to parameters would not be equal FLOPs, attention and the head see to that.
@@ -11,55 +11,128 @@ that core counts: tokens in proportion to parameters would not be equal FLOPs, a
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from coregpt.contract.errors import ConfigError
-from coregpt.engine.accounting import Cost, count
-from coregpt.engine.build import build
-from coregpt.lab.study.declaration import TOLERANCE, Arm, Match, Study, StudyFile
+from coregpt.engine.accounting import Cost
+from coregpt.lab.designs import pace
+from coregpt.lab.designs.design import Design, Planner
+from coregpt.lab.designs.fitting import fit_flops, fit_params, whole_batches
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.study.counting import counted
+from coregpt.lab.study.declaration import Match as Quantity
+from coregpt.lab.study.declaration import Study, StudyFile
+from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.yamlfile import Key, read
 
-ROUND_WIDTH, ANY_WIDTH = 8, 1
-"""Multiples of the MLP width: the first is kind to hardware, the second is for models too small for it."""
-WIDEST = 64
-"""Times the model's width: an MLP beyond this would be no MLP any more."""
-RECOUNTS = 3
-"""FLOPs per token depend on the tokens a little, where sequence lengths are staged."""
+_SETS: dict[Quantity, Key] = {"params": ("model", "hidden"), "flops": ("tokens",), "seconds": ("tokens",)}
 
 
-def problems(file: StudyFile) -> Iterator[Problem]:
-    """What `match` cannot be combined with."""
-    if file.match is None:
-        return
-    if "equal" in file.model_fields_set and file.equal != file.axis:
-        yield ("equal",), f"'match: {file.match}' holds {file.axis} equal; remove 'equal'"
-    if file.mode == "fork":
-        yield ("match",), "the arms of 'mode: fork' share their beginning and cannot be matched; remove it"
-    sets = _SETS.get(file.match, ())
-    for name, own in (file.arms or {}).items():
-        inner: Any = own
-        for part in sets:
-            inner = inner.get(part) if isinstance(inner, dict) else None
-        if sets and inner is not None and name != file.test.get("baseline"):
-            yield ("arms", name, *sets), f"is what 'match: {file.match}' sets; remove one of them"
+class Match(Design):
+    """Arms get what they need to spend as much of something as the baseline."""
+
+    def names(self, file: StudyFile, test: Mapping[str, Any]) -> Iterator[str]:
+        if file.match is not None:
+            yield "match"
+        if file.match == "seconds":
+            yield "match: seconds"
+
+    def file_problems(self, file: StudyFile) -> Iterator[Problem]:
+        if file.match is None:
+            return
+        if "equal" in file.model_fields_set and file.equal != file.axis:
+            yield ("equal",), f"'match: {file.match}' holds {file.axis} equal; remove 'equal'"
+        sets = _SETS.get(file.match, ())
+        for name, own in (file.arms or {}).items():
+            inner: Any = own
+            for part in sets:
+                inner = inner.get(part) if isinstance(inner, dict) else None
+            if sets and inner is not None and name != file.test.get("baseline"):
+                yield ("arms", name, *sets), f"is what 'match: {file.match}' sets; remove one of them"
+
+    def declare(self, file: StudyFile) -> dict[str, Any]:
+        return {"match": file.match} if file.match else {}
+
+    def restore(self, declaration: Mapping[str, Any]) -> dict[str, Any]:
+        return {"match": declaration["match"]} if "match" in declaration else {}
+
+    def settle(self, outlined: Outline) -> Outline:
+        """Matched, if that needs no clock. An arm that stays more than 1% from the baseline is an error."""
+        study, goal = outlined.study, outlined.costs[outlined.baseline.name]
+        if matched_on(study) not in ("params", "flops") or study.as_declared:
+            return outlined
+        fit = fit_params if matched_on(study) == "params" else fit_flops
+        fixed = study.criterion.baseline
+        arms = (
+            fit(study, arm, goal, where(study)) if arm.compared and arm.name != fixed else arm for arm in study.arms
+        )
+        return counted(replace(study, arms=tuple(arms), as_declared=study.compared))
+
+    def measure(self, study: Study, store: Path, planned: Planner, record: bool) -> Study:
+        """Tokens from measured speeds, or from those on record."""
+        if matched_on(study) != "seconds" or study.as_declared:
+            return study
+        tokens = on_record(study, store)
+        if tokens is None:
+            tokens = measured(study, planned)
+            if record:
+                Ledger.of(store).append("paced", study=study.name, digest=study.digest, tokens=tokens)
+        return with_tokens(study, tokens)
+
+    def measures(self, study: Study) -> bool:
+        return matched_on(study) == "seconds"
+
+    def refuse(self, outlined: Outline, nodes: str) -> None:
+        if nodes and matched_on(outlined.study) == "seconds":
+            text = "is measured where the runs are trained, not for other nodes"
+            raise ConfigError(f"{where(outlined.study)} {text}")
+
+    def told(self, outlined: Outline) -> list[str]:
+        """What was set to make the arms comparable, and how well that came out."""
+        study, quantity = outlined.study, matched_on(outlined.study)
+        if quantity == "seconds":
+            tokens = ", ".join(f"{arm.name} {arm.run.tokens:,}" for arm in study.compared)
+            text = "from measured speeds; `coregpt ablate` measures once and keeps it"
+            return [f"Matched on {quantity}: {tokens} tokens, {text}"]
+        apart = achieved(study, outlined.costs)
+        each = ", ".join(f"{name} {share:+.2%}" for name, share in apart.items() if name != outlined.baseline.name)
+        return [f"Matched on {quantity}: relative to the baseline, {each}"] if apart else []
 
 
-_SETS: dict[Match, Key] = {"params": ("model", "hidden"), "flops": ("tokens",), "seconds": ("tokens",)}
+def matched_on(study: Study) -> Quantity | None:
+    """What arms are adjusted to spend as much of as the baseline; None if they are as written."""
+    found: Quantity | None = study.designs.get("match")
+    return found
 
 
-def resolve(study: Study, costs: Mapping[str, Cost]) -> Study:
-    """The study with its arms matched, if that needs no clock; unchanged if there is nothing to match.
+def on_record(study: Study, store: Path) -> dict[str, int] | None:
+    """Tokens by arm that an earlier call found for the same declaration."""
+    found = [
+        entry["tokens"]
+        for entry in Ledger.of(store).read()
+        if entry.event == "paced" and (entry["study"], entry["digest"]) == (study.name, study.digest)
+    ]
+    return {name: int(number) for name, number in found[-1].items()} if found else None
 
-    Raises ConfigError for an arm that comes to more than 1% from the baseline, saying what was reached.
-    """
-    if study.match not in ("params", "flops") or study.as_declared:
-        return study
-    goal = costs[study.criterion.baseline]
-    fit = _fit_params if study.match == "params" else _fit_flops
-    fixed = (study.criterion.baseline, study.yardstick)
-    arms = tuple(arm if arm.name in fixed else fit(study, arm, goal) for arm in study.arms)
-    return replace(study, arms=arms, as_declared=study.compared)
+
+def measured(study: Study, planned: Planner) -> dict[str, int]:
+    """Tokens by arm, in whole batches; the baseline keeps its own. Raises ConfigError for runs on several GPUs."""
+    if study.gpus_per_run != 1 or study.splits:
+        raise ConfigError(f"{where(study)} is measured on one GPU; it needs 'gpus_per_run: 1'")
+    made = planned(study)
+    first = {run.arm: run.config for run in reversed(made.runs)}
+    name = study.criterion.baseline
+    tokens = {}
+    for arm in study.compared:
+        if arm.name != name:
+            pair = {each: first[each] for each in (name, arm.name)}
+            plugins = {each: study.catalogue.instances(config.plugins) for each, config in pair.items()}
+            speed = pace.side_by_side(pair, plugins, made.source)
+            wanted = made.costs[name].tokens * speed[arm.name] / speed[name]
+            tokens[arm.name] = whole_batches(wanted, arm.run.batch_tokens)
+    return tokens
 
 
 def with_tokens(study: Study, tokens: Mapping[str, int]) -> Study:
@@ -71,79 +144,23 @@ def with_tokens(study: Study, tokens: Mapping[str, int]) -> Study:
     return replace(study, arms=arms, as_declared=study.compared)
 
 
-def whole_batches(tokens: float, batch: int) -> int:
-    """The nearest budget of whole batches, of one at least."""
-    return max(1, round(tokens / batch)) * batch
-
-
 def achieved(study: Study, costs: Mapping[str, Cost]) -> dict[str, float]:
     """By arm, what it has of the matched quantity relative to the baseline, minus 1; empty without one or for seconds.
 
-    The yardstick is not compared, so it is left out.
+    Arms that are not compared are left out.
     """
     amount: dict[str | None, Callable[[Cost], float]] = {
         "tokens": lambda cost: cost.tokens,
         "params": lambda cost: cost.parameters,
         "flops": lambda cost: cost.flops,
     }
-    if study.match not in amount:
+    if matched_on(study) not in amount:
         return {}
-    of = amount[study.match]
+    of = amount[matched_on(study)]
     return {arm.name: of(costs[arm.name]) / of(costs[study.criterion.baseline]) - 1 for arm in study.compared}
-
-
-def _fit_flops(study: Study, arm: Arm, goal: Cost) -> Arm:
-    run, plugins = arm.run, study.catalogue.instances(arm.run.plugins)
-    cost = count(run, plugins)
-    for _ in range(RECOUNTS):
-        tokens = whole_batches(goal.flops / cost.flops_per_token, run.batch_tokens)
-        if tokens == run.tokens:
-            break
-        run = run.model_copy(update={"tokens": tokens})
-        cost = count(run, plugins)
-    if abs(cost.flops / goal.flops - 1) > TOLERANCE:
-        reached = (
-            f"{run.tokens:,} tokens are {cost.flops / goal.flops - 1:+.1%} of the baseline's {goal.flops:.4g} FLOPs"
-        )
-        raise ConfigError(f"{_where(study, arm)}: {reached}, the closest in whole batches; use smaller ones")
-    return replace(arm, run=run)
-
-
-def _fit_params(study: Study, arm: Arm, goal: Cost) -> Arm:
-    plugins = study.catalogue.instances(arm.run.plugins)
-
-    def at(hidden: int | None) -> tuple[Arm, int]:
-        run = arm.run.model_copy(update={"model": arm.run.model.model_copy(update={"hidden": hidden})})
-        made = build(run, plugins, device="meta", separator=0)
-        return replace(arm, run=run), sum(made.assembly.params[path].numel() for path in made.assembly.infos)
-
-    closest, has = at(arm.run.model.hidden)
-    for multiple in (ROUND_WIDTH, ANY_WIDTH):
-        width = _closest(lambda width: at(width)[1], goal.parameters, multiple, WIDEST * arm.run.model.dim)
-        reached = at(width)
-        if abs(reached[1] - goal.parameters) < abs(has - goal.parameters):
-            closest, has = reached
-        if abs(has / goal.parameters - 1) <= TOLERANCE:
-            return closest
-    text = f"with model.hidden {width} it has {has:,} parameters, {has / goal.parameters - 1:+.1%} of the baseline's"
-    raise ConfigError(f"{_where(study, arm)}: {text} {goal.parameters:,}; no width comes closer")
-
-
-def _closest(size: Callable[[int], int], goal: int, multiple: int, most: int) -> int:
-    """The multiple of `multiple`, up to `most`, whose size, which grows with it, is closest to `goal`."""
-    low, high = 1, most // multiple
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if size(middle * multiple) < goal else (low, middle)
-    above, below = low * multiple, (low - 1) * multiple
-    return below if below and goal - size(below) < size(above) - goal else above
 
 
 def where(study: Study) -> str:
     """`study.yaml:7: match: flops`; a study that a report declares again has no lines."""
     place = f"{study.path}: match" if study.path.suffix == ".json" else read(study.path).where(("match",))
-    return f"{place}: {study.match}"
-
-
-def _where(study: Study, arm: Arm) -> str:
-    return f"{where(study)}: arm '{arm.name}'"
+    return f"{place}: {matched_on(study)}"

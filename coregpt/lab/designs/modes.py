@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from coregpt.lab.study.declaration import Combination, Mode
+from coregpt.lab.designs.design import Design
+from coregpt.lab.study.declaration import Combination, Mode, Study, StudyFile
 from coregpt.lab.study.problems import Problem
 
 ALL, NONE = "all", "none"
@@ -36,43 +37,49 @@ def baseline(mode: Combination) -> str:
     return ALL if mode == "leave_one_out" else NONE
 
 
-def problems(
-    mode: Mode | None,
-    techniques: Mapping[str, Any] | None,
-    arms: Mapping[str, Any] | None,
-    test: Mapping[str, Any],
-    fork_at: float | None = None,
-) -> Iterator[Problem]:
-    """What is wrong with how a study says what its arms are, before any option is looked at."""
-    if mode != "fork" and fork_at is not None:
-        yield ("fork_at",), "needs 'mode: fork'"
-    if mode == "fork":
-        if fork_at is None:
-            yield ("mode",), "'fork' needs 'fork_at: 0.7', the share of the run that all arms have in common, or a step"
-        if techniques is not None:
-            yield ("techniques",), "'mode: fork' compares listed 'arms'; list them instead"
-        elif arms is None:
-            yield ("arms",), "is missing"
-        for key in ("looks", "anytime", "abort"):
-            if test.get(key):
-                yield ("test", key), f"a fork's runs begin in the middle; '{key}' needs whole runs, remove it"
-        return
-    if mode is None:
-        if techniques is not None:
-            yield ("techniques",), "needs 'mode: leave_one_out', 'mode: add_one' or 'mode: factorial'"
-        elif arms is None:
-            yield ("arms",), "is missing"
-        return
-    if arms is not None:
-        yield ("arms",), f"'mode: {mode}' makes the arms from 'techniques'; remove 'arms' or 'mode'"
-    if techniques is None:
-        yield ("mode",), f"'{mode}' needs 'techniques: {{NAME: {{}}, ...}}', the plugins to combine"
-        return
-    if len(techniques) < FEWEST[mode]:
-        yield ("techniques",), f"'mode: {mode}' needs at least {FEWEST[mode]}, got {len(techniques)}"
-    if mode == "factorial" and len(techniques) > MOST_FACTORS:
-        arms_needed = f"{len(techniques)} would be {2 ** len(techniques)} arms"
-        yield ("techniques",), f"'mode: factorial' takes at most {MOST_FACTORS}, {arms_needed}; use leave_one_out"
-    given = test.get("baseline", baseline(mode))
-    if given != baseline(mode):
-        yield ("test", "baseline"), f"'mode: {mode}' compares with '{baseline(mode)}'; leave the key out"
+class Modes(Design):
+    """Arms made from `techniques`, or listed where there is no mode of these."""
+
+    def names(self, file: StudyFile, test: Mapping[str, Any]) -> Iterator[str]:
+        if file.mode is not None:
+            yield f"mode: {file.mode}"
+
+    def file_problems(self, file: StudyFile) -> Iterator[Problem]:
+        mode, techniques, arms = combination(file.mode), file.techniques, file.arms
+        if file.mode is None:
+            if techniques is not None:
+                yield ("techniques",), "needs 'mode: leave_one_out', 'mode: add_one' or 'mode: factorial'"
+            elif arms is None:
+                yield ("arms",), "is missing"
+        if mode is None:
+            return
+        if arms is not None:
+            yield ("arms",), f"'mode: {mode}' makes the arms from 'techniques'; remove 'arms' or 'mode'"
+        if techniques is None:
+            yield ("mode",), f"'{mode}' needs 'techniques: {{NAME: {{}}, ...}}', the plugins to combine"
+            return
+        if len(techniques) < FEWEST[mode]:
+            yield ("techniques",), f"'mode: {mode}' needs at least {FEWEST[mode]}, got {len(techniques)}"
+        if mode == "factorial" and len(techniques) > MOST_FACTORS:
+            arms_needed = f"{len(techniques)} would be {2 ** len(techniques)} arms"
+            yield ("techniques",), f"'mode: factorial' takes at most {MOST_FACTORS}, {arms_needed}; use leave_one_out"
+        if file.test.get("baseline", baseline(mode)) != baseline(mode):
+            yield ("test", "baseline"), f"'mode: {mode}' compares with '{baseline(mode)}'; leave the key out"
+
+    def arms(self, file: StudyFile) -> dict[str, tuple[str, ...]] | None:
+        mode = combination(file.mode)
+        return None if mode is None else subsets(mode, tuple(file.techniques or ()))
+
+    def declare(self, file: StudyFile) -> dict[str, Any]:
+        return {} if file.mode is None else {"mode": file.mode}
+
+
+def combination(mode: Mode | None) -> Combination | None:
+    """How arms are made from techniques; None where they are listed."""
+    return None if mode is None or mode == "fork" else mode
+
+
+def mode_of(study: Study) -> Mode | None:
+    """As declared; None for a study that lists its arms and nothing more."""
+    found: Mode | None = study.designs.get("mode")
+    return found

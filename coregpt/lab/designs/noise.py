@@ -71,8 +71,8 @@ def noise_plan(made: Plan, grid: Grid) -> Plan:
         arms=tuple(replace(base, name=name) for name in names),
         seeds=tuple(range(grid.inits)),
         criterion=made.study.criterion.model_copy(update={"baseline": names[0]}),
-        mode=None,
         techniques=(),
+        designs={},
     )
     runs = [cell(made, init, order, names[order], crossed) for order in range(grid.orders) for init in crossed.seeds]
     costs = dict.fromkeys(names, made.costs[base.name])

@@ -4,7 +4,7 @@ Trials are the runs of a study of their own, NAME-tuning, whose arms are `gpt/tr
 the study as written, with its space and its trials; the ledger has the settings that were found before a test starts.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from pydantic import ValidationError
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
+from coregpt.lab.designs.design import Design, Wrong
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.declaration import Arm, Criterion, Machine, Study, StudyFile
 from coregpt.lab.study.differences import settings
+from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.problems import Problem, coerced, explain
 from coregpt.lab.study.registry import Catalogue, nearest
-from coregpt.lab.study.space import Choices, Point, Range, Tuning, dimension, points
+from coregpt.lab.study.space import Choices, Point, Range, Trials, dimension, points
 from coregpt.lab.study.yamlfile import Key
 
 ALL = "all"
@@ -30,32 +32,54 @@ COMPARED_AT = ("data", "tokens", "eval_tokens", "evals", *Machine.model_fields)
 WHERE: Key = ("tuning", "space")
 
 
-def tuned(study: Study, file: StudyFile, wrong: Callable[[Key, str], None]) -> Study:
-    """The study with its trials, if it declares any; `wrong` is told every mistake."""
-    if file.tuning is None:
-        return study
-    found = [*_refused(file, study.criterion), *_misnamed(file, study)]
-    seeds = list(_seeds(file.tuning.seeds, study.seeds, found))
-    spaces: dict[str, Mapping[str, Range | Choices]] = {}
-    trials: dict[str, tuple[Point, ...]] = {}
-    for arm in study.arms:
-        before = len(found)
-        spaces[arm.name] = dict(_space(file, arm, study.catalogue, found))
-        if len(found) == before:
-            trials[arm.name] = _trials(file, study, arm, spaces[arm.name], found)
-    found += _made_alike(study, spaces)
-    for key, text in found:
-        wrong(key, text)
-    return study if found else replace(study, tuning=Tuning(tuple(seeds), spaces, trials))
+class Tuning(Design):
+    """Settings of every arm found by trials on seeds that are not the test's."""
+
+    def names(self, file: StudyFile, test: Mapping[str, Any]) -> Iterator[str]:
+        if file.tuning is not None:
+            yield "tuning"
+
+    def reshape(self, study: Study, file: StudyFile, wrong: Wrong) -> Study:
+        """With its trials; `wrong` is told every mistake."""
+        if file.tuning is None:
+            return study
+        found = list(_misnamed(file, study))
+        seeds = list(_seeds(file.tuning.seeds, study.seeds, found))
+        spaces: dict[str, Mapping[str, Range | Choices]] = {}
+        trials: dict[str, tuple[Point, ...]] = {}
+        for arm in study.arms:
+            before = len(found)
+            spaces[arm.name] = dict(_space(file, arm, study.catalogue, found))
+            if len(found) == before:
+                trials[arm.name] = _trials(file, study, arm, spaces[arm.name], found)
+        found += _made_alike(study, spaces)
+        for key, text in found:
+            wrong(key, text)
+        made = Trials(tuple(seeds), spaces, trials)
+        return study if found else replace(study, designs={**study.designs, "tuning": made})
+
+    def refuse(self, outlined: Outline, nodes: str) -> None:
+        if self.first(outlined.study) is not None:
+            where = outlined.study.path
+            raise ConfigError(f"{where}: tuning: its runs are known once its trials are; that is 'coregpt ablate'")
+
+    def first(self, study: Study) -> Study | None:
+        return trial_study(study) if trials_of(study) and not study.as_declared else None
+
+
+def trials_of(study: Study) -> Trials | None:
+    """What is tried before the test; None where settings are as written."""
+    found: Trials | None = study.designs.get("tuning")
+    return found
 
 
 def trial_study(study: Study) -> Study:
     """The study of the trials: one arm per trial, on the tuning seeds."""
-    tuning = study.tuning
+    tuning = trials_of(study)
     assert tuning is not None
     arms = tuple(
         replace(with_settings(arm, point, study.catalogue), name=trial_name(arm.name, number))
-        for arm in study.as_declared or study.compared
+        for arm in study.written
         for number, point in enumerate(tuning.trials[arm.name], 1)
     )
     test = study.criterion
@@ -65,10 +89,9 @@ def trial_study(study: Study) -> Study:
         arms=arms,
         seeds=tuning.seeds,
         criterion=Criterion(baseline=trial_name(test.baseline, 1), alpha=test.alpha, margin=test.margin, sd=test.sd),
-        mode=None,
         techniques=(),
         as_declared=(),
-        tuning=None,
+        designs={},
     )
 
 
@@ -79,7 +102,7 @@ def trial_name(arm: str, number: int) -> str:
 
 def frozen(study: Study, found: Mapping[str, Point]) -> Study:
     """The study with the settings that were found, by arm; its digest stays that of what was declared."""
-    written = study.as_declared or study.compared
+    written = study.written
     arms = tuple(with_settings(arm, found.get(arm.name, {}), study.catalogue) for arm in written)
     return replace(study, arms=arms, as_declared=written)
 
@@ -113,25 +136,15 @@ def _put(data: dict[str, Any], path: str, value: Any) -> None:
         _put(data[inside], path.removeprefix(f"{inside}."), value)
 
 
-def _refused(file: StudyFile, test: Criterion) -> Iterator[Problem]:
-    """What nobody has thought through together with tuning."""
-    used = {"mode: fork": file.mode == "fork", "match": file.match, "sizes": file.sizes}
-    keys = ("looks", "anytime", "abort", "yardstick", "history")
-    used |= {f"test.{key}": getattr(test, key) for key in keys}
-    for name, there in used.items():
-        if there:
-            yield ("tuning",), f"cannot be combined with '{name}'; remove one of them"
-
-
 def _misnamed(file: StudyFile, study: Study) -> Iterator[Problem]:
     assert file.tuning is not None
-    names = [arm.name for arm in study.arms]
+    names, made = [arm.name for arm in study.arms], bool(study.techniques)
     for name in file.tuning.space:
-        if file.combination and name != ALL:
+        if made and name != ALL:
             yield (*WHERE, name), f"'mode: {file.mode}' makes the arms; give one space for '{ALL}'"
         elif name != ALL and name not in names:
             yield (*WHERE, name), f"'{name}' is not an arm{nearest(name, [*names, ALL])}"
-    if not file.combination and ALL in names:
+    if not made and ALL in names:
         yield ("arms", ALL), f"an arm of a tuned study cannot be called '{ALL}', which stands for every arm"
 
 

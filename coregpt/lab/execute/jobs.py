@@ -4,10 +4,10 @@ import os
 import signal
 from dataclasses import dataclass, field
 
+from coregpt.lab.designs.design import Task
 from coregpt.lab.execute.children import Child
 from coregpt.lab.execute.eta import Moving
 from coregpt.lab.execute.slots import Slot
-from coregpt.lab.execute.tasks import Task
 from coregpt.lab.execute.worker import STOPPED
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import PlannedRun

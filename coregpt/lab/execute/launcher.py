@@ -9,14 +9,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from coregpt.lab.designs import looks
+from coregpt.lab.designs.design import Task
+from coregpt.lab.execute import decisions
 from coregpt.lab.execute.eta import Eta
 from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.jobs import Job, Policy, name
 from coregpt.lab.execute.orphans import Strangers
 from coregpt.lab.execute.run_table import RunTable
 from coregpt.lab.execute.slots import Slot
-from coregpt.lab.execute.tasks import Task, everything, missing
+from coregpt.lab.execute.tasks import everything, missing
 from coregpt.lab.execute.waiting import Waiting, Work
 from coregpt.lab.progress import Display, duration
 from coregpt.lab.records.ledger import Event, Follower, Ledger
@@ -110,7 +111,7 @@ class Launcher:
         taken |= self.tally.failed.keys()
         self.queue = Waiting(self.work, (task for task in missing(self.plan, self.store) if task.run.id not in taken))
         self.asked, self.all_known = True, everything(self.plan, self.store)
-        for line in looks.note(self.plan, self.store):
+        for line in decisions.note(self.plan, self.store):
             self.display.event(line)
 
     def fill_slots(self) -> None:

@@ -1,31 +1,17 @@
 """What a study still has to execute, given what is on disk: the same answer in every process that asks.
 
-A study runs in waves. Most need one: every run to its end. Designs that decide on the way (looks, early aborts,
-forks, tuning) ask again after each wave; nothing is remembered between waves but run folders.
+A study runs in waves. Most need one: every run to its end. Designs that decide on the way are asked
+again after each wave; nothing is remembered between waves but run folders.
 """
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-from coregpt.lab.designs import abort, fork, looks
+from coregpt.lab.designs import DESIGNS
+from coregpt.lab.designs.design import Task
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan, PlannedRun
-
-
-@dataclass(frozen=True)
-class Task:
-    """Execute a run to its end, or until it has reached step `until` and keeps a checkpoint there."""
-
-    run: PlannedRun
-    until: int | None = None
-
-    def done(self, store: Path) -> bool:
-        folder = RunFolder(store / self.run.id)
-        if folder.result() is not None:
-            return True
-        return self.until is not None and folder.paused() >= self.until
 
 
 def missing(plan: Plan, store: Path) -> list[Task]:
@@ -35,12 +21,10 @@ def missing(plan: Plan, store: Path) -> list[Task]:
 
 def wave(plan: Plan, store: Path) -> list[Task]:
     """Every task known to be needed so far, complete ones included."""
-    if plan.study.fork_at is not None:
-        return [Task(run, until) for run, until in fork.needed(plan, store)]
-    if plan.study.criterion.abort is not None:
-        return [Task(run, until) for run, until in abort.needed(plan, store)]
-    if looks.rule_of(plan.study) is not None:
-        return [Task(run) for run in looks.needed(plan, store)]
+    for design in DESIGNS:
+        found = design.wave(plan, store)
+        if found is not None:
+            return list(found)
     return [Task(run) for run in plan.runs]
 
 

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
-from coregpt.lab.execute.tasks import Task
+from coregpt.lab.designs.design import Task
 from coregpt.lab.study.outline import Plan, PlannedRun
 
 

@@ -1,7 +1,6 @@
 """A study's YAML file, read and checked: every mistake at once, each with its line."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,8 @@ from pydantic import BaseModel, ValidationError
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, CoreGPTError
-from coregpt.lab.designs.history import borrow
-from coregpt.lab.designs.history import problems as design_problems
-from coregpt.lab.designs.looks import problems as look_problems
-from coregpt.lab.designs.match import problems as match_problems
-from coregpt.lab.designs.modes import baseline, problems, subsets
-from coregpt.lab.designs.short_baseline import with_yardstick
-from coregpt.lab.designs.sizes import alike, overlay
-from coregpt.lab.designs.sizes import problems as size_problems
-from coregpt.lab.designs.tuning import tuned
+from coregpt.lab.designs import DESIGNS
+from coregpt.lab.designs.combinations import problems as combined
 from coregpt.lab.study.declaration import Arm, Criterion, Machine, Study, StudyFile
 from coregpt.lab.study.layers import Merged
 from coregpt.lab.study.problems import Problem, coerced, explain
@@ -66,15 +58,16 @@ class _Loader:
             self.stop_if_wrong()
         self.catalogue = self.load_plugin_files()
         self.own = self.declared_arms()
-        self.problems += [*size_problems(self.file.sizes, self.file.scales), *match_problems(self.file)]
         chosen = self.choose(scale, gpus)
+        members = {name: own for design in DESIGNS for name, own in design.members(self.file).items()}
         made = {
-            name: [study for size in self.file.sizes or [""] if (study := self.at_scale(name, size)) is not None]
+            name: [study for member in members or [""] if (study := self.at_scale(name, member, members)) is not None]
             for name in self.file.scales or [""]
         }
-        for studies in made.values():
-            for key, text in alike(studies):
-                self.wrong(key, text)
+        for family in made.values():
+            for design in DESIGNS:
+                for key, text in design.alike(family):
+                    self.wrong(key, text)
         self.stop_if_wrong()
         return made[chosen]
 
@@ -90,19 +83,21 @@ class _Loader:
     def declared_arms(self) -> dict[str, dict[str, Any]]:
         """What each arm lays over base and scale: its settings, or its techniques where a mode makes the arms."""
         file = self.file
-        self.problems += problems(file.mode, file.techniques, file.arms, file.test, file.fork_at)
+        for design in DESIGNS:
+            self.problems += design.file_problems(file)
         self.stop_if_wrong()
-        if file.combination is None:
+        made = [arms for design in DESIGNS if (arms := design.arms(file)) is not None]
+        self.made_arms = bool(made)
+        if not made:
             if len(file.arms or {}) < 2:
                 self.wrong(("arms",), "at least two arms are needed: a baseline and something to compare with it")
             return {name: arm or {} for name, arm in (file.arms or {}).items()}
         options = {name: given or {} for name, given in (file.techniques or {}).items()}
-        arms = subsets(file.combination, list(options))
-        return {name: {technique: options[technique] for technique in chosen} for name, chosen in arms.items()}
+        return {name: {technique: options[technique] for technique in chosen} for name, chosen in made[0].items()}
 
     def place(self, arm: str) -> Key:
         """Where the file says what an arm is."""
-        return ("techniques",) if self.file.combination else ("arms", arm)
+        return ("techniques",) if self.made_arms else ("arms", arm)
 
     def load_plugin_files(self) -> Catalogue:
         files = []
@@ -123,12 +118,12 @@ class _Loader:
         default = nodes[0] if gpus >= MANY_GPUS and nodes else names[0] if names else ""
         return default if scale is None else scale
 
-    def at_scale(self, scale: str, size: str) -> Study | None:
+    def at_scale(self, scale: str, member: str, members: Mapping[str, dict[str, Any]]) -> Study | None:
         settings = dict(self.file.scales.get(scale) or {})
         own = {name: settings.pop(name) for name in SCALED if name in settings}
         place: Key = ("scales", scale)
         before = len(self.problems)
-        layers = ((place, settings), overlay(self.file.sizes, size))
+        layers = ((place, settings), (("sizes", member), members.get(member, {})))
         arms = [self.arm(name, own_arm, layers) for name, own_arm in self.own.items()]
         seeds = self.seeds(own.get("seeds", self.file.seeds), (*place, "seeds") if "seeds" in own else ("seeds",))
         criterion = self.criterion(own.get("test", {}), (*place, "test"), len(seeds))
@@ -142,7 +137,7 @@ class _Loader:
         name = self.path.stem if scale == next(iter(self.file.scales), "") else f"{self.path.stem}-{scale}"
         question = " ".join(self.file.question.split())
         declared = Study(
-            f"{name}-{size}" if size else name,
+            f"{name}-{member}" if member else name,
             self.path,
             question,
             tuple(made),
@@ -151,19 +146,18 @@ class _Loader:
             criterion,
             self.catalogue,
             1 if gpus == "auto" else gpus,
-            self.file.mode,
             tuple(self.file.techniques or ()),
             hypothesis=" ".join(self.file.hypothesis.split()),
             direction=self.file.direction,
             equal=self.file.axis,
-            match=self.file.match,
-            fork_at=self.file.fork_at,
-            sizes=self.file.sizes,
-            size=size,
+            designs={key: value for design in DESIGNS for key, value in design.declare(self.file).items()},
             family=name,
+            member=member,
             splits=gpus == "auto",
         )
-        return with_yardstick(tuned(replace(declared, borrowed=borrow(declared)), self.file, self.wrong))
+        for design in DESIGNS:
+            declared = design.reshape(declared, self.file, self.wrong)
+        return declared
 
     def arm(self, name: str, own: dict[str, Any], layers: Layers) -> Arm | None:
         """`layers` lie over the base, in order: where each stands in the file, and what it says."""
@@ -171,7 +165,7 @@ class _Loader:
         merged.add(("base",), self.file.base)
         for place, settings in layers:
             merged.add(place, settings)
-        if self.file.combination:
+        if self.made_arms:
             found = list(self.already_in(merged))
             merged.add(("techniques",), own, under=("plugins",))
         else:
@@ -244,16 +238,19 @@ class _Loader:
 
     def criterion(self, own: Any, place: Key, seeds: int) -> Criterion | None:
         merged = Merged()
-        if self.file.combination:
-            merged.data["baseline"] = baseline(self.file.combination)
+        if self.made_arms:
+            merged.data["baseline"] = next(iter(self.own))
         merged.add(("test",), self.file.test)
         if isinstance(own, dict):
             merged.add(place, own)
         else:
             self.wrong(place, f"expected a mapping, got {own!r}")
-        wrong = [*_check(Criterion, merged.data), *design_problems(self.file.mode, merged.data, len(self.own), seeds)]
-        wrong += look_problems(self.file, merged.data, len(self.own), seeds)
+        wrong = _check(Criterion, merged.data)
+        for design in DESIGNS:
+            wrong += design.test_problems(self.file, merged.data, len(self.own), seeds)
         found = [*merged.problems, *((merged.origin(key, ("test",)), text) for key, text in wrong)]
+        for key, text in combined(name for design in DESIGNS for name in design.names(self.file, merged.data)):
+            found.append((merged.origin(key[1:], ("test",)) if key[0] == "test" else key, text))
         for where, text in found:
             self.wrong(where, text)
         if found:

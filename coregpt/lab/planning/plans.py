@@ -1,68 +1,41 @@
 """A study on this machine: arms x seeds as fully resolved runs, and what differs between the arms."""
 
-import traceback
+from collections.abc import Sequence
 
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
-from coregpt.engine.accounting import Cost, count
+from coregpt.contract.errors import ConfigError
 from coregpt.engine.data import open_source
 from coregpt.engine.platform import default_device, fast_bf16, worth_compiling
-from coregpt.lab.designs import abort, fork, match
-from coregpt.lab.designs.history import check_runs
+from coregpt.lab.designs import DESIGNS
+from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import TOLERANCE, Arm, Study
-from coregpt.lab.study.differences import derive
 from coregpt.lab.study.identity import engine_digest, plugin_digests, run_id
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.part import TRUNK, WHOLE, RunPart
 
 
 def outline(study: Study) -> Outline:
-    """Build every arm without memory, matched where that needs no clock.
+    """Count every arm, and settle what follows from the counts where that needs no clock.
 
-    Raises PluginError naming each arm whose plugins clash, and ConfigError for one that cannot be matched.
+    Raises PluginError naming each arm whose plugins clash, and ConfigError for arms that a design cannot take.
     """
-    costs, derived = _counted(study)
-    matched = match.resolve(study, costs)
-    made = Outline(matched, costs, derived) if matched is study else Outline(matched, *_counted(matched))
-    if study.fork_at is not None:
-        made = fork.branched(made)
-    if study.criterion.abort is not None:
-        abort.check(made)
+    made = counted(study)
+    for design in DESIGNS:
+        made = design.settle(made)
     return made
 
 
-def _counted(study: Study) -> tuple[dict[str, Cost], dict[str, dict[str, str]]]:
-    costs, derived = dict[str, Cost](), dict[str, dict[str, str]]()
-    problems = []
-    for arm in study.arms:
-        instances = study.catalogue.instances(arm.run.plugins)
-        try:
-            costs[arm.name] = count(arm.run, instances)
-            derived[arm.name] = derive(arm.run, instances, costs[arm.name])
-            refuse_unshared(study.gpus_per_run, costs[arm.name])
-        except CoreGPTError as error:
-            problems.append(f"{study.path}: arm '{arm.name}': {error}")
-        except Exception as error:  # a plugin may fail in any way while it is asked
-            problems.append(f"{study.path}: arm '{arm.name}': {_told(error, study, arm)}")
-    if problems:
-        raise PluginError("\n".join(problems))
-    return costs, derived
+def outlines(studies: Sequence[Study]) -> list[Outline]:
+    """Of all members of a family. Raises ConfigError also for members that make none."""
+    made = [outline(study) for study in studies]
+    for design in DESIGNS:
+        design.settle_family(made)
+    return made
 
 
-def refuse_unshared(gpus: int, cost: Cost) -> None:
-    """Ranks have equal shares of every batch: found out before a run, not at the step where the batch changes."""
-    for rows in cost.batch_rows:
-        if rows % gpus:
-            raise ConfigError(f"gpus_per_run is {gpus}, which cannot share a batch of {rows} rows alike")
-
-
-def _told(error: Exception, study: Study, arm: Arm) -> str:
-    """`cannot be built: KeyError: 'x' (my_plugin.py:12)`, the line being the plugin's where it is known."""
-    frames = traceback.extract_tb(error.__traceback__)
-    files = {str(study.catalogue.source(name)) for name in arm.run.plugins}
-    frame = next((frame for frame in reversed(frames) if frame.filename in files), frames[-1])
-    text = (str(error).strip().splitlines() or [""])[0]
-    return f"cannot be built: {type(error).__name__}: {text} ({frame.filename}:{frame.lineno})"
+def trials_before(study: Study) -> Study | None:
+    """The study whose runs must be complete before the settings of this one are known."""
+    return next((trials for design in DESIGNS if (trials := design.first(study)) is not None), None)
 
 
 def plan(outlined: Outline, nodes: str = "") -> Plan:
@@ -71,15 +44,13 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
     Raises CoreGPTError for what is missing.
     """
     study = outlined.study
-    if study.undecided:
-        raise ConfigError(f"{study.path}: tuning: its runs are known once its trials are; that is 'coregpt ablate'")
+    for design in DESIGNS:
+        design.refuse(outlined, nodes)
     source = open_source(study.arms[0].run.data.source)
     for arm in study.arms:
         if arm.run.model.vocab < source.vocab:
             text = f"model.vocab is {arm.run.model.vocab}, but {source.name} has {source.vocab} token ids"
             raise ConfigError(f"{study.path}: arm '{arm.name}': {text}")
-    if nodes and study.match == "seconds":
-        raise ConfigError(f"{match.where(study)} is measured where the runs are trained, not for other nodes")
     check_equal(outlined)
     common = _common_compile(outlined, nodes)
 
@@ -95,9 +66,11 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
         trunks = tuple(planned(outlined.baseline, seed, RunPart(until=step), TRUNK) for seed in study.seeds)
         parts = {trunk.seed: RunPart(trunk=trunk.id, begin=step) for trunk in trunks}
     runs = [planned(arm, seed, parts.get(seed, WHOLE), arm.name) for arm in study.arms for seed in study.seeds]
-    check_runs(study, source.digest, (run.id for run in runs))
     shared = {"trunk_step": outlined.trunk_step, "trunk_tokens": outlined.trunk_tokens}
-    return Plan(study, outlined.costs, outlined.derived, source, tuple(runs), trunks, **shared)
+    made = Plan(study, outlined.costs, outlined.derived, source, tuple(runs), trunks, **shared)
+    for design in DESIGNS:
+        design.check(made)
+    return made
 
 
 def check_equal(outlined: Outline) -> None:

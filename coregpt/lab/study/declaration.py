@@ -12,8 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.study.identity import canonical
 from coregpt.lab.study.registry import Catalogue
-from coregpt.lab.study.space import Tuning, TuningFile
-from coregpt.stats.moderated import VariancePrior
+from coregpt.lab.study.space import TuningFile
 from coregpt.stats.sequential import Spending
 
 Combination = Literal["leave_one_out", "add_one", "factorial"]
@@ -24,7 +23,7 @@ Direction = Literal["better", "worse", "either"]
 Axis = Literal["tokens", "flops", "seconds", "steps"]
 """What every arm may spend the same amount of."""
 Match = Literal["tokens", "params", "flops", "seconds"]
-"""What arms are adjusted to spend as much of as the baseline (see `coregpt.lab.designs.match`)."""
+"""What arms are adjusted to spend as much of as the baseline (see `lab.designs.match`)."""
 TOLERANCE = 0.01
 """How far arms may differ in what the study holds equal."""
 
@@ -106,7 +105,7 @@ class StudyFile(BaseModel):
     fork_at: Annotated[Span, Field(gt=0), BeforeValidator(no_whole_share)] | None = None
     """With `mode: fork`: where the arms branch, below 1 a share of the baseline's steps, from 1 on a step."""
     techniques: dict[str, dict[str, Any] | None] | None = None
-    """With `mode`, instead of `arms`: plugins and their options (see `coregpt.lab.designs.modes`)."""
+    """With `mode`, instead of `arms`: plugins and their options (see `lab.designs.modes`)."""
     seeds: int | list[int]
     scales: dict[str, dict[str, Any] | None] = {}
     sizes: dict[str, dict[str, Any] | None] = {}
@@ -115,37 +114,12 @@ class StudyFile(BaseModel):
     test: dict[str, Any]
     plugin_files: list[str] = []
     gpus_per_run: PositiveInt | Literal["auto"] = 1
-    """`auto`: decided by a measurement (see `coregpt.lab.planning.split`)."""
+    """`auto`: decided by a measurement (see `lab.planning.split`)."""
 
     @property
     def axis(self) -> Axis:
         """What arms spend the same amount of; matching on something implies it."""
         return "tokens" if self.match == "params" else self.match or self.equal
-
-    @property
-    def combination(self) -> Combination | None:
-        """How arms are made from `techniques`; None where the file lists them."""
-        return None if self.mode == "fork" else self.mode
-
-
-@dataclass(frozen=True)
-class Borrowed:
-    """The prior, and the reports it was made from."""
-
-    prior: VariancePrior
-    files: Mapping[str, str]
-    """sha256 of each, by its path as declared."""
-    data: frozenset[str]
-    """Digests of the data they were measured on."""
-    runs: frozenset[str]
-
-    @property
-    def df(self) -> float:
-        """Degrees of freedom that a test gains."""
-        return min(self.prior.df, self.prior.history_df)
-
-    def declared(self) -> dict[str, Any]:
-        return {"files": dict(self.files), "variance": self.prior.variance, "df": self.df}
 
 
 @dataclass(frozen=True)
@@ -155,6 +129,8 @@ class Arm:
     name: str
     run: RunConfig
     machine: Machine
+    compared: bool = True
+    """False for an arm that is measured with and is no part of the question."""
 
     def settings(self) -> dict[str, Any]:
         """Every setting as plain data, plugin defaults included; seeds are no setting of an arm."""
@@ -164,7 +140,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Study:
-    """A validated study."""
+    """A validated study. What it declares of designs lies in `designs`, which only they read."""
 
     name: str
     """Name of its folder in reports/: the file's name, and the scale where it is not the default one."""
@@ -177,42 +153,31 @@ class Study:
     catalogue: Catalogue
     gpus_per_run: int = 1
     """Where `splits`, 1 until it is decided."""
-    mode: Mode | None = None
-    """How the arms were made from `techniques`; None where the file lists arms."""
     techniques: tuple[str, ...] = ()
+    """What the arms were made from where the file does not list them."""
     hypothesis: str = ""
     direction: Direction = "either"
     equal: Axis = "tokens"
-    match: Match | None = None
+    designs: Mapping[str, Any] = field(default_factory=dict)
+    """By YAML key, as it is hashed: plain data, or an object whose `declared()` is (see `lab.designs.design`)."""
     as_declared: tuple[Arm, ...] = ()
-    """The compared arms as they were written, if matching changed them; they are what is hashed."""
-    fork_at: float | None = None
-    """Where the arms branch from a common trunk; None where every run is trained from its first step."""
-
-    yardstick: str = ""
-    """Name of the arm that is the baseline with a share of its tokens; it is measured with, not compared."""
-
-    borrowed: Borrowed | None = None
-    """What the declared history knows about the noise; None without one."""
-    sizes: Mapping[str, Any] = field(default_factory=dict)
-    """All sizes of the family that this study is one of, as declared; empty for a single study."""
-    size: str = ""
+    """The compared arms as they were written, if a design has changed them since; they are what is hashed."""
     family: str = ""
-    """Name of the folder in reports/ that shows the trend over sizes."""
+    """Name of the folder in reports/ for what is said of all members, where one file declares several studies."""
+    member: str = ""
+    """Which of them this study is; empty for a single study."""
     splits: bool = False
-    """Whether a measurement decides `gpus_per_run`, as declared by `auto` (see `coregpt.lab.planning.split`)."""
-    tuning: Tuning | None = None
-    """How settings are found before the test (see `coregpt.lab.designs.tuning`); None where they are as written."""
+    """Whether a measurement decides `gpus_per_run`, as declared by `auto` (see `lab.planning.split`)."""
 
     @property
     def compared(self) -> tuple[Arm, ...]:
-        """The arms of the question: all but the yardstick."""
-        return tuple(arm for arm in self.arms if arm.name != self.yardstick)
+        """The arms of the question."""
+        return tuple(arm for arm in self.arms if arm.compared)
 
     @property
-    def undecided(self) -> bool:
-        """Whether its settings are still to be found."""
-        return self.tuning is not None and not self.as_declared
+    def written(self) -> tuple[Arm, ...]:
+        """The arms of the question as the file has them, whatever was matched or tuned since."""
+        return self.as_declared or self.compared
 
     def preregistration(self) -> dict[str, Any]:
         """Everything that is decided before the first run, as plain data."""
@@ -222,15 +187,10 @@ class Study:
             "direction": self.direction,
             "equal": self.equal,
             "scale": self.scale,
-            "arms": {arm.name: arm.settings() for arm in self.as_declared or self.compared},
+            "arms": {arm.name: arm.settings() for arm in self.written},
             "seeds": list(self.seeds),
             "test": self.criterion.declared(),
-            **({"mode": self.mode} if self.mode else {}),
-            **({"history": self.borrowed.declared()} if self.borrowed else {}),
-            **({"sizes": dict(self.sizes), "size": self.size} if self.sizes else {}),
-            **({"match": self.match} if self.match else {}),
-            **({"tuning": self.tuning.declared()} if self.tuning else {}),
-            **({"fork_at": self.fork_at} if self.fork_at is not None else {}),
+            **{key: each.declared() if hasattr(each, "declared") else each for key, each in self.designs.items()},
         }
 
     @cached_property

@@ -21,7 +21,7 @@ def differences(study: Study, derived: Mapping[str, Flat]) -> list[tuple[str, di
     shared plugins, optimizer, budget, and what follows from the technique (see `derive`, one entry per arm).
     """
     flat = {arm.name: settings(arm) for arm in study.compared}
-    come_to = {name: values for name, values in derived.items() if name != study.yardstick}
+    come_to = {arm.name: derived[arm.name] for arm in study.compared if arm.name in derived}
     return [row for row in _rows(flat) if not _is_technique(row[0], study)] + _rows(come_to)
 
 

@@ -49,10 +49,11 @@ def plugin_digests(catalogue: Catalogue, names: Iterable[str]) -> dict[str, str]
     """
     digests = {}
     for name in names:
-        path, package = catalogue.source(name), catalogue.locate(name).package
+        found = catalogue.locate(name)
+        path = found.path
         try:
             digests[name] = source_digest(path.read_text("utf-8"))
-            helpers = [] if package == "file" else own_imports(path, package)
+            helpers = [] if found.package == "file" else own_imports(path, found.inside)
             if helpers:
                 digests[name] = _digest([digests[name], *(source_digest(file.read_text("utf-8")) for file in helpers)])
         except (SyntaxError, UnicodeDecodeError, OSError) as error:

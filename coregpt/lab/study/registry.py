@@ -1,14 +1,13 @@
 """Technique names to plugin instances: discovery, options, order, conflicts.
 
-Any package named in the entry-point group `coregpt.plugins` offers techniques: one module per technique, one
-Plugin class per module, the module's name is the technique's name. Modules are imported only when named.
+Any package named in the entry-point group `coregpt.plugins` offers techniques: one module per technique, in folders
+or not, one Plugin class per module, the module's name is the technique's name. Modules are imported only when named.
 """
 
 import difflib
 import importlib
 import importlib.metadata
 import importlib.util
-import pkgutil
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -29,11 +28,20 @@ class Found:
 
     name: str
     package: str
-    """Package that offers it, or the path of a single file."""
+    """Package that offers it, or `file`: a single file in no package."""
+    path: Path
+    """The file it is defined in."""
+    folder: str = ""
+    """Where in the package, as `mlp` or `mlp.experts`. It is no part of the technique's name."""
+
+    @property
+    def inside(self) -> str:
+        """The package or subpackage its module lies in."""
+        return f"{self.package}.{self.folder}" if self.folder else self.package
 
     @property
     def module(self) -> str:
-        return f"{self.package}.{self.name}"
+        return f"{self.inside}.{self.name}"
 
 
 class Catalogue:
@@ -44,20 +52,26 @@ class Catalogue:
         self.found: dict[str, list[Found]] = {}
         self.broken: dict[str, str] = {}
         """Packages whose entry point leads nowhere, and why; whoever names none of theirs is not disturbed."""
+        files = list(files)
         self.files = {path.stem: path for path in files}
-        for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name):
+        entries = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name)
+        packages = {entry.value for entry in entries}
+        for entry in entries:
             try:
                 modules = _modules(entry.value)
             except PluginError as error:
                 self.broken[entry.value] = str(error)
                 continue
-            for name in modules:
-                self._offer(Found(name, entry.value))
-        for name in self.files:
-            self._offer(Found(name, "file"))
+            for found in modules:
+                self._offer(found, packages)
+        for path in files:
+            self._offer(Found(path.stem, "file", path))
         self._classes: dict[str, type[Plugin]] = {}
 
-    def _offer(self, found: Found) -> None:
+    def _offer(self, found: Found, packages: Iterable[str] = ()) -> None:
+        """A folder that is itself among `packages` offers its techniques on its own."""
+        if any(f"{found.inside}.".startswith(f"{name}.") for name in packages if len(name) > len(found.package)):
+            return
         offers = self.found.setdefault(found.name, [])
         if found not in offers:
             offers.append(found)
@@ -72,9 +86,13 @@ class Catalogue:
         if not offers:
             unread = "".join(f"; {reason}" for reason in self.broken.values())
             raise ConfigError(f"unknown plugin '{name}'{nearest(short, self.names())}{unread}")
-        if len(offers) > 1:
-            choices = " or ".join(f"'{offer.package}:{short}'" for offer in offers)
+        packages = list(dict.fromkeys(offer.package for offer in offers))
+        if len(packages) > 1:
+            choices = " or ".join(f"'{package}:{short}'" for package in packages)
             raise PluginError(f"plugin '{name}' is offered by several packages; write {choices}")
+        if len(offers) > 1:
+            files = " and ".join(str(offer.path) for offer in offers)
+            raise PluginError(f"plugin '{name}' is two files: {files}; rename one of them")
         return offers[0]
 
     def canonical(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,13 +137,7 @@ class Catalogue:
 
     def source(self, name: str) -> Path:
         """The file a technique is defined in."""
-        found = self.locate(name)
-        if found.package == "file":
-            return self.files[found.name]
-        spec = importlib.util.find_spec(found.module)
-        if spec is None or spec.origin is None:
-            raise PluginError(f"plugin '{name}': {found.module} has no source file")
-        return Path(spec.origin)
+        return self.locate(name).path
 
     def instances(self, options: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Plugin]]:
         """Validated plugins, innermost first. All option errors are collected before failing."""
@@ -196,11 +208,18 @@ def _refuse_conflicts(made: Mapping[str, Plugin]) -> None:
                 raise PluginError(f"plugin '{name}' needs '{needed}'; enable it too")
 
 
-def _modules(package: str) -> list[str]:
+def _modules(package: str) -> list[Found]:
+    """Every module of a package and its folders; what starts with an underscore is not offered."""
     try:
         spec = importlib.util.find_spec(package)  # imports what surrounds a subpackage
     except (Exception, SystemExit) as error:
         raise PluginError(f"entry point group {GROUP}: package '{package}' cannot be imported: {error!r}") from error
     if spec is None or spec.submodule_search_locations is None:
         raise PluginError(f"entry point group {GROUP}: package '{package}' cannot be found")
-    return [m.name for m in pkgutil.iter_modules(list(spec.submodule_search_locations)) if m.name[0] != "_"]
+    found = []
+    for root in map(Path, spec.submodule_search_locations):
+        for path in sorted(root.rglob("*.py")):
+            *folders, name = path.relative_to(root).with_suffix("").parts
+            if all(part.isidentifier() and part[0] != "_" for part in (*folders, name)):
+                found.append(Found(name, package, path, ".".join(folders)))
+    return found

@@ -97,7 +97,7 @@ Space = Mapping[str, Range | Choices]
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Trials:
     """How the settings of every arm are found before the test."""
 
     seeds: tuple[int, ...]

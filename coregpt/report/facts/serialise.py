@@ -26,6 +26,8 @@ def from_json(text: str, source: str = "report.json") -> Report:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source}: not complete JSON ({error}); the file is truncated or damaged") from None
+    if isinstance(data, dict) and data.get("kind") == "noise":
+        raise ConfigError(f"{source}: a report of coregpt noise: it measures one arm and compares none")
     if not isinstance(data, dict) or "schema" not in data:
         raise ConfigError(f"{source}: not a CoreGPT report: expected an object with the key 'schema'")
     schema = data["schema"]

@@ -5,7 +5,7 @@ Studies are drawn from normal noise and from residuals of real runs; everything 
 
 from collections.abc import Iterator
 
-from coregpt.stats.calibration import intervals, power, rates, single
+from coregpt.stats.calibration import bracket, intervals, power, rates, single
 from coregpt.stats.calibration.noise import noises
 from coregpt.stats.calibration.rows import Row
 
@@ -20,3 +20,4 @@ def calibrate(replicates: int, seed: int = 0) -> Iterator[Row]:
         yield from single.rows(noise, replicates // _SLOW)
         yield from power.rows(noise, replicates)
         yield from intervals.rows(noise, replicates)
+        yield from bracket.rows(noise, replicates)

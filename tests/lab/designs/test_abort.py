@@ -8,7 +8,8 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.lab.designs import abort
-from coregpt.lab.execute.tasks import Task, missing, wave
+from coregpt.lab.designs.design import Task
+from coregpt.lab.execute.tasks import missing, wave
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.ledger import Ledger

@@ -186,7 +186,7 @@ def test_the_plan_says_what_a_fork_saves(forked: Lab, tmp_path: Path, capsys: py
 
 @pytest.mark.parametrize("fork_at", [0.7, STEP])
 def test_a_share_and_a_step_are_the_same_fork(lab: Callable[..., Lab], fork_at: float) -> None:
-    assert planned(lab(**FORK, mode="fork", fork_at=fork_at)).fork_step == STEP
+    assert planned(lab(**FORK, mode="fork", fork_at=fork_at)).trunk_step == STEP
 
 
 @pytest.mark.parametrize(

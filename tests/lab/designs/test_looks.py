@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from coregpt.cli import main
-from coregpt.lab.designs import looks
+from coregpt.lab.execute.decisions import decisions, note, noted
 from coregpt.lab.execute.tasks import missing, wave
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.preregister import register
+from coregpt.lab.planning.redeclare import for_fresh_seeds
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan
@@ -52,6 +53,10 @@ WORSE = [3.0, 3.101, 3.199, 3.3, 3.402, 3.501]
 LIKE = [2.01, 2.09, 2.21, 2.29, 2.41, 2.49]
 
 
+def decided(made: Plan, store: Path) -> dict[str, tuple[int, str]]:
+    return {arm: (each.pairs, each.name) for arm, each in decisions(made, store).items()}
+
+
 def test_seeds_come_in_blocks_up_to_the_next_look_and_a_decided_arm_gets_no_more(
     lab: Callable[..., Lab], tmp_path: Path
 ) -> None:
@@ -62,13 +67,13 @@ def test_seeds_come_in_blocks_up_to_the_next_look_and_a_decided_arm_gets_no_more
     finish(made, store, "slow", WORSE[:4])
     assert cells(missing(made, store)) == block(["relu2"], range(4))
     finish(made, store, "relu2", LIKE[:4])
-    assert looks.decisions(made, store) == {"slow": (4, "reject")}
+    assert decided(made, store) == {"slow": (4, "reject")}
     assert cells(missing(made, store)) == block(["gelu", "relu2"], [4, 5])
     assert cells(wave(made, store)) == block(["gelu", "relu2"], range(6)) | block(["slow"], range(4))
     finish(made, store, "gelu", EVEN)
     finish(made, store, "relu2", LIKE)
     assert missing(made, store) == []
-    assert looks.decisions(made, store)["relu2"] == (6, "accept")
+    assert decided(made, store)["relu2"] == (6, "accept")
 
 
 def test_a_run_that_never_comes_holds_up_only_its_arm(lab: Callable[..., Lab], tmp_path: Path) -> None:
@@ -100,21 +105,21 @@ def test_an_e_value_is_looked_at_after_every_seed(lab: Callable[..., Lab], tmp_p
     finish(made, store, "gelu", EVEN[:5])
     finish(made, store, "slow", WORSE[:5])
     assert missing(made, store) == []
-    assert looks.decisions(made, store) == {"slow": (5, "reject")}
+    assert decided(made, store) == {"slow": (5, "reject")}
 
 
 def test_a_decision_is_entered_once(lab: Callable[..., Lab], tmp_path: Path) -> None:
     made = planned(lab(arms=ARMS, seeds=6, test={**TEST, "looks": [4, 6]}))
     store = tmp_path / "store"
     register(made, store)
-    assert looks.note(made, store) == []
+    assert note(made, store) == []
     finish(made, store, "gelu", EVEN[:4])
     finish(made, store, "slow", WORSE[:4])
-    assert looks.note(made, store) == ["slow: decided after 4 seeds: it differs from the baseline"]
-    assert looks.note(made, store) == []
+    assert note(made, store) == ["slow: decided after 4 seeds: it differs from the baseline"]
+    assert note(made, store) == []
     (entry,) = (entry for entry in Ledger.of(store).read() if entry.event == "looked")
     assert (entry["arm"], entry["pairs"], entry["decision"]) == ("slow", 4, "reject")
-    assert looks.noted(made, store) == [("slow", 4, "reject")]
+    assert noted(made, store) == [("slow", 4, "reject")]
 
 
 def test_what_is_declared_is_hashed_and_other_digests_stay(lab: Callable[..., Lab]) -> None:
@@ -122,7 +127,7 @@ def test_what_is_declared_is_hashed_and_other_digests_stay(lab: Callable[..., La
     assert not {"looks", "spending", "futility", "anytime", "abort"} & plain.preregistration()["test"].keys()
     study = load(lab(seeds=6, test={**TEST, "looks": [4, 6], "futility": 0.01}).study)
     assert study.preregistration()["test"] == plain.preregistration()["test"] | {"looks": [4, 6], "futility": 0.01}
-    assert looks.without_stops(study).digest == plain.digest
+    assert for_fresh_seeds(study).digest == plain.digest
 
 
 @pytest.mark.parametrize(

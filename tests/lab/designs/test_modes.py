@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.designs.modes import subsets
+from coregpt.lab.designs.modes import mode_of, subsets
 from coregpt.lab.planning.load import load
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import differences
@@ -48,7 +48,7 @@ def test_leave_one_out_compares_the_bundle_with_itself_less_each_technique(tmp_p
     }
     assert found.criterion.baseline == "all"
     assert found.arms[0].run.plugins["softcap"]["cap"] == 20
-    assert (found.mode, found.techniques) == ("leave_one_out", ("rope", "relu2", "softcap"))
+    assert (mode_of(found), found.techniques) == ("leave_one_out", ("rope", "relu2", "softcap"))
 
 
 def test_add_one_compares_the_bare_base_with_each_technique_alone(tmp_path: Path) -> None:

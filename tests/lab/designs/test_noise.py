@@ -15,8 +15,7 @@ from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan
-
-from .conftest import Lab, write_study
+from tests.lab.conftest import Lab, write_study
 
 
 def planned(path: Path) -> Plan:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from coregpt.cli import main
-from coregpt.lab.designs.short_baseline import without_yardstick
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.planning.redeclare import for_fresh_seeds
 from tests.lab.conftest import Lab
 
 SHORT = "gelu at 0.8 of its tokens"
@@ -34,7 +34,7 @@ def test_it_is_declared_by_its_share_and_older_digests_stay(lab: Callable[..., L
     declared = study.preregistration()
     assert declared["test"] == plain["test"] | {"yardstick": 0.8, "target": 2.5}
     assert declared["arms"] == plain["arms"]
-    assert without_yardstick(study).digest == study.digest
+    assert for_fresh_seeds(study).digest == study.digest
 
 
 @pytest.mark.parametrize(

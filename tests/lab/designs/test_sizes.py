@@ -24,7 +24,7 @@ def test_each_size_is_a_study_that_declares_all_of_them(lab: Callable[..., Lab])
     assert [study.arms[0].run.batch_tokens for study in studies] == [64, 64, 32]
     for study in studies:
         assert study.preregistration()["sizes"] == SIZES
-        assert study.preregistration()["size"] == study.size
+        assert study.preregistration()["size"] == study.member
     assert len({study.digest for study in studies}) == 3
 
 

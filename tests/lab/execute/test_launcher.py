@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from coregpt.cli import main
-from coregpt.cli.plan import DEFAULT_SD, noise
+from coregpt.lab.designs.design import Task
 from coregpt.lab.execute.launcher import Launcher
 from coregpt.lab.execute.slots import Slot
-from coregpt.lab.execute.tasks import Task, missing
+from coregpt.lab.execute.tasks import missing
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.progress import Display
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.store import RunFolder, claim
-from coregpt.lab.study.outline import Plan, PlannedRun
+from coregpt.lab.study.outline import Plan
 from tests.lab.conftest import STUDY, Lab, write_study
 from tests.lab.execute.test_worker import BROKEN
 
@@ -212,34 +212,3 @@ def test_a_run_on_two_ranks_gives_the_value_of_one(executed: Lab, tmp_path: Path
         assert theirs is not None
         assert ours["value"] == pytest.approx(theirs["value"], abs=1e-4)
         assert RunFolder(tmp_path / run.id).environment()["ranks"] == "2"
-
-
-def test_the_plan_takes_its_noise_from_earlier_runs_where_there_are_enough(lab: Callable[..., Lab]) -> None:
-    here = lab(seeds=3)
-    made = planned(here)
-    assert noise(made, here.runs) == (DEFAULT_SD, "assumed; set test.sd")
-    values = {
-        ("gelu", 0): 2.0,
-        ("gelu", 1): 2.1,
-        ("gelu", 2): 2.2,
-        ("relu2", 0): 1.9,
-        ("relu2", 1): 2.1,
-        ("relu2", 2): 2.0,
-    }
-    for run in made.runs:
-        if run.arm == "gelu":
-            complete(here, run, values)
-    sd, origin = noise(made, here.runs)
-    assert sd == pytest.approx(0.1 * 2**0.5)
-    assert "3 earlier runs of the baseline" in origin
-    for run in made.runs:
-        complete(here, run, values)
-    sd, origin = noise(made, here.runs)
-    assert sd == pytest.approx(0.1)  # of -0.1, 0.0, -0.2
-    assert origin == "from earlier runs of these arms"
-
-
-def complete(lab: Lab, run: PlannedRun, values: dict[tuple[str, int], float]) -> None:
-    folder = RunFolder(lab.runs / run.id)
-    folder.create(run.record, {})
-    folder.write_result({"status": "finished", "value": values[run.arm, run.seed]})

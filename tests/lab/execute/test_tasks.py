@@ -1,6 +1,7 @@
 """What a study still has to execute."""
 
-from coregpt.lab.execute.tasks import Task, block_order
+from coregpt.lab.designs.design import Task
+from coregpt.lab.execute.tasks import block_order
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from tests.lab.conftest import Lab

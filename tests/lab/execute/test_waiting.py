@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from coregpt.lab.execute.tasks import Task
+from coregpt.lab.designs.design import Task
 from coregpt.lab.execute.waiting import Waiting, Work
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan

@@ -12,6 +12,7 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.planning import split
 from coregpt.lab.planning.load import load
+from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.split import Split, Trial, choose
 from coregpt.lab.records.ledger import Ledger
@@ -206,10 +207,8 @@ def test_anything_else_is_refused_with_its_line(lab: Callable[..., Lab], wrong: 
 
 
 def test_tokens_from_measured_speeds_need_one_gpu(lab: Callable[..., Lab], tmp_path: Path) -> None:
-    from coregpt.lab.planning.pace import paced
-
     with pytest.raises(ConfigError, match="it needs 'gpus_per_run: 1'"):
-        paced(load(lab(match="seconds", gpus_per_run="auto").study), tmp_path)
+        measured([load(lab(match="seconds", gpus_per_run="auto").study)], tmp_path)
 
 
 @pytest.mark.slow

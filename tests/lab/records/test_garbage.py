@@ -9,7 +9,7 @@ import pytest
 from coregpt.cli import main
 from coregpt.cli.housekeeping import amount
 from coregpt.lab.atomic import write_json
-from coregpt.lab.designs.looks import note
+from coregpt.lab.execute.decisions import note
 from coregpt.lab.execute.tasks import missing
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan

@@ -15,6 +15,35 @@ from tests.lab.conftest import STUDY, Lab, write_study
 from tests.lab.execute.test_launcher import planned, untimed
 from tests.lab.slurm.cluster import MINUTE, drained, events, jobs_of, said, sent, wait_for, without_two
 
+UNHURRIED_STEPS = 600
+UNHURRIED = '''"""Two minutes of steps in a job of Slurm, on any processor, unless one before it left a checkpoint.
+
+Source: none.
+"""
+
+import os
+import time
+from typing import Any
+
+from coregpt.api import Clock, Companion, Plugin, RunView, hookimpl
+
+
+class Pause(Companion):
+    seconds = 0.2 if "SLURM_JOB_ID" in os.environ else 0.0
+
+    def before_step(self, clock: Clock) -> None:
+        time.sleep(self.seconds)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.seconds = 0.0
+
+
+class Unhurried(Plugin):
+    @hookimpl
+    def add_companions(self, run: RunView) -> Companion:
+        return Pause()
+'''
+
 
 def test_a_study_on_slurm_has_the_report_of_one_trained_here(
     executed: Lab, tmp_path: Path, on_slurm: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -78,10 +107,17 @@ def test_a_run_on_two_nodes_gives_the_value_of_one(executed: Lab, tmp_path: Path
 def test_a_study_that_needs_several_time_limits_has_the_report_of_one_trained_here(
     executed: Lab, tmp_path: Path, on_slurm: tuple[str, ...]
 ) -> None:
-    base = {**STUDY["base"], "tokens": 64 * 3000}
-    study = write_study(tmp_path / "s.yaml", executed.data, base=base)
+    """Slurm looks every 30 s for jobs with less than 120 s left and asks them to stop: here 60 to 90 s after a start.
+
+    So a busy machine has time to get a run going before it is asked, and no machine is done with it by then.
+    """
+    (tmp_path / "unhurried.py").write_text(UNHURRIED)
+    base = {**STUDY["base"], "tokens": 64 * UNHURRIED_STEPS, "plugins": {"unhurried": {}}}
+    study = write_study(tmp_path / "s.yaml", executed.data, base=base, plugin_files=["unhurried.py"])
     whole, cut = Lab(tmp_path / "whole", executed.data, study), Lab(tmp_path / "cut", executed.data, study)
     assert main(whole.command("--no-mlflow")) == 0
-    assert main(cut.command(*on_slurm, "--no-mlflow", "--time", "1")) == 0
+    assert main(cut.command(*on_slurm, "--no-mlflow", "--time", "3")) == 0
     assert untimed(cut) == untimed(whole)
-    assert any("Requeued job" in log.read_text() for log in (cut.runs / "slurm").glob("*_log.out"))
+    logs = [log.read_text() for log in (cut.runs / "slurm").glob("*_log.out")]
+    assert len(logs) == 4
+    assert all("Requeued job" in log for log in logs), "every run needed a second job"

@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.metadata
+import re
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError, PluginError
-from coregpt.lab.study.identity import plugin_digests
+from coregpt.lab.study.identity import plugin_digests, source_digest
 from coregpt.lab.study.registry import GROUP, Catalogue
 
 CARD = '"""A technique.\n\nSource: nobody.\n"""\n'
@@ -27,9 +29,10 @@ def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offer:
 
     def install(package: str, entry: str = "", **modules: str) -> None:
         if modules:
-            (tmp_path / package).mkdir()
             for name, text in {"__init__": "", **modules}.items():
-                (tmp_path / package / f"{name}.py").write_text(textwrap.dedent(text))
+                path = tmp_path / package / f"{name}.py"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(textwrap.dedent(text))
         importlib.invalidate_caches()
         entries.append(importlib.metadata.EntryPoint(package, entry or package, GROUP))
 
@@ -108,3 +111,115 @@ def test_an_edit_of_a_helper_module_changes_the_technique(offer: Offer, tmp_path
         digests.append(plugin_digests(Catalogue(), ["ours"])["ours"])
     assert digests[0] == digests[1] == digests[2]
     assert len(set(digests[2:])) == 3
+
+
+OWN = PLUGIN.format(body="width: int = 1")
+
+
+def test_techniques_are_found_in_folders_and_imported_only_when_named(offer: Offer, tmp_path: Path) -> None:
+    offer(
+        "s4_nested",
+        **{
+            "flat": OWN,
+            "mlp/__init__": "",
+            "mlp/gated": OWN,
+            "mlp/deep/__init__": "",
+            "mlp/deep/inner": OWN,
+            "mlp/bad": "raise SystemExit(0)",
+            "mlp/_part": OWN,
+            "_draft": OWN,
+            "_shared/__init__": "",
+            "_shared/tools": OWN,
+            "mlp/.hidden/copy": OWN,
+        },
+    )
+    catalogue = Catalogue()
+    theirs = {name for name, found in catalogue.found.items() if found[0].package == "s4_nested"}
+    assert theirs == {"flat", "gated", "inner", "bad"}
+    assert not [module for module in sys.modules if module.startswith("s4_nested")]
+    for name, folder in (("flat", ""), ("gated", "mlp"), ("inner", "mlp.deep")):
+        assert catalogue.locate(name).folder == folder
+        assert catalogue.source(name) == tmp_path / "s4_nested" / folder.replace(".", "/") / f"{name}.py"
+        assert catalogue.cls(f"s4_nested:{name}").__module__ == catalogue.locate(name).module
+    assert "s4_nested.mlp.bad" not in sys.modules
+    assert catalogue.canonical({"plugins": {"inner": {"width": 2}}}) == {"plugins": {"s4_nested:inner": {"width": 2}}}
+
+
+def test_two_files_of_one_name_in_a_package_are_an_error_that_names_both(
+    offer: Offer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer("s4_twice", **{"mlp/__init__": "", "mlp/ours": OWN, "ours": OWN, "other": OWN})
+    for name in ("ours", "s4_twice:ours"):
+        assert main(["plugins", "show", name]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"coregpt: error: plugin '{name}' is two files: ")
+        assert str(tmp_path / "s4_twice" / "ours.py") in error
+        assert str(tmp_path / "s4_twice" / "mlp" / "ours.py") in error
+    assert Catalogue().cls("other").__name__ == "Own"
+    assert main(["plugins", "list"]) == 0
+    assert re.search(r"^  ours +\(broken: plugin 'ours' is two files", capsys.readouterr().out, flags=re.M)
+
+
+def test_two_plugin_files_of_one_name_are_an_error_that_names_both(tmp_path: Path) -> None:
+    files = [tmp_path / folder / "ours.py" for folder in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(OWN)
+    with pytest.raises(PluginError, match=f"{files[0]} and {files[1]}"):
+        Catalogue(files).cls("ours")
+    assert Catalogue(files[:1] * 2).source("ours") == files[0]
+
+
+def test_a_name_in_folders_of_two_packages_is_told_apart_by_the_package(offer: Offer) -> None:
+    offer("s4_third", **{"mlp/__init__": "", "mlp/ours": OWN})
+    offer("s4_fourth", **{"norm/__init__": "", "norm/ours": OWN})
+    with pytest.raises(PluginError, match="write 's4_fourth:ours' or 's4_third:ours'"):
+        Catalogue().cls("ours")
+    assert Catalogue().cls("s4_third:ours").__module__ == "s4_third.mlp.ours"
+
+
+def test_a_folder_with_an_entry_point_of_its_own_offers_its_techniques_once(offer: Offer) -> None:
+    offer("s4_whole", **{"outer": OWN, "mlp/__init__": "", "mlp/ours": OWN, "mlpx/__init__": "", "mlpx/more": OWN})
+    offer("s4_part", "s4_whole.mlp")
+    catalogue = Catalogue()
+    assert catalogue.locate("ours").package == "s4_whole.mlp"
+    assert catalogue.locate("outer").package == catalogue.locate("more").package == "s4_whole"
+    assert catalogue.cls("ours") is catalogue.cls("s4_whole.mlp:ours")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from .._shared import tools",
+        "from .._shared.tools import A",
+        "from {package}._shared.tools import A",
+        "import {package}._shared.tools",
+        "from .beside import A",
+    ],
+)
+def test_an_edit_of_a_shared_helper_changes_the_techniques_that_use_it(
+    offer: Offer, tmp_path: Path, use: str, request: pytest.FixtureRequest
+) -> None:
+    package = f"s4_shares{request.node.callspec.indices['use']}"
+    offer(
+        package,
+        **{
+            "_shared/__init__": "",
+            "_shared/tools": "A = 1",
+            "_shared/unused": "A = 1",
+            "mlp/__init__": "",
+            "mlp/beside": "from .._shared.tools import A",
+            "mlp/ours": use.format(package=package) + "\n" + OWN,
+            "mlp/alone": OWN,
+        },
+    )
+
+    def digests() -> dict[str, str]:
+        return plugin_digests(Catalogue(), ["ours", "alone"])
+
+    first = digests()
+    (tmp_path / package / "_shared" / "unused.py").write_text("A = 2")
+    assert digests() == first
+    (tmp_path / package / "_shared" / "tools.py").write_text("A = 2")
+    assert digests()["ours"] != first["ours"]
+    assert digests()["alone"] == first["alone"] == source_digest(OWN)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab.designs import looks
+from coregpt.lab.execute.decisions import noted
 from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.study.outline import Plan
 from coregpt.report.facts.inputs import Decided, RuleFacts
@@ -28,6 +28,6 @@ def _rule(plan: Plan) -> RuleFacts | None:
 def _decided(plan: Plan, store: Path) -> tuple[Decided, ...]:
     """Nothing if the ledger is broken, which the runs say."""
     try:
-        return tuple(Decided(arm=arm, pairs=n, decision=how) for arm, n, how in looks.noted(plan, store))
+        return tuple(Decided(arm=arm, pairs=n, decision=how) for arm, n, how in noted(plan, store))
     except LedgerError:
         return ()

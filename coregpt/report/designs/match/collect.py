@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from coregpt.lab.designs.match import matched_on
 from coregpt.lab.study.outline import Plan
 from coregpt.report.reading.collector import Collector
 
@@ -11,4 +12,4 @@ class Match(Collector):
     """Its name; what it came to stands among the facts of each arm."""
 
     def facts(self, plan: Plan, store: Path) -> dict[str, Any]:
-        return {"match": plan.study.match or ""}
+        return {"match": matched_on(plan.study) or ""}

@@ -11,4 +11,4 @@ class ShortBaseline(Collector):
     """Its name; its runs are collected as those of any arm."""
 
     def facts(self, plan: Plan, store: Path) -> dict[str, Any]:
-        return {"yardstick": plan.study.yardstick}
+        return {"yardstick": next((arm.name for arm in plan.study.arms if not arm.compared), "")}

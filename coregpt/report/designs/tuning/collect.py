@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from coregpt.lab.designs.tuning import trial_name
+from coregpt.lab.designs.tuning import trial_name, trials_of
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.declaration import Study
@@ -28,7 +28,7 @@ def find(study: Study, trials: Plan, store: Path) -> Found | None:
     if any(run.status in ("missing", "failed") for run in runs):
         return None
     started = _started(trials, store)
-    arms = tuple(_arm(study, arm.name, runs, started) for arm in study.as_declared or study.compared)
+    arms = tuple(_arm(study, arm.name, runs, started) for arm in study.written)
     seconds = {each.arm: sum(r.timing.train_seconds or 0.0 for r in _of_arm(study, each.arm, runs)) for each in arms}
     return Found(Tuned(seeds=trials.study.seeds, arms=arms), seconds)
 
@@ -49,8 +49,9 @@ def _at_edge(dimension: Range | Choices, value: object) -> bool:
 
 
 def _arm(study: Study, arm: str, runs: Sequence[RunFacts], started: Mapping[str, int]) -> ArmTuning:
-    assert study.tuning is not None
-    points, space = study.tuning.trials[arm], study.tuning.space[arm]
+    declared = trials_of(study)
+    assert declared is not None
+    points, space = declared.trials[arm], declared.space[arm]
     trials = []
     for number, point in enumerate(points, 1):
         values = [_outcome(run) for run in runs if run.arm == trial_name(arm, number)]
@@ -77,8 +78,9 @@ def _outcome(run: RunFacts) -> float:
 
 
 def _of_arm(study: Study, arm: str, runs: Sequence[RunFacts]) -> list[RunFacts]:
-    assert study.tuning is not None
-    names = {trial_name(arm, number) for number, _ in enumerate(study.tuning.trials[arm], 1)}
+    declared = trials_of(study)
+    assert declared is not None
+    names = {trial_name(arm, number) for number, _ in enumerate(declared.trials[arm], 1)}
     return [run for run in runs if run.arm in names]
 
 

@@ -1,0 +1,31 @@
+"""Every command, in the order of `coregpt --help`.
+
+Each is one function that declares its help, its options and, as `execute`, what it runs: the parsed options in, the
+exit code out (not as `run`: `logs` and `rerun` have a RUN). A new command is such a function, its place in this list,
+and a module of `coregpt.cli` that does the work. That module is imported inside `execute` and not before: help and
+mistakes answer at once.
+"""
+
+from collections.abc import Callable
+
+from coregpt.cli.commands import reports, runs, studies, tools
+from coregpt.cli.options import Commands
+
+COMMANDS: tuple[Callable[[Commands], None], ...] = (
+    studies.plan,
+    studies.ablate,
+    studies.noise,
+    runs.status,
+    runs.ls,
+    runs.logs,
+    runs.rerun,
+    runs.gc,
+    reports.report,
+    reports.results,
+    studies.verify,
+    runs.ledger,
+    reports.import_,
+    tools.plugins,
+    tools.data,
+    tools.calibrate,
+)

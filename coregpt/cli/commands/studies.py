@@ -1,0 +1,113 @@
+"""What trains: planning a study, running it, measuring its noise, checking its report on fresh seeds."""
+
+import contextlib
+from argparse import Action, ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from coregpt.cli.cluster import add_options, add_training, slurm_options
+from coregpt.cli.options import Commands, add_jobs, add_reports, add_runs, add_study, amount, positive
+
+if TYPE_CHECKING:
+    from coregpt.cli.resources import Resources
+
+
+def plan(commands: Commands) -> None:
+    parser = commands.add_parser("plan", help="check a study and show what it will cost and can detect")
+    add_study(parser)
+    parser.add_argument("--price", type=amount, metavar="X", help="of one GPU or core for one hour")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--emit", choices=["sbatch"], help="declare the study and print a script of its missing runs")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the script here")
+    parser.add_argument("--combinations", action=Combinations, help="print which designs go together, and end")
+    add_options(parser)
+
+    def execute(options: Namespace) -> int:
+        if slurm := slurm_options(options, options.emit == "sbatch", "--emit sbatch"):
+            from coregpt.cli.emit import emit
+
+            return emit(options.study, options.scale, options.runs, options.out, slurm)
+        from coregpt.cli.plan import Asked, show_plan
+
+        shown = Asked(options.runs, options.jobs, options.price)
+        return show_plan(options.study, options.scale, shown, options.json)
+
+    parser.set_defaults(execute=execute)
+
+
+def ablate(commands: Commands) -> None:
+    parser = commands.add_parser("ablate", help="run a study (or go on with it) and write its report")
+    add_study(parser)
+    add_reports(parser)
+    add_training(parser)
+    parser.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
+
+    def execute(options: Namespace) -> int:
+        with training(options, options.study) as use:
+            from coregpt.cli.ablate import ablate
+
+            return ablate(options.study, options.scale, use)
+
+    parser.set_defaults(execute=execute)
+
+
+def noise(commands: Commands) -> None:
+    parser = commands.add_parser("noise", help="measure how much luck is in one run of the baseline, and from where")
+    add_study(parser)
+    add_reports(parser)
+    parser.add_argument("--init", type=positive, default=3, metavar="N", help="seeds of the initial weights (3)")
+    parser.add_argument("--data", type=positive, default=3, metavar="N", help="seeds of the data order (3)")
+    parser.add_argument("--repeats", type=positive, default=2, metavar="R", help="executions of the first run (2)")
+    add_training(parser)
+
+    def execute(options: Namespace) -> int:
+        with training(options, options.study) as use:
+            from coregpt.cli.noise import noise
+            from coregpt.lab.designs.noise import Grid
+
+            return noise(options.study, options.scale, use, Grid(options.init, options.data, options.repeats))
+
+    parser.set_defaults(execute=execute)
+
+
+def verify(commands: Commands) -> None:
+    parser = commands.add_parser("verify", help="run fresh seeds of a published report: agrees or disagrees")
+    parser.add_argument("json", type=Path, metavar="REPORT_JSON", help="a report.json")
+    parser.add_argument("--seeds", type=positive, default=3, metavar="K", help="fresh seeds per arm (3, at least 2)")
+    parser.add_argument("--study", type=Path, metavar="STUDY", help="its YAML file, if it needs plugin files")
+    add_runs(parser)
+    add_jobs(parser)
+    add_training(parser)
+
+    def execute(options: Namespace) -> int:
+        with training(options, options.json) as use:
+            from coregpt.cli.verify import verify
+
+            return verify(options.json, options.seeds, options.study, use)
+
+    parser.set_defaults(execute=execute)
+
+
+class Combinations(Action):
+    """An option that needs no study, as `--version` needs no command."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: ArgumentParser, *_: object) -> NoReturn:
+        from coregpt.lab.designs.combinations import lines
+
+        print("\n".join(lines()))  # noqa: T201
+        parser.exit()
+
+
+@contextlib.contextmanager
+def training(options: Namespace, named: Path) -> Iterator["Resources"]:
+    """What a command that trains may use; workers get ready while torch is imported and the named file is read."""
+    from coregpt.lab.execute.pool import warming
+
+    with warming(named.is_file() and options.on is None) as pool:
+        from coregpt.cli.resources import resources
+
+        yield resources(options, pool)

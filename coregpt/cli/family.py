@@ -1,0 +1,38 @@
+"""`coregpt ablate` of a family: every member as a study of its own, then what can be said of all of them."""
+
+from coregpt.cli.ablate import INTERRUPTED, refuse_in_vain, run_study
+from coregpt.cli.report import read_report
+from coregpt.cli.resources import Resources
+from coregpt.cli.screen import say
+from coregpt.lab.atomic import writable_folder, write_text
+from coregpt.lab.planning.plans import outlines, plan
+from coregpt.lab.planning.preregister import register
+from coregpt.lab.study.declaration import Study
+from coregpt.report.designs.sizes.analysis import trends
+from coregpt.report.designs.sizes.pages import render_trend, trend_lines
+
+
+def ablate_family(studies: list[Study], use: Resources) -> int:
+    """All members are declared before the first run of any. Exit codes as for one study."""
+    plans = [plan(made, use.nodes) for made in outlines(studies)]
+    for made in plans:
+        refuse_in_vain(made, use)
+    for made in plans:
+        writable_folder(use.reports / made.study.name)
+        register(made, writable_folder(use.store))
+    codes = []
+    for made in plans:
+        say(f"size {made.study.member}")
+        codes.append(run_study(made, use))
+        if codes[-1] == INTERRUPTED:
+            return INTERRUPTED
+        say()
+    each = [read_report(use.reports / study.name / "report.json") for study in studies]
+    found = trends(studies[0].family, [study.member for study in studies], each)
+    folder = writable_folder(use.reports / studies[0].family)
+    files = render_trend(found)
+    for name, text in files.items():
+        write_text(folder / name, text)
+    for line in (found.question, *trend_lines(found), "", *(f"  {folder / name}" for name in files)):
+        say(line)
+    return max(codes)

@@ -1,0 +1,62 @@
+"""Options that several commands share, and the numbers that options accept. Imports nothing heavy: help shows them."""
+
+import argparse
+from pathlib import Path
+from typing import Protocol
+
+
+class Commands(Protocol):
+    """What add_subparsers returns; argparse does not name it publicly."""
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser: ...
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """A study's file, what to make of it and where."""
+    parser.add_argument("study", type=Path, metavar="STUDY", help="the study's YAML file")
+    parser.add_argument("--scale", help="one of the study's scales")
+    add_runs(parser)
+    add_jobs(parser)
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs live (runs)")
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=positive, metavar="N", help="runs at a time (one per core or GPU)")
+
+
+def add_reports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """One run of a study."""
+    parser.add_argument("run", metavar="RUN", help="its id, the beginning of it, or ARM/SEED")
+    add_of_study(parser)
+
+
+def add_of_study(parser: argparse.ArgumentParser) -> None:
+    """Only runs of one study."""
+    parser.add_argument("--study", metavar="STUDY", help="the study's YAML file or name")
+
+
+def positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected a number from 1 on")
+    return number
+
+
+def amount(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("expected a number above 0")
+    return number

@@ -1,0 +1,5 @@
+"""Getting training data that is not embedded. Beside the engine and not in it: nothing here can change a number."""
+
+from coregpt.fetch.fineweb import fetch_fineweb
+
+__all__ = ["fetch_fineweb"]

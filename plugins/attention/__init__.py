@@ -1,0 +1,1 @@
+"""What may a token look at, and what does it take from there?"""

@@ -1,0 +1,1 @@
+"""Which weights are evaluated, if not the last ones?"""

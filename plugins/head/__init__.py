@@ -1,0 +1,1 @@
+"""How do the last vectors become logits?"""

@@ -1,0 +1,1 @@
+"""What does a layer compute for each token by itself?"""

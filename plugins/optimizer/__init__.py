@@ -1,0 +1,1 @@
+"""How do weights start, and how does a step move them?"""

@@ -1,0 +1,1 @@
+"""What becomes of queries and keys before they meet, and how do they know where tokens stand?"""

@@ -1,0 +1,1 @@
+"""What do several changes do that were made for each other?"""

@@ -1,0 +1,1 @@
+"""How do layers and branches join the residual stream?"""

@@ -1,0 +1,1 @@
+"""What changes with the progress of the run?"""
