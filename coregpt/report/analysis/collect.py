@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab.designs.modes import mode_of
 from coregpt.lab.planning.preregister import code
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger
@@ -77,8 +76,6 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         direction=study.direction,
         equal=study.equal,
         screen=test.screen,
-        mode=mode_of(study) or "",
-        techniques=study.techniques,
         declaration=study.preregistration(),
         code=code(plan),
         exploratory=exploratory,

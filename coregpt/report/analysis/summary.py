@@ -9,7 +9,6 @@ from coregpt.contract.errors import RunError
 from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.design import Fields, Known
 from coregpt.report.designs.early import Early
-from coregpt.report.designs.factorial.analysis import factorial_effects, mode_notes
 from coregpt.report.drawing.curves import thin
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.inputs import RunFacts, RunTiming, StudyFacts
@@ -32,38 +31,37 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     _all_accounted_for(study, ordered)
     basis = _basis(study)
     early = _early(study, basis, ordered)
-    ordered, outcomes = list(early.runs), Outcomes.of(study, early.counted)
-    found = compare_all(study, basis, outcomes, early.settled)
-    effects = factorial_effects(study, outcomes)
-    timings = arm_timings(study, ordered)
-    worded = tuple(_worded(study, c) for c in found)
-    known = Known(study, ordered, outcomes)
-    said = {"headline": headline(study, worded)}
+    known = Known(study, early.runs, Outcomes.of(study, early.counted))
+    compared = tuple(_worded(study, c) for c in compare_all(study, basis, known.outcomes, early.settled))
+    said = {"headline": headline(study, compared)}
     report = Report(
         schema=SCHEMA,
         study=study,
         design=basis.design,
         planned_detectable=basis.detectable,
-        arms=tuple(_arm_summary(arm.name, outcomes) for arm in study.arms),
-        comparisons=worded,
-        effects=effects,
-        **_merged([said, early.found, *(design.analyse(known) for design in DESIGNS)]),
+        arms=tuple(_arm_summary(arm.name, known.outcomes) for arm in study.arms),
+        comparisons=compared,
         notes=(),
-        runs=tuple(_run_result(run) for run in ordered),
-        timing=Timing(
-            arms=timings,
-            runs=tuple(_run_timing(run) for run in ordered),
-            more_hours=more_hours(study, ordered, found),
-            unequal_seconds=unequal_seconds(study, timings),
-            **_merged(design.timing(known) for design in DESIGNS),
-        ),
+        runs=tuple(map(_run_result, known.runs)),
+        timing=_timing(known, compared),
+        **_merged([said, early.found, *(design.analyse(known) for design in DESIGNS)]),
     )
     noted = (
-        *mode_notes(study, effects),
         *(note for design in DESIGNS for note in design.notes(report)),
-        *notes(study, report.design, worded),
+        *notes(study, report.design, compared),
     )
     return report.model_copy(update={"notes": noted})
+
+
+def _timing(known: Known, compared: Sequence[Comparison]) -> Timing:
+    arms = arm_timings(known.study, known.runs)
+    return Timing(
+        arms=arms,
+        runs=tuple(map(_run_timing, known.runs)),
+        more_hours=more_hours(known.study, known.runs, compared),
+        unequal_seconds=unequal_seconds(known.study, arms),
+        **_merged(design.timing(known) for design in DESIGNS),
+    )
 
 
 def _merged(found: Iterable[Mapping[str, Any]]) -> Fields:

@@ -2,6 +2,7 @@
 
 from coregpt.report.designs.abort.design import Abort
 from coregpt.report.designs.design import ReportDesign
+from coregpt.report.designs.factorial.design import Factorial
 from coregpt.report.designs.fork.design import Fork
 from coregpt.report.designs.history.design import History
 from coregpt.report.designs.looks.design import Looks
@@ -11,13 +12,14 @@ from coregpt.report.designs.target.design import Target
 from coregpt.report.designs.tuning.design import Tuning
 
 DESIGNS: tuple[ReportDesign, ...] = (
+    Factorial(),
     Fork(),
     Tuning(),
     Match(),
+    History(),
     Looks(),
     Abort(),
     Target(),
     ShortBaseline(),
-    History(),
 )
 """Every design that adds something, in the order in which notes and sections of the pages stand."""

@@ -1,6 +1,7 @@
 """What designs collect for their facts, listed apart from `DESIGNS`: this needs the lab, and pages do not."""
 
 from coregpt.report.designs.abort.collect import Abort
+from coregpt.report.designs.factorial.collect import Factorial
 from coregpt.report.designs.fork.collect import Fork
 from coregpt.report.designs.history.collect import History
 from coregpt.report.designs.looks.collect import Looks
@@ -11,12 +12,13 @@ from coregpt.report.designs.tuning.collect import Tuning
 from coregpt.report.reading.collector import Collector
 
 COLLECTORS: tuple[Collector, ...] = (
+    Factorial(),
     Fork(),
     Match(),
+    History(),
     Looks(),
     Abort(),
     Target(),
     ShortBaseline(),
-    History(),
     Tuning(),
 )

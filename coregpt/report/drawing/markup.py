@@ -1,5 +1,10 @@
-"""Pieces the pages are put together from. `content` is markup; everything else is plain text and escaped."""
+"""Pieces the pages are put together from, each drawn by one function per medium.
 
+`content` that is a string is markup where it says so; everything else is plain text and escaped.
+"""
+
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -7,35 +12,120 @@ from coregpt.report.drawing.tables import Table
 
 
 @dataclass(frozen=True)
-class Section:
-    """A titled part of both pages: paragraphs of plain Markdown and tables, in order.
+class Items:
+    """A list of plain sentences."""
 
-    `html` stands in their place on the HTML page where that shows more, such as a chart; it is markup.
-    """
+    words: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to copy, as it is."""
+
+    text: str
+    language: str = ""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Plain words and, after them, digests or numbers in full. These hold no signs of any markup."""
+
+    words: str
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What few readers ask for: folded away on the HTML page, below a heading of its own in Markdown."""
 
     title: str
-    content: tuple[str | Table, ...]
+    content: tuple["Block", ...]
+
+
+Block = str | Table | Items | Code | Labelled | Folded
+"""A string is a paragraph of plain text."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of both pages. Without content it is on the HTML page only."""
+
+    title: str
+    content: tuple[Block, ...] = ()
     html: str = ""
+    """Markup that stands in place of the content on the HTML page, where that shows more, such as a chart."""
+    markdown: str = ""
+    """Markdown that stands there in place of title and content."""
+    continues: bool = False
+    """Follows what is before it in the same line of the HTML file, as it did on pages that are published."""
 
     def as_html(self) -> str:
         """The block of the HTML page."""
-        parts = (table_html(part) if isinstance(part, Table) else paragraph(part) for part in self.content)
-        return section(self.title, self.html or "".join(parts))
+        return section(self.title, self.html or blocks_html(self.content))
 
     def as_markdown(self) -> list[str]:
         """The blocks of the Markdown page."""
-        parts = (table_markdown(part) if isinstance(part, Table) else part for part in self.content)
-        return [f"## {self.title}", *parts]
+        if self.markdown:
+            return [self.markdown]
+        return [f"## {self.title}", *blocks_markdown(self.content)] if self.content else []
+
+
+def blocks_html(content: Sequence[Block]) -> str:
+    """One after the other."""
+    return "".join(map(_block_html, content))
+
+
+def blocks_markdown(content: Sequence[Block]) -> list[str]:
+    """To be set apart by blank lines."""
+    return [text for block in content for text in _block_markdown(block)]
+
+
+def _block_html(block: Block) -> str:
+    match block:
+        case Table():
+            return table_html(block)
+        case Items():
+            return f'<ul class="notes">{"".join(f"<li>{escape(words)}</li>" for words in block.words)}</ul>'
+        case Code():
+            return f"<pre><code>{escape(block.text)}</code></pre>"
+        case Labelled():
+            codes = ", ".join(f"<code>{escape(code)}</code>" for code in block.codes)
+            return f"<p>{escape(block.words)} {codes}</p>"
+        case Folded():
+            return details(block.title, blocks_html(block.content))
+        case str():
+            return paragraph(block)
+
+
+def _block_markdown(block: Block) -> list[str]:
+    match block:
+        case Table():
+            return [table_markdown(block)]
+        case Items():
+            return ["\n".join(f"- {line_markdown(words)}" for words in block.words)]
+        case Code():
+            return [fenced(block.text, block.language)]
+        case Labelled():
+            return [f"{line_markdown(block.words)} " + ", ".join(f"`{code}`" for code in block.codes)]
+        case Folded():
+            return [f"### {block.title}", *blocks_markdown(block.content)]
+        case str():
+            return [line_markdown(block)]
 
 
 def section(title: str, content: str) -> str:
-    """A titled block of the page."""
+    """A titled block of the HTML page; `content` is markup."""
     return f"<section><h2>{escape(title)}</h2>{content}</section>"
 
 
 def details(title: str, content: str) -> str:
-    """A block that is folded away until asked for."""
+    """A block that is folded away until asked for; `content` is markup."""
     return f"<details><summary>{escape(title)}</summary>{content}</details>"
+
+
+def wide(picture: str) -> str:
+    """A chart across the page; `picture` is markup."""
+    return f'<div class="wide">{picture}</div>'
 
 
 def paragraph(words: str) -> str:
@@ -71,9 +161,15 @@ def table_markdown(table: Table) -> str:
 
 
 def line_markdown(words: str) -> str:
-    """Plain text as one line that starts no HTML."""
-    return " ".join(words.split()).replace("<", "&lt;")
+    """Plain text as one line of Markdown that shows it as it is."""
+    return re.sub(r"([\\`*])", r"\\\1", " ".join(words.split())).replace("<", "&lt;")
 
 
 def _cell(words: str) -> str:
-    return line_markdown(words).replace("|", "\\|").replace("*", "\\*")
+    return line_markdown(words).replace("|", "\\|")
+
+
+def fenced(text: str, language: str = "") -> str:
+    """A block of code; its fence is longer than any run of ticks inside."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"

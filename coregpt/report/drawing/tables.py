@@ -18,7 +18,7 @@ from coregpt.report.drawing.numbers import (
     signed,
     span,
 )
-from coregpt.report.facts.model import Effects, Report
+from coregpt.report.facts.model import Report
 
 
 @dataclass(frozen=True)
@@ -128,19 +128,6 @@ def checks(report: Report) -> Table:
         "one pair is worth",
     )
     return Table("Second opinions; none of these changes a verdict by being smaller", head, rows)
-
-
-def effects(found: Effects, alpha: float) -> Table:
-    """Interactions, main effects and simple effects of a factorial, in the order of reading."""
-    kinds = [("interaction", e) for e in found.interactions] + [("main effect", e) for e in found.main]
-    kinds += [(f"simple effect {e.given}", e) for e in found.simple]
-    rows = [
-        (e.name, kind, signed(e.gain, 4), span(e.interval, 4), p_value(e.p), p_value(e.p_adjusted), e.verdict or DASH)
-        for kind, e in kinds
-    ]
-    title = f"Gain in the metric, positive is better; one value per seed; p adjusted (Holm) decides at {alpha:g}"
-    head = ("effect", "kind", "gain", "95% interval", "p alone", "p adjusted", "verdict")
-    return Table(title, head, rows)
 
 
 def costs(report: Report) -> Table:

@@ -6,9 +6,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from coregpt.report.facts.abort import Pause
+from coregpt.report.facts.factorial import Effects
 from coregpt.report.facts.fork import Fork
 from coregpt.report.facts.inputs import CurvePoint, Facts, RunStatus, RunTiming, StudyFacts, without_nothing
 from coregpt.report.facts.looks import Look, Stopping
+from coregpt.report.facts.match import MatchedSeconds
 from coregpt.report.facts.short_baseline import Yardstick
 from coregpt.report.facts.target import Race, Targets
 from coregpt.report.facts.tuning import Tuned
@@ -100,36 +102,6 @@ class Comparison(Facts):
         return self.look is not None and self.look.decision == "futile"
 
 
-EffectWord = Literal["", "better", "worse", "more than the sum", "less than the sum", "inconclusive"]
-
-
-class Effect(Facts):
-    """One main effect, interaction or simple effect (`given` says where) of a factorial study, as a gain.
-
-    `p_adjusted` is Holm's, over the interactions or over the main effects; None for a simple effect.
-    """
-
-    name: str
-    given: str = ""
-    gain: float
-    se: float
-    df: float
-    interval: Interval
-    p: float
-    p_adjusted: float | None
-    verdict: EffectWord
-
-
-class Effects(Facts):
-    """Interactions, main effects, and simple effects of the techniques whose interaction was shown."""
-
-    cause: str = ""
-    """Why there are none, in plain words; empty otherwise."""
-    interactions: tuple[Effect, ...] = ()
-    main: tuple[Effect, ...] = ()
-    simple: tuple[Effect, ...] = ()
-
-
 class RunResult(Facts):
     """One planned run, whatever became of it; curves are thinned to at most 400 points."""
 
@@ -151,18 +123,6 @@ class ArmTiming(Facts):
     time_ratio: float | None
     time_ratio_interval: Interval | None
     peak_memory_bytes: int | None
-
-
-class MatchedSeconds(Facts):
-    """What came of `match: seconds` for one arm: its training time over the baseline's of the same seed, minus 1.
-
-    Held or missed: its whole 95% interval lies within 1% or beyond. Unclear: clocks, or too few seeds, cannot tell.
-    """
-
-    arm: str
-    off: float
-    interval: Interval | None
-    word: Literal["held", "missed", "unclear"]
 
 
 class Timing(Facts):

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from coregpt.report.drawing.markup import Section, line_markdown, paragraph, table_markdown
+from coregpt.report.drawing.markup import Code, Items, Section, paragraph, table_markdown
 from coregpt.report.drawing.numbers import decimals, p_phrase, p_value, plural, si, signed, span
 from coregpt.report.drawing.tables import Table
 from coregpt.report.facts.model import Comparison, Report
@@ -50,9 +50,8 @@ def paste_section(report: Report) -> Section:
         + _block("Markdown table", rows)
         + _block("LaTeX table", latex)
     )
-    sentences = "\n".join(f"- {line_markdown(words)}" for words in said)
-    fenced = (f"```markdown\n{rows}\n```", _LATEX_READING, f"```latex\n{latex}\n```")
-    return Section(TITLE, (_READING, sentences, *fenced), html)
+    blocks = (Code(rows, "markdown"), _LATEX_READING, Code(latex, "latex"))
+    return Section(TITLE, (_READING, Items(said), *blocks), html)
 
 
 def sentence(report: Report, c: Comparison) -> str:

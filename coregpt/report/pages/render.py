@@ -1,12 +1,12 @@
 """Report -> files as text. Pure and byte-deterministic: the pages are made from the JSON and nothing else."""
 
 from coregpt.report.drawing.curve_charts import arm_curves, curve_axes, learning_curves
+from coregpt.report.drawing.page import html, markdown
 from coregpt.report.drawing.theme import CHART_CSS, colour_tokens, series_rules
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
-from coregpt.report.pages.html import render_html
-from coregpt.report.pages.markdown import render_markdown
+from coregpt.report.pages.report import report_page
 
 
 @nothing_is_garbage()
@@ -14,10 +14,10 @@ def render(report: Report) -> dict[str, str]:
     """File name -> content: report.html, report.md, report.json and, if there are curves, curves.svg."""
     text = to_json(report)
     report = from_json(text)  # what the JSON cannot say, no page may show
-    picture = render_curves(report)
+    picture, page = render_curves(report), report_page(report)
     files = {
-        "report.html": render_html(report),
-        "report.md": render_markdown(report, "curves.svg" if picture else None),
+        "report.html": html(page),
+        "report.md": markdown(page),
         "report.json": text,
     }
     return files | ({"curves.svg": picture} if picture else {})

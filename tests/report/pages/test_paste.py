@@ -59,4 +59,4 @@ def test_both_pages_have_it_and_the_markdown_rows_of_both_are_equal() -> None:
     assert fenced is not None
     assert f">{fenced.group(1)}</pre>" in files["report.html"].replace("&amp;lt;", "&lt;").replace("&gt;", ">")
     assert files["report.html"].count('<pre class="paste" tabindex="0"') == 3
-    assert all(part in files["report.md"] for part in paste_section(made).content)
+    assert all(part in files["report.md"] for part in paste_section(made).as_markdown())

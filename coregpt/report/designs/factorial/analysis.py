@@ -7,18 +7,12 @@ the other one and its gain without it: positive means that together they are mor
 import numpy as np
 
 from coregpt.report.drawing.numbers import listing, p_phrase, plural, signed, span
+from coregpt.report.facts.factorial import Effect, Effects, EffectWord
 from coregpt.report.facts.inputs import StudyFacts
-from coregpt.report.facts.model import Effect, Effects, EffectWord
 from coregpt.report.verdicts.compare import Outcomes
 from coregpt.stats.contrasts import Contrast, t_interval
 from coregpt.stats.design import MIN_SEEDS
 from coregpt.stats.factorial import Factorial, analyse
-
-EFFECTS_READING = (
-    "A main effect is the gain of a technique averaged over all combinations of the others. An interaction is half "
-    "the difference between a technique's gain with the other one and without it. Interactions are read first: where "
-    "one was shown, the simple effects say what the technique is worth in each company."
-)
 
 _WORDS: dict[tuple[bool, bool], EffectWord] = {
     (False, True): "better",

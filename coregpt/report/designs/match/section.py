@@ -5,7 +5,8 @@ from collections.abc import Callable
 from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.report.drawing.tables import Table
 from coregpt.report.facts.inputs import ArmFacts, StudyFacts
-from coregpt.report.facts.model import MatchedSeconds, Report
+from coregpt.report.facts.match import MatchedSeconds
+from coregpt.report.facts.model import Report
 
 TITLE = "Were the seconds equal?"
 _MEANING = {

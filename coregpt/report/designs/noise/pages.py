@@ -2,15 +2,14 @@
 
 import json
 import math
-from html import escape
 from itertools import chain
 
 from coregpt.report.designs.noise.analysis import NoiseReport
 from coregpt.report.drawing import svg
-from coregpt.report.drawing.markup import paragraph, section, table_html
+from coregpt.report.drawing.markup import Code, Items, Labelled, Section, blocks_html, paragraph, wide
 from coregpt.report.drawing.numbers import DASH, fixed, plural, si
+from coregpt.report.drawing.page import Page, html, markdown
 from coregpt.report.drawing.tables import Table
-from coregpt.report.drawing.theme import CHART_CSS, PAGE_CSS, colour_tokens, series_rules
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 720.0, 300.0, 70.0, 250.0
 
@@ -19,7 +18,8 @@ def render_noise(report: NoiseReport) -> dict[str, str]:
     """File name -> content: report.html, report.md, report.json. Equal reports give equal bytes."""
     data = report.model_dump(mode="json")
     text = json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return {"report.html": _html(report), "report.md": _markdown(report), "report.json": text}
+    page = noise_page(report)
+    return {"report.html": html(page), "report.md": markdown(page), "report.json": text}
 
 
 def noise_lines(report: NoiseReport) -> list[str]:
@@ -108,54 +108,26 @@ def _explanations(report: NoiseReport) -> list[str]:
     return found
 
 
-def _markdown(report: NoiseReport) -> str:
-    parts = [
-        f"# How much luck is in one run of {_line(report.arm)}?",
-        "\n".join(f"- {_line(line)}" for line in noise_lines(report)),
-        "## Where it comes from",
-        _table(sources_table(report)),
-        "## What it hides",
-        _table(detectable_table(report)),
-        "## Every run",
-        _table(grid_table(report)),
-        "Executions of the first run: " + ", ".join(f"`{value!r}`" for value in report.repeats),
-        "## How it was measured",
-        *map(_line, _explanations(report)),
-        f"```\n{report.command}\n```",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _html(report: NoiseReport) -> str:
-    style = colour_tokens() + series_rules(len(report.values)) + CHART_CSS + PAGE_CSS
+def noise_page(report: NoiseReport) -> Page:
+    """For both media."""
     title = f"How much luck is in one run of {report.arm}?"
-    lines = noise_lines(report)
-    notes = "".join(f"<li>{escape(line)}</li>" for line in lines[1:])
-    again = ", ".join(f"<code>{value!r}</code>" for value in report.repeats)
-    body = [
-        f'<header><p class="eyebrow">CoreGPT noise · {escape(report.name)}</p><h1>{escape(title)}</h1>'
-        f'<p class="lead">{escape(lines[0])}</p></header>\n<main>',
-        section("What it means", f'<ul class="notes">{notes}</ul>'),
-        section(
-            "Every run",
-            paragraph("One column per data order, one colour per seed of the initial weights.")
-            + f'<div class="wide">{_picture(report)}</div>'
-            + table_html(grid_table(report))
-            + f"<p>Executions of the first run: {again}</p>",
+    lead, *lines = noise_lines(report)
+    grid, again = grid_table(report), Labelled("Executions of the first run:", tuple(map(repr, report.repeats)))
+    words = "One column per data order, one colour per seed of the initial weights."
+    runs = paragraph(words) + wide(_picture(report)) + blocks_html((grid, again))
+    return Page(
+        title=title,
+        eyebrow=f"CoreGPT noise · {report.name}",
+        heading=title,
+        lead=lead,
+        sections=(
+            Section("What it means", (Items(lines),)),
+            Section("Every run", (grid, again), html=runs),
+            Section("Where it comes from", (sources_table(report),)),
+            Section("What it hides", (detectable_table(report),)),
+            Section("How it was measured", (*_explanations(report), Code(report.command))),
         ),
-        section("Where it comes from", table_html(sources_table(report))),
-        section("What it hides", table_html(detectable_table(report))),
-        section(
-            "How it was measured",
-            "".join(map(paragraph, _explanations(report))) + f"<pre><code>{escape(report.command)}</code></pre>",
-        ),
-    ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "</main></body></html>\n"
+        series=len(report.values),
     )
 
 
@@ -192,12 +164,3 @@ def _digits(report: NoiseReport) -> int:
     """Decimals that show two digits of the standard deviation."""
     values = set(chain(*report.values))
     return 4 if len(values) == 1 or not report.sd else min(8, max(3, 1 - math.floor(math.log10(report.sd))))
-
-
-def _table(table: Table) -> str:
-    head = f"| {' | '.join(table.head)} |\n| --- |" + " ---: |" * (len(table.head) - 1)
-    return "\n".join([f"{table.title}:", "", head, *(f"| {' | '.join(row)} |" for row in table.rows)])
-
-
-def _line(words: str) -> str:
-    return " ".join(words.split()).replace("<", "&lt;")

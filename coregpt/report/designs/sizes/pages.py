@@ -2,14 +2,13 @@
 
 import json
 import math
-from html import escape
 
 from coregpt.report.designs.sizes.analysis import ArmTrend, TrendReport
 from coregpt.report.drawing import svg
-from coregpt.report.drawing.markup import paragraph, section, table_html
+from coregpt.report.drawing.markup import Code, Items, Labelled, Section, paragraph, table_html, wide
 from coregpt.report.drawing.numbers import DASH, p_value, si, signed, span
+from coregpt.report.drawing.page import Page, html, markdown
 from coregpt.report.drawing.tables import Table
-from coregpt.report.drawing.theme import CHART_CSS, PAGE_CSS, colour_tokens, series_rules
 
 WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT = 640.0, 320.0, 70.0, 270.0, 560.0
 
@@ -18,7 +17,8 @@ def render_trend(report: TrendReport) -> dict[str, str]:
     """File name -> content: report.html, report.md, trend.json. Equal reports give equal bytes."""
     data = report.model_dump(mode="json")
     text = json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return {"report.html": _html(report), "report.md": _markdown(report), "trend.json": text}
+    page = trend_page(report)
+    return {"report.html": html(page), "report.md": markdown(page), "trend.json": text}
 
 
 def trend_lines(report: TrendReport) -> list[str]:
@@ -62,50 +62,24 @@ def slopes_table(report: TrendReport) -> Table:
     return Table(f"Gain in {report.unit} per tenfold parameters", head, rows)
 
 
-def _markdown(report: TrendReport) -> str:
-    parts = [
-        f"# {_line(report.question)}",
-        "\n".join(f"- **{_line(line)}**" for line in trend_lines(report)),
-        *([f"Exploratory: {_line(report.exploratory)}"] if report.exploratory else []),
-        "## The line",
-        _table(slopes_table(report)),
-        "## Every size",
-        *(_table(gaps_table(report, arm)) for arm in report.arms),
-        "## How it was decided",
-        *map(_line, report.method),
-        "\n".join(f"- {name}: preregistration `{digest}`" for name, digest in report.studies.items()),
-        f"```\n{report.command}\n```",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _html(report: TrendReport) -> str:
-    style = colour_tokens() + series_rules(len(report.arms)) + CHART_CSS + PAGE_CSS
-    lines = "".join(f"<li>{escape(line)}</li>" for line in trend_lines(report))
-    digests = "".join(f"<li>{escape(name)}: <code>{digest}</code></li>" for name, digest in report.studies.items())
-    body = [
-        f'<header><p class="eyebrow">CoreGPT sizes · {escape(report.name)}</p><h1>{escape(report.question)}</h1>'
-        f"</header>\n<main>",
-        section("Does it hold as models grow?", f'<ul class="notes">{lines}</ul>'),
-        section(
-            "The gap over size",
-            paragraph("Bars are 95% intervals of one size; the line ends at the largest size measured.")
-            + f'<div class="wide">{chart(report)}</div>'
-            + table_html(slopes_table(report)),
+def trend_page(report: TrendReport) -> Page:
+    """For both media."""
+    slopes = slopes_table(report)
+    words = "Bars are 95% intervals of one size; the line ends at the largest size measured."
+    why = (f"Exploratory: {report.exploratory}",) if report.exploratory else ()
+    digests = (Labelled(f"{name}: preregistration", (digest,)) for name, digest in report.studies.items())
+    return Page(
+        title=report.question,
+        eyebrow=f"CoreGPT sizes · {report.name}",
+        heading=report.question,
+        lead="",
+        sections=(
+            Section("Does it hold as models grow?", (Items(trend_lines(report)), *why)),
+            Section("The gap over size", (slopes,), html=paragraph(words) + wide(chart(report)) + table_html(slopes)),
+            Section("Every size", tuple(gaps_table(report, arm) for arm in report.arms)),
+            Section("How it was decided", (*report.method, *digests, Code(report.command))),
         ),
-        section("Every size", "".join(table_html(gaps_table(report, arm)) for arm in report.arms)),
-        section(
-            "How it was decided",
-            "".join(map(paragraph, report.method))
-            + f"<ul>{digests}</ul><pre><code>{escape(report.command)}</code></pre>",
-        ),
-    ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(report.question)}</title><style>{style}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "</main></body></html>\n"
+        series=len(report.arms),
     )
 
 
@@ -145,12 +119,3 @@ def _series(arm: ArmTrend, x: svg.Scale, y: svg.Scale) -> str:
         drawn += svg.polyline([(x(math.log10(point.parameters)), y(gap)) for point, gap in ends], "mean")
         drawn += svg.text(x(math.log10(last.parameters)) + 10, y(arm.at_largest) + 4, arm.arm, "label")
     return drawn
-
-
-def _table(table: Table) -> str:
-    head = f"| {' | '.join(table.head)} |\n| --- |" + " ---: |" * (len(table.head) - 1)
-    return "\n".join([f"{table.title}:", "", head, *(f"| {' | '.join(row)} |" for row in table.rows)])
-
-
-def _line(words: str) -> str:
-    return " ".join(words.split()).replace("<", "&lt;")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from coregpt.report.analysis.summary import summarise
+from coregpt.report.facts.factorial import Effect
 from coregpt.report.facts.inputs import ArmFacts, DataFacts, RunFacts, StudyFacts
-from coregpt.report.facts.model import Effect, Report
+from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
 from coregpt.report.pages.render import render
 

@@ -7,7 +7,7 @@ from scipy import optimize, stats
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.short_baseline import StepsSaved
-from coregpt.report.pages.markdown import render_markdown
+from coregpt.report.pages.render import render
 from tests.report.studies import runs, study
 
 SHORT = "gpt at 0.8 of its tokens"
@@ -51,7 +51,7 @@ def test_the_yardstick_is_measured_with_and_not_compared() -> None:
     alone = summarise(study(("gpt", "ngpt"), 6), runs({"gpt": BASE.tolist(), "ngpt": ARM.tolist()}))
     assert [c.model_dump() for c in made.comparisons] == [c.model_dump() for c in alone.comparisons]
     assert made.design == alone.design
-    page = render_markdown(made)
+    page = render(made)["report.md"]
     assert "for 80 instead of 100 steps" in page
     assert f"| {SHORT} | 6/6 |" in page
     assert "| yardstick |" in page
@@ -66,7 +66,7 @@ def test_a_slope_lost_in_noise_has_no_finite_interval() -> None:
     found = saved(report(BASE, ARM, noisy))
     assert found.interval is None
     assert "no finite interval" in found.cause
-    assert "no finite interval" in render_markdown(report(BASE, ARM, noisy))
+    assert "no finite interval" in render(report(BASE, ARM, noisy))["report.md"]
 
 
 def test_a_longer_run_that_ends_higher_is_worth_nothing() -> None:

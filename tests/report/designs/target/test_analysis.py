@@ -12,7 +12,6 @@ from coregpt.report.analysis.summary import summarise
 from coregpt.report.facts.inputs import CurvePoint, RunFacts, RunTiming
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.target import Arrival, Race, TargetClaim
-from coregpt.report.pages.markdown import render_markdown
 from coregpt.report.pages.render import render
 from tests.report.studies import run, study
 
@@ -184,7 +183,7 @@ def test_a_target_nobody_reaches_says_so_without_numbers() -> None:
     made = report({"gpt": BASE, "fast": FAST}, target=1.0)
     found = arrivals(made)["fast"]
     assert (found.saved, found.ratio, found.reached) == (None, None, 0)
-    assert "| fast | 0/5 |" in render_markdown(made)
+    assert "| fast | 0/5 |" in render(made)["report.md"]
 
 
 def test_runs_without_curves_are_still_tested_against_the_target() -> None:
@@ -213,7 +212,7 @@ def test_no_word_of_the_verdict_changes_with_a_target() -> None:
     assert without.timing.to_target is None
     assert with_target.comparisons == without.comparisons
     assert with_target.headline == without.headline
-    assert "The target" not in render_markdown(without)
+    assert "The target" not in render(without)["report.md"]
 
 
 def test_pages_show_claims_table_chart_and_a_switch_of_axes() -> None:
