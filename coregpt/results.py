@@ -39,7 +39,14 @@ _CURVES = {
 _COMPARISONS = {
     **{"arm": _TEXT, "baseline": _TEXT, "verdict": _TEXT, "size": _TEXT, "pairs": _WHOLE, "gain": _NUMBER},
     **{"interval_low": _NUMBER, "interval_high": _NUMBER, "interval90_low": _NUMBER, "interval90_high": _NUMBER},
-    **{"test_interval_low": _NUMBER, "test_interval_high": _NUMBER, "se": _NUMBER, "df": _NUMBER, "t": _NUMBER},
+    **{
+        "test_interval_low": _NUMBER,
+        "test_interval_high": _NUMBER,
+        "se": _NUMBER,
+        "allowance": _NUMBER,
+        "df": _NUMBER,
+        "t": _NUMBER,
+    },
     **{"p": _NUMBER, "p_adjusted": _NUMBER, "p_equivalence": _NUMBER, "p_sign_flip": _NUMBER, "p_welch": _NUMBER},
     **{"p_separate": _NUMBER, "p_failures": _NUMBER, "diverged": _WHOLE, "baseline_diverged": _WHOLE},
     **{"effect_size": _NUMBER, "smallest_detectable": _NUMBER, "seed_correlation": _NUMBER},
@@ -143,6 +150,7 @@ class Results:
         - `interval_low`, `interval_high`: plain 95%. `interval90_low`, `interval90_high`: plain 90%, of equivalence.
           `test_interval_low`, `test_interval_high`: of all arms together at 1 - alpha.
         - `pairs`: seeds that count (unpaired: of the smaller arm). `se`, `df`, `t`: of the test that `test` names.
+          `allowance`: the part of `se` squared that comes from arms' settings being estimated, by a bracket.
         - `p`: of this contrast alone. `p_adjusted`: corrected for the number of arms; this one decides.
           `p_equivalence`, `p_sign_flip`, `p_welch`, `p_separate` (paired t of this arm alone, Holm): beside it.
         - `diverged`, `baseline_diverged`: runs of each. `p_failures`: of that difference. `missing_seeds`: seeds

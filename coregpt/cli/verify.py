@@ -21,6 +21,7 @@ from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm, check, contradictions, predict
+from coregpt.report.designs import DESIGNS
 from coregpt.report.drawing.numbers import listing, plural
 from coregpt.report.facts.model import Report
 
@@ -73,7 +74,7 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, slu
     """The report's study with the first seeds that it did not use."""
     facts = report.study
     used = {*facts.seeds, *(run.seed for run in facts.other_runs)}
-    used |= set(report.seeds_that_chose)
+    used |= {seed for design in DESIGNS for seed in design.seeds(report)}
     fresh = tuple(range(max(used) + 1, max(used) + 1 + seeds))
     name = f"{facts.name}-verify"
     if yaml is not None:
@@ -96,7 +97,8 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, slu
 
 def as_tuned(study: Study, report: Report) -> Study:
     """The study with the settings that the report's tuning found; nothing is tuned again."""
-    return frozen(study, report.settings_found) if report.settings_found else study
+    found = {arm: values for design in DESIGNS for arm, values in design.settings(report).items()}
+    return frozen(study, found) if found else study
 
 
 def predicted(report: Report, seeds: int, source: Path) -> list[Prediction]:

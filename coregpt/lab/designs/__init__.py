@@ -1,6 +1,7 @@
 """Study designs, one file each, by the name of its YAML key. A new one is a file, a line here, rows of combinations."""
 
 from coregpt.lab.designs.abort import Abort
+from coregpt.lab.designs.bracket import Bracket
 from coregpt.lab.designs.design import Design
 from coregpt.lab.designs.fork import Fork
 from coregpt.lab.designs.history import History
@@ -20,6 +21,7 @@ DESIGNS: tuple[Design, ...] = (
     Screen(),
     Match(),
     Tuning(),
+    Bracket(),
     ShortBaseline(),
     Target(),
     Fork(),

@@ -17,7 +17,7 @@ ENDS_EARLY = ("test.looks", "test.anytime", "test.abort")
 """Designs that give up arms before their end."""
 NAMES = (
     *(LEAVE_ONE_OUT, ADD_ONE, FACTORIAL, FORK),
-    *("match", SECONDS, "sizes", "tuning"),
+    *("match", SECONDS, "sizes", "tuning", "bracket"),
     *ENDS_EARLY,
     *("test.target", "test.yardstick", "test.screen", "test.history"),
 )
@@ -71,6 +71,11 @@ CLASHES = (
         Clash("tuning", key, NOT_TUNED)
         for key in (FORK, "match", "sizes", *ENDS_EARLY, "test.yardstick", "test.history")
     ),
+    *(
+        Clash("bracket", key, "no allowance for tuning is derived and calibrated for '{full}'; remove one of them")
+        for key in (FACTORIAL, FORK, *ENDS_EARLY, "test.target", "test.yardstick", "test.screen", "test.history")
+    ),
+    *(Clash("bracket", key, NOT_TUNED) for key in ("match", "sizes", "tuning")),
 )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from coregpt.contract.config import Frozen, RunConfig, Span
+from coregpt.lab.study.bracket_file import BracketFile
 from coregpt.lab.study.identity import canonical
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.space import TuningFile
@@ -111,6 +112,8 @@ class StudyFile(BaseModel):
     sizes: dict[str, dict[str, Any] | None] = {}
     """Settings laid over base and scale, smallest size first: each becomes a study (see `lab.designs.sizes`)."""
     tuning: TuningFile | None = None
+    bracket: BracketFile | None = None
+    """Each arm's learning rate, or another setting, found before the test (see `lab.designs.bracket`)."""
     test: dict[str, Any]
     plugin_files: list[str] = []
     gpus_per_run: PositiveInt | Literal["auto"] = 1

@@ -1,6 +1,7 @@
 """What each design of a study adds to the report, one folder each, and the list of them."""
 
 from coregpt.report.designs.abort.design import Abort
+from coregpt.report.designs.bracket.design import Bracket
 from coregpt.report.designs.design import ReportDesign
 from coregpt.report.designs.factorial.design import Factorial
 from coregpt.report.designs.fork.design import Fork
@@ -15,6 +16,7 @@ DESIGNS: tuple[ReportDesign, ...] = (
     Factorial(),
     Fork(),
     Tuning(),
+    Bracket(),
     Match(),
     History(),
     Looks(),

@@ -1,6 +1,7 @@
 """What designs collect for their facts, listed apart from `DESIGNS`: this needs the lab, and pages do not."""
 
 from coregpt.report.designs.abort.collect import Abort
+from coregpt.report.designs.bracket.collect import Bracket
 from coregpt.report.designs.factorial.collect import Factorial
 from coregpt.report.designs.fork.collect import Fork
 from coregpt.report.designs.history.collect import History
@@ -14,11 +15,12 @@ from coregpt.report.reading.collector import Collector
 COLLECTORS: tuple[Collector, ...] = (
     Factorial(),
     Fork(),
+    Tuning(),
+    Bracket(),
     Match(),
     History(),
     Looks(),
     Abort(),
     Target(),
     ShortBaseline(),
-    Tuning(),
 )

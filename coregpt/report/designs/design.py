@@ -5,7 +5,7 @@ every study: a design finds out from the facts whether the study uses it. They s
 the lab and from disk is `Collector`'s, so that pages are made without either.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,14 @@ class ReportDesign:
     def timing(self, known: Known) -> Fields:
         """Its fields of `Timing`: everything a clock had a part in."""
         return {}
+
+    def settings(self, report: Report) -> Mapping[str, Mapping[str, Any]]:
+        """By arm and dotted setting what was found before the test, so that a replication runs with the same."""
+        return {}
+
+    def seeds(self, report: Report) -> Iterable[int]:
+        """Seeds that the study used beside those of its runs."""
+        return ()
 
     def remark(self, study: StudyFacts, comparison: Comparison) -> str:
         """What follows the sentence on one arm; begins with a space."""

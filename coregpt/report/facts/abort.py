@@ -1,6 +1,6 @@
 """What the report says of arms that were not finished for want of prospects, as data."""
 
-from coregpt.report.facts.inputs import Facts
+from coregpt.report.facts.base import Facts
 
 
 class ArmPause(Facts):

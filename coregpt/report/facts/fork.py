@@ -1,6 +1,6 @@
 """What the report says of arms that share their beginning, as data."""
 
-from coregpt.report.facts.inputs import Facts
+from coregpt.report.facts.base import Facts
 
 
 class Fork(Facts):

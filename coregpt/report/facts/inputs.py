@@ -7,25 +7,17 @@ varies between executions) lives in `RunTiming`, so that the rest of two executi
 from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 
+from coregpt.report.facts.base import Facts, without_nothing
+from coregpt.report.facts.bracket import Bracketed
+
 RunStatus = Literal["finished", "diverged", "failed", "missing", "spared", "aborted"]
 """Spared: never needed, as its arm was decided before. Aborted: paused, and not finished for want of prospects."""
-
-
-class Facts(BaseModel):
-    """Frozen base: unknown keys are errors, and floats may be NaN or infinite where a run diverged."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def without_nothing(plain: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Plain data without fields that say nothing and that older reports do not have: their bytes stay what they are."""
-    return {key: value for key, value in plain.items() if key not in names or value is not None}
 
 
 class CurvePoint(NamedTuple):
@@ -48,7 +40,7 @@ class ArmFacts(Facts):
 
     name: str = Field(min_length=1)
     description: str = ""
-    plugins: dict[str, dict[str, Any]] = {}
+    plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)
     parameters: int | None
     flops_per_token: float | None
     tokens: int | None
@@ -78,7 +70,7 @@ class DataFacts(Facts):
 class EnvironmentFacts(Facts):
     """Versions, device, precision, compile mode; `warnings` name whatever differed between arms."""
 
-    values: dict[str, str] = {}
+    values: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -183,15 +175,17 @@ class StudyFacts(Facts):
     pause: PauseFacts | None = None
     """Of a study that may leave arms unfinished."""
     decided: tuple[Decided, ...] = ()
+    bracket: Bracketed | None = None
+    """What was found of each arm's own setting before the test; None where settings are as declared."""
     target: float | None = Field(None, gt=0)
     """A value of the metric: which arms reach it, and how soon. None where none was declared."""
     yardstick: str = ""
     """The arm that is the baseline with fewer tokens; it is measured with and not compared."""
-    incomparable: dict[str, str] = {}
+    incomparable: dict[str, str] = Field(default_factory=dict)
     """Arms whose final metric says nothing about the technique against the baseline's, and why."""
-    declaration: dict[str, Any] = {}
+    declaration: dict[str, Any] = Field(default_factory=dict)
     """The study as resolved and hashed into `digest`: enough to run its arms again with other seeds."""
-    code: dict[str, Any] = {}
+    code: dict[str, Any] = Field(default_factory=dict)
     """Digests of engine, data and plugins the runs were made with."""
     started: tuple[str, ...] = ()
     """Every run the ledger has seen for the study; each must be analysed or stand among `other_runs`."""
@@ -222,6 +216,10 @@ class StudyFacts(Facts):
             if arm.seeds and (self.paired or not set(arm.seeds) <= set(self.seeds)):
                 raise ValueError(f"arm {arm.name!r}: own seeds need an unpaired study that has these seeds")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "bracket")
 
     @property
     def level(self) -> float:

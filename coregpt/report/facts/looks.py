@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from coregpt.report.facts.inputs import Facts
+from coregpt.report.facts.base import Facts
 
 Decision = Literal["reject", "futile", "continue", "accept"]
 

@@ -6,9 +6,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from coregpt.report.facts.abort import Pause
+from coregpt.report.facts.base import Facts, without_nothing
 from coregpt.report.facts.factorial import Effects
 from coregpt.report.facts.fork import Fork
-from coregpt.report.facts.inputs import CurvePoint, Facts, RunStatus, RunTiming, StudyFacts, without_nothing
+from coregpt.report.facts.inputs import CurvePoint, RunStatus, RunTiming, StudyFacts
 from coregpt.report.facts.looks import Look, Stopping
 from coregpt.report.facts.match import MatchedSeconds
 from coregpt.report.facts.short_baseline import Yardstick
@@ -169,17 +170,6 @@ class Report(Facts):
     notes: tuple[str, ...]
     runs: tuple[RunResult, ...]
     timing: Timing
-
-    @property
-    def settings_found(self) -> dict[str, dict[str, Any]]:
-        """By arm and dotted setting, what was found before the test; empty where settings are as declared."""
-        found = self.tuning
-        return {} if found is None else {arm: dict(values) for arm, values in found.settings.items()}
-
-    @property
-    def seeds_that_chose(self) -> tuple[int, ...]:
-        """The seeds that found them."""
-        return self.tuning.seeds if self.tuning else ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

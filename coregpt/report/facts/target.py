@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from coregpt.report.facts.inputs import Facts
+from coregpt.report.facts.base import Facts
 
 Interval = tuple[float, float]
 Axis = Literal["steps", "tokens", "flops", "seconds"]

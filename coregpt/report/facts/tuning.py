@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from coregpt.report.facts.inputs import Facts
+from coregpt.report.facts.base import Facts
 
 
 class Trial(Facts):

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from coregpt.report.facts.inputs import Facts
+from coregpt.report.facts.base import Facts
 from coregpt.stats.crossed import split_variance
 from coregpt.stats.power import smallest_detectable
 

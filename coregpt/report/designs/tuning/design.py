@@ -5,6 +5,7 @@ Trials are a study of their own, run before the test: whoever ran both puts the 
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from coregpt.report.designs.design import ReportDesign
 from coregpt.report.designs.tuning.section import tuning_section
@@ -14,6 +15,12 @@ from coregpt.report.facts.model import Report
 
 class Tuning(ReportDesign):
     """Every trial, and what was found."""
+
+    def settings(self, report: Report) -> dict[str, dict[str, Any]]:
+        return report.tuning.settings if report.tuning else {}
+
+    def seeds(self, report: Report) -> tuple[int, ...]:
+        return report.tuning.seeds if report.tuning else ()
 
     def sections(self, report: Report) -> Iterator[Section]:
         if report.tuning is not None:

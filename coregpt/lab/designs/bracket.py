@@ -1,0 +1,222 @@
+"""`bracket`: each arm's learning rate, or another setting, found on tuning seeds before the test.
+
+Which rates are tried follows from the results (`stats.bracket`), and a curve through them says which one the test gets
+(`stats.response`). All rates that the walk could come to are arms of a study of their own, NAME-bracket, called
+`gpt/x0.5`; what is trained of them is decided as results come. What is hashed is the study as written, the setting and
+the seeds; the ledger has the settings that were found before a test starts.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.designs.design import Design, Task, Wrong
+from coregpt.lab.designs.found import tuning_seeds
+from coregpt.lab.designs.rates import at_rate, unmovable
+from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.counting import counted
+from coregpt.lab.study.declaration import Criterion, Study, StudyFile
+from coregpt.lab.study.differences import settings
+from coregpt.lab.study.outline import Outline, Plan, PlannedRun
+from coregpt.lab.study.problems import Problem
+from coregpt.stats import bracket as walk
+from coregpt.stats.design import Design as Test
+from coregpt.stats.design import announced
+from coregpt.stats.power import detectable
+
+REACH = len(walk.FIRST) // 2 + walk.STEPS_OUT
+"""Octaves that a walk can come away from the declared rate."""
+RATES = tuple(half * walk.HALF for half in range(round(-REACH / walk.HALF), round(REACH / walk.HALF) + 1))
+TYPICAL_RATES = 5.6
+"""That a walk tries of one arm, on the average of curves of real models (see `stats.calibration.bracket`)."""
+Outcome = Callable[[PlannedRun], float | None]
+"""Final loss of a run, inf if it diverged, None if it has none yet."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What moves, and the seeds that decide where to."""
+
+    setting: str
+    seeds: tuple[int, ...]
+    """Of the baseline; every other arm has the first `each` of them."""
+    each: int
+
+    def declared(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"setting": self.setting, "seeds": list(self.seeds), "each": self.each}
+
+
+class Bracket(Design):
+    """Arms are compared at settings of their own, and the test allows for how surely these are known."""
+
+    def names(self, file: StudyFile, test: Mapping[str, Any]) -> Iterator[str]:
+        if file.bracket is not None:
+            yield "bracket"
+
+    def reshape(self, study: Study, file: StudyFile, wrong: Wrong) -> Study:
+        asked = file.bracket
+        if asked is None:
+            return study
+        found: list[Problem] = []
+        each = walk.tuning_seeds(len(study.seeds)) if asked.seeds is None else asked.seeds
+        each = each if isinstance(each, int) else len(each)
+        if each < 2:
+            found.append((("bracket", "seeds"), "at least 2 are needed: one cannot tell a rate from luck"))
+        # The baseline is in every comparison: what its rate misses flatters all arms at once.
+        baseline = max(each, len(study.seeds)) if len(study.compared) > 2 else each
+        given = asked.seeds if isinstance(asked.seeds, list) else baseline
+        seeds = tuple(tuning_seeds(given, study.seeds, ("bracket", "seeds"), found))
+        for arm in study.compared:
+            found += [
+                (("bracket", "setting"), text)
+                for text in unmovable(arm, asked.setting, (RATES[0], RATES[-1]), study.catalogue)
+            ]
+        found += _made_alike(study, asked.setting)
+        for key, text in found:
+            wrong(key, text)
+        made = Walk(asked.setting, seeds, each)
+        return study if found else replace(study, designs={**study.designs, "bracket": made})
+
+    def refuse(self, outlined: Outline, nodes: str) -> None:
+        study = outlined.study
+        if bracket_of(study) and not study.as_declared:
+            where = f"{study.path}: bracket"
+            raise ConfigError(f"{where}: its runs are known once the bracket is; that is 'coregpt ablate'")
+
+    def first(self, outlined: Outline) -> Outline | None:
+        study = outlined.study
+        return tried_at(outlined) if bracket_of(study) and not study.as_declared else None
+
+    def wave(self, plan: Plan, store: Path) -> Iterator[Task] | None:
+        """Every rate that has been tried, and those to try next, with the seeds of their arm."""
+        return needed(plan, results(store)) if "walk" in plan.study.designs else None
+
+    def known(self, plan: Plan, store: Path) -> int | None:
+        return sum(1 for _ in needed(plan, results(store))) if "walk" in plan.study.designs else None
+
+    def test(self, study: Study, sd: float) -> tuple[Test, float | None] | None:
+        """One arm at a time: the allowances of arms differ, and that of the baseline is shared."""
+        if bracket_of(study) is None:
+            return None
+        design, test = announced(len(study.seeds), len(study.compared) - 1, paired=True, tuned=True), study.criterion
+        return design, detectable(design, sd, test.alpha, test.power)
+
+    def expected(self, plan: Plan) -> int | None:
+        made: Walk | None = plan.study.designs.get("walk")
+        return None if made is None else _typical_runs(made, len(plan.study.written))
+
+    def told_of_trials(self, study: Study, trials: Outline) -> list[str]:
+        made = bracket_of(study)
+        if made is None:
+            return []
+        runs = _typical_runs(made, len(study.written))
+        seeds = f"{made.each} seeds" + (f" ({len(made.seeds)} of the baseline)" if len(made.seeds) > made.each else "")
+        return [
+            f"Bracket first: {made.setting} of every arm in octave steps, half-octave points beside the best, on "
+            f"{seeds} that are not the test's; about {TYPICAL_RATES} values an arm, {runs} runs.",
+            "The test's interval grows by what is not known of the optimum; that part does not shrink with more seeds.",
+        ]
+
+
+def _typical_runs(made: Walk, arms: int) -> int:
+    return round(TYPICAL_RATES * (made.each * (arms - 1) + len(made.seeds)))
+
+
+def bracket_of(study: Study) -> Walk | None:
+    """What is bracketed before the test; None where settings are as written."""
+    found: Walk | None = study.designs.get("bracket")
+    return found
+
+
+# -- the rates of an arm -----------------------------------------------------------------------------------------
+
+
+def tried_at(outlined: Outline) -> Outline:
+    """All rates that may be tried, as arms; what they cost is what their arm costs."""
+    study, made = outlined.study, bracket_of(outlined.study)
+    assert made is not None
+    test = study.criterion
+    arms = {
+        trial_name(arm.name, x): (arm, at_rate(arm, made.setting, x, study.catalogue))
+        for arm in study.written
+        for x in RATES
+    }
+    trials = replace(
+        study,
+        name=f"{study.name}-bracket",
+        arms=tuple(replace(moved, name=name) for name, (_, moved) in arms.items()),
+        seeds=made.seeds,
+        criterion=Criterion(baseline=trial_name(test.baseline, 0.0), alpha=test.alpha, margin=test.margin, sd=test.sd),
+        techniques=(),
+        as_declared=study.written,
+        designs={"walk": made},
+    )
+    if not made.setting.startswith("optim."):
+        return counted(trials)
+    costs = {name: outlined.costs[arm.name] for name, (arm, _) in arms.items()}
+    derived = {name: outlined.derived[arm.name] for name, (arm, _) in arms.items()}
+    return Outline(trials, costs, derived)
+
+
+def trial_name(arm: str, x: float) -> str:
+    """`gpt/x0.5`, x in octaves."""
+    return f"{arm}/x{2.0**x:.3g}"
+
+
+# -- the walk ----------------------------------------------------------------------------------------------------
+
+
+def needed(plan: Plan, outcome: Outcome) -> Iterator[Task]:
+    """See `Bracket.wave`."""
+    made: Walk = plan.study.designs["walk"]
+    for arm, tried in walked(plan, outcome).items():
+        names = {trial_name(arm, x) for x in (*tried, *walk.next_rates(tried))}
+        seeds = seeds_of(plan, arm, made)
+        yield from (Task(run) for run in plan.runs if run.arm in names and run.seed in seeds)
+
+
+def walked(plan: Plan, outcome: Outcome) -> dict[str, dict[float, list[float]]]:
+    """By arm the rates whose runs have all come to an end, with the losses of its seeds in order."""
+    made: Walk = plan.study.designs["walk"]
+    losses = {(run.arm, run.seed): outcome(run) for run in plan.runs}
+    found: dict[str, dict[float, list[float]]] = {}
+    for arm in plan.study.written:
+        found[arm.name] = {}
+        for x in RATES:
+            own = [losses[trial_name(arm.name, x), seed] for seed in seeds_of(plan, arm.name, made)]
+            known = [loss for loss in own if loss is not None]
+            if len(known) == len(own):
+                found[arm.name][x] = known
+    return found
+
+
+def seeds_of(plan: Plan, arm: str, made: Walk) -> tuple[int, ...]:
+    """The tuning seeds of an arm."""
+    return made.seeds if plan.study.criterion.baseline == trial_name(arm, 0.0) else made.seeds[: made.each]
+
+
+def results(store: Path) -> Outcome:
+    """By what lies on disk."""
+
+    def of(run: PlannedRun) -> float | None:
+        result = RunFolder(store / run.id).result()
+        if result is None:
+            return None
+        return float(result["value"]) if result["status"] == "finished" else float("inf")
+
+    return of
+
+
+# -- what cannot be bracketed ------------------------------------------------------------------------------------
+
+
+def _made_alike(study: Study, setting: str) -> Iterator[Problem]:
+    """Arms that differ in nothing but what is bracketed are one arm with two names."""
+    for i, arm in enumerate(study.compared):
+        for other in study.compared[:i]:
+            mine, theirs = ({k: v for k, v in settings(each).items() if k != setting} for each in (arm, other))
+            if mine == theirs:
+                yield ("bracket",), f"'{arm.name}' and '{other.name}' differ in nothing but {setting}"

@@ -1,0 +1,16 @@
+"""What all facts of a report are: frozen data that says nothing it was not told."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Facts(BaseModel):
+    """Frozen base: unknown keys are errors, and floats may be NaN or infinite where a run diverged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def without_nothing(plain: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Plain data without fields that say nothing and that older reports do not have: their bytes stay what they are."""
+    return {key: value for key, value in plain.items() if key not in names or value is not None}

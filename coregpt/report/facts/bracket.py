@@ -1,0 +1,59 @@
+"""What a bracket before the test tried and found, as data."""
+
+from typing import Literal
+
+from coregpt.report.facts.base import Facts
+
+
+class RatePoint(Facts):
+    """One value that was tried for an arm: `x` in octaves from the declared one, final losses by tuning seed."""
+
+    x: float
+    value: float
+    losses: tuple[float, ...]
+    """Infinite where the run diverged."""
+
+
+class ArmBracket(Facts):
+    """The bracket of one arm. Rates are in octaves from the declared value; see `coregpt.stats.response`."""
+
+    arm: str
+    declared: float
+    value: float
+    """Of the setting, with which the test ran."""
+    settings: dict[str, float]
+    """All that moved, with the values that the test ran with."""
+    points: tuple[RatePoint, ...]
+    seeds: tuple[int, ...]
+    kind: Literal["parabola", "cubic", "best point"]
+    optimum: float | None
+    minimum: float | None
+    """Of the fitted curve, wherever it lies."""
+    interval: tuple[float, float] | None
+    """95% interval of the minimum."""
+    curvature: float | None
+    expected_loss: float | None
+    """From the optimum's being estimated, before its bound."""
+    coefficients: tuple[float, ...] = ()
+    """Of the fitted curve in powers of x, the constant first."""
+    edge: Literal["none", "low", "high"] = "none"
+    cliff: float | None = None
+    """The lowest x above the best at which a run diverged."""
+    why_not: str = ""
+    """Why nothing may be credited to the technique; empty for an arm that is tuned."""
+    runs: int = 0
+    started: int = 0
+    """Runs ever started for it, those of earlier declarations included."""
+    flops: float = 0.0
+
+
+class Bracketed(Facts):
+    """What was bracketed before the test, by arm in the study's order."""
+
+    setting: str
+    arms: tuple[ArmBracket, ...]
+
+    @property
+    def settings(self) -> dict[str, dict[str, float]]:
+        """By arm and dotted setting: what the test ran with."""
+        return {each.arm: dict(each.settings) for each in self.arms}
