@@ -8,6 +8,9 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Interval = tuple[float, float]
+"""From low to high."""
+
 RunStatus = Literal["finished", "diverged", "failed", "missing", "spared", "aborted"]
 """Spared: never needed, as its arm was decided before. Aborted: paused, and not finished for want of prospects."""
 

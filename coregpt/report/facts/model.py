@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from coregpt.report.facts.abort import Pause
 from coregpt.report.facts.factorial import Effects
 from coregpt.report.facts.fork import Fork
-from coregpt.report.facts.inputs import CurvePoint, Facts, RunStatus, RunTiming, StudyFacts
+from coregpt.report.facts.inputs import CurvePoint, Facts, Interval, RunStatus, RunTiming, StudyFacts
 from coregpt.report.facts.looks import Look, Stopping
 from coregpt.report.facts.match import MatchedSeconds
 from coregpt.report.facts.short_baseline import Yardstick
@@ -16,7 +16,6 @@ from coregpt.report.facts.tuning import Tuned
 from coregpt.stats.design import Design
 
 Word = Literal["better", "worse", "equivalent", "screened", "inconclusive", "unstable", "invalid"]
-Interval = tuple[float, float]
 
 SCHEMA: Literal[1] = 1
 

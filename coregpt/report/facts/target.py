@@ -2,9 +2,8 @@
 
 from typing import Literal
 
-from coregpt.report.facts.inputs import Facts
+from coregpt.report.facts.inputs import Facts, Interval
 
-Interval = tuple[float, float]
 Axis = Literal["steps", "tokens", "flops", "seconds"]
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import stats
 
 from coregpt.lab.study.declaration import TOLERANCE
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
-from coregpt.report.facts.model import ArmTiming, Interval
+from coregpt.report.facts.inputs import Interval, RunFacts, StudyFacts
+from coregpt.report.facts.model import ArmTiming
 
 
 def arm_timings(study: StudyFacts, runs: Sequence[RunFacts]) -> tuple[ArmTiming, ...]:
