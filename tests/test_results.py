@@ -23,9 +23,9 @@ from coregpt.report.designs.noise.pages import render_noise
 from coregpt.report.facts.model import Comparison
 from coregpt.report.facts.serialise import to_json
 from coregpt.results import Results, load
+from tests.report.designs.noise.test_analysis import report as noise_report
 from tests.report.studies import report, run, study
-from tests.report.test_compare import base, shifted
-from tests.report.test_noise import report as noise_report
+from tests.report.verdicts.test_compare import base, shifted
 
 ROOT = Path(__file__).parent.parent
 COMMITTED = sorted(path.parent.name for path in (ROOT / "reports").glob("*/report.json"))

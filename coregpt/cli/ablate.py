@@ -31,7 +31,7 @@ from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
 
 if TYPE_CHECKING:
-    from coregpt.report.designs.tuning.analysis import Found
+    from coregpt.report.reading.found import Found
 
 INTERRUPTED = 130
 
@@ -49,13 +49,14 @@ def ablate(path: Path, scale: str | None, use: Resources) -> int:
 
         refuse_undecidable(first)
         return ablate_family(studies, use)
-    trials = trials_before(first)
+    outlined = outline(first)
+    trials = trials_before(outlined)
     if trials is not None:
-        from coregpt.cli.tuning import ablate_tuned
+        from coregpt.cli.trials import ablate_after
 
         refuse_undecidable(first)
-        return ablate_tuned(first, trials, use)
-    made = plan(outline(first), use.nodes)
+        return ablate_after(trials, first, use)
+    made = plan(outlined, use.nodes)
     refuse_undecidable(first)
     return run_study(made, use)
 

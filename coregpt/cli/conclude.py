@@ -9,13 +9,14 @@ from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs.match.section import missed_seconds
-from coregpt.report.designs.tuning.analysis import Found, with_tuning
+from coregpt.report.reading.found import Found, with_facts, with_found
 
 
 def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Found | None, mlflow: bool) -> list[str]:
     """Report what there is; the lines that say which arms, matched on seconds, came out unequal."""
-    report = summarise(*collect(made, store, exploratory))
-    write_report(with_tuning(report, found) if found else report, folder)
+    facts, runs = collect(made, store, exploratory)
+    report = summarise(with_facts(facts, found) if found else facts, runs)
+    write_report(with_found(report, found) if found else report, folder)
     if mlflow:
         warning = mirror(made, store, folder)
         say()

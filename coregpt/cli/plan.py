@@ -36,7 +36,7 @@ def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False
     found = outlines(measured(load_studies(path, scale), asked.store, record=False))
     if as_json:
         from coregpt.cli.plan_data import plan_data
-        from coregpt.cli.tuning import stages_of
+        from coregpt.cli.trials import stages_of
 
         stages = [stage for made in found for stage in stages_of(made, asked.store)]
         say(json.dumps([plan_data(stage, asked) for stage in stages], indent=1, ensure_ascii=False))
@@ -54,8 +54,8 @@ def show_study(made: Outline, asked: Asked) -> None:
         say(f"\nsize {study.member}")
     if study.scale:
         say(f"scale {study.scale}")
-    if trials_before(study) is not None:
-        from coregpt.cli.tuning import stages_of, trial_lines
+    if trials_before(made) is not None:
+        from coregpt.cli.trials import stages_of, trial_lines
 
         trials, test = stages_of(made, asked.store)
         for line in trial_lines(study, trials, asked):

@@ -10,7 +10,7 @@ from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
-from coregpt.lab.designs.tuning import frozen
+from coregpt.lab.designs.found import frozen
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.preregister import code, register
@@ -73,7 +73,7 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, slu
     """The report's study with the first seeds that it did not use."""
     facts = report.study
     used = {*facts.seeds, *(run.seed for run in facts.other_runs)}
-    used |= set(report.tuning.seeds) if report.tuning else set()
+    used |= set(report.seeds_that_chose)
     fresh = tuple(range(max(used) + 1, max(used) + 1 + seeds))
     name = f"{facts.name}-verify"
     if yaml is not None:
@@ -96,7 +96,7 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, slu
 
 def as_tuned(study: Study, report: Report) -> Study:
     """The study with the settings that the report's tuning found; nothing is tuned again."""
-    return frozen(study, report.tuning.settings) if report.tuning else study
+    return frozen(study, report.settings_found) if report.settings_found else study
 
 
 def predicted(report: Report, seeds: int, source: Path) -> list[Prediction]:

@@ -7,11 +7,11 @@ answer defaults to nothing. In the order in which a study comes to them:
     become a study      declare, reshape
     count its arms      settle
     plan its runs       measure, refuse, check
-    train first         first (a study of trials), which leaves `found`
-    train               wave, decisions
+    train first         first (a study of trials)
+    train               wave, known, decisions
     test                test
     be verified         restore, fresh
-    be told             told
+    be told             told, told_of_trials, expected, told_of_test
 
 What a study declares of a design lies in `study.designs` under its YAML key, as plain data or as an object with
 `declared()`; the loader puts it there, and it is hashed into the study's preregistration as it lies there.
@@ -126,8 +126,8 @@ class Design:
 
     # -- train --------------------------------------------------------------------------------------------------
 
-    def first(self, study: Study) -> Study | None:
-        """The study whose runs must be complete before the settings of this one are known."""
+    def first(self, outlined: Outline) -> Outline | None:
+        """A study of trials, counted, whose runs must be complete before the settings of this one are known."""
         return None
 
     def wave(self, plan: Plan, store: Path) -> Iterable[Task] | None:
@@ -139,6 +139,10 @@ class Design:
 
         `sd` is that of a paired difference; None instead of a difference where the test can decide nothing.
         """
+        return None
+
+    def known(self, plan: Plan, store: Path) -> int | None:
+        """How many runs to speak of where only some of the plan's will be needed; None: all."""
         return None
 
     def decisions(self, plan: Plan, store: Path) -> Mapping[str, Decision]:
@@ -160,6 +164,14 @@ class Design:
     def told(self, outlined: Outline) -> list[str]:
         """What `coregpt plan` says of the arms."""
         return []
+
+    def told_of_trials(self, study: Study, trials: Outline) -> list[str]:
+        """What `coregpt plan` says of the trials before the test; the first line stands for all of it elsewhere."""
+        return []
+
+    def expected(self, plan: Plan) -> int | None:
+        """How many runs it takes on average where results decide how many."""
+        return None
 
     def told_of_test(self, plan: Plan, sd: float) -> list[str]:
         """What `coregpt plan` says of the test, `sd` being that of a paired difference."""

@@ -4,31 +4,25 @@ Trials are the runs of a study of their own, NAME-tuning, whose arms are `gpt/tr
 the study as written, with its space and its trials; the ledger has the settings that were found before a test starts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.design import Design, Wrong
-from coregpt.lab.records.ledger import Ledger
-from coregpt.lab.study.declaration import Arm, Criterion, Machine, Study, StudyFile
+from coregpt.lab.designs.found import COMPARED_AT, not_taken, tuning_seeds, with_settings
+from coregpt.lab.progress import aligned
+from coregpt.lab.study.counting import counted
+from coregpt.lab.study.declaration import Arm, Criterion, Study, StudyFile
 from coregpt.lab.study.differences import settings
 from coregpt.lab.study.outline import Outline
-from coregpt.lab.study.problems import Problem, coerced, explain
+from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.registry import Catalogue, nearest
 from coregpt.lab.study.space import Choices, Point, Range, Trials, dimension, points
 from coregpt.lab.study.yamlfile import Key
 
 ALL = "all"
 """The part of a space that holds for every arm."""
-FIRST_SEED = 1000
-"""Of trials, where the study says only how many: seeds of tests that are counted off are smaller."""
-COMPARED_AT = ("data", "tokens", "eval_tokens", "evals", *Machine.model_fields)
-"""Settings in which arms must not be made to differ."""
 WHERE: Key = ("tuning", "space")
 
 
@@ -44,7 +38,7 @@ class Tuning(Design):
         if file.tuning is None:
             return study
         found = list(_misnamed(file, study))
-        seeds = list(_seeds(file.tuning.seeds, study.seeds, found))
+        seeds = list(tuning_seeds(file.tuning.seeds, study.seeds, ("tuning", "seeds"), found))
         spaces: dict[str, Mapping[str, Range | Choices]] = {}
         trials: dict[str, tuple[Point, ...]] = {}
         for arm in study.arms:
@@ -59,12 +53,30 @@ class Tuning(Design):
         return study if found else replace(study, designs={**study.designs, "tuning": made})
 
     def refuse(self, outlined: Outline, nodes: str) -> None:
-        if self.first(outlined.study) is not None:
-            where = outlined.study.path
-            raise ConfigError(f"{where}: tuning: its runs are known once its trials are; that is 'coregpt ablate'")
+        study = outlined.study
+        if trials_of(study) and not study.as_declared:
+            raise ConfigError(f"{study.path}: tuning: its runs are known once its trials are; that is 'coregpt ablate'")
 
-    def first(self, study: Study) -> Study | None:
-        return trial_study(study) if trials_of(study) and not study.as_declared else None
+    def first(self, outlined: Outline) -> Outline | None:
+        study = outlined.study
+        return counted(trial_study(study)) if trials_of(study) and not study.as_declared else None
+
+    def told_of_trials(self, study: Study, trials: Outline) -> list[str]:
+        """How many there are, then every one of them."""
+        declared = trials_of(study)
+        if declared is None:
+            return []
+        arms, seeds, each = len(study.written), len(declared.seeds), len(trials.study.arms) // len(study.written)
+        runs = f"{each} trials x {arms} arms x {seeds} {'seed' if seeds == 1 else 'seeds'} = {each * arms * seeds} runs"
+        lines = [f"Tuning first: {runs}, {trials.flops:.3g} training FLOPs."]
+        for arm, tried in declared.trials.items():
+            rows = [[str(number), *map(_shown, point.values())] for number, point in enumerate(tried, 1)]
+            lines += ["", *aligned([[f"{arm}, trial", *tried[0]], *rows])]
+        return lines
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def trials_of(study: Study) -> Trials | None:
@@ -100,42 +112,6 @@ def trial_name(arm: str, number: int) -> str:
     return f"{arm}/trial-{number}"
 
 
-def frozen(study: Study, found: Mapping[str, Point]) -> Study:
-    """The study with the settings that were found, by arm; its digest stays that of what was declared."""
-    written = study.written
-    arms = tuple(with_settings(arm, found.get(arm.name, {}), study.catalogue) for arm in written)
-    return replace(study, arms=arms, as_declared=written)
-
-
-def freeze(study: Study, found: Mapping[str, Point], store: Path) -> None:
-    """Enter the settings into the ledger, unless they are the latest there. Raises LedgerError."""
-    ledger = Ledger.of(store)
-    with ledger.locked():
-        known = [e for e in ledger.read() if e.event == "frozen" and e["study"] == study.name]
-        body = {"digest": study.digest, "settings": {arm: dict(point) for arm, point in found.items()}}
-        if not known or any(known[-1][key] != value for key, value in body.items()):
-            ledger.add("frozen", study=study.name, **body)
-
-
-def with_settings(arm: Arm, values: Point, catalogue: Catalogue) -> Arm:
-    """The arm with other values of some settings. Raises ValidationError or ConfigError for what is refused."""
-    data = arm.run.model_dump(mode="json")
-    for path, value in values.items():
-        _put(data, path, value)
-    run = RunConfig(**data)
-    options = {name: made.model_dump(mode="json") for name, made in catalogue.instances(run.plugins)}
-    return replace(arm, run=run.model_copy(update={"plugins": options}))
-
-
-def _put(data: dict[str, Any], path: str, value: Any) -> None:
-    """Set a dotted path; a key may itself hold dots, as `package.module:name` does."""
-    inside = next((key for key in data if path.startswith(f"{key}.")), None)
-    if inside is None:
-        data[path] = value
-    else:
-        _put(data[inside], path.removeprefix(f"{inside}."), value)
-
-
 def _misnamed(file: StudyFile, study: Study) -> Iterator[Problem]:
     assert file.tuning is not None
     names, made = [arm.name for arm in study.arms], bool(study.techniques)
@@ -146,19 +122,6 @@ def _misnamed(file: StudyFile, study: Study) -> Iterator[Problem]:
             yield (*WHERE, name), f"'{name}' is not an arm{nearest(name, [*names, ALL])}"
     if not made and ALL in names:
         yield ("arms", ALL), f"an arm of a tuned study cannot be called '{ALL}', which stands for every arm"
-
-
-def _seeds(given: int | Sequence[int], test: Sequence[int], found: list[Problem]) -> Sequence[int]:
-    if isinstance(given, int):
-        first = max(FIRST_SEED, max(test) + 1)
-        return range(first, first + given)
-    key: Key = ("tuning", "seeds")
-    if not given or len(set(given)) < len(given):
-        found.append((key, f"expected different seeds, got {list(given)}"))
-    if both := sorted(set(given) & set(test)):
-        text = ", ".join(map(str, both))
-        found.append((key, f"{text}: also a seed of the test; settings are judged on seeds that did not choose them"))
-    return given
 
 
 def _space(
@@ -186,22 +149,9 @@ def _space(
             except ValueError as error:
                 found.append((key, str(error)))
                 continue
-            problems = [text for value in made.ends() for text in _not_taken(arm, {path: value}, catalogue)]
+            problems = [text for value in made.ends() for text in not_taken(arm, {path: value}, catalogue)]
             found += [(key, text) for text in problems]
             yield path, made
-
-
-def _not_taken(arm: Arm, point: Point, catalogue: Catalogue) -> Iterator[str]:
-    """Why an arm cannot have these values."""
-    try:
-        taken = settings(with_settings(arm, point, catalogue))
-    except ValidationError as error:
-        yield from (": ".join([".".join(map(str, key)), text]) for key, text in explain(error, RunConfig))
-    except ConfigError as error:
-        yield str(error)
-    else:
-        for path, value in point.items():
-            yield from (text for _, text in coerced(value, taken[path]))
 
 
 def _trials(
@@ -213,7 +163,7 @@ def _trials(
     if len(made) < file.tuning.trials:
         found.append((("tuning", "trials"), f"the space of '{arm.name}' has only {len(made)} different points"))
     for point in made:
-        found += [(key, f"{point} of '{arm.name}': {text}") for text in _not_taken(arm, point, study.catalogue)]
+        found += [(key, f"{point} of '{arm.name}': {text}") for text in not_taken(arm, point, study.catalogue)]
     return made
 
 

@@ -17,7 +17,7 @@ from coregpt.lab.execute.jobs import Job, Policy, name
 from coregpt.lab.execute.orphans import Strangers
 from coregpt.lab.execute.run_table import RunTable
 from coregpt.lab.execute.slots import Slot
-from coregpt.lab.execute.tasks import everything, missing
+from coregpt.lab.execute.tasks import everything, known, missing
 from coregpt.lab.execute.waiting import Waiting, Work
 from coregpt.lab.progress import Display, duration
 from coregpt.lab.records.ledger import Event, Follower, Ledger
@@ -72,7 +72,7 @@ class Launcher:
         self.tally, self.ledger = Tally(), Ledger.of(store)
         self.others = Follower(self.ledger)
         self.tries, self.strangers = Counter[str](), Strangers(self.policy.hang_seconds)
-        self.total, self.eta = len(plan.runs), Eta()
+        self.total, self.eta = known(plan, store), Eta()
         self.complete = sum(Task(run).done(store) for run in plan.runs)
         self.stopping = False
         self.asked = True
@@ -111,6 +111,7 @@ class Launcher:
         taken |= self.tally.failed.keys()
         self.queue = Waiting(self.work, (task for task in missing(self.plan, self.store) if task.run.id not in taken))
         self.asked, self.all_known = True, everything(self.plan, self.store)
+        self.total = known(self.plan, self.store)
         for line in decisions.note(self.plan, self.store):
             self.display.event(line)
 

@@ -33,6 +33,12 @@ def everything(plan: Plan, store: Path) -> bool:
     return {run.id for run in plan.runs} <= {task.run.id for task in wave(plan, store) if task.until is None}
 
 
+def known(plan: Plan, store: Path) -> int:
+    """How many runs to speak of: all of the plan, or those that a design knows to be needed so far."""
+    found = (design.known(plan, store) for design in DESIGNS)
+    return next((number for number in found if number is not None), len(plan.runs))
+
+
 def left(plan: Plan, store: Path) -> list[PlannedRun]:
     """Every run that will be executed from now on, those included that wait for another one's end."""
     coming = [task.run for task in missing(plan, store)]

@@ -33,9 +33,9 @@ def outlines(studies: Sequence[Study]) -> list[Outline]:
     return made
 
 
-def trials_before(study: Study) -> Study | None:
+def trials_before(outlined: Outline) -> Outline | None:
     """The study whose runs must be complete before the settings of this one are known."""
-    return next((trials for design in DESIGNS if (trials := design.first(study)) is not None), None)
+    return next((trials for design in DESIGNS if (trials := design.first(outlined)) is not None), None)
 
 
 def plan(outlined: Outline, nodes: str = "") -> Plan:

@@ -120,7 +120,13 @@ class History:
 
     def _tuned_on_test(self) -> list[str]:
         """Seeds by which settings were chosen under any declaration, and which a test had under any."""
-        tuning = {s for entry in self.declared for s in entry["declaration"].get("tuning", {}).get("seeds", ())}
+        designs = (
+            value
+            for entry in self.declared
+            for key, value in entry["declaration"].items()
+            if key != "arms" and isinstance(value, dict)
+        )
+        tuning = {seed for each in designs for seed in each.get("seeds", ())}
         both = sorted(tuning & {seed for _, seed in self.cells.values()})
         return [f"settings were chosen by seeds of the test: {', '.join(map(str, both))}"] if both else []
 

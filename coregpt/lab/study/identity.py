@@ -24,6 +24,7 @@ def canonical(data: Any) -> bytes:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+@cache
 def source_digest(text: str) -> str:
     """sha256 of what Python code does: comments, formatting and docstrings do not count."""
     tree = ast.parse(text)

@@ -53,7 +53,7 @@ def predict(comparison: Comparison, k: int, arms: int) -> Prediction | None:
     c = comparison
     if c.gain is None or c.se is None or not c.df or any(c.failures) or c.missing_seeds:
         return None
-    sd = c.se * math.sqrt(c.pairs)
+    sd = (c.sampling_se or 0.0) * math.sqrt(c.pairs)  # both estimates are of the same frozen settings
     half = float(stats.t.isf((1 - LEVEL) / arms / 2, c.df)) * sd * math.sqrt(1 / c.pairs + 1 / k)
     low, high = c.gain - half, c.gain + half
     chance = [_chance(low, high, true, sd / math.sqrt(k), c.df) for true in (c.gain, 0.0)]

@@ -8,6 +8,7 @@ from coregpt.report.designs.looks.collect import Looks
 from coregpt.report.designs.match.collect import Match
 from coregpt.report.designs.short_baseline.collect import ShortBaseline
 from coregpt.report.designs.target.collect import Target
+from coregpt.report.designs.tuning.collect import Tuning
 from coregpt.report.reading.collector import Collector
 
 COLLECTORS: tuple[Collector, ...] = (
@@ -19,4 +20,5 @@ COLLECTORS: tuple[Collector, ...] = (
     Abort(),
     Target(),
     ShortBaseline(),
+    Tuning(),
 )

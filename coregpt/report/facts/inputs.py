@@ -6,7 +6,12 @@ varies between executions) lives in `RunTiming`, so that the rest of two executi
 
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 Interval = tuple[float, float]
 """From low to high."""
@@ -19,6 +24,11 @@ class Facts(BaseModel):
     """Frozen base: unknown keys are errors, and floats may be NaN or infinite where a run diverged."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def without_nothing(plain: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Plain data without fields that say nothing and that older reports do not have: their bytes stay what they are."""
+    return {key: value for key, value in plain.items() if key not in names or value is not None}
 
 
 class CurvePoint(NamedTuple):

@@ -1,13 +1,14 @@
 """The report as data: everything the pages show, nothing they compute. Two executions differ in `timing` only."""
 
-from typing import Literal, Self
+import math
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from coregpt.report.facts.abort import Pause
 from coregpt.report.facts.factorial import Effects
 from coregpt.report.facts.fork import Fork
-from coregpt.report.facts.inputs import CurvePoint, Facts, Interval, RunStatus, RunTiming, StudyFacts
+from coregpt.report.facts.inputs import CurvePoint, Facts, Interval, RunStatus, RunTiming, StudyFacts, without_nothing
 from coregpt.report.facts.looks import Look, Stopping
 from coregpt.report.facts.match import MatchedSeconds
 from coregpt.report.facts.short_baseline import Yardstick
@@ -52,6 +53,10 @@ class Comparison(Facts):
     gain_condition: str = ""
     """What the gain is conditional on, for example finishing; empty if all planned runs count."""
     se: float | None = None
+    """Standard error of the gain, the allowance included."""
+    allowance: float | None = None
+    """The part of `se` squared that comes from how surely the arms' own settings are known; more seeds leave it as it
+    is. None where settings are as declared."""
     df: float | None = None
     t: float | None = None
     p: float | None = None
@@ -80,6 +85,15 @@ class Comparison(Facts):
     """Diverged runs of the arm and of the baseline."""
     p_failures: float | None = None
     missing_seeds: tuple[int, ...] = ()
+
+    @property
+    def sampling_se(self) -> float | None:
+        """The part of `se` that more seeds shrink."""
+        return None if self.se is None else math.sqrt(max(0.0, self.se**2 - (self.allowance or 0.0)))
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "allowance")
 
     @property
     def given_up(self) -> bool:
@@ -154,6 +168,17 @@ class Report(Facts):
     notes: tuple[str, ...]
     runs: tuple[RunResult, ...]
     timing: Timing
+
+    @property
+    def settings_found(self) -> dict[str, dict[str, Any]]:
+        """By arm and dotted setting, what was found before the test; empty where settings are as declared."""
+        found = self.tuning
+        return {} if found is None else {arm: dict(values) for arm, values in found.settings.items()}
+
+    @property
+    def seeds_that_chose(self) -> tuple[int, ...]:
+        """The seeds that found them."""
+        return self.tuning.seeds if self.tuning else ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -56,3 +56,8 @@ class Tuned(Facts):
 def shown(value: object) -> str:
     """A value of a setting as it is typed."""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def settings_text(trial: Trial) -> str:
+    """`optim.lr 0.002, optim.beta2 0.95`."""
+    return ", ".join(f"{path} {shown(value)}" for path, value in trial.settings.items())

@@ -1,11 +1,17 @@
 """How the arms of a study are tested, fixed before any result."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from coregpt.report.facts.inputs import StudyFacts
 from coregpt.stats.design import Design, choose_test
 from coregpt.stats.moderated import VariancePrior
 from coregpt.stats.power import detectable
+
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -15,6 +21,17 @@ class Basis:
     design: Design
     prior: VariancePrior | None
     detectable: float | None
+    allowance: Callable[[str, float], float] | None = None
+    """What the variance of a comparison must allow for beyond sampling, by arm and the variance of its paired
+    differences; None where settings are as declared."""
+    no_ranks: str = ""
+    """Why ranks decide nothing where runs diverged; empty if they may."""
+
+    def allowed(self, arm: str, baseline: Vector, values: Vector) -> float:
+        """The allowance for one arm, whose runs all have a number."""
+        if self.allowance is None or len(values) < 2:
+            return 0.0
+        return self.allowance(arm, float(np.var(baseline - values, ddof=1)))
 
 
 def basis_of(study: StudyFacts, prior: VariancePrior | None = None) -> Basis:

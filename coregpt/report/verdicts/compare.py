@@ -89,9 +89,13 @@ def compare_all(
     ]
     ranked = {arm: outcomes.values[arm] for arm in whole if outcomes.diverged(arm) + outcomes.diverged(study.baseline)}
     measured = {arm: outcomes.values[arm] for arm in whole if arm not in ranked}
-    tested = run_primary(basis.design, study.level, baseline, measured, ranked, basis.prior)
+    allowed = {arm: basis.allowed(arm, baseline, values) for arm, values in measured.items()}
+    if basis.no_ranks:
+        ranked = {}
+    tested = run_primary(basis.design, study.level, baseline, measured, ranked, basis.prior, allowed)
+    usual = Stopped(no_ranks=basis.no_ranks) if basis.no_ranks else USUAL
     rest = {
-        arm: compare_arm(study, basis.design, outcomes, arm, tested.get(arm))
+        arm: compare_arm(study, basis.design, outcomes, arm, tested.get(arm), usual)
         for arm in study.treatments
         if arm not in settled
     }
@@ -170,6 +174,7 @@ def _tested(study: StudyFacts, design: Design, tested: Tested) -> dict[str, Any]
         return facts
     return facts | {
         "se": estimate.se,
+        "allowance": estimate.allowance or None,
         "df": estimate.df,
         "t": estimate.t,
         "interval": t_interval(estimate, 0.95),
@@ -179,7 +184,11 @@ def _tested(study: StudyFacts, design: Design, tested: Tested) -> dict[str, Any]
         "p_separate": tested.p_separate,
         "noisy": tested.noisy,
         "smallest_detectable": detectable(
-            design, estimate.se * float(np.sqrt(design.n_seeds)), study.level, study.power
+            design,
+            estimate.sampling_se * float(np.sqrt(design.n_seeds)),
+            study.level,
+            study.power,
+            estimate.allowance,
         ),
     }
 

@@ -9,7 +9,7 @@ from coregpt.report.drawing.numbers import plural, si
 from coregpt.report.facts.inputs import RunFacts, StudyFacts
 from coregpt.report.facts.model import Comparison
 from coregpt.stats.design import Design, fewest_seeds
-from coregpt.stats.power import cautious_sd, seeds_needed
+from coregpt.stats.power import cautious_sd, out_of_reach, seeds_needed
 
 
 def further(study: StudyFacts, design: Design, c: Comparison) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def _more_seeds(study: StudyFacts, design: Design, c: Comparison) -> int | None:
     """None if unknown or over a thousand."""
     if study.screen is not None or not c.se or not c.df or any(c.failures):
         return None
-    sd = cautious_sd(c.se * float(np.sqrt(c.pairs)), c.df)
+    sd = cautious_sd((c.sampling_se or 0.0) * float(np.sqrt(c.pairs)), c.df)
     needed = seeds_needed(
         sd,
         study.margin,
@@ -33,6 +33,7 @@ def _more_seeds(study: StudyFacts, design: Design, c: Comparison) -> int | None:
         power=study.power,
         paired=study.paired,
         at_least=design.n_seeds,
+        allowance=c.allowance or 0.0,
     )
     return None if needed is None else needed - design.n_seeds
 
@@ -66,8 +67,15 @@ def next_step(study: StudyFacts, c: Comparison) -> str:
         if not c.se:
             short = fewest_seeds(len(study.treatments), paired=study.paired) - len(study.seeds)
             return f" At least {plural(short, 'more seed')} would be needed for any test." if short > 0 else ""
+        if c.allowance and _out_of_reach(study, c.allowance):
+            return " No number of seeds settles the margin: what is not known of the arms' own settings hides it."
         return f" Settling a difference of {study.margin:g} would take more than 1000 seeds."
     if c.more_seeds == 0:
         return " There were enough seeds for the margin; the true difference probably lies close to it."
     cost = f", {plural(c.more_runs or 0, 'run')}" + (f" and {si(c.more_flops)} FLOPs" if c.more_flops else "")
     return f" About {plural(c.more_seeds, 'more seed')} per arm{cost} would settle a difference of {study.margin:g}."
+
+
+def _out_of_reach(study: StudyFacts, allowance: float) -> bool:
+    arms = len(study.treatments)
+    return out_of_reach(study.margin, arms, alpha=study.alpha, power=study.power, allowance=allowance)

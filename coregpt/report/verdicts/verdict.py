@@ -69,6 +69,8 @@ def _rule(
         return "inconclusive", study.incomparable[c.arm]
     if not design.can_test:
         return "inconclusive", design.reason
+    if c.p_adjusted is None and any(c.failures) and stopped.no_ranks:
+        return "inconclusive", stopped.no_ranks
     if c.p_adjusted is None:
         return "inconclusive", "too few complete arms are left to estimate the noise"
     if c.p_adjusted < study.level and direction:

@@ -10,7 +10,8 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.designs.tuning import FIRST_SEED, freeze, frozen, trial_study
+from coregpt.lab.designs.found import FIRST_SEED, freeze, frozen
+from coregpt.lab.designs.tuning import trial_study
 from coregpt.lab.execute.launcher import Launcher
 from coregpt.lab.planning.load import MANY_SEEDS, load
 from coregpt.lab.planning.plans import outline, plan

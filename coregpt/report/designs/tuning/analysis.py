@@ -1,26 +1,9 @@
 """What the report of the test says about the tuning before it."""
 
 import math
-from dataclasses import dataclass
 
 from coregpt.report.drawing.numbers import listing, plural
-from coregpt.report.facts.model import Report
 from coregpt.report.facts.tuning import Tuned, shown
-
-
-@dataclass(frozen=True)
-class Found:
-    """What tuning found, and the training seconds that it took by arm."""
-
-    tuned: Tuned
-    seconds: dict[str, float]
-
-
-def with_tuning(report: Report, found: Found) -> Report:
-    """The report of the test with its tuning; a doubt about the tuning stands among the notes."""
-    timing = report.timing.model_copy(update={"tuning": found.seconds})
-    notes = (*report.notes, *tuning_notes(found.tuned))
-    return report.model_copy(update={"tuning": found.tuned, "timing": timing, "notes": notes})
 
 
 def tuning_notes(tuned: Tuned) -> list[str]:

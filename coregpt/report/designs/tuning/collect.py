@@ -10,9 +10,11 @@ from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.space import Choices, Range
-from coregpt.report.designs.tuning.analysis import Found
+from coregpt.report.designs.tuning.analysis import tuning_notes
 from coregpt.report.facts.inputs import RunFacts
-from coregpt.report.facts.tuning import ArmTuning, Trial, Tuned
+from coregpt.report.facts.tuning import ArmTuning, Trial, Tuned, settings_text
+from coregpt.report.reading.collector import Collector
+from coregpt.report.reading.found import Found
 from coregpt.report.reading.runs import collect_runs, ledger_of
 from coregpt.stats.tuning import best_trial, expected_best_curve
 
@@ -22,7 +24,14 @@ FEWEST_ORDERED = 3
 """Choices of numbers that make an end worth a warning: of two, either is one."""
 
 
-def find(study: Study, trials: Plan, store: Path) -> Found | None:
+class Tuning(Collector):
+    """Trials and what they came to."""
+
+    def find(self, study: Study, trials: Plan, store: Path) -> Found | None:
+        return found_by_trials(study, trials, store) if trials_of(study) else None
+
+
+def found_by_trials(study: Study, trials: Plan, store: Path) -> Found | None:
     """None while a run of a trial has no outcome. A result that is not the one on record is no outcome."""
     runs = collect_runs(trials, store, ledger_of(trials, store))
     if any(run.status in ("missing", "failed") for run in runs):
@@ -30,7 +39,16 @@ def find(study: Study, trials: Plan, store: Path) -> Found | None:
     started = _started(trials, store)
     arms = tuple(_arm(study, arm.name, runs, started) for arm in study.written)
     seconds = {each.arm: sum(r.timing.train_seconds or 0.0 for r in _of_arm(study, each.arm, runs)) for each in arms}
-    return Found(Tuned(seeds=trials.study.seeds, arms=arms), seconds)
+    tuned = Tuned(seeds=trials.study.seeds, arms=arms)
+    return Found(
+        settings=tuned.settings,
+        lines=tuple(
+            f"{each.arm}: trial {each.chosen} of {len(each.trials)}, {settings_text(each.best)}" for each in arms
+        ),
+        fields={"tuning": tuned},
+        seconds=seconds,
+        notes=tuple(tuning_notes(tuned)),
+    )
 
 
 def edges(space: Mapping[str, Range | Choices], point: Mapping[str, object]) -> dict[str, object]:

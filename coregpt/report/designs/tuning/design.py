@@ -1,7 +1,7 @@
 """Settings found by trials before the test, as a design of the report.
 
-Trials are a study of their own, run before the test: whoever ran both puts the finds into the report of the test, by
-`with_tuning`.
+Trials are a study of their own, run before the test: whoever ran both puts the finds into the report of the test
+(`reading.found`).
 """
 
 from collections.abc import Iterator

@@ -7,7 +7,7 @@ from coregpt.report.drawing.markup import Section, details, paragraph, table_htm
 from coregpt.report.drawing.numbers import duration, fixed, plural, si
 from coregpt.report.drawing.tables import Table
 from coregpt.report.facts.model import Report
-from coregpt.report.facts.tuning import ArmTuning, Trial, shown
+from coregpt.report.facts.tuning import ArmTuning, settings_text, shown
 
 TITLE = "How the settings were found"
 CHOSEN = "← used"
@@ -90,8 +90,3 @@ def trials_table(report: Report, arm: ArmTuning) -> Table:
     head = ("trial", *arm.space, *(f"seed {seed}" for seed in report.tuning.seeds), "mean")
     bad = frozenset(i for i, trial in enumerate(arm.trials) if not math.isfinite(trial.mean))
     return Table(f"Trials of {arm.arm}, final {report.study.metric}, ∞ where a run diverged", head, rows, bad=bad)
-
-
-def settings_text(trial: Trial) -> str:
-    """`optim.lr 0.002, optim.beta2 0.95`."""
-    return ", ".join(f"{path} {shown(value)}" for path, value in trial.settings.items())

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from coregpt.lab.study.space import Choices, Range
-from coregpt.report.designs.tuning.analysis import Found, tuning_notes, with_tuning
+from coregpt.report.designs.tuning.analysis import tuning_notes
 from coregpt.report.designs.tuning.charts import expected_best_chart, numeric_paths, response_chart
 from coregpt.report.designs.tuning.collect import edges
 from coregpt.report.designs.tuning.section import best_table, spent_table, trials_table
@@ -14,6 +14,7 @@ from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
 from coregpt.report.facts.tuning import ArmTuning, Trial, Tuned
 from coregpt.report.pages.render import render
+from coregpt.report.reading.found import Found, with_found
 from coregpt.stats.tuning import best_trial, expected_best_curve
 from tests.report import studies
 
@@ -46,10 +47,16 @@ BASE = arm("gpt", {0.002: 3.1, 0.01: 3.0, 0.05: 3.2})
 TUNED = arm("ngpt", {0.002: 3.3, 0.01: math.inf, 0.08: 2.9})
 
 
+def found(seconds: dict[str, float]) -> Found:
+    tuned = Tuned(seeds=(1000,), arms=(BASE, TUNED))
+    notes = tuple(tuning_notes(tuned))
+    return Found(settings=tuned.settings, lines=(), fields={"tuning": tuned}, seconds=seconds, notes=notes)
+
+
 @pytest.fixture
 def report() -> Report:
     plain = studies.report({"gpt": [3.0, 3.1, 3.05, 3.02], "ngpt": [2.9, 3.0, 2.96, 2.9]})
-    return with_tuning(plain, Found(Tuned(seeds=(1000,), arms=(BASE, TUNED)), {"gpt": 12.0, "ngpt": 14.0}))
+    return with_found(plain, found({"gpt": 12.0, "ngpt": 14.0}))
 
 
 @pytest.mark.parametrize(
@@ -117,8 +124,6 @@ def test_it_survives_json_and_stands_on_both_pages(report: Report) -> None:
 
 
 def test_seconds_are_part_of_the_timing_alone(report: Report) -> None:
-    slower = with_tuning(
-        report.model_copy(update={"notes": ()}), Found(Tuned(seeds=(1000,), arms=(BASE, TUNED)), {"gpt": 99.0})
-    )
+    slower = with_found(report.model_copy(update={"notes": ()}), found({"gpt": 99.0}))
     assert slower.tuning == report.tuning
     assert slower.timing.tuning != report.timing.tuning
