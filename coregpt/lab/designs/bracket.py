@@ -14,7 +14,7 @@ from typing import Any
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.design import Design, Task, Wrong
 from coregpt.lab.designs.found import tuning_seeds
-from coregpt.lab.designs.rates import at_rate, unmovable
+from coregpt.lab.designs.rates import at_rate, moving, unmovable
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import Criterion, Study, StudyFile
@@ -140,8 +140,9 @@ def tried_at(outlined: Outline) -> Outline:
     assert made is not None
     test = study.criterion
     arms = {
-        trial_name(arm.name, x): (arm, at_rate(arm, made.setting, x, study.catalogue))
+        trial_name(arm.name, x): (arm, at_rate(arm, paths, x, study.catalogue))
         for arm in study.written
+        for paths in [moving(arm, made.setting, study.catalogue)]
         for x in RATES
     }
     trials = replace(
