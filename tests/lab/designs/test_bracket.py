@@ -11,7 +11,7 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.designs.bracket import RATES, bracket_of, trial_name
+from coregpt.lab.designs.bracket import RATES, bracket_of, results, trial_name, walked
 from coregpt.lab.execute.tasks import known, missing
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.pilot import refuse_undecidable
@@ -93,6 +93,29 @@ def test_a_rate_counts_once_all_of_its_seeds_have_ended(lab: Callable[..., Lab],
     arm = first.arm.partition("/")[0]
     assert (first.arm, first.seed) in cells(made, store)
     assert {cell for cell in cells(made, store) if cell[0].startswith(f"{arm}/")} == {(first.arm, first.seed)}
+
+
+def test_results_that_another_study_left_are_used_only_where_the_walk_comes_to_them(
+    lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    """Runs are shared by content, so any rate may be there already; what is tried must not depend on that."""
+    made, store = trials_of(lab(**TINY)), tmp_path / "store"
+
+    def curve(arm: str, x: float) -> float:
+        return 2 + 0.1 * (x - 0.3) ** 2
+
+    for x in (-4.0, -2.5, 1.0, 3.0, 5.0):
+        for run in made.runs:
+            if run.arm == trial_name("gelu", x):
+                folder = RunFolder(store / run.id)
+                folder.create(run.record, {})
+                folder.write_result({"status": "finished", "value": 0.5 if x == 5.0 else curve("", x), "reason": ""})
+    assert {arm for arm, _ in cells(made, store)} == names("gelu", 0.5, 1) | names("relu2", 0.5, 1, 2)
+    while missing(made, store):
+        finish(made, store, curve)
+    tried = walked(made, results(store))
+    assert set(tried["gelu"]) == set(tried["relu2"]) == {-1.0, -0.5, 0.0, 0.5, 1.0}
+    assert known(made, store) == 20
 
 
 def test_a_diverged_seed_makes_its_rate_the_worst_and_the_walk_goes_down(

@@ -38,7 +38,7 @@ def found_by_walk(study: Study, trials: Plan, store: Path) -> Found | None:
     noise = residual(list(tried.values()))
     started = _started(trials, store)
     arms = tuple(
-        _arm(study, arm.name, made, seeds_of(trials, arm.name, made), tried[arm.name], fit(tried[arm.name], noise))
+        _arm(study, arm.name, made, seeds_of(trials, arm.name), tried[arm.name], fit(tried[arm.name], noise))
         for arm in study.written
     )
     spent = {arm.name: _runs(trials.runs, arm.name, tried[arm.name], facts) for arm in study.written}
