@@ -15,7 +15,7 @@ from coregpt.lab.execute.launcher import Launcher
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.progress import Display
 from coregpt.lab.records.store import Claim, RunFolder, claim
-from coregpt.lab.slurm.cluster import SlurmChild, SlurmOptions, cluster
+from coregpt.lab.slurm.cluster import SETTLE, SlurmChild, SlurmOptions, cluster
 from coregpt.lab.slurm.job_states import GONE, Queue, parse_states
 from coregpt.lab.slurm.remote import Execute
 from tests.lab.conftest import Lab
@@ -58,7 +58,7 @@ def child(lab: Callable[..., Lab], tmp_path: Path, commands: Callable[[str, str]
     return SlurmChild(machine, folder, None, job="5")
 
 
-def looked(child: SlurmChild, times: int = cluster.SETTLE + 1) -> int | None:
+def looked(child: SlurmChild, times: int = SETTLE + 1) -> int | None:
     return [child.poll() for _ in range(times)][-1]
 
 
