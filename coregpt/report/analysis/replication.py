@@ -98,7 +98,7 @@ def contradictions(report: Report) -> list[str]:
         pairs: list[tuple[str, float | str | None, float | str | None]] = [
             ("gain", said.gain, follows.gain),
             ("standard error", said.se, follows.se),
-            ("standard error from tuning", *(math.sqrt(each.allowance or 0.0) for each in (said, follows))),
+            ("standard error from tuning", _from_tuning(said), _from_tuning(follows)),
             *((f"{side} end of the interval", *ends) for side, ends in _ends(said, follows)),
         ]
         if same_rules:
@@ -107,6 +107,10 @@ def contradictions(report: Report) -> list[str]:
             if not _same(mine, theirs):
                 found.append(f"{said.arm}: the report says {name} {mine}, but its own runs give {theirs}")
     return found
+
+
+def _from_tuning(c: Comparison) -> float:
+    return math.sqrt(c.allowance or 0.0)
 
 
 def _ends(said: Comparison, follows: Comparison) -> list[tuple[str, tuple[float, float]]]:
