@@ -1,39 +1,13 @@
 """`coregpt ablate`: plan, run what is missing, report, mirror."""
 
-import importlib
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import torch
-
+from coregpt.cli.loading import load_studies
 from coregpt.cli.resources import Resources
-from coregpt.cli.screen import say
-from coregpt.contract.errors import ConfigError
-from coregpt.lab.atomic import writable_folder
-from coregpt.lab.designs.design import Task
-from coregpt.lab.execute import decisions
-from coregpt.lab.execute.executor import Executor
-from coregpt.lab.execute.launcher import Launcher, Tally
-from coregpt.lab.execute.slots import find_slots
-from coregpt.lab.execute.tasks import everything, left
-from coregpt.lab.planning.load import load, load_sizes
+from coregpt.cli.training import run_study
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.pilot import refuse_undecidable
 from coregpt.lab.planning.plans import outline, plan, trials_before
-from coregpt.lab.planning.preregister import register
-from coregpt.lab.planning.split import settled
-from coregpt.lab.progress import Display
-from coregpt.lab.records.ledger import LedgerError
-from coregpt.lab.slurm.cluster import SlurmOptions, cluster, refuse_unless_submittable
-from coregpt.lab.slurm.queued import refuse_if_queued
-from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.outline import Plan
-
-if TYPE_CHECKING:
-    from coregpt.report.reading.found import Found
-
-INTERRUPTED = 130
 
 
 def ablate(path: Path, scale: str | None, use: Resources) -> int:
@@ -59,94 +33,3 @@ def ablate(path: Path, scale: str | None, use: Resources) -> int:
     made = plan(outlined, use.nodes)
     refuse_undecidable(first)
     return run_study(made, use)
-
-
-def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
-    """Train what is missing of one study and report it, with what tuning `found` for it."""
-    store = use.store
-    refuse_in_vain(made, use)
-    folder = writable_folder(use.reports / made.study.name)
-    writable_folder(store)
-    say(f"{made.study.question}")
-    say(
-        f"{len(made.study.arms)} arms x {len(made.study.seeds)} seeds = {len(made.runs)} runs"
-        + (f" from {len(made.trunks)} trunks of {made.trunk_step} steps" if made.trunks else "")
-        + (f" at scale {made.study.scale}" if made.study.scale else "")
-        + f", preregistration {made.study.digest[:12]}"
-    )
-    try:
-        exploratory = register(made, store)
-    except LedgerError as error:
-        from coregpt.cli.conclude import report_invalid
-
-        report_invalid(made, store, folder)
-        raise LedgerError(f"nothing was trained, and every verdict is invalid: {error}") from None
-    tally = execute(made, use)
-    if tally.interrupted:
-        done = sum(Task(run).done(store) for run in made.runs)
-        say(f"stopped: {done} of {len(made.runs)} runs are complete; the same command goes on from here")
-        return INTERRUPTED
-    from coregpt.cli.conclude import conclude
-
-    missed = conclude(made, store, folder, exploratory, found, use.mlflow)
-    if tally.failed:
-        say(f"{len(tally.failed)} of {len(made.runs)} runs failed; the same command tries them again")
-    for line in missed:
-        say(line)
-    return 1 if tally.failed or missed else 0
-
-
-def load_studies(path: Path, scale: str | None, slurm: SlurmOptions | None = None) -> list[Study]:
-    """One study, or one per size. Raises ConfigError for what a cluster cannot decide."""
-    studies = load_sizes(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count())
-    if slurm and studies[0].splits:
-        text = "auto is measured on this machine's GPUs; a cluster needs a number, such as gpus_per_run: 8"
-        raise ConfigError(f"{path}: gpus_per_run: {text}")
-    return studies
-
-
-def load_study(path: Path, scale: str | None, slurm: SlurmOptions | None = None) -> Study:
-    return load(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count())
-
-
-def refuse_in_vain(made: Plan, use: Resources) -> None:
-    """Before anything is written: raises ConfigError if Slurm would not take the missing runs, or has them already."""
-    todo = left(made, use.store) if use.store.is_dir() else made.runs
-    runs = [run.id for run in todo]
-    if use.slurm and todo:
-        refuse_unless_submittable(use.slurm, use.store, todo[0].config.device, made.study.gpus_per_run, runs)
-    elif use.store.is_dir():
-        refuse_if_queued(use.store, runs)
-
-
-def execute(made: Plan, use: Resources) -> Tally:
-    """Train what is missing."""
-    store = use.store
-    todo = left(made, store)
-    for line in decisions.note(made, store):
-        say(line)
-    if not todo:
-        done = sum(Task(run).done(store) for run in made.runs)
-        rest = "" if done == len(made.runs) else f"; the other {len(made.runs) - done} are not needed"
-        say(f"all {done} runs are complete{rest}; nothing to train")
-        return Tally()
-    config = todo[0].config
-    made, split = settled(made, store, use.jobs)
-    for line in split.lines() if split else ():
-        say(line)
-    ranks = made.study.gpus_per_run
-    machine: Executor
-    if use.slurm:
-        slots, machine = cluster(use.slurm, store, config.device, ranks, len(todo))
-    else:
-        slots = find_slots(config.device, ranks, use.jobs)
-        machine = Executor(slots[0], pool=use.pool)
-    at_once = min(len(slots), len(todo))
-    precisions = " and ".join(dict.fromkeys(run.config.precision for run in todo))
-    runs = "1 run" if len(todo) == 1 else f"{len(todo)} runs"
-    place = " on Slurm" if use.slurm else ""
-    later = "" if everything(made, store) or made.trunks else "; what follows depends on their results"
-    say(f"{runs} to train, {at_once} at a time{place} ({config.device}, {precisions}){later}")
-    # What the report takes a second to import is imported while runs train.
-    threading.Thread(target=importlib.import_module, args=("coregpt.cli.conclude",), daemon=True).start()
-    return Launcher(made, store, slots, Display(), use.policy, machine).execute()

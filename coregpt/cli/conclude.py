@@ -8,12 +8,12 @@ from coregpt.lab.records.mirror import database_uri, mirror
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.summary import summarise
-from coregpt.report.designs.match.section import missed_seconds
+from coregpt.report.designs import DESIGNS
 from coregpt.report.reading.found import Found, with_facts, with_found
 
 
 def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Found | None, mlflow: bool) -> list[str]:
-    """Report what there is; the lines that say which arms, matched on seconds, came out unequal."""
+    """Report what there is; the lines that say which promises of the study did not hold."""
     facts, runs = collect(made, store, exploratory)
     report = summarise(with_facts(facts, found) if found else facts, runs)
     write_report(with_found(report, found) if found else report, folder)
@@ -21,7 +21,7 @@ def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Fou
         warning = mirror(made, store, folder)
         say()
         say(warning or f"MLflow:  mlflow ui --backend-store-uri {database_uri(store)}")
-    return missed_seconds(report)
+    return [line for design in DESIGNS for line in design.broken(report)]
 
 
 def report_invalid(made: Plan, store: Path, folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from coregpt.cli.ablate import load_studies
+from coregpt.cli.loading import load_studies
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder, write_text

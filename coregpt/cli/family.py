@@ -1,9 +1,9 @@
 """`coregpt ablate` of a family: every member as a study of its own, then what can be said of all of them."""
 
-from coregpt.cli.ablate import INTERRUPTED, refuse_in_vain, run_study
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
+from coregpt.cli.training import INTERRUPTED, refuse_in_vain, run_study
 from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.planning.plans import outlines, plan
 from coregpt.lab.planning.preregister import register

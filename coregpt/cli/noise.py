@@ -3,9 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from coregpt.cli.ablate import INTERRUPTED, execute, load_study, refuse_in_vain
+from coregpt.cli.loading import load_study
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
+from coregpt.cli.training import INTERRUPTED, execute, refuse_in_vain
 from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.designs.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
 from coregpt.lab.planning.plans import outline, plan

@@ -1,31 +1,22 @@
 """`coregpt plan`: what a study will cost, what differs between its arms, and what it can detect."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
-from coregpt.cli.ablate import load_studies
+from coregpt.cli.costs import Asked, time_lines
+from coregpt.cli.loading import load_studies
+from coregpt.cli.plan_data import plan_data
 from coregpt.cli.screen import say, table
+from coregpt.cli.trials import stages_of, trial_lines
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.planning import split
-from coregpt.lab.planning.forecast import Forecast, forecast
+from coregpt.lab.planning.forecast import forecast
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outlines, plan, trials_before
 from coregpt.lab.planning.power import Power, power_of
-from coregpt.lab.progress import duration
 from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.lab.study.differences import changes, differences
 from coregpt.lab.study.outline import Outline, Plan
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How a plan is to be shown."""
-
-    store: Path
-    jobs: int | None = None
-    price: float | None = None
-    """Of one GPU or core for one hour."""
 
 
 def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False) -> int:
@@ -35,9 +26,6 @@ def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False
     """
     found = outlines(measured(load_studies(path, scale), asked.store, record=False))
     if as_json:
-        from coregpt.cli.plan_data import plan_data
-        from coregpt.cli.trials import stages_of
-
         stages = [stage for made in found for stage in stages_of(made, asked.store)]
         say(json.dumps([plan_data(stage, asked) for stage in stages], indent=1, ensure_ascii=False))
         return 0
@@ -55,8 +43,6 @@ def show_study(made: Outline, asked: Asked) -> None:
     if study.scale:
         say(f"scale {study.scale}")
     if trials_before(made) is not None:
-        from coregpt.cli.trials import stages_of, trial_lines
-
         trials, test = stages_of(made, asked.store)
         for line in trial_lines(study, trials, asked):
             say(line)
@@ -132,26 +118,6 @@ def test_lines(made: Plan, found: Power) -> list[str]:
     return lines
 
 
-def time_lines(made: Plan, found: Forecast | None, price: float | None) -> list[str]:
-    """Wall time, memory and price of the missing runs on this machine."""
-    if found is None:
-        return [f"All {len(made.runs)} runs are complete."]
-    rows = [["arm", "missing runs", "time per run", "memory (estimate)"] + (["price"] if price else [])]
-    for name, share in found.arms.items():
-        each = [name, str(share.runs), duration(share.seconds / share.runs), size(share.memory.peak)]
-        rows.append(each + ([f"{found.cost(name, price):.2f}"] if price else []))
-    lines = [
-        *table(rows),
-        "",
-        f"Time: about {duration(found.seconds)} for {found.runs} runs, {found.at_once} at a time "
-        f"({found.speed:,.0f} tokens/s per run, {found.origin}).",
-    ]
-    if price:
-        what = "GPU" if found.device == "cuda" else "core"
-        lines.append(f"Price: about {found.total(price):.2f} at {price:g} per {what} and hour, only while runs train.")
-    return [*lines, *memory_lines(found)]
-
-
 def split_lines(made: Plan, found: split.Split | None) -> list[str]:
     """How GPUs are shared, where the study leaves that to a measurement."""
     if not made.study.splits:
@@ -161,18 +127,3 @@ def split_lines(made: Plan, found: split.Split | None) -> list[str]:
     if made.runs[0].config.device not in split.ACCELERATORS:
         return ["GPUs per run: auto, and there is no GPU: a run has one core."]
     return ["GPUs per run: auto; `coregpt ablate` measures before the first run and keeps it. Shown here with 1."]
-
-
-def memory_lines(found: Forecast) -> list[str]:
-    """A warning, with what to do, where the runs may not fit; nothing where they do."""
-    if not found.room or found.needed <= found.room:
-        return []
-    where = "the GPU" if found.device == "cuda" else f"the machine, for {found.at_once} runs at a time"
-    rows = found.fitting_rows
-    advice = f"set micro_rows: {rows}" if rows else "one row is too much: use a smaller model or a shorter context"
-    return [f"Memory: about {size(found.needed)} of the {size(found.room)} of {where}; {advice}."]
-
-
-def size(bytes_: int) -> str:
-    """`310 MB`, `12.3 GB`."""
-    return f"{bytes_ / 1e9:.1f} GB" if bytes_ >= 1e9 else f"{bytes_ / 1e6:.0f} MB"

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from coregpt.cli.plan import Asked
+from coregpt.cli.costs import Asked
 from coregpt.lab.designs.match import achieved, matched_on
 from coregpt.lab.planning.forecast import Forecast, forecast
 from coregpt.lab.planning.power import power_of

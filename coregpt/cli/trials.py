@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-from coregpt.cli.ablate import INTERRUPTED, execute, refuse_in_vain, run_study
-from coregpt.cli.plan import Asked, time_lines
+from coregpt.cli.costs import Asked, on_average, time_lines
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
+from coregpt.cli.training import INTERRUPTED, execute, refuse_in_vain, run_study
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.design import Task
 from coregpt.lab.designs.found import freeze, frozen
-from coregpt.lab.planning.forecast import Forecast, forecast
+from coregpt.lab.planning.forecast import forecast
 from coregpt.lab.planning.plans import outline, plan, trials_before
 from coregpt.lab.planning.preregister import announce, register
-from coregpt.lab.progress import duration
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.report.designs.collectors import COLLECTORS
@@ -74,15 +73,6 @@ def trial_lines(study: Study, trials: Plan, asked: Asked) -> list[str]:
     expected = forecast(trials, asked.store, asked.jobs)
     times = time_lines(trials, expected, asked.price)
     return [*trial_words(study, trials), "", *times, *on_average(trials, expected), "", *after]
-
-
-def on_average(trials: Plan, expected: Forecast | None) -> list[str]:
-    """What all trials will take where their results decide how many there are."""
-    runs = next((number for design in DESIGNS if (number := design.expected(trials)) is not None), None)
-    if runs is None or expected is None:
-        return []
-    seconds = expected.seconds / expected.runs * runs
-    return [f"That is what is needed first; {runs} runs, which is the average, take about {duration(seconds)}."]
 
 
 def trial_words(study: Study, trials: Plan) -> list[str]:

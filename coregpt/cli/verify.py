@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from coregpt.cli.ablate import INTERRUPTED, execute, load_studies, refuse_in_vain
+from coregpt.cli.loading import load_studies
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
+from coregpt.cli.training import INTERRUPTED, execute, refuse_in_vain
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs.found import frozen

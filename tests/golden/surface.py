@@ -16,7 +16,7 @@ import yaml
 
 from coregpt.cli import main, parser
 from coregpt.contract.config import RunConfig
-from coregpt.lab.planning.load import load_sizes
+from coregpt.lab.planning.load import load_family
 from coregpt.lab.records.ledger import Event
 from coregpt.lab.study.declaration import Criterion, Machine, StudyFile
 from coregpt.lab.study.space import TuningFile
@@ -81,7 +81,7 @@ def digests() -> Iterator[tuple[str, str]]:
     """Of what every shipped study declares, at every scale and size."""
     for path in sorted((ROOT / "ablations").glob("*.yaml")):
         for scale in yaml.safe_load(path.read_text()).get("scales", {None: {}}):
-            for study in load_sizes(path, scale):
+            for study in load_family(path, scale):
                 yield "/".join(filter(None, (path.stem, scale, study.member))), study.digest
 
 

@@ -28,7 +28,8 @@ def plan(commands: Commands) -> None:
             from coregpt.cli.emit import emit
 
             return emit(options.study, options.scale, options.runs, options.out, slurm)
-        from coregpt.cli.plan import Asked, show_plan
+        from coregpt.cli.costs import Asked
+        from coregpt.cli.plan import show_plan
 
         shown = Asked(options.runs, options.jobs, options.price)
         return show_plan(options.study, options.scale, shown, options.json)

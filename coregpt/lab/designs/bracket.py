@@ -14,7 +14,7 @@ from typing import Any
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.design import Design, Task, Wrong
 from coregpt.lab.designs.found import tuning_seeds
-from coregpt.lab.designs.rates import at_rate, unmovable
+from coregpt.lab.designs.rates import at_rate, moving, unmovable
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import Criterion, Study, StudyFile
@@ -70,10 +70,8 @@ class Bracket(Design):
         given = asked.seeds if isinstance(asked.seeds, list) else baseline
         seeds = tuple(tuning_seeds(given, study.seeds, ("bracket", "seeds"), found))
         for arm in study.compared:
-            found += [
-                (("bracket", "setting"), text)
-                for text in unmovable(arm, asked.setting, (RATES[0], RATES[-1]), study.catalogue)
-            ]
+            reasons = unmovable(arm, asked.setting, (RATES[0], RATES[-1]), study.catalogue)
+            found += ((("bracket", "setting"), text) for text in reasons)
         found += _made_alike(study, asked.setting)
         for key, text in found:
             wrong(key, text)
@@ -140,8 +138,9 @@ def tried_at(outlined: Outline) -> Outline:
     assert made is not None
     test = study.criterion
     arms = {
-        trial_name(arm.name, x): (arm, at_rate(arm, made.setting, x, study.catalogue))
+        trial_name(arm.name, x): (arm, at_rate(arm, paths, x, study.catalogue))
         for arm in study.written
+        for paths in [moving(arm, made.setting, study.catalogue)]
         for x in RATES
     }
     trials = replace(
@@ -171,30 +170,36 @@ def trial_name(arm: str, x: float) -> str:
 
 def needed(plan: Plan, outcome: Outcome) -> Iterator[Task]:
     """See `Bracket.wave`."""
-    made: Walk = plan.study.designs["walk"]
     for arm, tried in walked(plan, outcome).items():
         names = {trial_name(arm, x) for x in (*tried, *walk.next_rates(tried))}
-        seeds = seeds_of(plan, arm, made)
+        seeds = seeds_of(plan, arm)
         yield from (Task(run) for run in plan.runs if run.arm in names and run.seed in seeds)
 
 
 def walked(plan: Plan, outcome: Outcome) -> dict[str, dict[float, list[float]]]:
-    """By arm the rates whose runs have all come to an end, with the losses of its seeds in order."""
-    made: Walk = plan.study.designs["walk"]
-    losses = {(run.arm, run.seed): outcome(run) for run in plan.runs}
-    found: dict[str, dict[float, list[float]]] = {}
+    """By arm the rates that its walk has come to and whose runs have all ended, with the losses of its seeds in order.
+
+    A rate that is complete for another reason, such as another study's, does not count: the walk would not be one.
+    """
+    runs = {(run.arm, run.seed): run for run in plan.runs}
+    found = {}
     for arm in plan.study.written:
-        found[arm.name] = {}
-        for x in RATES:
-            own = [losses[trial_name(arm.name, x), seed] for seed in seeds_of(plan, arm.name, made)]
-            known = [loss for loss in own if loss is not None]
-            if len(known) == len(own):
-                found[arm.name][x] = known
+        seeds, tried = seeds_of(plan, arm.name), dict[float, list[float]]()
+        waiting = list(walk.next_rates(tried))
+        while waiting:
+            x = waiting.pop(0)
+            losses = [outcome(runs[trial_name(arm.name, x), seed]) for seed in seeds]
+            known = [loss for loss in losses if loss is not None]
+            if len(known) == len(losses):
+                tried[x] = known
+                waiting = waiting or list(walk.next_rates(tried))
+        found[arm.name] = tried
     return found
 
 
-def seeds_of(plan: Plan, arm: str, made: Walk) -> tuple[int, ...]:
+def seeds_of(plan: Plan, arm: str) -> tuple[int, ...]:
     """The tuning seeds of an arm."""
+    made: Walk = plan.study.designs["walk"]
     return made.seeds if plan.study.criterion.baseline == trial_name(arm, 0.0) else made.seeds[: made.each]
 
 

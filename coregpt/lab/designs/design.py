@@ -83,8 +83,8 @@ class Design:
         """By arm the techniques it has, where the file does not list its arms; the first arm is the baseline."""
         return None
 
-    def members(self, file: StudyFile) -> Mapping[str, dict[str, Any]]:
-        """By name the settings that each lies over base and scale, where one file declares a family of studies."""
+    def members(self, file: StudyFile) -> Mapping[str, tuple[Key, dict[str, Any]]]:
+        """By name where the file says it and what it lays over base and scale, where it declares several studies."""
         return {}
 
     def alike(self, family: Sequence[Study]) -> Iterable[Problem]:
@@ -120,6 +120,10 @@ class Design:
 
     def refuse(self, outlined: Outline, nodes: str) -> None:
         """Raises ConfigError where runs cannot be planned: now, or for nodes of a cluster (their device)."""
+
+    def noise(self, study: Study) -> tuple[float, str] | None:
+        """Standard deviation of a paired difference as the design knows it before any run, and where it is from."""
+        return None
 
     def check(self, plan: Plan) -> None:
         """Raises ConfigError for data and runs that the design cannot take."""

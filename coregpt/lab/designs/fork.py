@@ -4,8 +4,7 @@ Every arm, the baseline included, is a branch: a run that begins at the trunk's 
 goes on with the arm's own settings. So a branch is the baseline until the fork and the arm after it, and only what
 acts after the fork can be studied like this.
 
-A trunk's folder keeps its checkpoint and has `trunk.json`, the digest of the state in it; a branch's folder has
-`branch.json`, the digest of the state it began with.
+What a trunk leaves and a branch takes from it is `lab.records.trunk`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,17 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import ConfigError, RunError
+from coregpt.contract.errors import ConfigError
 from coregpt.contract.rules import Clock
 from coregpt.engine import checkpoint
 from coregpt.engine.build import NamedPlugins, Run, build
-from coregpt.engine.outcome import Outcome
-from coregpt.lab.atomic import read_json, write_json
 from coregpt.lab.designs.design import Design, Task
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.records.trunk import stands
 from coregpt.lab.study.declaration import Arm, Study, StudyFile
 from coregpt.lab.study.outline import Outline, Plan
-from coregpt.lab.study.part import RunPart
 from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.yamlfile import read
 
@@ -146,71 +143,11 @@ def needed(plan: Plan, store: Path) -> Iterator[Task]:
     for trunk in plan.trunks:
         branches = [run for run in plan.runs if run.seed == trunk.seed]
         begun = [run for run in branches if _begun(RunFolder(store / run.id))]
-        stands = _stands(RunFolder(store / trunk.id), plan.trunk_step)
-        yield from (Task(run) for run in (branches if stands else begun))
-        if not stands and len(begun) < len(branches):
+        there = stands(RunFolder(store / trunk.id), plan.trunk_step)
+        yield from (Task(run) for run in (branches if there else begun))
+        if not there and len(begun) < len(branches):
             yield Task(trunk, plan.trunk_step)
 
 
 def _begun(folder: RunFolder) -> bool:
     return folder.result() is not None or folder.checkpoint.exists()
-
-
-def _stands(trunk: RunFolder, step: int) -> bool:
-    """Whether it paused at the fork, or diverged before it."""
-    return trunk.result() is not None or trunk.paused() >= step
-
-
-# -- in the worker ---------------------------------------------------------------------------------------------
-
-
-def seal(trunk: RunFolder) -> None:
-    """Write down what the checkpoint of a trunk holds; nothing for other runs."""
-    if RunPart.of(trunk.config()).is_trunk:
-        write_json(trunk.path / "trunk.json", {"state": checkpoint.state_digest(trunk.checkpoint)})
-
-
-def trunk_of(branch: RunFolder) -> RunFolder | None:
-    """The trunk a run is to begin with; None for a run that is no branch or goes on from its own checkpoint."""
-    trunk = RunPart.of(branch.config()).trunk
-    return RunFolder(branch.path.parent / trunk) if trunk and not branch.checkpoint.exists() else None
-
-
-def begin(branch: RunFolder, trunk: RunFolder) -> None:
-    """Check the trunk and copy its log up to the fork. Raises RunError if its checkpoint is not what it was."""
-    step = RunPart.of(branch.config()).begin
-    if not _stands(trunk, step):
-        raise RunError(f"its trunk {trunk.id} has not come to step {step}; coregpt ablate trains it")
-    if trunk.result() is None:
-        state = (read_json(trunk.path / "trunk.json") or {}).get("state")
-        if _state(trunk.checkpoint) != state:
-            trunk.checkpoint.unlink(missing_ok=True)
-            raise RunError(
-                f"the checkpoint of its trunk {trunk.id} was damaged or changed, and has been removed; "
-                "the same command trains the trunk again"
-            )
-        write_json(branch.path / "branch.json", {"trunk": trunk.id, "step": step, "state": state})
-    branch.write_rows([row for row in trunk.rows() if row["step"] <= step])
-
-
-def _state(path: Path) -> str:
-    try:
-        return checkpoint.state_digest(path)
-    except RunError:
-        return "unreadable"
-
-
-def ended(trunk: RunFolder) -> Outcome | None:
-    """How a branch ends whose trunk never came to the fork: as any run of its arm would have, it diverged."""
-    result = trunk.result()
-    if result is None:
-        return None
-    return Outcome(**{**result, "reason": f"{result['reason']}, before the fork", "notes": tuple(result["notes"])})
-
-
-# -- for the report --------------------------------------------------------------------------------------------
-
-
-def begun_with(branch: RunFolder) -> str:
-    """Digest of the state a branch began with; empty if it never began."""
-    return str((read_json(branch.path / "branch.json") or {"state": ""})["state"])

@@ -77,6 +77,10 @@ class History(Design):
         design = choose_test(len(study.seeds), len(study.compared) - 1, borrowed_df=found.df)
         return design, detectable(design, sd, test.alpha, test.power)
 
+    def noise(self, study: Study) -> tuple[float, str] | None:
+        found = borrowed(study)
+        return None if found is None else (found.prior.variance**0.5, "from the declared history")
+
     def check(self, plan: Plan) -> None:
         """The history must be of the same data, and of other runs."""
         study, found = plan.study, borrowed(plan.study)

@@ -17,18 +17,15 @@ DIGITS = 6
 """Significant digits of a setting that is found."""
 
 
-def at_rate(arm: Arm, setting: str, x: float, catalogue: Catalogue) -> Arm:
-    """The arm with its setting times 2^x."""
-    return with_settings(arm, point_at(arm, setting, x, catalogue), catalogue)
+def at_rate(arm: Arm, paths: Sequence[str], x: float, catalogue: Catalogue) -> Arm:
+    """The arm with the settings that move (see `moving`) times 2^x."""
+    return with_settings(arm, point_at(arm, paths, x), catalogue)
 
 
-def point_at(arm: Arm, setting: str, x: float, catalogue: Catalogue) -> Point:
-    """What moves, times 2^x."""
+def point_at(arm: Arm, paths: Sequence[str], x: float) -> Point:
+    """The settings that move, times 2^x; at 0 to the bit what is declared."""
     flat = settings(arm)
-    return {
-        path: float(f"{flat[path] * 2.0**x:.{DIGITS}g}") if x else flat[path]
-        for path in moving(arm, setting, catalogue)
-    }
+    return {path: float(f"{flat[path] * 2.0**x:.{DIGITS}g}") if x else flat[path] for path in paths}
 
 
 def moving(arm: Arm, setting: str, catalogue: Catalogue) -> tuple[str, ...]:
@@ -47,9 +44,8 @@ def moving(arm: Arm, setting: str, catalogue: Catalogue) -> tuple[str, ...]:
         doubled = _rates(with_settings(arm, {path: 2 * flat[path] for path in paths}, catalogue), catalogue)
         if all(doubled[path] == 2 * rate for path, rate in before.items()):
             return paths
-    raise ConfigError(
-        f"arm '{arm.name}': no common factor on optim.lr and {', '.join(own)} doubles every learning rate"
-    )
+    tried = ", ".join((setting, *own))
+    raise ConfigError(f"arm '{arm.name}': no common factor on {tried} doubles every learning rate")
 
 
 def _own_rate(path: str, value: Any) -> bool:
@@ -75,7 +71,7 @@ def unmovable(arm: Arm, setting: str, ends: Sequence[float], catalogue: Catalogu
         yield f"'{setting}' is {flat[setting]:g} in '{arm.name}', and factors of it change nothing"
     else:
         try:
-            points = [point_at(arm, setting, x, catalogue) for x in ends]
+            points = [point_at(arm, moving(arm, setting, catalogue), x) for x in ends]
         except ConfigError as error:
             yield str(error)
             return

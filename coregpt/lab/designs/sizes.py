@@ -10,6 +10,7 @@ from coregpt.lab.designs.design import Design, Wrong
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.problems import Problem
+from coregpt.lab.study.yamlfile import Key
 
 FEWEST = 3
 """Two sizes give a difference and no trend."""
@@ -31,8 +32,8 @@ class Sizes(Design):
             if name in file.scales:
                 yield ("sizes", name), "is also the name of a scale; their reports would be in one folder"
 
-    def members(self, file: StudyFile) -> dict[str, dict[str, Any]]:
-        return {name: settings or {} for name, settings in file.sizes.items()}
+    def members(self, file: StudyFile) -> dict[str, tuple[Key, dict[str, Any]]]:
+        return {name: (("sizes", name), settings or {}) for name, settings in file.sizes.items()}
 
     def declare(self, file: StudyFile) -> dict[str, Any]:
         return {"sizes": file.sizes} if file.sizes else {}

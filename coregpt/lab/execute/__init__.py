@@ -1,0 +1,1 @@
+"""Runs as processes: the launcher, its workers, where they live, what a person sees meanwhile."""

@@ -28,8 +28,8 @@ from coregpt.engine.outcome import Outcome
 from coregpt.engine.platform import set_up_cpu
 from coregpt.engine.trainer import train
 from coregpt.engine.world import World, join, leave
-from coregpt.lab.designs import fork
 from coregpt.lab.laws.causality import refuse_leaks
+from coregpt.lab.records import trunk as trunks
 from coregpt.lab.records.store import MetricsLog, RunFolder, Unrecorded, claim
 from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.part import RunPart
@@ -89,11 +89,11 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
         if first:
             folder.clear_error()
             folder.write_environment(environment(config, world))
-        trunk = fork.trunk_of(folder)
+        trunk = trunks.trunk_of(folder)
         if first and trunk:
-            fork.begin(folder, trunk)
+            trunks.begin(folder, trunk)
         sink = MetricsLog(folder) if first else Unrecorded()
-        outcome = fork.ended(trunk) if trunk else None
+        outcome = trunks.ended(trunk) if trunk else None
         if outcome is None:
             start = trunk.checkpoint if trunk else None
             outcome = train(run, source, sink, folder.checkpoint, stop, until=until, trunk=start)
@@ -104,7 +104,7 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
             if outcome.status != "stopped":
                 folder.write_result(asdict(outcome))
             elif until is not None and outcome.steps >= until:
-                fork.seal(folder)
+                trunks.seal(folder)
                 folder.write_paused(outcome.steps)
     finally:
         leave()

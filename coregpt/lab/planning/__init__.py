@@ -1,0 +1,1 @@
+"""From a study file to runs on this machine: reading, counting, forecasting, declaring."""

@@ -29,18 +29,20 @@ def load(path: Path, scale: str | None = None, gpus: int = 0) -> Study:
     The default is the scale listed first; with 8 or more `gpus`, the first one called node-...
     Raises ConfigError with one line per problem, each with file, line and key.
     """
-    first, *others = load_sizes(path, scale, gpus)
+    first, *others = load_family(path, scale, gpus)
     if others:
         raise ConfigError(f"{path}: sizes: this command takes one size, and the study has {1 + len(others)}")
     return first
 
 
-def load_sizes(path: Path, scale: str | None = None, gpus: int = 0) -> list[Study]:
-    """As `load`, for a study that may declare sizes: one study per size, smallest first."""
+def load_family(path: Path, scale: str | None = None, gpus: int = 0) -> list[Study]:
+    """As `load`, for a file that may declare several studies, in its order."""
     return _Loader(read(path), path).studies(scale, gpus)
 
 
-Layers = Sequence[tuple[Key, dict[str, Any]]]
+Layer = tuple[Key, dict[str, Any]]
+"""Where the file says something, and what it says."""
+Layers = Sequence[Layer]
 
 
 class _Loader:
@@ -59,7 +61,7 @@ class _Loader:
         self.catalogue = self.load_plugin_files()
         self.own = self.declared_arms()
         chosen = self.choose(scale, gpus)
-        members = {name: own for design in DESIGNS for name, own in design.members(self.file).items()}
+        members = {name: layer for design in DESIGNS for name, layer in design.members(self.file).items()}
         made = {
             name: [study for member in members or [""] if (study := self.at_scale(name, member, members)) is not None]
             for name in self.file.scales or [""]
@@ -118,12 +120,12 @@ class _Loader:
         default = nodes[0] if gpus >= MANY_GPUS and nodes else names[0] if names else ""
         return default if scale is None else scale
 
-    def at_scale(self, scale: str, member: str, members: Mapping[str, dict[str, Any]]) -> Study | None:
+    def at_scale(self, scale: str, member: str, members: Mapping[str, Layer]) -> Study | None:
         settings = dict(self.file.scales.get(scale) or {})
         own = {name: settings.pop(name) for name in SCALED if name in settings}
         place: Key = ("scales", scale)
         before = len(self.problems)
-        layers = ((place, settings), (("sizes", member), members.get(member, {})))
+        layers: Layers = ((place, settings), *([members[member]] if member else []))
         arms = [self.arm(name, own_arm, layers) for name, own_arm in self.own.items()]
         seeds = self.seeds(own.get("seeds", self.file.seeds), (*place, "seeds") if "seeds" in own else ("seeds",))
         criterion = self.criterion(own.get("test", {}), (*place, "test"), len(seeds))

@@ -1,10 +1,13 @@
 """Studies whose seeds allow no verdict, whatever the runs show: refused, unless they are declared a pilot."""
 
+import itertools
+from dataclasses import replace
+
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.planning.power import announced
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.yamlfile import read
-from coregpt.stats.design import fewest_seeds
+from coregpt.stats.design import MIN_SEEDS
 
 
 def refuse_undecidable(study: Study) -> None:
@@ -14,5 +17,12 @@ def refuse_undecidable(study: Study) -> None:
         return
     raise ConfigError(
         f"{read(study.path).where(('seeds',))}: {design.reason}, so these runs could decide nothing; write seeds: "
-        f"{fewest_seeds(len(study.compared) - 1)} or more, or test: {{pilot: true}} to make them without a verdict"
+        f"{_fewest(study)} or more, or test: {{pilot: true}} to make them without a verdict"
+    )
+
+
+def _fewest(study: Study) -> int:
+    """Seeds with which the same study could decide something."""
+    return next(
+        n for n in itertools.count(MIN_SEEDS) if announced(replace(study, seeds=tuple(range(n))), 1.0)[0].can_test
     )

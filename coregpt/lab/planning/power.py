@@ -9,7 +9,6 @@ from typing import Any
 
 from coregpt.contract.errors import RunError
 from coregpt.lab.designs import DESIGNS
-from coregpt.lab.designs.history import borrowed
 from coregpt.lab.designs.noise import recorded
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
@@ -69,9 +68,10 @@ def noise(made: Plan, store: Path) -> tuple[float, str]:
             variances.append(statistics.variance(pairs))
     if variances:
         return statistics.mean(variances) ** 0.5, "from earlier runs of these arms"
-    prior = borrowed(made.study)
-    if prior is not None:
-        return prior.prior.variance**0.5, "from the declared history"
+    for design in DESIGNS:
+        known = design.noise(made.study)
+        if known is not None:
+            return known
     facts = recorded(made, store)
     if facts is not None:
         floor = floor_of(facts)

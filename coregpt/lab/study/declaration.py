@@ -18,7 +18,7 @@ from coregpt.stats.sequential import Spending
 
 Combination = Literal["leave_one_out", "add_one", "factorial"]
 Mode = Literal[Combination, "fork"]
-"""A fork lists its arms like any study; how they branch is `coregpt.lab.designs.fork`."""
+"""A fork lists its arms like any study; how they branch is `lab.designs.fork`."""
 Direction = Literal["better", "worse", "either"]
 """What the hypothesis expects of the techniques; tests stay two-sided."""
 Axis = Literal["tokens", "flops", "seconds", "steps"]

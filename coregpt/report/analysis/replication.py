@@ -15,8 +15,9 @@ from scipy import stats
 from coregpt import __version__
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
+from coregpt.report.facts.base import Interval
 from coregpt.report.facts.inputs import RunFacts
-from coregpt.report.facts.model import Comparison, Interval, Report
+from coregpt.report.facts.model import Comparison, Report
 
 LEVEL = 0.95
 """Probability that all arms of a report whose effects are true agree."""

@@ -72,6 +72,10 @@ class ReportDesign:
         """Paragraphs on what was fixed beforehand."""
         return []
 
+    def broken(self, report: Report) -> list[str]:
+        """Promises of the study that did not hold: `ablate` tells them and ends with exit code 1."""
+        return []
+
     def sections(self, report: Report) -> Iterable[Section]:
         """Its sections of the pages, where there is something to say."""
         return ()

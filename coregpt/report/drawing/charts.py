@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from coregpt.report.drawing.numbers import decimals, signed, span
+from coregpt.report.drawing.numbers import decimals, short, signed, span
 from coregpt.report.drawing.svg import Scale, element, line, padded, text, tick_labels
 from coregpt.report.facts.model import Comparison, Report, RunResult
 
@@ -73,7 +73,7 @@ def _forest_row(report: Report, c: Comparison, index: int, x: Scale, digits: int
     numbers = signed(c.gain, digits) + (f"  ({span(c.interval, digits)})" if c.interval else "")
     parts = [
         line(x(0), top + 28, x(0), top + _ROW - 7, "zero"),  # beside the interval, not through the words above it
-        text(x.start, top + 20, f"{_short(c.arm, 30)} {SYMBOLS[c.verdict]} {c.verdict}", "row"),
+        text(x.start, top + 20, f"{short(c.arm, 30)} {SYMBOLS[c.verdict]} {c.verdict}", "row"),
         text(x.stop, top + 20, numbers if c.interval else f"{numbers} no interval", "value", "end"),
     ]
     if c.test_interval and c.interval and not single:
@@ -126,8 +126,8 @@ def _pairs(baseline: Sequence[RunResult], arm: Sequence[RunResult], index: int, 
             if py is not None:
                 parts.append(_mark(run, px, py, series))
     parts += [
-        text(left, 258, _short(baseline[0].arm), "tick", "middle"),
-        text(right, 258, _short(arm[0].arm), "tick", "middle"),
+        text(left, 258, short(baseline[0].arm), "tick", "middle"),
+        text(right, 258, short(arm[0].arm), "tick", "middle"),
     ]
     if any(run.status == "diverged" for run in (*baseline, *arm)):
         parts.append(text(166, 20, "× diverged", "tick", "middle"))
@@ -144,7 +144,3 @@ def _mark(run: RunResult, x: float, y: float, series: str) -> str:
     if run.status == "diverged":
         return text(x, y + 6, "×", f"cross {series}", "middle")
     return element("circle", cx=x, cy=y, r=5, class_=f"dot {series}")
-
-
-def _short(name: str, limit: int = 12) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"

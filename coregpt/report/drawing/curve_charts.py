@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from coregpt.report.drawing.charts import figure
 from coregpt.report.drawing.curves import Band, SeedCurve, gap_band, mean_band, seed_curves, thin
+from coregpt.report.drawing.numbers import short
 from coregpt.report.drawing.svg import Scale, element, line, padded, polygon, polyline, text, tick_labels
 from coregpt.report.facts.model import Report
 
@@ -190,10 +191,6 @@ def _end_labels(ends: list[tuple[ArmCurves, float]]) -> str:
         limit = BOTTOM + 4 if i == len(heights) - 1 else heights[i + 1] - gap
         heights[i] = min(heights[i], limit)
     return "".join(
-        element("g", text(RIGHT + 8, height + 5, _short(arm.arm), "end"), class_=f"s{arm.index}")
+        element("g", text(RIGHT + 8, height + 5, short(arm.arm), "end"), class_=f"s{arm.index}")
         for (arm, _), height in zip(ordered, heights, strict=True)
     )
-
-
-def _short(name: str, limit: int = 12) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"

@@ -93,3 +93,8 @@ def plural(count: int, noun: str) -> str:
 def listing(items: list[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
+
+
+def short(name: str, limit: int = 12) -> str:
+    """A name for a narrow place, its end cut off."""
+    return name if len(name) <= limit else name[: limit - 1] + "…"

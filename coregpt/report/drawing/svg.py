@@ -93,3 +93,11 @@ def padded(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
     """A range widened by a share on both sides; an empty range gets some width."""
     width = (high - low) or abs(high) * 1e-3 or 1.0
     return low - share * width, high + share * width
+
+
+def ruled(y: Scale, left: float, right: float, count: int = 5) -> list[str]:
+    """A line across at about `count` round values, each with its label at the left."""
+    ticks, parts = y.ticks(count), []
+    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
+        parts += [line(left, y(tick), right, y(tick), "grid"), text(left - 8, y(tick) + 4, label, "tick", "end")]
+    return parts

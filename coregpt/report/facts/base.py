@@ -4,6 +4,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+Interval = tuple[float, float]
+"""From a lower to an upper end."""
+
 
 class Facts(BaseModel):
     """Frozen base: unknown keys are errors, and floats may be NaN or infinite where a run diverged."""

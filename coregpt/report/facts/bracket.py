@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from coregpt.report.facts.base import Facts
+from coregpt.report.facts.base import Facts, Interval
 
 
 class RatePoint(Facts):
@@ -29,7 +29,7 @@ class ArmBracket(Facts):
     optimum: float | None
     minimum: float | None
     """Of the fitted curve, wherever it lies."""
-    interval: tuple[float, float] | None
+    interval: Interval | None
     """95% interval of the minimum."""
     curvature: float | None
     expected_loss: float | None

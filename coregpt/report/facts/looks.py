@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from coregpt.report.facts.base import Facts
+from coregpt.report.facts.base import Facts, Interval
 
 Decision = Literal["reject", "futile", "continue", "accept"]
 
@@ -18,7 +18,7 @@ class Look(Facts):
     gain: float | None
     p: float
     level: float
-    interval: tuple[float, float] | None
+    interval: Interval | None
     """Holds at every look and for all arms together at 1 - alpha."""
     decision: Decision
 

@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-from coregpt.report.facts.base import Facts
-
-Interval = tuple[float, float]
+from coregpt.report.facts.base import Facts, Interval
 
 
 class MatchedSeconds(Facts):

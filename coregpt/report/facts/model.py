@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from coregpt.report.facts.abort import Pause
-from coregpt.report.facts.base import Facts, without_nothing
+from coregpt.report.facts.base import Facts, Interval, without_nothing
 from coregpt.report.facts.factorial import Effects
 from coregpt.report.facts.fork import Fork
 from coregpt.report.facts.inputs import CurvePoint, RunStatus, RunTiming, StudyFacts
@@ -18,7 +18,6 @@ from coregpt.report.facts.tuning import Tuned
 from coregpt.stats.design import Design
 
 Word = Literal["better", "worse", "equivalent", "screened", "inconclusive", "unstable", "invalid"]
-Interval = tuple[float, float]
 
 SCHEMA: Literal[1] = 1
 

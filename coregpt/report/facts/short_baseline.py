@@ -1,8 +1,6 @@
 """What a report says about steps saved, as data. Secondary: no verdict word follows from it."""
 
-from coregpt.report.facts.base import Facts
-
-Interval = tuple[float, float]
+from coregpt.report.facts.base import Facts, Interval
 
 
 class StepsSaved(Facts):

@@ -2,9 +2,8 @@
 
 from typing import Literal
 
-from coregpt.report.facts.base import Facts
+from coregpt.report.facts.base import Facts, Interval
 
-Interval = tuple[float, float]
 Axis = Literal["steps", "tokens", "flops", "seconds"]
 
 

@@ -19,19 +19,19 @@ from coregpt.report.verdicts.wording import how_many
 
 def report_page(report: Report, picture: str = "curves.svg") -> Page:
     """For both media; `picture` is the path of the learning curves, if there are any."""
-    study, axes = report.study, curve_axes(arm_curves(report))
+    study, curves = report.study, arm_curves(report)
     facts = [f"CoreGPT study {study.name}", plural(len(study.arms), "arm"), how_many(study)]
     return Page(
         title=f"{study.name}: {report.headline}",
         eyebrow=" · ".join([*facts, *([f"scale {study.scale}"] if study.scale else [])]),
         heading=study.question,
         lead=report.headline,
-        sections=sections(report, picture),
+        sections=sections(report, curves, picture),
         series=len(study.arms),
         top_html=f'<ul class="verdicts">{"".join(_card(report, c) for c in report.comparisons)}</ul>',
         top_markdown="\n".join(_item(report, c) for c in report.comparisons),
         chart_rules=".base{--c:var(--c0)}",
-        switch_rules=switch_rules(axes, len(study.arms)),
+        switch_rules=switch_rules(curve_axes(curves), len(study.arms)),
         script=COPY_SCRIPT,
     )
 

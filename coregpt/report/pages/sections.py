@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from coregpt.report.designs import DESIGNS
 from coregpt.report.drawing import tables
-from coregpt.report.drawing.curve_charts import arm_curves, curve_axes
+from coregpt.report.drawing.curve_charts import ArmCurves, curve_axes
 from coregpt.report.drawing.markup import (
     Code,
     Folded,
@@ -26,9 +26,8 @@ from coregpt.report.pages.pictures import curve_section, forest_section, gap_sec
 _RUNS_IN_SIGHT = 24  # a longer list is folded away, except for runs that did not finish
 
 
-def sections(report: Report, picture: str) -> list[Section]:
+def sections(report: Report, curves: list[ArmCurves], picture: str) -> list[Section]:
     """Those that this report has something to say in; `picture` is the path of the learning curves."""
-    curves = arm_curves(report)
     pictures = (
         forest_section(report),
         curve_section(report, curves, curve_axes(curves), picture),

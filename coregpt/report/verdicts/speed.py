@@ -6,8 +6,9 @@ import numpy as np
 from scipy import stats
 
 from coregpt.lab.study.declaration import TOLERANCE
+from coregpt.report.facts.base import Interval
 from coregpt.report.facts.inputs import RunFacts, StudyFacts
-from coregpt.report.facts.model import ArmTiming, Interval
+from coregpt.report.facts.model import ArmTiming
 
 
 def arm_timings(study: StudyFacts, runs: Sequence[RunFacts]) -> tuple[ArmTiming, ...]:

@@ -11,7 +11,7 @@ from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.combinations import CLASHES, NAMES, excludes, lines
-from coregpt.lab.planning.load import load_sizes
+from coregpt.lab.planning.load import load_family
 from tests.lab.conftest import STUDY, write_study
 
 DOCS = Path(__file__).parents[3] / "docs" / "studies.md"
@@ -54,7 +54,7 @@ def told(tmp_path: Path, shards: Path, first: str, second: str) -> str:
         text = path.read_text()
         path.write_text(re.sub(r"^arms:\n(?: .*\n)+", "", text, flags=re.M))
     try:
-        load_sizes(path)
+        load_family(path)
     except ConfigError as error:
         return str(error)
     return ""

@@ -9,7 +9,7 @@ from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.abort import pause_step
 from coregpt.lab.designs.match import achieved
-from coregpt.lab.planning.load import load, load_sizes
+from coregpt.lab.planning.load import load, load_family
 from coregpt.lab.planning.plans import outline
 from coregpt.lab.study.outline import Outline
 from tests.lab.conftest import STUDY, Lab
@@ -144,7 +144,7 @@ def test_arms_of_equal_steps_can_be_aborted_and_others_cannot(
 
 def test_every_size_is_matched_by_itself(lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]) -> None:
     outlines = [
-        outline(study) for study in load_sizes(lab(base=SHORT, arms=DEEP, test=TEST, sizes=SIZES, match="flops").study)
+        outline(study) for study in load_family(lab(base=SHORT, arms=DEEP, test=TEST, sizes=SIZES, match="flops").study)
     ]
     assert [made.study.arms[0].run.tokens for made in outlines] == [64 * 100, 64 * 100, 64 * 200]
     for made in outlines:
@@ -152,7 +152,7 @@ def test_every_size_is_matched_by_itself(lab: Callable[..., Lab], capsys: pytest
         assert abs(achieved(made.study, made.costs)["deep"]) < 0.01
     widths = [
         outline(study).study.arms[1].run.model.hidden
-        for study in load_sizes(lab(base=SHORT, arms=DEEP, test=TEST, sizes=SIZES, match="params").study)
+        for study in load_family(lab(base=SHORT, arms=DEEP, test=TEST, sizes=SIZES, match="params").study)
     ]
     assert widths == [64, 96, 128]
     falling = lab(base=SHORT, arms=DEEP, test=TEST, sizes=dict(reversed(SIZES.items())), match="seconds")

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from coregpt.cli import main
-from coregpt.lab.planning.load import load_sizes
+from coregpt.lab.planning.load import load_family
 from tests.lab.conftest import STUDY, Lab
 
 SIZES = {"s": {"model": {"dim": 8}}, "m": {"model": {"dim": 16}}, "l": {"model": {"dim": 32}, "batch_tokens": 32}}
@@ -18,7 +18,7 @@ SHORT = {**STUDY["base"], "tokens": 64 * 6, "evals": 2}
 
 
 def test_each_size_is_a_study_that_declares_all_of_them(lab: Callable[..., Lab]) -> None:
-    studies = load_sizes(lab(sizes=SIZES).study)
+    studies = load_family(lab(sizes=SIZES).study)
     assert [study.name for study in studies] == ["tiny-s", "tiny-m", "tiny-l"]
     assert [study.arms[1].run.model.dim for study in studies] == [8, 16, 32]
     assert [study.arms[0].run.batch_tokens for study in studies] == [64, 64, 32]
@@ -31,7 +31,7 @@ def test_each_size_is_a_study_that_declares_all_of_them(lab: Callable[..., Lab])
 def test_a_size_lies_over_the_scale_and_under_the_arms(lab: Callable[..., Lab]) -> None:
     scales = {"near": {"tokens": 640}, "far": {"tokens": 1280, "model": {"dim": 64}}}
     arms = {"gelu": {}, "longer": {"tokens": 256}}
-    studies = load_sizes(lab(sizes=SIZES, scales=scales, arms=arms, equal="steps").study, "far")
+    studies = load_family(lab(sizes=SIZES, scales=scales, arms=arms, equal="steps").study, "far")
     assert [study.name for study in studies] == ["tiny-far-s", "tiny-far-m", "tiny-far-l"]
     assert [[arm.run.tokens for arm in study.arms] for study in studies] == [[1280, 256]] * 3
     assert [study.arms[0].run.model.dim for study in studies] == [8, 16, 32]

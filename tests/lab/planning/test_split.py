@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coregpt.cli import ablate, main
+from coregpt.cli import main, training
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.planning import split
@@ -124,7 +124,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
         return [Slot((), each)] * min(2 // each, jobs or 2)
 
     monkeypatch.setattr(split, "ACCELERATORS", ("cpu",))
-    for module in (split, ablate):
+    for module in (split, training):
         monkeypatch.setattr(module, "find_slots", slots)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coregpt.cli import main
-from coregpt.lab.planning.load import load_sizes
+from coregpt.lab.planning.load import load_family
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.ledger import Ledger
 from tests.lab.conftest import Lab
@@ -69,7 +69,7 @@ def test_a_path_that_the_script_would_take_apart_is_refused_before_anything_is_e
 def test_all_sizes_are_in_one_array(lab: Callable[..., Lab]) -> None:
     here = lab(sizes=SIZES)
     text = emitted(here)
-    plans = [plan(outline(study)) for study in load_sizes(here.study)]
+    plans = [plan(outline(study)) for study in load_family(here.study)]
     assert options_in(text)["array"] == "0-11"
     for made in plans:
         assert f"{made.study.name} (preregistration {made.study.digest[:12]})" in text

@@ -13,12 +13,11 @@ import numpy as np
 
 from coregpt.report.drawing import svg
 from coregpt.report.drawing.charts import figure
+from coregpt.report.facts.base import Interval
 from coregpt.report.facts.bracket import ArmBracket
 from coregpt.report.facts.model import Report
 from coregpt.stats.bracket import mean_loss
 from coregpt.stats.response import fitted
-
-Range = tuple[float, float]
 
 WIDTH, HEIGHT, LEFT, RIGHT = 400.0, 344.0, 66.0, 384.0
 LOST, FAR, TOP, LOW, STRIP, BOTTOM = 24.0, 44.0, 50.0, 246.0, 262.0, 278.0
@@ -62,7 +61,7 @@ def place(each: ArmBracket, x: float) -> float:
     return math.log2(each.declared) + x
 
 
-def _heights(arms: Sequence[ArmBracket]) -> list[Range]:
+def _heights(arms: Sequence[ArmBracket]) -> list[Interval]:
     """Losses by arm: all the same, or equally high from the lowest of each."""
     near = [[loss for x in fitted(each.tried) for loss in each.tried[x]] for each in arms]
     shown = [[*losses, *(y for _, y in _curve(each))] for losses, each in zip(near, arms, strict=True)]
@@ -75,7 +74,7 @@ def _heights(arms: Sequence[ArmBracket]) -> list[Range]:
     return [svg.padded(low, low + span, 0.08) for low in lows]
 
 
-def _widths(arms: Sequence[ArmBracket]) -> list[Range]:
+def _widths(arms: Sequence[ArmBracket]) -> list[Interval]:
     """log2 of the setting by arm: all the same, or each its own."""
     own = [(place(each, min(each.tried)), place(each, max(each.tried))) for each in arms]
     low, high = min(low for low, _ in own), max(high for _, high in own)
@@ -153,10 +152,7 @@ def _grid(each: ArmBracket, frame: Frame) -> Iterator[str]:
     if not any(map(math.isfinite, _losses_of(each))):
         yield svg.text((LEFT + RIGHT) / 2, (TOP + LOW) / 2, "every run diverged", "tick", "middle")
         return
-    ticks = frame.y.ticks(4)
-    for tick, label in zip(ticks, svg.tick_labels(ticks), strict=True):
-        yield svg.line(LEFT, frame.y(tick), RIGHT, frame.y(tick), "grid")
-        yield svg.text(LEFT - 8, frame.y(tick) + 5, label, "tick", "end")
+    yield from svg.ruled(frame.y, LEFT, RIGHT, 4)
 
 
 def _ticks(x: svg.Scale) -> Iterator[str]:

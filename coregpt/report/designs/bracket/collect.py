@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coregpt.lab.designs.bracket import Walk, bracket_of, seeds_of, trial_name, walked
-from coregpt.lab.designs.rates import point_at
+from coregpt.lab.designs.rates import moving, point_at
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.declaration import Study
@@ -38,7 +38,7 @@ def found_by_walk(study: Study, trials: Plan, store: Path) -> Found | None:
     noise = residual(list(tried.values()))
     started = _started(trials, store)
     arms = tuple(
-        _arm(study, arm.name, made, seeds_of(trials, arm.name, made), tried[arm.name], fit(tried[arm.name], noise))
+        _arm(study, arm.name, made, seeds_of(trials, arm.name), tried[arm.name], fit(tried[arm.name], noise))
         for arm in study.written
     )
     spent = {arm.name: _runs(trials.runs, arm.name, tried[arm.name], facts) for arm in study.written}
@@ -64,9 +64,10 @@ def found_by_walk(study: Study, trials: Plan, store: Path) -> Found | None:
 def _arm(study: Study, name: str, made: Walk, seeds: Sequence[int], tried: Tried, response: Response) -> ArmBracket:
     arm = next(arm for arm in study.written if arm.name == name)
     declared = settings(arm)[made.setting]
-    moved = point_at(arm, made.setting, response.optimum or 0.0, study.catalogue)
+    paths = moving(arm, made.setting, study.catalogue)
+    moved = point_at(arm, paths, response.optimum or 0.0)
     points = tuple(
-        RatePoint(x=x, value=point_at(arm, made.setting, x, study.catalogue)[made.setting], losses=tuple(losses))
+        RatePoint(x=x, value=point_at(arm, paths, x)[made.setting], losses=tuple(losses))
         for x, losses in sorted(tried.items())
     )
     return ArmBracket(

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab.designs.fork import begun_with
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.records.trunk import begun_with
 from coregpt.lab.study.outline import Plan
 from coregpt.report.facts.inputs import ForkFacts, RunFacts, TrunkFacts
 from coregpt.report.reading.collector import Collector

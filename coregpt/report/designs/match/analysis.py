@@ -6,8 +6,9 @@ from typing import Literal
 import numpy as np
 
 from coregpt.lab.study.declaration import TOLERANCE
+from coregpt.report.facts.base import Interval
 from coregpt.report.facts.inputs import RunFacts, StudyFacts
-from coregpt.report.facts.match import Interval, MatchedSeconds
+from coregpt.report.facts.match import MatchedSeconds
 from coregpt.report.verdicts.speed import finished_runs, mean_ratio, run_pairs
 
 

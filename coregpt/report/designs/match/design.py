@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from coregpt.report.designs.design import Fields, Known, ReportDesign
 from coregpt.report.designs.match.analysis import matched_seconds
-from coregpt.report.designs.match.section import TITLE, matched, table, words
+from coregpt.report.designs.match.section import TITLE, matched, missed_seconds, table, words
 from coregpt.report.drawing.markup import Section
 from coregpt.report.facts.model import Report
 
@@ -17,6 +17,9 @@ class Match(ReportDesign):
 
     def method(self, report: Report) -> list[str]:
         return [matched(report.study)] if report.study.match else []
+
+    def broken(self, report: Report) -> list[str]:
+        return missed_seconds(report)
 
     def sections(self, report: Report) -> Iterator[Section]:
         if report.timing.matched:

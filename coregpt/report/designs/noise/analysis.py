@@ -7,13 +7,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from coregpt.report.facts.base import Facts
+from coregpt.report.facts.base import Facts, Interval
 from coregpt.stats.crossed import split_variance
 from coregpt.stats.power import smallest_detectable
 
 Source = Literal["initial weights", "data order", "interaction", "repetition"]
 SEED_COUNTS = (3, 5, 8, 12)
-Interval = tuple[float, float]
 
 
 class Component(Facts):

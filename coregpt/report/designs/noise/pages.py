@@ -6,6 +6,7 @@ from itertools import chain
 
 from coregpt.report.designs.noise.analysis import NoiseReport
 from coregpt.report.drawing import svg
+from coregpt.report.drawing.charts import figure
 from coregpt.report.drawing.markup import Code, Items, Labelled, Section, blocks_html, paragraph, wide
 from coregpt.report.drawing.numbers import DASH, fixed, plural, si
 from coregpt.report.drawing.page import Page, html, markdown
@@ -134,13 +135,7 @@ def noise_page(report: NoiseReport) -> Page:
 def _picture(report: NoiseReport) -> str:
     low, high = svg.padded(*report.spread, share=0.1)
     y = svg.Scale(low, high, BOTTOM, 15.0)
-    ticks = y.ticks(5)
-    parts = []
-    for tick, label in zip(ticks, svg.tick_labels(ticks), strict=True):
-        parts += [
-            svg.line(LEFT, y(tick), WIDTH, y(tick), "grid"),
-            svg.text(LEFT - 8, y(tick) + 4, label, "tick", "end"),
-        ]
+    parts = svg.ruled(y, LEFT, WIDTH)
     orders = len(report.values[0])
     width = (WIDTH - LEFT) / orders
     for j in range(orders):
@@ -157,7 +152,7 @@ def _picture(report: NoiseReport) -> str:
         )
         parts.append(svg.element("g", drawn, class_=f"s{i}"))
     label = f"Final {report.metric} of every run, by data order and seed of the initial weights"
-    return svg.element("svg", "".join(parts), viewBox=f"0 0 {WIDTH + 70:g} {HEIGHT:g}", role="img", aria_label=label)
+    return figure("".join(parts), WIDTH + 70, HEIGHT, label)
 
 
 def _digits(report: NoiseReport) -> int:

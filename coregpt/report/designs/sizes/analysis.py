@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from coregpt.report.drawing.numbers import fixed, listing, p_phrase, plural, si, signed, span
-from coregpt.report.facts.base import Facts
-from coregpt.report.facts.model import Comparison, Interval, Report, Word
+from coregpt.report.facts.base import Facts, Interval
+from coregpt.report.facts.model import Comparison, Report, Word
 from coregpt.stats.contrasts import t_interval
 from coregpt.stats.trend import RANDOM_SIZES_FROM, Trend, trend
 

@@ -5,6 +5,7 @@ import math
 
 from coregpt.report.designs.sizes.analysis import ArmTrend, TrendReport
 from coregpt.report.drawing import svg
+from coregpt.report.drawing.charts import figure
 from coregpt.report.drawing.markup import Code, Items, Labelled, Section, paragraph, table_html, wide
 from coregpt.report.drawing.numbers import DASH, p_value, si, signed, span
 from coregpt.report.drawing.page import Page, html, markdown
@@ -90,18 +91,14 @@ def chart(report: TrendReport) -> str:
     y = svg.Scale(*svg.padded(min(reach), max(reach), 0.08), BOTTOM, 15.0)
     logs = [math.log10(point.parameters) for point in points]
     x = svg.Scale(*svg.padded(min(logs), max(logs), 0.08), LEFT, RIGHT)
-    ticks = y.ticks(5)
-    parts = [svg.line(LEFT, y(0.0), RIGHT, y(0.0), "axis")]
-    for tick, label in zip(ticks, svg.tick_labels(ticks), strict=True):
-        parts += [svg.line(LEFT, y(tick), RIGHT, y(tick), "grid")]
-        parts += [svg.text(LEFT - 8, y(tick) + 4, label, "tick", "end")]
+    parts = [svg.line(LEFT, y(0.0), RIGHT, y(0.0), "axis"), *svg.ruled(y, LEFT, RIGHT)]
     for point in report.arms[0].points:
         words = f"{point.size} ({si(point.parameters)})"
         parts.append(svg.text(x(math.log10(point.parameters)), BOTTOM + 22, words, "tick", "middle"))
     for i, arm in enumerate(report.arms):
         parts.append(svg.element("g", _series(arm, x, y), class_=f"s{i}"))
     label = f"Gain in {report.unit} over {report.baseline} by number of parameters, with 95% intervals"
-    return svg.element("svg", "".join(parts), viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}", role="img", aria_label=label)
+    return figure("".join(parts), WIDTH, HEIGHT, label)
 
 
 def _series(arm: ArmTrend, x: svg.Scale, y: svg.Scale) -> str:

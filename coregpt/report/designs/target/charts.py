@@ -2,6 +2,7 @@
 
 from coregpt.report.drawing.charts import figure
 from coregpt.report.drawing.curve_charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axis_unit, frame
+from coregpt.report.drawing.numbers import short
 from coregpt.report.drawing.svg import Scale, element, line, polyline, text
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.target import Arrival, Race
@@ -35,9 +36,8 @@ def _stairs(arrival: Arrival, end: float, divisor: float, x: Scale, y: Scale) ->
 
 
 def _key(name: str, series: str, height: float) -> str:
-    short = name if len(name) <= 12 else name[:11] + "…"
     return element(
         "g",
-        line(RIGHT + 8, height, RIGHT + 30, height, "mean") + text(RIGHT + 36, height + 5, short, "end"),
+        line(RIGHT + 8, height, RIGHT + 30, height, "mean") + text(RIGHT + 36, height + 5, short(name), "end"),
         class_=series,
     )

@@ -84,7 +84,7 @@ def _chart(report: Report, series: Sequence[Series], label: str, unit: str, log:
     x = svg.Scale(*svg.padded(*ends), LEFT, RIGHT)
     y = svg.Scale(*svg.padded(min(losses), max(losses), 0.08), BOTTOM, TOP)
     order = [arm.name for arm in report.study.arms]
-    parts = [*_grid(y), *_ticks(x, log)]
+    parts = [svg.line(LEFT, BOTTOM, RIGHT, BOTTOM, "axis"), *svg.ruled(y, LEFT, RIGHT), *_ticks(x, log)]
     parts.append(svg.text((LEFT + RIGHT) / 2, BOTTOM + 44, f"{unit} (log scale)" if log else unit, "label", "middle"))
     parts.append(svg.text(LEFT, 14, label, "label"))
     for row, each in reversed(list(enumerate(series))):
@@ -112,14 +112,6 @@ def _marks(series: Series, x: svg.Scale, y: svg.Scale, log: bool, radius: float)
 def _key(arm: str, height: float) -> list[str]:
     dot = svg.element("circle", cx=RIGHT + 16, cy=height, r=4.0, class_="dot")
     return [dot, svg.text(RIGHT + 26, height + 4, arm, "end")]
-
-
-def _grid(y: svg.Scale) -> list[str]:
-    parts, ticks = [svg.line(LEFT, BOTTOM, RIGHT, BOTTOM, "axis")], y.ticks(5)
-    for tick, label in zip(ticks, svg.tick_labels(ticks), strict=True):
-        parts += [svg.line(LEFT, y(tick), RIGHT, y(tick), "grid")]
-        parts += [svg.text(LEFT - 8, y(tick) + 4, label, "tick", "end")]
-    return parts
 
 
 def _ticks(x: svg.Scale, log: bool) -> list[str]:

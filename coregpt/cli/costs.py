@@ -1,0 +1,64 @@
+"""What runs will take, in words: time, memory and price."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from coregpt.cli.screen import table
+from coregpt.lab.designs import DESIGNS
+from coregpt.lab.planning.forecast import Forecast
+from coregpt.lab.progress import duration
+from coregpt.lab.study.outline import Plan
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a plan is to be shown."""
+
+    store: Path
+    jobs: int | None = None
+    price: float | None = None
+    """Of one GPU or core for one hour."""
+
+
+def time_lines(made: Plan, found: Forecast | None, price: float | None) -> list[str]:
+    """Wall time, memory and price of the missing runs on this machine."""
+    if found is None:
+        return [f"All {len(made.runs)} runs are complete."]
+    rows = [["arm", "missing runs", "time per run", "memory (estimate)"] + (["price"] if price else [])]
+    for name, share in found.arms.items():
+        each = [name, str(share.runs), duration(share.seconds / share.runs), size(share.memory.peak)]
+        rows.append(each + ([f"{found.cost(name, price):.2f}"] if price else []))
+    lines = [
+        *table(rows),
+        "",
+        f"Time: about {duration(found.seconds)} for {found.runs} runs, {found.at_once} at a time "
+        f"({found.speed:,.0f} tokens/s per run, {found.origin}).",
+    ]
+    if price:
+        what = "GPU" if found.device == "cuda" else "core"
+        lines.append(f"Price: about {found.total(price):.2f} at {price:g} per {what} and hour, only while runs train.")
+    return [*lines, *memory_lines(found)]
+
+
+def on_average(trials: Plan, expected: Forecast | None) -> list[str]:
+    """What all trials will take where their results decide how many there are."""
+    runs = next((number for design in DESIGNS if (number := design.expected(trials)) is not None), None)
+    if runs is None or expected is None:
+        return []
+    seconds = expected.seconds / expected.runs * runs
+    return [f"That is what is needed first; {runs} runs, which is the average, take about {duration(seconds)}."]
+
+
+def memory_lines(found: Forecast) -> list[str]:
+    """A warning, with what to do, where the runs may not fit; nothing where they do."""
+    if not found.room or found.needed <= found.room:
+        return []
+    where = "the GPU" if found.device == "cuda" else f"the machine, for {found.at_once} runs at a time"
+    rows = found.fitting_rows
+    advice = f"set micro_rows: {rows}" if rows else "one row is too much: use a smaller model or a shorter context"
+    return [f"Memory: about {size(found.needed)} of the {size(found.room)} of {where}; {advice}."]
+
+
+def size(bytes_: int) -> str:
+    """`310 MB`, `12.3 GB`."""
+    return f"{bytes_ / 1e9:.1f} GB" if bytes_ >= 1e9 else f"{bytes_ / 1e6:.0f} MB"

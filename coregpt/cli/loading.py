@@ -1,0 +1,23 @@
+"""A study file as a command sees it: read for the machine, or the cluster, on which it will run."""
+
+from pathlib import Path
+
+import torch
+
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.planning.load import load, load_family
+from coregpt.lab.slurm.cluster import SlurmOptions
+from coregpt.lab.study.declaration import Study
+
+
+def load_studies(path: Path, scale: str | None, slurm: SlurmOptions | None = None) -> list[Study]:
+    """One study, or one per size. Raises ConfigError for what a cluster cannot decide."""
+    studies = load_family(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count())
+    if slurm and studies[0].splits:
+        text = "auto is measured on this machine's GPUs; a cluster needs a number, such as gpus_per_run: 8"
+        raise ConfigError(f"{path}: gpus_per_run: {text}")
+    return studies
+
+
+def load_study(path: Path, scale: str | None, slurm: SlurmOptions | None = None) -> Study:
+    return load(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count())

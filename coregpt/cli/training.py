@@ -1,0 +1,105 @@
+"""Training what is missing of one study, here or on a cluster, and its report."""
+
+import importlib
+import threading
+from typing import TYPE_CHECKING
+
+from coregpt.cli.resources import Resources
+from coregpt.cli.screen import say
+from coregpt.lab.atomic import writable_folder
+from coregpt.lab.designs.design import Task
+from coregpt.lab.execute import decisions
+from coregpt.lab.execute.executor import Executor
+from coregpt.lab.execute.launcher import Launcher, Tally
+from coregpt.lab.execute.slots import find_slots
+from coregpt.lab.execute.tasks import everything, left
+from coregpt.lab.planning.preregister import register
+from coregpt.lab.planning.split import settled
+from coregpt.lab.progress import Display
+from coregpt.lab.records.ledger import LedgerError
+from coregpt.lab.slurm.cluster import cluster, refuse_unless_submittable
+from coregpt.lab.slurm.queued import refuse_if_queued
+from coregpt.lab.study.outline import Plan
+
+if TYPE_CHECKING:
+    from coregpt.report.reading.found import Found
+
+INTERRUPTED = 130
+
+
+def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
+    """Train what is missing of one study and report it, with what tuning `found` for it."""
+    store = use.store
+    refuse_in_vain(made, use)
+    folder = writable_folder(use.reports / made.study.name)
+    writable_folder(store)
+    say(f"{made.study.question}")
+    say(
+        f"{len(made.study.arms)} arms x {len(made.study.seeds)} seeds = {len(made.runs)} runs"
+        + (f" from {len(made.trunks)} trunks of {made.trunk_step} steps" if made.trunks else "")
+        + (f" at scale {made.study.scale}" if made.study.scale else "")
+        + f", preregistration {made.study.digest[:12]}"
+    )
+    try:
+        exploratory = register(made, store)
+    except LedgerError as error:
+        from coregpt.cli.conclude import report_invalid
+
+        report_invalid(made, store, folder)
+        raise LedgerError(f"nothing was trained, and every verdict is invalid: {error}") from None
+    tally = execute(made, use)
+    if tally.interrupted:
+        done = sum(Task(run).done(store) for run in made.runs)
+        say(f"stopped: {done} of {len(made.runs)} runs are complete; the same command goes on from here")
+        return INTERRUPTED
+    from coregpt.cli.conclude import conclude
+
+    missed = conclude(made, store, folder, exploratory, found, use.mlflow)
+    if tally.failed:
+        say(f"{len(tally.failed)} of {len(made.runs)} runs failed; the same command tries them again")
+    for line in missed:
+        say(line)
+    return 1 if tally.failed or missed else 0
+
+
+def refuse_in_vain(made: Plan, use: Resources) -> None:
+    """Before anything is written: raises ConfigError if Slurm would not take the missing runs, or has them already."""
+    todo = left(made, use.store) if use.store.is_dir() else made.runs
+    runs = [run.id for run in todo]
+    if use.slurm and todo:
+        refuse_unless_submittable(use.slurm, use.store, todo[0].config.device, made.study.gpus_per_run, runs)
+    elif use.store.is_dir():
+        refuse_if_queued(use.store, runs)
+
+
+def execute(made: Plan, use: Resources) -> Tally:
+    """Train what is missing."""
+    store = use.store
+    todo = left(made, store)
+    for line in decisions.note(made, store):
+        say(line)
+    if not todo:
+        done = sum(Task(run).done(store) for run in made.runs)
+        rest = "" if done == len(made.runs) else f"; the other {len(made.runs) - done} are not needed"
+        say(f"all {done} runs are complete{rest}; nothing to train")
+        return Tally()
+    config = todo[0].config
+    made, split = settled(made, store, use.jobs)
+    for line in split.lines() if split else ():
+        say(line)
+    ranks = made.study.gpus_per_run
+    machine: Executor
+    if use.slurm:
+        slots, machine = cluster(use.slurm, store, config.device, ranks, len(todo))
+    else:
+        slots = find_slots(config.device, ranks, use.jobs)
+        machine = Executor(slots[0], pool=use.pool)
+    at_once = min(len(slots), len(todo))
+    precisions = " and ".join(dict.fromkeys(run.config.precision for run in todo))
+    runs = "1 run" if len(todo) == 1 else f"{len(todo)} runs"
+    place = " on Slurm" if use.slurm else ""
+    later = "" if everything(made, store) or made.trunks else "; what follows depends on their results"
+    say(f"{runs} to train, {at_once} at a time{place} ({config.device}, {precisions}){later}")
+    # What the report takes a second to import is imported while runs train.
+    threading.Thread(target=importlib.import_module, args=("coregpt.cli.conclude",), daemon=True).start()
+    return Launcher(made, store, slots, Display(), use.policy, machine).execute()
