@@ -10,6 +10,7 @@ from scipy import stats
 from coregpt.report.analysis.replication import predict
 from coregpt.report.designs.bracket.words import NO_RANKS
 from coregpt.report.facts.inputs import Confound
+from coregpt.stats.power import seeds_needed
 from tests.report import studies
 from tests.report.designs.bracket.brackets import XS, Tried, report, smooth
 from tests.report.verdicts.test_compare import base, shifted
@@ -160,6 +161,19 @@ def test_a_margin_that_tuning_hides_is_out_of_reach_of_any_number_of_seeds(margi
     assert c.verdict == "inconclusive"
     assert ("No number of seeds settles the margin" in c.sentence) is not settled
     assert (c.more_seeds is not None) is settled
+
+
+def test_more_seeds_shrink_the_part_that_is_theirs_and_not_the_allowance() -> None:
+    values = {"gpt": base(), "new": shifted(0.004, noise=4)}
+    tried: dict[str, Tried] = {"gpt": smooth(luck=2, noise=0.006), "new": smooth(0.4, luck=3, noise=0.006)}
+    (c,) = report(tried, values, margin=0.004).comparisons
+    d = np.array(values["gpt"]) - np.array(values["new"])
+    sd = float(d.std(ddof=1)) * math.sqrt(5 / stats.chi2.ppf(0.2, 5))
+    assert c.allowance is not None
+    needed = seeds_needed(sd, 0.004, at_least=6, allowance=c.allowance)
+    assert needed is not None
+    assert c.more_seeds == needed - 6
+    assert needed > (seeds_needed(sd, 0.004, at_least=6) or 0)
 
 
 def test_what_the_bracket_moved_takes_no_credit_away_and_other_settings_do() -> None:
