@@ -170,6 +170,8 @@ def allowance(u_a: float, u_b: float) -> float:
 
 
 def _why_not(at_edge: Edge, points: int) -> str:
+    if points == 0:
+        return "every rate tried had a run that diverged"
     if at_edge != "none":
         end = "lowest" if at_edge == "low" else "highest"
         return f"the best rate is the {end} one tried, so the optimum may lie beyond it"

@@ -14,6 +14,7 @@ from scipy import stats
 
 from coregpt import __version__
 from coregpt.report.analysis.summary import summarise
+from coregpt.report.designs import DESIGNS
 from coregpt.report.facts.base import Interval
 from coregpt.report.facts.inputs import RunFacts
 from coregpt.report.facts.model import Comparison, Report
@@ -84,26 +85,33 @@ def check(prediction: Prediction, baseline: Sequence[RunFacts], arm: Sequence[Ru
 def contradictions(report: Report) -> list[str]:
     """Published numbers that do not follow from the report's own runs: it was edited by hand.
 
-    Verdicts are only compared if the report says that it was written by this version, whose rules they follow.
+    Verdicts and what was found before the test are only compared if the report says that it was written by this
+    version, whose rules they follow.
     """
     runs = [
         RunFacts(run_id=r.run_id, arm=r.arm, seed=r.seed, status=r.status, value=r.value, reason=r.reason)
         for r in report.runs
     ]
     again = summarise(report.study, runs).comparisons
-    found = []
+    same_rules = report.study.environment.values.get("coregpt") == __version__
+    found = [text for design in DESIGNS if same_rules for text in design.contradictions(report)]
     for said, follows in zip(report.comparisons, again, strict=True):
         pairs: list[tuple[str, float | str | None, float | str | None]] = [
             ("gain", said.gain, follows.gain),
             ("standard error", said.se, follows.se),
+            ("standard error from tuning", _from_tuning(said), _from_tuning(follows)),
             *((f"{side} end of the interval", *ends) for side, ends in _ends(said, follows)),
         ]
-        if report.study.environment.values.get("coregpt") == __version__:
+        if same_rules:
             pairs.append(("verdict", said.verdict, follows.verdict))
         for name, mine, theirs in pairs:
             if not _same(mine, theirs):
                 found.append(f"{said.arm}: the report says {name} {mine}, but its own runs give {theirs}")
     return found
+
+
+def _from_tuning(c: Comparison) -> float:
+    return math.sqrt(c.allowance or 0.0)
 
 
 def _ends(said: Comparison, follows: Comparison) -> list[tuple[str, tuple[float, float]]]:

@@ -56,6 +56,10 @@ class ReportDesign:
         """Seeds that the study used beside those of its runs."""
         return ()
 
+    def contradictions(self, report: Report) -> Iterable[str]:
+        """Published facts of its own that do not follow from the others, by the rules of this version."""
+        return ()
+
     def remark(self, study: StudyFacts, comparison: Comparison) -> str:
         """What follows the sentence on one arm; begins with a space."""
         return ""

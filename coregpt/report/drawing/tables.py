@@ -90,6 +90,8 @@ def results_note(report: Report) -> str:
     )
     if any(arm.conditional for arm in report.arms):
         text += " * over the runs that finished, so conditional on finishing."
+    if any(c.allowance for c in report.comparisons):
+        text += " Intervals, p adjusted and detectable allow for tuning; sd, p sign-flip and Hedges g do not."
     return text
 
 
@@ -206,7 +208,14 @@ def arms(report: Report) -> Table:
 def confounds(report: Report) -> Table:
     """Settings that differ between arms beyond the technique."""
     names = [arm.name for arm in report.study.arms]
-    rows = [(item.setting, *(item.values.get(name, DASH) for name in names)) for item in report.study.confounds]
+    moved = report.study.bracket.moved if report.study.bracket else ()
+    rows = [
+        (
+            f"{item.setting} (bracketed)" if item.setting in moved else item.setting,
+            *(item.values.get(name, DASH) for name in names),
+        )
+        for item in report.study.confounds
+    ]
     if seconds := report.timing.unequal_seconds:
         rows.append(("training time (median)", *(duration(seconds.get(name)) for name in names)))
     return Table("What else differs between arms", ("setting", *names), rows, words=True)

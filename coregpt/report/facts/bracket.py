@@ -46,6 +46,11 @@ class ArmBracket(Facts):
     """Runs ever started for it, those of earlier declarations included."""
     flops: float = 0.0
 
+    @property
+    def tried(self) -> dict[float, tuple[float, ...]]:
+        """Losses by x, as `coregpt.stats` takes them."""
+        return {point.x: point.losses for point in self.points}
+
 
 class Bracketed(Facts):
     """What was bracketed before the test, by arm in the study's order."""
@@ -57,3 +62,13 @@ class Bracketed(Facts):
     def settings(self) -> dict[str, dict[str, float]]:
         """By arm and dotted setting: what the test ran with."""
         return {each.arm: dict(each.settings) for each in self.arms}
+
+    @property
+    def moved(self) -> frozenset[str]:
+        """Settings that arms may differ in because of the bracket alone, and what these come to in a model."""
+        paths = {path for each in self.arms for path in each.settings}
+        return frozenset(paths | {_COMES_TO[end] for path in paths if (end := path.rpartition(".")[2]) in _COMES_TO})
+
+
+_COMES_TO = {"lr": "peak learning rate", "weight_decay": "weight decay"}
+"""What a report calls the values that parameters end up with, by the last part of the setting."""

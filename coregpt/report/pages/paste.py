@@ -68,7 +68,7 @@ def sentence(report: Report, c: Comparison) -> str:
     word = f"exploratory: {c.verdict}" if study.exploratory else c.verdict
     return (
         f"{c.arm} against {study.baseline} ({study.metric}), {word}: {gain}, {interval}, {tested}, "
-        f"{_seeds(report, c.arm)} seeds, {', '.join(known)}; "
+        f"{_seeds(report, c.arm)} seeds{_own_settings(report)}, {', '.join(known)}; "
         f"CoreGPT study {study.name} {study.digest[:_DIGEST_LENGTH]}."
     )
 
@@ -88,7 +88,7 @@ def table(report: Report) -> Table:
         for c in report.comparisons
     ]
     title = f"Gain over {study.baseline} in {study.metric}, {study.unit}; CoreGPT study {study.digest[:_DIGEST_LENGTH]}"
-    title += "; exploratory" if study.exploratory else ""
+    title += _own_settings(report).replace(",", ";") + ("; exploratory" if study.exploratory else "")
     title += "; * over finished runs only" if any(c.gain_condition for c in report.comparisons) else ""
     return Table(title, ("arm", "seeds", "gain", "95% interval", "p adjusted", "verdict"), rows)
 
@@ -116,6 +116,12 @@ def latex(words: str) -> str:
 
 def _latex_row(cells: tuple[str, ...]) -> str:
     return " & ".join(map(latex, cells)) + r" \\"
+
+
+def _own_settings(report: Report) -> str:
+    """What a reader of a number must know of how its arms were set."""
+    found = report.study.bracket
+    return "" if found is None else f", each arm at its own bracketed {found.setting}"
 
 
 def _seeds(report: Report, arm: str) -> str:

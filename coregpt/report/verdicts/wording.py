@@ -49,16 +49,22 @@ def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]
     found += [note for note in (_others(study),) if note]
     for c in comparisons:
         found.extend(_arm_notes(study, c))
-    if study.confounds:
-        found.append(_credit(study))
+    found += [note for note in (_credit(study),) if note]
     if not study.imported:
         found.extend(study.environment.warnings)
     return tuple(found)
 
 
 def _credit(study: StudyFacts) -> str:
-    """What a verdict is about where arms differ in more than the technique, or in settings alone."""
-    settings = listing([item.setting for item in study.confounds])
+    """What a verdict is about where arms differ in more than the technique, or in settings alone.
+
+    What a bracket moved is the best of each arm, as it was meant to be, and takes no credit away.
+    """
+    moved = study.bracket.moved if study.bracket else ()
+    differing = [item.setting for item in study.confounds if item.setting not in moved]
+    if not differing:
+        return ""
+    settings = listing(differing)
     if not study.imported and len({frozenset(arm.plugins) for arm in study.arms}) == 1:
         return f"The arms train with the same techniques and differ in {settings}: the verdict is about that."
     return f"Arms also differ in {settings}; the verdict cannot be credited to the technique alone."

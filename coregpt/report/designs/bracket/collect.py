@@ -10,7 +10,7 @@ from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import settings
 from coregpt.lab.study.outline import Plan, PlannedRun
-from coregpt.report.designs.bracket.words import bracket_notes, untuned
+from coregpt.report.designs.bracket.words import untuned
 from coregpt.report.facts.bracket import ArmBracket, Bracketed, RatePoint
 from coregpt.report.facts.inputs import RunFacts
 from coregpt.report.facts.tuning import shown
@@ -58,7 +58,6 @@ def found_by_walk(study: Study, trials: Plan, store: Path) -> Found | None:
         lines=tuple(_line(each, made.setting) for each in arms),
         facts={"bracket": found, "incomparable": untuned(found, study.criterion.baseline)},
         seconds={name: sum(run.timing.train_seconds or 0.0 for run in runs) for name, runs in spent.items()},
-        notes=tuple(bracket_notes(found)),
     )
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from coregpt.report.designs.bracket.refit import contradictions
 from coregpt.report.designs.bracket.section import bracket_section
-from coregpt.report.designs.bracket.words import NO_RANKS
+from coregpt.report.designs.bracket.words import METHOD, NO_RANKS, bracket_notes, remark
 from coregpt.report.designs.design import ReportDesign
 from coregpt.report.drawing.markup import Section
 from coregpt.report.facts.bracket import ArmBracket
 from coregpt.report.facts.inputs import StudyFacts
-from coregpt.report.facts.model import Report
+from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.verdicts.basis import Basis
 from coregpt.stats.design import unpooled
 from coregpt.stats.power import detectable
@@ -39,6 +40,18 @@ class Bracket(ReportDesign):
     def seeds(self, report: Report) -> Iterator[int]:
         for each in report.study.bracket.arms if report.study.bracket else ():
             yield from each.seeds
+
+    def contradictions(self, report: Report) -> Iterator[str]:
+        return contradictions(report.study)
+
+    def remark(self, study: StudyFacts, comparison: Comparison) -> str:
+        return remark(study.bracket) if study.bracket and comparison.arm not in study.incomparable else ""
+
+    def notes(self, report: Report) -> list[str]:
+        return bracket_notes(report.study.bracket) if report.study.bracket else []
+
+    def method(self, report: Report) -> list[str]:
+        return [METHOD] if report.study.bracket else []
 
     def sections(self, report: Report) -> Iterator[Section]:
         if report.study.bracket is not None:
