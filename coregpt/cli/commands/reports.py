@@ -1,7 +1,6 @@
 """What makes reports and reads them."""
 
 from argparse import Namespace
-from dataclasses import fields
 from pathlib import Path
 
 from coregpt.cli.options import Commands, add_reports, positive
@@ -51,6 +50,8 @@ def import_(commands: Commands) -> None:
     parser.add_argument("--margin", type=float, default=0.01, help="smallest difference that matters (0.01)")
 
     def execute(options: Namespace) -> int:
+        from dataclasses import fields  # brings `inspect` along, a fifth of the start-up
+
         from coregpt.cli.importing import ImportOptions, import_logs
 
         asked = {field.name: getattr(options, field.name) for field in fields(ImportOptions) if field.name != "arms"}
