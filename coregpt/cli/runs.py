@@ -29,6 +29,7 @@ from coregpt.lab.records.store import RunFolder, holder
 LOG_LINES = 4
 POLL_SECONDS = 0.5
 UNLIMITED = 1 << 30
+FIRST = "settings are found first, or no run is there yet"
 """Rows of a table that is not drawn on a terminal."""
 
 
@@ -60,6 +61,8 @@ def _looked(entry: Entry, store: Path) -> list[RunStatus]:
 
 def _overview(entry: Entry, store: Path) -> tuple[str, str, str, str, str]:
     found = _looked(entry, store)
+    if not found:
+        return entry["study"], "", FIRST, "", ""
     states = Counter(each.state for each in found)
     ages = [each.age for each in found if each.age is not None]
     last = f"{duration(min(ages))} ago" if ages else "never"
@@ -69,6 +72,9 @@ def _overview(entry: Entry, store: Path) -> tuple[str, str, str, str, str]:
 
 def _tell(entry: Entry, store: Path) -> None:
     found = _looked(entry, store)
+    if not found:
+        say(f"{entry['study']}: {FIRST}")
+        return
     width, height = shutil.get_terminal_size() if sys.stdout.isatty() else (UNLIMITED, UNLIMITED)
     for line in progress.table([each.line() for each in found], width, max(height - 4, 2)):
         say(line)

@@ -174,9 +174,9 @@ def _why_not(at_edge: Edge, points: int) -> str:
         return "every rate tried had a run that diverged"
     if at_edge != "none":
         end = "lowest" if at_edge == "low" else "highest"
-        return f"the best rate is the {end} one tried, so the optimum may lie beyond it"
+        return f"the best value is the {end} one tried, so the optimum may lie beyond it"
     if points < MIN_POINTS:
-        return f"{points} of the rates around the best have a loss, at least {MIN_POINTS} are needed"
+        return f"{points} of the values around the best have a loss, at least {MIN_POINTS} are needed"
     return ""
 
 

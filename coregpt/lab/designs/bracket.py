@@ -21,6 +21,7 @@ from coregpt.lab.study.declaration import Criterion, Study, StudyFile
 from coregpt.lab.study.differences import settings
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.problems import Problem
+from coregpt.lab.study.yamlfile import read
 from coregpt.stats import bracket as walk
 from coregpt.stats.design import Design as Test
 from coregpt.stats.design import announced
@@ -29,8 +30,8 @@ from coregpt.stats.power import detectable
 REACH = len(walk.FIRST) // 2 + walk.STEPS_OUT
 """Octaves that a walk can come away from the declared rate."""
 RATES = tuple(half * walk.HALF for half in range(round(-REACH / walk.HALF), round(REACH / walk.HALF) + 1))
-TYPICAL_RATES = 5.6
-"""That a walk tries of one arm, on the average of curves of real models (see `stats.calibration.bracket`)."""
+TYPICAL_RATES = 5.5
+"""That a walk tries of one arm, on the average of curves of real models (`benchmarks/tuning_rules.py`)."""
 Outcome = Callable[[PlannedRun], float | None]
 """Final loss of a run, inf if it diverged, None if it has none yet."""
 
@@ -81,7 +82,7 @@ class Bracket(Design):
     def refuse(self, outlined: Outline, nodes: str) -> None:
         study = outlined.study
         if bracket_of(study) and not study.as_declared:
-            where = f"{study.path}: bracket"
+            where = read(study.path).where(("bracket",))
             raise ConfigError(f"{where}: its runs are known once the bracket is; that is 'coregpt ablate'")
 
     def first(self, outlined: Outline) -> Outline | None:
@@ -104,7 +105,7 @@ class Bracket(Design):
 
     def expected(self, plan: Plan) -> int | None:
         made: Walk | None = plan.study.designs.get("walk")
-        return None if made is None else _typical_runs(made, len(plan.study.written))
+        return None if made is None else _typical_runs(made, len(walkers(plan)))
 
     def told_of_trials(self, study: Study, trials: Outline) -> list[str]:
         made = bracket_of(study)
@@ -150,14 +151,12 @@ def tried_at(outlined: Outline) -> Outline:
         seeds=made.seeds,
         criterion=Criterion(baseline=trial_name(test.baseline, 0.0), alpha=test.alpha, margin=test.margin, sd=test.sd),
         techniques=(),
-        as_declared=study.written,
+        as_declared=(),
         designs={"walk": made},
     )
     if not made.setting.startswith("optim."):
         return counted(trials)
-    costs = {name: outlined.costs[arm.name] for name, (arm, _) in arms.items()}
-    derived = {name: outlined.derived[arm.name] for name, (arm, _) in arms.items()}
-    return Outline(trials, costs, derived)
+    return Outline(trials, {name: outlined.costs[arm.name] for name, (arm, _) in arms.items()}, {})
 
 
 def trial_name(arm: str, x: float) -> str:
@@ -183,18 +182,23 @@ def walked(plan: Plan, outcome: Outcome) -> dict[str, dict[float, list[float]]]:
     """
     runs = {(run.arm, run.seed): run for run in plan.runs}
     found = {}
-    for arm in plan.study.written:
-        seeds, tried = seeds_of(plan, arm.name), dict[float, list[float]]()
+    for arm in walkers(plan):
+        seeds, tried = seeds_of(plan, arm), dict[float, list[float]]()
         waiting = list(walk.next_rates(tried))
         while waiting:
             x = waiting.pop(0)
-            losses = [outcome(runs[trial_name(arm.name, x), seed]) for seed in seeds]
+            losses = [outcome(runs[trial_name(arm, x), seed]) for seed in seeds]
             known = [loss for loss in losses if loss is not None]
             if len(known) == len(losses):
                 tried[x] = known
                 waiting = waiting or list(walk.next_rates(tried))
-        found[arm.name] = tried
+        found[arm] = tried
     return found
+
+
+def walkers(plan: Plan) -> list[str]:
+    """The arms whose settings are looked for."""
+    return list(dict.fromkeys(arm.name.rpartition("/x")[0] for arm in plan.study.arms))
 
 
 def seeds_of(plan: Plan, arm: str) -> tuple[int, ...]:

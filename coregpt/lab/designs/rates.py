@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, combinations
 from typing import Any
 
+from pydantic import ValidationError
+
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.build import build
 from coregpt.lab.designs.found import COMPARED_AT, not_taken, with_settings
@@ -41,7 +43,10 @@ def moving(arm: Arm, setting: str, catalogue: Catalogue) -> tuple[str, ...]:
     for also in chain.from_iterable(combinations(own, size) for size in range(len(own) + 1)):
         paths = (setting, *also)
         flat = settings(arm)
-        doubled = _rates(with_settings(arm, {path: 2 * flat[path] for path in paths}, catalogue), catalogue)
+        try:
+            doubled = _rates(with_settings(arm, {path: 2 * flat[path] for path in paths}, catalogue), catalogue)
+        except (ValidationError, ConfigError):  # beyond what one of the settings takes
+            continue
         if all(doubled[path] == 2 * rate for path, rate in before.items()):
             return paths
     tried = ", ".join((setting, *own))

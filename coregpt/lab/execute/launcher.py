@@ -72,8 +72,8 @@ class Launcher:
         self.tally, self.ledger = Tally(), Ledger.of(store)
         self.others = Follower(self.ledger)
         self.tries, self.strangers = Counter[str](), Strangers(self.policy.hang_seconds)
-        self.total, self.eta = known(plan, store), Eta()
         self.complete = sum(Task(run).done(store) for run in plan.runs)
+        self.total, self.eta = max(known(plan, store), self.complete), Eta()
         self.stopping = False
         self.asked = True
         """Whether nothing has ended since `missing` was asked last: then its answer would be the same."""
@@ -111,7 +111,7 @@ class Launcher:
         taken |= self.tally.failed.keys()
         self.queue = Waiting(self.work, (task for task in missing(self.plan, self.store) if task.run.id not in taken))
         self.asked, self.all_known = True, everything(self.plan, self.store)
-        self.total = known(self.plan, self.store)
+        self.total = max(known(self.plan, self.store), self.complete)
         for line in decisions.note(self.plan, self.store):
             self.display.event(line)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from coregpt.lab.designs import DESIGNS
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Event, Ledger
 from coregpt.lab.records.store import RunFolder
@@ -68,6 +69,7 @@ def declare(plan: Plan, ledger: Ledger) -> None:
         declaration=study.preregistration(),
         code=code(plan),
         runs=[[run, *cell] for run, cell in runs.items()],
+        **({"as_needed": True} if any(design.expected(plan) is not None for design in DESIGNS) else {}),
     )
     noted = {entry["run"] for entry in history.entries if entry.event == "superseded"}
     for past, successor in history.superseded(runs):

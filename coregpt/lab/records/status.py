@@ -156,6 +156,8 @@ def latest(entries: Iterable[Entry]) -> dict[str, Entry]:
 def runs_of(declared: Entry, store: Path) -> list[Planned]:
     """The runs of a declaration, after the trunks that they begin with."""
     runs = [Planned(run, declared["study"], arm, seed) for run, arm, seed in declared["runs"]]
+    if declared.payload.get("as_needed"):  # results decide which; nobody waits for the others
+        runs = [run for run in runs if (store / run.id).is_dir()]
     trunks = {trunk: Planned(trunk, run.study, TRUNK, run.seed) for run in runs if (trunk := trunk_id(store, run.id))}
     return [*trunks.values(), *runs]
 

@@ -103,7 +103,8 @@ def contradictions(report: Report) -> list[str]:
             *((f"{side} end of the interval", *ends) for side, ends in _ends(said, follows)),
         ]
         if same_rules:
-            pairs.append(("verdict", said.verdict, follows.verdict))
+            pairs += [("verdict", said.verdict, follows.verdict), ("p", said.p, follows.p)]
+            pairs.append(("adjusted p", said.p_adjusted, follows.p_adjusted))
         for name, mine, theirs in pairs:
             if not _same(mine, theirs):
                 found.append(f"{said.arm}: the report says {name} {mine}, but its own runs give {theirs}")

@@ -1,6 +1,8 @@
 """What a bracket before the test tried and found, as data."""
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from coregpt.report.facts.base import Facts, Interval
 
@@ -10,7 +12,7 @@ class RatePoint(Facts):
 
     x: float
     value: float
-    losses: tuple[float, ...]
+    losses: tuple[float, ...] = Field(min_length=1)
     """Infinite where the run diverged."""
 
 
@@ -23,7 +25,7 @@ class ArmBracket(Facts):
     """Of the setting, with which the test ran."""
     settings: dict[str, float]
     """All that moved, with the values that the test ran with."""
-    points: tuple[RatePoint, ...]
+    points: tuple[RatePoint, ...] = Field(min_length=1)
     seeds: tuple[int, ...]
     kind: Literal["parabola", "cubic", "best point"]
     optimum: float | None
@@ -45,6 +47,16 @@ class ArmBracket(Facts):
     started: int = 0
     """Runs ever started for it, those of earlier declarations included."""
     flops: float = 0.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if any(len(point.losses) != len(self.seeds) for point in self.points):
+            raise ValueError(
+                f"bracket of {self.arm!r}: every point needs a loss for each of its {len(self.seeds)} seeds"
+            )
+        if self.cliff is not None and self.cliff not in self.tried:
+            raise ValueError(f"bracket of {self.arm!r}: cliff {self.cliff} is no value that was tried")
+        return self
 
     @property
     def tried(self) -> dict[float, tuple[float, ...]]:

@@ -212,6 +212,9 @@ class StudyFacts(Facts):
             raise ValueError("a study needs at least one arm besides the baseline")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must differ, got {list(self.seeds)}: equal seeds are one observation")
+        compared = [name for name in names if name not in self.aside]
+        if self.bracket is not None and [each.arm for each in self.bracket.arms] != compared:
+            raise ValueError(f"bracket.arms must list the compared arms {compared} in order")
         for arm in self.arms:
             if arm.seeds and (self.paired or not set(arm.seeds) <= set(self.seeds)):
                 raise ValueError(f"arm {arm.name!r}: own seeds need an unpaired study that has these seeds")

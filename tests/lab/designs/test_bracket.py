@@ -1,6 +1,7 @@
 """A bracket: which rates are trained when, from results on disk; and a real study, from its file to its report."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.designs.bracket import RATES, bracket_of, results, trial_name, walked
+from coregpt.lab.designs.bracket import RATES, bracket_of, results, trial_name, walked, walkers
 from coregpt.lab.execute.tasks import known, missing
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.pilot import refuse_undecidable
 from coregpt.lab.planning.plans import outline, plan, trials_before
+from coregpt.lab.planning.preregister import announce, register
 from coregpt.lab.records.ledger import Entry, Ledger
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan
@@ -40,7 +42,7 @@ def trials_of(made: Lab) -> Plan:
 
 def finish(made: Plan, store: Path, curve: Callable[[str, float], float]) -> None:
     """Results of every run that is missing now: the loss of an arm x octaves from its declared rate; NaN diverged."""
-    octaves = {trial_name(arm.name, x): (arm.name, x) for arm in made.study.written for x in RATES}
+    octaves = {trial_name(arm, x): (arm, x) for arm in walkers(made) for x in RATES}
     for task in missing(made, store):
         value = curve(*octaves[task.run.arm]) + 0.001 * (task.run.seed % 7)
         folder = RunFolder(store / task.run.id)
@@ -277,7 +279,7 @@ def test_a_plan_says_what_comes_first_and_what_it_takes_on_average(
     assert main(["plan", str(made.study), "--runs", str(made.runs)]) == 0
     out = capsys.readouterr().out
     assert "Bracket first: optim.lr of every arm in octave steps" in out
-    assert "about 5.6 values an arm, 22 runs" in out
+    assert "about 5.5 values an arm, 22 runs" in out
     assert "22 runs, which is the average, take about" in out
     assert "with the settings as written" in out
     assert not made.runs.exists()
@@ -311,3 +313,52 @@ def test_a_bracket_killed_on_the_way_comes_to_the_same_report(bracketed: Lab, la
     wait_until_free(made)
     assert main(made.command("--no-mlflow")) == 0
     assert untimed(made) == untimed(bracketed)
+
+
+def edited(made: Lab, **changes: Any) -> Lab:
+    """The same folder, its study file with other keys."""
+    write_study(made.study, made.data, **{**TINY, **changes})
+    return made
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bracket": {"seeds": 3}}, "amended after"),
+        ({"test": {**TINY["test"], "margin": 0.03}}, "amended after"),
+    ],
+)
+def test_a_study_changed_after_its_runs_is_exploratory_and_goes_on(
+    bracketed: Lab, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    """The trials are declared a second time, under the names that their runs have."""
+    shutil.copytree(bracketed.folder, tmp_path / "copy")
+    copied = Lab(tmp_path / "copy", bracketed.data, tmp_path / "copy" / "tiny.yaml")
+    for _ in range(2):
+        assert main(edited(copied, **changes).command("--no-mlflow")) == 0
+    assert words in copied.report()["study"]["exploratory"]
+    arms = {arm for e in entries(copied) if e.event in ("declared", "amended") for arm in e["declaration"]["arms"]}
+    assert {arm for e in entries(copied) if e.event in ("declared", "amended") for _, arm, _ in e["runs"]} <= arms
+
+
+def test_status_says_that_settings_come_first_and_ends_when_the_walk_does(
+    bracketed: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--runs", str(bracketed.runs)]) == 0
+    shown = capsys.readouterr().out
+    line = next(line for line in shown.splitlines() if line.startswith("tiny-bracket"))
+    assert "100%" in line
+    assert "waiting" not in line
+    study, trials = load(bracketed.study), trials_of(bracketed)
+    announce(study, trials, tmp_path)
+    register(trials, tmp_path)
+    assert main(["status", "--runs", str(tmp_path)]) == 0
+    assert "settings are found first" in capsys.readouterr().out
+    assert main(["status", "tiny", "--runs", str(tmp_path)]) == 0
+    assert "settings are found first" in capsys.readouterr().out
+
+
+def test_a_rate_beyond_all_numbers_is_told(lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]) -> None:
+    made = lab(**{**TINY, "arms": {"gelu": {}, "hot": {"optim": {"lr": 1e308}}}})
+    assert main(["plan", str(made.study), "--runs", str(made.runs)]) == 2
+    assert "arm 'hot': no common factor on optim.lr doubles every learning rate" in capsys.readouterr().err

@@ -124,7 +124,7 @@ def test_an_arm_that_is_not_tuned_is_credited_with_nothing_and_the_others_are_ju
     new, edge = made.comparisons
     assert new.verdict == "better"
     assert edge.verdict == "inconclusive"
-    assert edge.cause == "edge is not tuned: the best rate is the highest one tried, so the optimum may lie beyond it"
+    assert edge.cause == "edge is not tuned: the best value is the highest one tried, so the optimum may lie beyond it"
     assert (edge.gain, edge.p, edge.more_seeds) == (None, None, None)
     assert "bracketed" in new.sentence
     assert "bracketed" not in edge.sentence

@@ -1,11 +1,13 @@
 """Edits of a published bracket are found."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from coregpt import __version__
+from coregpt.contract.errors import ConfigError
 from coregpt.report.analysis.replication import contradictions
 from coregpt.report.facts.bracket import ArmBracket, RatePoint
 from coregpt.report.facts.inputs import EnvironmentFacts
@@ -77,6 +79,77 @@ def more_seeds(each: ArmBracket) -> dict[str, Any]:
 )
 def test_an_edited_fit_is_found(change: Callable[[ArmBracket], dict[str, Any]], told: str) -> None:
     assert any(f"new: the report says {told}" in text for text in contradictions(edited(made(), change)))
+
+
+def handicapped(each: ArmBracket) -> dict[str, Any]:
+    return {"settings": {path: value / 4 for path, value in each.settings.items()}}
+
+
+def surer(each: ArmBracket) -> dict[str, Any]:
+    low, high = each.interval or (0.0, 0.0)
+    return {"interval": (low + 0.1, high - 0.1)}
+
+
+def other_kind(each: ArmBracket) -> dict[str, Any]:
+    return {"kind": "cubic" if each.kind == "parabola" else "parabola"}
+
+
+def seeds_of_the_test(each: ArmBracket) -> dict[str, Any]:
+    return {"seeds": tuple(range(len(each.seeds)))}
+
+
+def moved_point(each: ArmBracket) -> dict[str, Any]:
+    first, *others = each.points
+    return {"points": (first.model_copy(update={"value": first.value * 1.1}), *others)}
+
+
+def one_rate_more(each: ArmBracket) -> dict[str, Any]:
+    far = RatePoint(x=-4.0, value=each.declared / 16, losses=each.points[0].losses)
+    return {"points": (far, *each.points)}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (handicapped, "for a replication"),
+        (surer, "interval"),
+        (other_kind, "kind"),
+        (seeds_of_the_test, "seeds of the test chose its"),
+        (moved_point, "octaves from"),
+        (one_rate_more, "are not those that the walk comes to"),
+    ],
+)
+def test_nothing_of_a_bracket_can_be_edited_alone(change: Callable[[ArmBracket], dict[str, Any]], told: str) -> None:
+    assert any(told in text for text in contradictions(edited(made(), change)))
+
+
+def test_an_edited_p_is_found() -> None:
+    one = made()
+    (c,) = one.comparisons
+    smaller = one.model_copy(update={"comparisons": (c.model_copy(update={"p": (c.p or 0) / 10}),)})
+    (text,) = contradictions(smaller)
+    assert text.startswith("new: the report says p ")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: {**found, "arms": []},
+        lambda found: {**found, "arms": found["arms"][:1]},
+        lambda found: {**found, "arms": [{**each, "cliff": 3.0} for each in found["arms"]]},
+        lambda found: {**found, "arms": [{**each, "arm": each["arm"] + "x"} for each in found["arms"]]},
+        lambda found: {**found, "arms": [{**each, "points": []} for each in found["arms"]]},
+        lambda found: {
+            **found,
+            "arms": [{**a, "points": [{**point, "losses": []} for point in a["points"]]} for a in found["arms"]],
+        },
+    ],
+)
+def test_a_bracket_with_holes_is_no_report(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    data = json.loads(to_json(made()))
+    data["study"]["bracket"] = change(data["study"]["bracket"])
+    with pytest.raises(ConfigError, match=r"report\.json: study"):
+        from_json(json.dumps(data))
 
 
 def test_fits_of_other_versions_follow_other_rules() -> None:

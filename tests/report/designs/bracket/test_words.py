@@ -31,7 +31,7 @@ def test_the_first_note_gives_the_values_of_the_test_and_without_doubts_it_is_th
 def test_an_edge_is_told_with_its_consequence() -> None:
     told = [note for note in notes(edge=EDGE) if "not tuned" in note]
     assert told == [
-        "edge is not tuned: the best rate is the highest one tried, so the optimum may lie beyond it. "
+        "edge is not tuned: the best value is the highest one tried, so the optimum may lie beyond it. "
         "Nothing is credited to the technique."
     ]
 
