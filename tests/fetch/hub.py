@@ -3,6 +3,7 @@
 As the real one does, the redirect names the commit, the file's size and sha256, and where Xet would have it.
 """
 
+import abc
 import hashlib
 import http.server
 import socket
@@ -74,7 +75,7 @@ class Hub:
             server.server_close()
 
 
-class Answering(http.server.BaseHTTPRequestHandler):
+class Answering(http.server.BaseHTTPRequestHandler, abc.ABC):
     server: Server
 
     def answer(self, status: int, body: bytes, length: int, headers: dict[str, str]) -> None:
@@ -88,8 +89,9 @@ class Answering(http.server.BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    @abc.abstractmethod
     def do_GET(self) -> None:
-        raise NotImplementedError
+        """Each kind of server answers in its own way; HEAD is the same without a body."""
 
     def log_message(self, *_: object) -> None:
         pass
