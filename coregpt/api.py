@@ -5,6 +5,7 @@ from coregpt.contract.config import ModelShape, OptimConfig, Share, Span
 from coregpt.contract.context import Context
 from coregpt.contract.errors import PluginError
 from coregpt.contract.plugin import Plugin, hookimpl
+from coregpt.contract.randomness import Noise, uniform
 from coregpt.contract.rules import (
     Clock,
     DecayRule,
@@ -23,9 +24,11 @@ from coregpt.engine.attention import attend
 from coregpt.engine.fused import unit_norm
 from coregpt.engine.masks import SameDocument, SlidingWindow
 from coregpt.engine.parts import MLP, Attend, Attention, Linear, RMSNorm
+from coregpt.engine.updates import AdamW
 
 __all__ = [
     "MLP",
+    "AdamW",
     "Attend",
     "Attention",
     "Clock",
@@ -35,6 +38,7 @@ __all__ = [
     "Dials",
     "Linear",
     "ModelShape",
+    "Noise",
     "OptimConfig",
     "ParamGroup",
     "ParamInfo",
@@ -54,5 +58,6 @@ __all__ = [
     "UpdateRule",
     "attend",
     "hookimpl",
+    "uniform",
     "unit_norm",
 ]

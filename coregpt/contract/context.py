@@ -1,10 +1,13 @@
 """What one forward pass knows (tokens, dials, masks) and what it collects (saved, losses, metrics)."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
+import torch
 from torch import Tensor
+
+from coregpt.contract.randomness import Noise, uniform
 
 
 @dataclass
@@ -16,7 +19,7 @@ class Context:
     dials: dict[str, Tensor | int | float]
     """Schedules at this step: 0-d tensors (smooth) or Python values (stages)."""
     documents: Tensor | None = None
-    """(B, T) document number of each position, when the run masks documents."""
+    """(B, T) document number of each position of the row, when the run masks documents."""
     masks: dict[Hashable, Any] = field(default_factory=dict)
     """One attention mask per distinct set of mask rules."""
     saved: dict[Hashable, Tensor] = field(default_factory=dict)
@@ -25,3 +28,49 @@ class Context:
     """Scalars a part adds to the training loss (never to the evaluation)."""
     metrics: dict[str, Tensor] = field(default_factory=dict)
     """Scalars a part wants to see logged."""
+    training: bool = False
+    """Whether this pass is one of training."""
+    starts: Tensor | None = None
+    """(B,) int64 where each row begins in all that the run trains on; None: rows stand one after the other from 0."""
+    positions: Tensor | None = None
+    """(B or 1, T) int64 where tokens stand in their row, where that is not 0 .. T - 1 (see `select`)."""
+    hidden: Tensor | None = None
+    """(B, T, dim) the stream after the final norm: what losses may read."""
+    model: Any = None
+    """Core's model; parts use `head`, `embed` and `select` instead."""
+
+    def random(self, noise: Noise, shape: tuple[int, ...]) -> Tensor | None:
+        """Uniform numbers in [0, 1), fp32, of `shape` (B, ...), from a stream that `at.random(name)` gave.
+
+        A function of (seed, path, name, place of the row in the run). None in evaluation, where nothing is random.
+        """
+        if not self.training:
+            return None
+        starts = self.starts
+        if starts is None:
+            starts = torch.arange(len(self.tokens), device=self.tokens.device) * self.tokens.shape[1]
+        return uniform(noise, starts, shape)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits (B, T, V) in fp32 of final hidden states (B, T, dim), with everything that transforms logits."""
+        logits: Tensor = self.model.logits_of(hidden, self)
+        return logits
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """(B, T, dim) the first residual stream of any tokens (B, T) of this row, without positions."""
+        x: Tensor = self.model.embedding(tokens, self)
+        return x
+
+    def select(self, index: Tensor) -> Self:
+        """The context of some tokens of each row: `index` (B, S) int64, rising. Collects into the same dicts."""
+        tokens = self.tokens.gather(1, index)
+        positions = index if self.positions is None else self.positions.expand_as(self.tokens).gather(1, index)
+        some = replace(self, tokens=tokens, positions=positions, masks={})
+        some.masks = self.model.masks(some)
+        return some
+
+
+class Live:
+    """Holds the context of the pass that is running, for parts whose hook hands them none (`at.live`)."""
+
+    ctx: Context | None = None

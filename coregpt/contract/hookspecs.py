@@ -1,4 +1,4 @@
-"""The 20 questions a plugin may answer: the table of contents of everything that can be changed.
+"""The questions a plugin may answer: the table of contents of everything that can be changed.
 
 Hooks are asked while a model is built and never again. The prefix is the semantics:
 
@@ -34,6 +34,14 @@ class Hooks:
         """Module `(tokens, ctx) -> x` that turns (B, T) ids into the first residual stream.
 
         Default: a table (V, dim), role `embedding`.
+        """
+
+    @hookspec
+    def make_stack(self, at: Site, block: Callable[[int], nn.Module]) -> Answer:
+        """Module `(x, ctx) -> x` from the first block's input to the final norm's: all layers.
+
+        `block(layer)` builds the block of a layer, at `blocks.{layer}`; each at most once. Default: every layer from 0
+        to depth - 1, in turn. For loops over blocks, early exits, skips between layers.
         """
 
     @hookspec
@@ -101,6 +109,8 @@ class Hooks:
     def make_loss(self, at: Site) -> Answer:
         """Module `(logits, targets, ctx) -> scalar`: what training minimises (evaluation never asks).
 
+        `ctx.hidden` are the final hidden states, `ctx.head(hidden)` their logits, `ctx.embed(tokens)` the embedding. A
+        module with `needs_logits = False` gets None for logits, which are not made if no loss needs them.
         Default: mean next-token cross-entropy.
         """
 
@@ -126,7 +136,10 @@ class Hooks:
 
     @hookspec
     def add_losses(self, at: Site) -> dict[str, nn.Module] | None:
-        """`{name: module (logits, targets, ctx) -> scalar}` added to the training loss, logged by name."""
+        """`{name: module (logits, targets, ctx) -> scalar}` added to the training loss, logged by name.
+
+        As for `make_loss`, a module may read `ctx.hidden` and do without logits.
+        """
 
     @hookspec
     def add_schedules(self, run: "RunView") -> dict[str, Schedule] | None:
@@ -137,8 +150,8 @@ class Hooks:
 
     @hookspec
     def add_param_rules(self, param: ParamInfo) -> ParamRule | None:
-        """Multipliers, a role or an initial value for one parameter, asked when it is made."""
+        """Multipliers, a role, an initial value, a label, betas or epsilon for one parameter, asked when it is made."""
 
     @hookspec
     def add_companions(self, run: "RunView") -> Companion | None:
-        """An object that acts at five moments of the run (see `Companion`)."""
+        """An object that acts at certain moments of the run (see `Companion`)."""

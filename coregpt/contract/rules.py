@@ -1,12 +1,17 @@
 """Answers that are not modules: how parameters move, how dials turn, what a parameter is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
+from coregpt.contract.config import ModelShape
+
 Role = Literal["matrix", "embedding", "head", "table", "gate", "scalar"]
+"""What a parameter is: a matrix of a linear map inside blocks, the token embedding (and learned positions), the map to
+logits, a looked-up table beside the embedding, a small linear gate, or gains, biases and other vectors and numbers.
+There are no other roles: what should be treated apart gets a `label` from a `ParamRule`."""
 Dials = Mapping[str, Tensor | int | float]
 
 
@@ -70,26 +75,49 @@ class ParamInfo:
     writes: bool
     """True for a projection that writes into the residual stream (attention output, MLP down)."""
     layer: int | None
+    """Number of the block it lies in; None outside blocks."""
+    model: ModelShape = field(default_factory=ModelShape)
+    """Sizes of the whole model."""
 
 
 @dataclass(frozen=True)
 class ParamRule:
-    """A plugin's word on one parameter. Multipliers of several plugins multiply; two roles clash."""
+    """A plugin's word on one parameter. Multipliers of several plugins multiply; two of anything else clash."""
 
     lr: float = 1.0
     weight_decay: float = 1.0
     role: Role | None = None
     init: float | Callable[[Tensor], Tensor] = 1.0
     """Multiplies, or maps, the initial value (already drawn from seed and path)."""
+    label: str | None = None
+    """A free word. Parameters of different labels are in different groups: `q`, `k`, `v` and `o` apart, say."""
+    betas: tuple[float, float] | None = None
+    """Decay of AdamW's moments, where it moves this parameter. Empty: the run's `optim` options."""
+    eps: float | None = None
+    """AdamW's epsilon for this parameter. Empty: the run's."""
 
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Parameters that share one update rule: equal role and equal shape."""
+    """Parameters that share one update rule: equal role, shape, label, betas and epsilon."""
 
     role: Role
     shape: tuple[int, ...]
     paths: tuple[str, ...]
+    label: str | None = None
+    betas: tuple[float, float] | None = None
+    eps: float | None = None
+    layers: tuple[int | None, ...] = ()
+    """The block of each parameter, as `ParamInfo.layer`."""
+    model: ModelShape = field(default_factory=ModelShape)
+    """Sizes of the whole model."""
+    seed: int = 0
+    """The run's seed, for `Noise.of`; `dials["rows"]` are the counters that go with it."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it: `matrix (128, 128)`, with its label if it has one."""
+        return " ".join([self.role, *([f"'{self.label}'"] if self.label else []), str(self.shape)])
 
 
 class UpdateRule(Protocol):
@@ -109,7 +137,8 @@ class UpdateRule(Protocol):
     def direction(self, p: Tensor, g: Tensor, state: dict[str, Tensor], dials: Dials) -> Tensor:
         """The step before the learning rate, `(n, *shape)`; updates `state` in place.
 
-        `dials["step"]` is the 1-based number of this update, for bias corrections.
+        `dials["step"]` is the 1-based number of this update, for bias corrections; `dials["rows"]` (n,) int64 are
+        the numbers of these parameters in their group, whichever rank holds them, for `uniform`.
         """
         ...
 
@@ -117,6 +146,9 @@ class UpdateRule(Protocol):
 class DecayRule(Protocol):
     """How weights shrink."""
 
-    def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor) -> Tensor:
-        """What to subtract from `p` (n, *shape) besides lr x update; `lr`, `weight_decay` broadcast."""
+    def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor, dials: Dials) -> Tensor:
+        """What to subtract from `p` (n, *shape) besides lr x update; `lr`, `weight_decay` broadcast.
+
+        `dials` are those that `UpdateRule.direction` gets.
+        """
         ...

@@ -22,6 +22,7 @@ class RunView:
     """Training budget."""
     batch_tokens: int
     """Tokens per step before any batch schedule."""
+    seed: int = 0
     model: nn.Module | None = None
     params: Mapping[str, nn.Parameter] = None  # type: ignore[assignment]
     """Parameter by path, however many wrappers surround it."""

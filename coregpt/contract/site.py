@@ -9,13 +9,15 @@ import hashlib
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from coregpt.contract.config import ModelShape
+from coregpt.contract.context import Live
 from coregpt.contract.errors import PluginError
+from coregpt.contract.randomness import Noise
 from coregpt.contract.rules import ParamInfo, ParamRule, Role
 
 
@@ -33,6 +35,9 @@ class Assembly:
     shared: dict[str, Any] = field(default_factory=dict)
     masks: dict[Hashable, tuple[Any, ...]] = field(default_factory=dict)
     """Distinct sets of mask rules; filled by attention parts, built once per forward pass."""
+    noises: set[str] = field(default_factory=set)
+    """Names of all streams of random numbers that parts asked for."""
+    live: Live = field(default_factory=Live)
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,11 @@ class Site:
     def device(self) -> torch.device:
         """Where buffers belong (parameters made here are already there)."""
         return self.assembly.device
+
+    @property
+    def live(self) -> Live:
+        """`live.ctx` is the context of the pass that is running: for norms, linear maps, activations and heads."""
+        return self.assembly.live
 
     @property
     def name(self) -> str:
@@ -94,10 +104,13 @@ class Site:
         """The part `make_{kind}` builds at the site `name` (default: `kind`) inside this one."""
         return self.ask(f"make_{kind}", self.child(name or kind, **changes))
 
-    def shared(self, key: str, make: Callable[["Site"], Any]) -> Any:
-        """One part used from several sites: made at the path `shared.{key}` by whoever asks first."""
+    def shared(self, key: str, make: Callable[["Site"], Any], layer: int | None = None) -> Any:
+        """One part used from several sites: made at the path `shared.{key}` by whoever asks first.
+
+        `layer` is the number of the block that it stands for, where a shared part needs one.
+        """
         if key not in self.assembly.shared:
-            self.assembly.shared[key] = make(Site(self.assembly, f"shared.{key}"))
+            self.assembly.shared[key] = make(Site(self.assembly, f"shared.{key}", layer))
         return self.assembly.shared[key]
 
     def has_shared(self, key: str) -> bool:
@@ -109,6 +122,14 @@ class Site:
         rules = tuple(self.assembly.hook.add_masks(at=self))
         self.assembly.masks.setdefault(rules, rules)
         return rules
+
+    def random(self, name: str = "noise") -> Noise:
+        """A stream of random numbers for `ctx.random`, from (seed, path, name). Each may be asked for once."""
+        path = f"{self.path}.{name}" if self.path else name
+        if path in self.assembly.noises:
+            raise PluginError(f"random numbers '{path}' are asked for twice; two parts would see the same ones")
+        self.assembly.noises.add(path)
+        return Noise.of(self.assembly.seed, path)
 
     # -- parameters: the only two ways to make one ------------------------------------------------------
 
@@ -127,11 +148,12 @@ class Site:
         path = f"{self.path}.{name}"
         if path in made.params:
             raise PluginError(f"parameter '{path}' is made twice; two plugins use one name there")
-        rule = merge_rules(path, made.hook.add_param_rules(param=ParamInfo(path, shape, role, self.writes, self.layer)))
+        info = ParamInfo(path, shape, _known(role, path), self.writes, self.layer, made.shape)
+        rule = merge_rules(path, made.hook.add_param_rules(param=info))
         value = draw(shape, made.seed, path, std, mean, made.device)
         value = rule.init(value) if callable(rule.init) else value * rule.init if rule.init != 1 else value
         made.params[path] = nn.Parameter(value)
-        made.infos[path] = ParamInfo(path, shape, rule.role or role, self.writes, self.layer)
+        made.infos[path] = replace(info, role=_known(rule.role or role, path))
         made.rules[path] = rule
         return made.params[path]
 
@@ -152,19 +174,33 @@ def draw(shape: tuple[int, ...], seed: int, path: str, std: float, mean: float, 
 
 
 def merge_rules(path: str, rules: list[ParamRule]) -> ParamRule:
-    """Multipliers multiply, initial maps chain in plugin order, two different roles are an error."""
-    roles = {rule.role for rule in rules if rule.role is not None}
-    if len(roles) > 1:
-        raise PluginError(f"parameter '{path}': plugins give it different roles: {sorted(roles)}")
-    merged = ParamRule()
+    """Multipliers multiply, initial maps chain in plugin order, two different words on anything else are an error."""
+    merged = ParamRule(**{word: _agreed(path, word, rules) for word in ("role", "label", "betas", "eps")})
     for rule in rules:
-        merged = ParamRule(
+        merged = replace(
+            merged,
             lr=merged.lr * rule.lr,
             weight_decay=merged.weight_decay * rule.weight_decay,
-            role=merged.role or rule.role,
             init=_then(merged.init, rule.init),
         )
     return merged
+
+
+def _agreed(path: str, word: str, rules: list[ParamRule]) -> Any:
+    said = {getattr(rule, word) for rule in rules} - {None}
+    if len(said) > 1:
+        plural = word if word.endswith("s") else f"{word}s"
+        raise PluginError(f"parameter '{path}': plugins give it different {plural}: {sorted(said)}")
+    return next(iter(said), None)
+
+
+def _known(role: Role, path: str) -> Role:
+    if role not in get_args(Role):
+        raise PluginError(
+            f"parameter '{path}' has the role '{role}', expected one of {', '.join(get_args(Role))}; "
+            "ParamRule(label=...) keeps parameters apart that have one role"
+        )
+    return role
 
 
 def _then(first: Any, second: Any) -> Any:

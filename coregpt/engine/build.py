@@ -67,7 +67,7 @@ def build(
     world = world or World()
     manager = hooks_for(config, plugins)
     where = torch.device(device or config.device)
-    view = RunView(config.model, config.tokens, config.batch_tokens)
+    view = RunView(config.model, config.tokens, config.batch_tokens, config.seed)
     schedules = collect(manager, view)
     timeline = plan_steps(config, schedules)
     assembly = Assembly(config.model, config.seed, where, manager.hook)
@@ -79,6 +79,7 @@ def build(
         config.model,
         config.tokens,
         config.batch_tokens,
+        config.seed,
         model,
         assembly.params,
         assembly.infos,

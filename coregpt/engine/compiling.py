@@ -41,9 +41,10 @@ def prepare(run: Run, rows_of: Callable[[int], int], autocast: Callable[[], Any]
             for step in _first_of_each_stage(run, rows_of):
                 run.dials.set(run.timeline.clock(step))
                 tokens = torch.ones(rows_of(step), run.timeline.lengths[step], dtype=torch.long, device=run.device)
+                starts = torch.arange(len(tokens), device=run.device)
                 # Targets of their own: one tensor given twice would be part of the graph's guards.
                 with autocast():
-                    loss, _ = forward(tokens, tokens.clone(), run.dials.values)
+                    loss, _ = forward(tokens, tokens.clone(), run.dials.values, starts)
                 loss.backward()
     except Exception as error:  # any failure of the compiler means: go on without it, and say so
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -52,6 +52,10 @@ class Defaults:
         return self.part("make_block", (yield), at, lambda: parts.Block(at))
 
     @innermost
+    def make_stack(self, at: Site, block: Callable[[int], nn.Module]) -> Asked:
+        return self.part("make_stack", (yield), at, lambda: parts.Stack(at, block), block=block)
+
+    @innermost
     def make_connection(self, at: Site) -> Asked:
         return self.part("make_connection", (yield), at, parts.Residual)
 
@@ -95,14 +99,13 @@ class Defaults:
 
     @innermost
     def make_update(self, group: ParamGroup) -> Asked:
-        default: Callable[[], UpdateRule] = lambda: AdamW(self.optim)  # noqa: E731
-        place = f"{group.role} {group.shape}"
-        return self.one("make_update", (yield), default, place, group=group)
+        default: Callable[[], UpdateRule] = lambda: AdamW(self.optim, group.betas, group.eps)  # noqa: E731
+        return self.one("make_update", (yield), default, group.name, group=group)
 
     @innermost
     def make_decay(self, group: ParamGroup) -> Asked:
         default: Callable[[], DecayRule] = Decoupled
-        return self.one("make_decay", (yield), default, f"{group.role} {group.shape}", group=group)
+        return self.one("make_decay", (yield), default, group.name, group=group)
 
     @innermost
     def add_masks(self, at: Site) -> Asked:

@@ -1,10 +1,12 @@
-"""GPT: embedding -> blocks -> final norm -> head -> logit transforms -> loss."""
+"""GPT: embedding -> stack of blocks -> final norm -> head -> logit transforms -> loss."""
 
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from torch import Tensor, nn
 
 from coregpt.contract.context import Context
+from coregpt.contract.errors import PluginError
 from coregpt.contract.rules import Dials
 from coregpt.contract.site import Assembly, Site
 from coregpt.engine.attention import build_mask
@@ -21,8 +23,8 @@ class GPT(nn.Module):
         shape = assembly.shape
         self.separator = separator
         self.embedding = root.part("embedding")
-        sites = [root.child(f"blocks.{layer}", layer=layer) for layer in range(shape.depth)]
-        self.blocks = nn.ModuleList(root.ask("make_block", at) for at in sites)
+        self.built: dict[int, nn.Module] = {}
+        self.stack = root.ask("make_stack", root.child("stack"), block=self._block_at(root))
         self.entry_norm = root.norm("entry_norm", shape.dim)
         self.final_norm = root.norm("final_norm", shape.dim)
         self.head = root.part("head")
@@ -32,40 +34,75 @@ class GPT(nn.Module):
         self.extra_losses = nn.ModuleDict()
         for losses in hook.add_losses(at=root.child("losses")):
             self.extra_losses.update(losses)
+        self.needs_logits = any(
+            getattr(loss, "needs_logits", True) for loss in (self.loss, *self.extra_losses.values())
+        )
+        self.live = assembly.live
         self.positions: nn.Module | None = assembly.shared.get("positions")
         self.mask_rules = assembly.masks
 
+    def _block_at(self, root: Site) -> Callable[[int], nn.Module]:
+        def block(layer: int) -> nn.Module:
+            if layer in self.built or not 0 <= layer < root.shape.depth:
+                raise PluginError(
+                    f"make_stack: block({layer}) of a model with {root.shape.depth} layers, each built once"
+                )
+            self.built[layer] = root.ask("make_block", root.child(f"blocks.{layer}", layer=layer))
+            return self.built[layer]
+
+        return block
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """Every block that the stack built, by layer."""
+        return [self.built[layer] for layer in sorted(self.built)]
+
     def logits(self, tokens: Tensor, dials: Dials) -> Tensor:
         """Logits (B, T, V) in fp32 for tokens (B, T): what evaluation measures."""
-        return self._logits(tokens, self._context(tokens, dials))
+        ctx = self.live.ctx = self._context(tokens, dials)
+        logits = self.logits_of(self._hidden(tokens, ctx), ctx)
+        self.live.ctx = None
+        return logits
 
-    def forward(self, tokens: Tensor, targets: Tensor, dials: Dials) -> tuple[Tensor, dict[str, Tensor]]:
-        """Training loss (scalar) and scalars to log, for tokens and targets (B, T)."""
-        ctx = self._context(tokens, dials)
-        logits = self._logits(tokens, ctx)
+    def forward(
+        self, tokens: Tensor, targets: Tensor, dials: Dials, starts: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Training loss (scalar) and scalars to log, for tokens and targets (B, T).
+
+        `starts` (B,) int64: where each row begins in all that the run trains on, which random numbers depend on.
+        """
+        ctx = self.live.ctx = self._context(tokens, dials, starts)
+        ctx.hidden = self._hidden(tokens, ctx)
+        logits = self.logits_of(ctx.hidden, ctx) if self.needs_logits else None
         loss = main = self.loss(logits, targets, ctx)
         for name, extra in self.extra_losses.items():
             ctx.losses[name] = extra(logits, targets, ctx)
         for value in ctx.losses.values():
             loss = loss + value
+        self.live.ctx = None
         logged = {"loss": main, **ctx.losses, **ctx.metrics}
         return loss, {name: value.detach() for name, value in logged.items()}
 
-    def _context(self, tokens: Tensor, dials: Dials) -> Context:
-        documents = None if self.separator is None else document_numbers(tokens, self.separator)
-        ctx = Context(tokens, dict(dials), documents)
-        for key, rules in self.mask_rules.items():
-            ctx.masks[key] = build_mask(rules, ctx)
-        return ctx
-
-    def _logits(self, tokens: Tensor, ctx: Context) -> Tensor:
-        x = self.embedding(tokens, ctx)
-        if self.positions is not None:
-            x = x + self.positions(tokens.shape[1])
-        x = self.entry_norm(x)
-        for block in self.blocks:
-            x = block(x, ctx)
-        logits: Any = self.head(self.final_norm(x)).float()
+    def logits_of(self, hidden: Tensor, ctx: Context) -> Tensor:
+        """Logits (B, T, V) in fp32 of final hidden states (B, T, dim)."""
+        logits: Tensor = self.head(hidden).float()
         for transform in self.transforms:
             logits = transform(logits, ctx)
         return logits
+
+    def masks(self, ctx: Context) -> dict[Hashable, Any]:
+        """Every distinct mask of the model, for the tokens of `ctx`."""
+        return {key: build_mask(rules, ctx) for key, rules in self.mask_rules.items()}
+
+    def _context(self, tokens: Tensor, dials: Dials, starts: Tensor | None = None) -> Context:
+        documents = None if self.separator is None else document_numbers(tokens, self.separator)
+        ctx = Context(tokens, dict(dials), documents, training=self.training, starts=starts, model=self)
+        ctx.masks = self.masks(ctx)
+        return ctx
+
+    def _hidden(self, tokens: Tensor, ctx: Context) -> Tensor:
+        x = self.embedding(tokens, ctx)
+        if self.positions is not None:
+            x = x + self.positions(tokens.shape[1])
+        hidden: Tensor = self.final_norm(self.stack(self.entry_norm(x), ctx))
+        return hidden

@@ -28,6 +28,8 @@ class Stack:
     lr: Tensor
     weight_decay: Tensor
     mine: slice
+    rows: Tensor
+    """(n,) int64 numbers of this rank's parameters in the group: what random draws of a rule count by."""
     state: dict[str, Tensor]
 
     @property
@@ -37,9 +39,10 @@ class Stack:
     def step(self, lr_factor: float, dials: Dials) -> None:
         """Move this rank's part: p <- p - decay - lr x direction."""
         p, g = self.data[self.mine], self.grad[self.mine]
-        direction = self.rule.direction(p, g, self.state, dials)
+        seen = {**dials, "rows": self.rows}
+        direction = self.rule.direction(p, g, self.state, seen)
         lr = self.lr[self.mine] * lr_factor
-        amount = self.decay.amount(p, direction, lr, self.weight_decay[self.mine])
+        amount = self.decay.amount(p, direction, lr, self.weight_decay[self.mine], seen)
         p.sub_(amount).sub_(direction * lr)
 
 
@@ -56,6 +59,11 @@ class Optimizer:
         """Sum gradients over ranks."""
         for stack in self.stacks:
             self.world.all_reduce(stack.grad)
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        for stack in self.stacks:
+            stack.grad.zero_()
 
     @torch.no_grad()
     def step(self, lr_factor: float, dials: Dials) -> Tensor:
@@ -93,11 +101,25 @@ class Optimizer:
 
 
 def groups(assembly: Assembly) -> list[ParamGroup]:
-    """Parameters by role and shape, in the order they were made."""
+    """Parameters by role, shape and what rules set for them, in the order they were made."""
     found: dict[tuple[Any, ...], list[str]] = {}
     for path, info in assembly.infos.items():
-        found.setdefault((info.role, info.shape), []).append(path)
-    return [ParamGroup(role, shape, tuple(paths)) for (role, shape), paths in found.items()]
+        rule = assembly.rules[path]
+        found.setdefault((info.role, info.shape, rule.label, rule.betas, rule.eps), []).append(path)
+    return [
+        ParamGroup(
+            role,
+            shape,
+            tuple(paths),
+            label,
+            betas,
+            eps,
+            tuple(assembly.infos[path].layer for path in paths),
+            assembly.shape,
+            assembly.seed,
+        )
+        for (role, shape, label, betas, eps), paths in found.items()
+    ]
 
 
 def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
@@ -122,6 +144,7 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
         _column([rule.lr * own.lr for own in rules], data),
         _column([rule.weight_decay * own.weight_decay for own in rules], data),
         mine,
+        torch.arange(mine.start, mine.stop, device=data.device),
         rule.init(data[mine]),
     )
 

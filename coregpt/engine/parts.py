@@ -3,6 +3,7 @@
 Shapes: B batch, T tokens, H heads, D head width. The residual stream x is (B, T, dim).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
@@ -169,6 +170,19 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, ctx: Context) -> Tensor:
         return self.mlp(self.attention(x, ctx), ctx)
+
+
+class Stack(nn.Module):
+    """All blocks, one after the other."""
+
+    def __init__(self, at: Site, block: Callable[[int], nn.Module]):
+        super().__init__()
+        self.blocks = nn.ModuleList(block(layer) for layer in range(at.shape.depth))
+
+    def forward(self, x: Tensor, ctx: Context) -> Tensor:
+        for block in self.blocks:
+            x = block(x, ctx)
+        return x
 
 
 class Head(nn.Module):

@@ -11,7 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from coregpt.contract.companion import Companion
 from coregpt.contract.errors import ConfigError
+from coregpt.contract.rules import Clock
 from coregpt.engine import checkpoint
 from coregpt.engine.build import Run
 from coregpt.engine.compiling import prepare
@@ -19,6 +21,8 @@ from coregpt.engine.data import RowOrder, TokenSource, eval_rows
 from coregpt.engine.evaluate import evaluate
 from coregpt.engine.outcome import Outcome, Progress, Sink
 from coregpt.engine.platform import peak_memory
+
+MicroBatch = tuple[Tensor, Tensor, Tensor]
 
 FLUSH = {"cpu": 1, "cuda": 32}
 """Steps between two reads of the loss: on CUDA reading waits for the device."""
@@ -88,17 +92,21 @@ class Trainer:
         share, micro, length = self.rank_rows(step), self.micro_rows(step), timeline.lengths[step]
         first = timeline.first_rows[step] + run.world.rank * share
         inputs, targets = self.order.rows(first, share)
-        passes = share // micro
+        for companion in run.companions:
+            companion.sees_batch(clock, inputs, targets)
+        batch = self.micro_batches(inputs, targets, first, micro, length)
         logged: Tensor | None = None
-        for x, y in zip(inputs.split(micro), targets.split(micro), strict=True):
-            x, y = (t.reshape(-1, length).to(run.device, non_blocking=True) for t in (x, y))
+        for x, y, starts in batch:
             with self.autocast():
-                loss, scalars = self.calls.forward(x, y, run.dials.values)
-            (loss / (passes * run.world.size)).backward()
+                loss, scalars = self.calls.forward(x, y, run.dials.values, starts)
+            (loss / (len(batch) * run.world.size)).backward()
             self.names = self.names or list(scalars)
-            values = torch.stack([value.float() for value in scalars.values()]) / passes
+            values = torch.stack([value.float() for value in scalars.values()]) / len(batch)
             logged = values if logged is None else logged + values
         run.optimizer.reduce()
+        for companion in run.companions:
+            if companion.wants_pass(clock):
+                self.second_pass(companion, clock, batch)
         for companion in run.companions:
             companion.before_update(clock)
         run.optimizer.step(run.dials.lr_factor, run.dials.values)
@@ -107,6 +115,38 @@ class Trainer:
                 companion.after_update(clock)
         assert logged is not None
         return logged
+
+    def micro_batches(self, inputs: Tensor, targets: Tensor, first: int, micro: int, length: int) -> list[MicroBatch]:
+        """(tokens, targets, starts) of every forward pass of a step, on the device; `first` numbers the first row."""
+        rows, context = inputs.shape
+        starts = (first + torch.arange(rows))[:, None] * context + torch.arange(0, context, length)
+        device = self.run.device
+        return [
+            (
+                x.reshape(-1, length).to(device, non_blocking=True),
+                y.reshape(-1, length).to(device, non_blocking=True),
+                at.flatten().to(device, non_blocking=True),
+            )
+            for x, y, at in zip(inputs.split(micro), targets.split(micro), starts.split(micro), strict=True)
+        ]
+
+    def second_pass(self, companion: Companion, clock: Clock, batch: list[MicroBatch]) -> None:
+        """The forward and backward pass that a companion asked for; its gradients take the place of the first's."""
+        run = self.run
+        with torch.no_grad():
+            companion.before_pass(clock)
+        run.optimizer.clear()
+        for x, y, starts in batch:
+
+            def loss(tokens: Tensor, targets: Tensor, starts: Tensor = starts) -> Tensor:
+                return self.calls.forward(tokens, targets, run.dials.values, starts)[0]
+
+            with self.autocast():
+                found = companion.pass_loss(loss, x, y)
+            (found / (len(batch) * run.world.size)).backward()
+        run.optimizer.reduce()
+        with torch.no_grad():
+            companion.after_pass(clock)
 
     # -- the loop ------------------------------------------------------------------------------------------
 

@@ -12,10 +12,12 @@ class AdamW:
     m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  direction = (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
     """
 
-    def __init__(self, options: OptimConfig):
+    def __init__(self, options: OptimConfig, betas: tuple[float, float] | None = None, eps: float | None = None):
+        """`betas` and `eps` take the place of those in `options`."""
         self.lr = options.lr
         self.weight_decay = options.weight_decay
-        self.beta1, self.beta2, self.eps = options.beta1, options.beta2, options.eps
+        self.beta1, self.beta2 = betas or (options.beta1, options.beta2)
+        self.eps = options.eps if eps is None else eps
 
     def init(self, p: Tensor) -> dict[str, Tensor]:
         return {"m": p.new_zeros(p.shape), "v": p.new_zeros(p.shape)}
@@ -31,5 +33,5 @@ class AdamW:
 class Decoupled:
     """lr x weight_decay x p, whatever the gradient says."""
 
-    def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor) -> Tensor:
+    def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor, dials: Dials) -> Tensor:
         return p * (lr * weight_decay)

@@ -1,4 +1,4 @@
-"""Each of the 20 hooks, answered by a one-line plugin, changes exactly what its documentation says."""
+"""Each hook, answered by a one-line plugin, changes exactly what its documentation says."""
 
 from collections.abc import Callable
 from typing import Any
@@ -104,6 +104,7 @@ def bare() -> torch.Tensor:
 PARTS: dict[str, tuple[Plugin, Callable[[Run], bool]]] = {
     "make_embedding": (plugin("make_embedding", Embedding), lambda r: "embedding.weight" not in r.assembly.params),
     "make_block": (plugin("make_block", Zero), lambda r: not any(p.startswith("blocks") for p in r.assembly.params)),
+    "make_stack": (plugin("make_stack", lambda block: block(1), "block"), lambda r: len(r.model.blocks) == 1),
     "make_connection": (plugin("make_connection", Cut), lambda r: not torch.equal(logits(r), bare())),
     "make_norm": (
         plugin("make_norm", lambda at: nn.Identity() if at.name == "final_norm" else None, "at"),

@@ -59,8 +59,8 @@ def test_a_nan_is_a_diverged_run_with_its_step(build, tmp_path) -> None:
     run = build()
     normal = run.model.forward
 
-    def poisoned(tokens, targets, dials):
-        loss, logged = normal(tokens, targets, dials)
+    def poisoned(*given):
+        loss, logged = normal(*given)
         return (
             (loss * float("nan"), {**logged, "loss": logged["loss"] * float("nan")})
             if poisoned.calls >= 2
