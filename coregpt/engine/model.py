@@ -34,6 +34,7 @@ class GPT(nn.Module):
             self.extra_losses.update(losses)
         self.positions: nn.Module | None = assembly.shared.get("positions")
         self.mask_rules = assembly.masks
+        self.mask_heads = assembly.mask_heads
 
     def logits(self, tokens: Tensor, dials: Dials) -> Tensor:
         """Logits (B, T, V) in fp32 for tokens (B, T): what evaluation measures."""
@@ -55,7 +56,7 @@ class GPT(nn.Module):
         documents = None if self.separator is None else document_numbers(tokens, self.separator)
         ctx = Context(tokens, dict(dials), documents)
         for key, rules in self.mask_rules.items():
-            ctx.masks[key] = build_mask(rules, ctx)
+            ctx.masks[key] = build_mask(rules, ctx, heads=self.mask_heads[key])
         return ctx
 
     def _logits(self, tokens: Tensor, ctx: Context) -> Tensor:
