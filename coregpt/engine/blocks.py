@@ -152,7 +152,8 @@ def _attend_backward(
                 whole[:, low:high].add_(part)
         if start == 0:
             dk[n], dv[n] = sums[0].mul_(scale), sums[1]
-    return _by_token(dq, size), *(_by_token(grad, size._replace(group=1)) for grad in (dk, dv))
+    one = size._replace(group=1)
+    return _by_token(dq, size), _by_token(dk, one), _by_token(dv, one)
 
 
 def _blocks(
@@ -275,7 +276,8 @@ def _fake_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     size = _sizes_of_grouped(up, q, k)
     one = size._replace(group=1)
-    return tuple(_by_token(torch.empty_like(t), s) for t, s in ((q, size), (k, one), (v, one)))  # type: ignore[return-value]
+    dq, dk, dv = (torch.empty_like(t) for t in (q, k, v))
+    return _by_token(dq, size), _by_token(dk, one), _by_token(dv, one)
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
