@@ -4,6 +4,7 @@ from coregpt.contract.companion import Companion
 from coregpt.contract.config import ModelShape, OptimConfig, Share, Span
 from coregpt.contract.context import Context
 from coregpt.contract.errors import PluginError
+from coregpt.contract.heads import Heads
 from coregpt.contract.plugin import Plugin, hookimpl
 from coregpt.contract.randomness import Noise, uniform
 from coregpt.contract.rules import (
@@ -20,22 +21,25 @@ from coregpt.contract.rules import (
 )
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Site
-from coregpt.engine.attention import attend
+from coregpt.engine.attention import attend, build_mask
 from coregpt.engine.fused import unit_norm
 from coregpt.engine.masks import SameDocument, SlidingWindow
 from coregpt.engine.parts import MLP, Attend, Attention, Linear, RMSNorm
+from coregpt.engine.scores import Attended
 from coregpt.engine.updates import AdamW
 
 __all__ = [
     "MLP",
     "AdamW",
     "Attend",
+    "Attended",
     "Attention",
     "Clock",
     "Companion",
     "Context",
     "DecayRule",
     "Dials",
+    "Heads",
     "Linear",
     "ModelShape",
     "Noise",
@@ -57,6 +61,7 @@ __all__ = [
     "Stages",
     "UpdateRule",
     "attend",
+    "build_mask",
     "hookimpl",
     "uniform",
     "unit_norm",

@@ -6,7 +6,9 @@ Hooks are asked while a model is built and never again. The prefix is the semant
   it with `@hookimpl(wrapper=True)`, where `part = yield` is what the plugins inside made.
 - `add_*` collects what every plugin answers.
 
-Shapes: B batch, T tokens of a row, H heads, D head width; `x`, `y` are (B, T, dim), `q`, `k`, `v` (B, T, H, D).
+Shapes: B batch, T tokens of a row; `x`, `y` are (B, T, dim). H heads of width D make queries `q` (B, T, H, D); keys
+`k` (B, S, Hk, D) and values `v` (B, S, Hk, Dv) may have fewer heads and another width. An implementation leaves out
+the arguments that it does not need.
 """
 
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from coregpt.contract.companion import Companion
+from coregpt.contract.heads import Heads
 from coregpt.contract.plugin import hookspec
 from coregpt.contract.rules import DecayRule, ParamGroup, ParamInfo, ParamRule, Schedule, UpdateRule
 from coregpt.contract.site import Site
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     from coregpt.contract.runview import RunView
 
 Answer = nn.Module | None
-MaskRule = Callable[[Tensor, Tensor, Tensor, Any], Tensor]
+MaskRule = Callable[[Tensor, Tensor, Tensor, Tensor, Any], Tensor]
+ScoreRule = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Any], Tensor]
 
 
 class Hooks:
@@ -68,18 +72,21 @@ class Hooks:
         """Module `(x, ctx) -> y`. Default: q, k, v projections, position, attend, output projection."""
 
     @hookspec
-    def make_position(self, at: Site, dim: int) -> Answer:
+    def make_position(self, at: Site, dim: int, heads: Heads) -> Answer:
         """Module `(q, k, ctx) -> (q, k)` on heads of width `dim`: how attention learns where tokens stand.
+
+        `heads` has the sizes of the attention; `dim` may be a part of `heads.width`.
 
         Default: learned absolute positions. The first layer that relies on them adds one table
         (context, dim) to the embedding; where every layer's position is claimed there is no such table.
         """
 
     @hookspec
-    def make_attend(self, at: Site) -> Answer:
-        """Module `(q, k, v, x, ctx) -> y` (B, T, H, D): softmax attention under the site's mask.
+    def make_attend(self, at: Site, heads: Heads) -> Answer:
+        """Module `(q, k, v, x, ctx) -> y` (B, T, H, Dv): softmax attention under the site's mask; sizes in `heads`.
 
-        Default: SDPA on CPU, FlexAttention for masked layers on CUDA; scale 1 / sqrt(D).
+        Default: `attend` under `at.masks()` with `at.score_rules(heads)`; scale 1 / sqrt(D). A part around it may
+        ask for the softmax's sums or the largest score with `at.watch`; one in its place serves `at.watched()`.
         """
 
     @hookspec
@@ -128,10 +135,19 @@ class Hooks:
 
     @hookspec
     def add_masks(self, at: Site) -> MaskRule | None:
-        """Predicate `(b, q, k, ctx) -> bool tensor`: may query q of row b see key k? ANDed with causal.
+        """Predicate `(b, h, q, k, ctx) -> bool tensor`: may query q of row b and head h see key k? ANDed with causal.
 
-        Arguments are index tensors that broadcast. Make it a frozen dataclass with `__call__`: layers
-        whose rules are equal share one mask.
+        Arguments are index tensors that broadcast; a mask has heads only where a rule uses h. Make it a frozen
+        dataclass with `__call__`: layers whose rules are equal share one mask.
+        """
+
+    @hookspec
+    def add_score_rules(self, at: Site, heads: Heads) -> ScoreRule | None:
+        """Module or callable `(score, b, h, q, k, ctx) -> score`: changes scaled scores (fp32) before softmax.
+
+        `b`, `h`, `q`, `k` are index tensors that broadcast against `score`, or numbers of one score on CUDA, where
+        the rule is FlexAttention's `score_mod`: use element-wise operations and look-ups by index only. Gradients
+        go through, also to parameters of the rule. Asked where the default `make_attend` is built. Applied in order.
         """
 
     @hookspec

@@ -7,9 +7,10 @@ identical shared weights and no plugin shifts another's random numbers.
 
 import hashlib
 import math
-from collections.abc import Callable, Hashable
+import sys
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,11 @@ from torch import Tensor, nn
 from coregpt.contract.config import ModelShape
 from coregpt.contract.context import Live
 from coregpt.contract.errors import PluginError
+from coregpt.contract.heads import Heads
 from coregpt.contract.randomness import Noise
 from coregpt.contract.rules import ParamInfo, ParamRule, Role
+
+Watched = Literal["lse", "top"]
 
 
 @dataclass
@@ -38,6 +42,14 @@ class Assembly:
     noises: set[str] = field(default_factory=set)
     """Names of all streams of random numbers that parts asked for."""
     live: Live = field(default_factory=Live)
+    mask_heads: dict[Hashable, int] = field(default_factory=dict)
+    """How many heads the rules of each set may tell apart."""
+    watched: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By site: what is asked of attention there beside its output, with the key in `ctx.saved`."""
+    watchers: dict[str, str] = field(default_factory=dict)
+    """By site: the module that asked first."""
+    serving: set[str] = field(default_factory=set)
+    """Sites with an attend part that knows what is asked of it."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +104,21 @@ class Site:
         """A norm over `dim`. Core leaves sites named `post` and `entry_norm` empty unless a plugin claims them."""
         return self.ask("make_norm", self.child(name), dim=dim)
 
-    def position(self, dim: int) -> nn.Module:
-        """`(q, k, ctx) -> (q, k)` for heads of width `dim`."""
-        return self.ask("make_position", self.child("position"), dim=dim)
+    def position(self, dim: int, heads: Heads | None = None) -> nn.Module:
+        """`(q, k, ctx) -> (q, k)` for heads of width `dim`; `heads` if they are not the plain model's."""
+        return self.ask("make_position", self.child("position"), dim=dim, heads=heads or Heads.of(self.shape, dim))
 
     def activation(self, width: int) -> nn.Module:
         """The nonlinearity of an MLP of hidden width `width`, with its attribute `inputs`."""
         return self.ask("make_activation", self.child("activation"), width=width)
 
-    def part(self, kind: str, name: str | None = None, **changes: Any) -> nn.Module:
-        """The part `make_{kind}` builds at the site `name` (default: `kind`) inside this one."""
-        return self.ask(f"make_{kind}", self.child(name or kind, **changes))
+    def part(self, kind: str, name: str | None = None, heads: Heads | None = None, **changes: Any) -> nn.Module:
+        """The part `make_{kind}` builds at the site `name` (default: `kind`) inside this one.
+
+        `heads` is for `attend`, if its heads are not the plain model's.
+        """
+        more = {"heads": heads or Heads.of(self.shape)} if kind == "attend" else {}
+        return self.ask(f"make_{kind}", self.child(name or kind, **changes), **more)
 
     def shared(self, key: str, make: Callable[["Site"], Any], layer: int | None = None) -> Any:
         """One part used from several sites: made at the path `shared.{key}` by whoever asks first.
@@ -117,10 +133,24 @@ class Site:
         """Whether a part asked for the shared part `key` (core's own: `positions`, the learned table)."""
         return key in self.assembly.shared
 
-    def masks(self) -> Hashable:
-        """Collects `add_masks` for this site; returns the key of its rule set in `ctx.masks`."""
+    def masks(self, heads: int | None = None) -> Hashable:
+        """Collects `add_masks` for this site; returns the key of its rule set in `ctx.masks`.
+
+        `heads` is the number of query heads, if it is not the plain model's.
+        """
         rules = tuple(self.assembly.hook.add_masks(at=self))
-        self.assembly.masks.setdefault(rules, rules)
+        other = bool(rules) and heads not in (None, self.shape.heads)
+        key: Hashable = (heads, rules) if other else rules
+        self.assembly.masks.setdefault(key, rules)
+        self.assembly.mask_heads[key] = heads or self.shape.heads
+        return key
+
+    def score_rules(self, heads: Heads) -> tuple[Any, ...]:
+        """Collects `add_score_rules` for this site, in plugin order."""
+        rules = tuple(self.assembly.hook.add_score_rules(at=self, heads=heads))
+        for rule in rules:
+            if not callable(rule):
+                raise PluginError(f"add_score_rules at '{self.path}': expected a callable, got {type(rule).__name__}")
         return rules
 
     def random(self, name: str = "noise") -> Noise:
@@ -130,6 +160,27 @@ class Site:
             raise PluginError(f"random numbers '{path}' are asked for twice; two parts would see the same ones")
         self.assembly.noises.add(path)
         return Noise.of(self.assembly.seed, path)
+
+    def watch(self, what: Watched) -> str:
+        """Asks the attention at this site for more than its output; returns the key of `ctx.saved`.
+
+        `lse`: the logarithm of each softmax's sum, (B, T, H) fp32, differentiable. `top`: the largest score of each
+        head, (H,) fp32 without gradient. The attend part leaves it there whenever it runs. PluginError after the
+        model is built if no part at this site does.
+        """
+        if what not in get_args(Watched):
+            raise PluginError(f"watch at '{self.path}': expected one of {', '.join(get_args(Watched))}, got {what!r}")
+        asker = str(sys._getframe(1).f_globals.get("__name__", "")).rsplit(".", 1)[-1]
+        self.assembly.watchers.setdefault(self.path, asker)
+        return self.assembly.watched.setdefault(self.path, {}).setdefault(what, f"{self.path}.{what}")
+
+    def watched(self) -> Mapping[str, str]:
+        """For an attend part that serves `watch`: what is asked of it and under which key of `ctx.saved`.
+
+        Keep it and read it in the forward pass: parts around this one may still ask for more while they are built.
+        """
+        self.assembly.serving.add(self.path)
+        return self.assembly.watched.setdefault(self.path, {})
 
     # -- parameters: the only two ways to make one ------------------------------------------------------
 

@@ -1,7 +1,8 @@
-"""Causal softmax attention on a CPU: plain products of one block of queries with the keys it may see.
+"""Softmax attention on a CPU: plain products of one block of queries with the keys it may see.
 
 PyTorch's fused kernel for bf16 on CPUs takes two to five times as long, forward and backward, at the sizes of laptop
 studies (`python -m benchmarks`). Blocks that a mask empties are not computed, so a short window is a short product.
+Query heads that share a key head are rows of one product: fewer key heads cost less and are never copied out.
 The operator is opaque to the compiler: compiled and uncompiled runs do the same arithmetic.
 """
 
@@ -9,7 +10,7 @@ import itertools
 import math
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,118 +23,175 @@ CACHED_SCORES = 2**20
 
 # Not `custom_op`, whose first call imports the compiler: a second of every run that does not compile.
 ATTEND, BACKWARD = "coregpt::blocked_attention", "coregpt::blocked_attention_backward"
-torch.library.define(ATTEND, "(Tensor q, Tensor k, Tensor v, Tensor? mask) -> (Tensor, Tensor, Tensor)")
-torch.library.define(BACKWARD, "(Tensor up, Tensor qkv, Tensor saved, Tensor? mask) -> (Tensor, Tensor, Tensor)")
+ARGUMENTS = "Tensor q, Tensor k, Tensor v, Tensor? mask, float scale"
+torch.library.define(
+    ATTEND, f"({ARGUMENTS}, bool lse, bool top) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+torch.library.define(BACKWARD, f"(Tensor up, Tensor? up_lse, {ARGUMENTS}, Tensor saved) -> (Tensor, Tensor, Tensor)")
 
 
-def blocked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax(q k^T / sqrt(D)) v on (B, T, H, D), causal; `mask` bool (B or 1, 1, T, T) must itself be causal.
+class Sizes(NamedTuple):
+    """B, key heads Hk, query heads of each (G = H / Hk), queries T, keys S."""
 
+    batch: int
+    heads: int
+    group: int
+    queries: int
+    keys: int
+
+    @classmethod
+    def of(cls, q: Tensor, k: Tensor) -> "Sizes":
+        """Of (B, T, H, D) and (B, S, Hk, D)."""
+        return cls(q.shape[0], k.shape[2], q.shape[2] // k.shape[2], q.shape[1], k.shape[1])
+
+
+def blocked_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None
+) -> Tensor:
+    """Softmax(scale q k^T) v: q (B, T, H, D), k (B, S, Hk, D), v (B, S, Hk, Dv) to (B, T, H, Dv); Hk divides H.
+
+    `mask` (B or 1, H or 1, T, S) is True where a query may see a key; without it attention is causal and T is S.
     A query that may see no key gets zeros. Probabilities have the inputs' dtype, sums over queries are fp32.
+    `scale` is 1 / sqrt(D) if not given.
     """
-    return torch.ops.coregpt.blocked_attention(q, k, v, mask)[0]
+    return blocked_statistics(q, k, v, mask, scale, False, False)[0]
+
+
+def blocked_statistics(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float | None, lse: bool, top: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same, the logarithm of each softmax's sum (B, T, H) and the largest score of each head (H,), fp32.
+
+    What is not asked for is empty. The largest score has no gradient.
+    """
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    y, sums, tops, *_ = torch.ops.coregpt.blocked_attention(q, k, v, mask, scale, lse, top)
+    return y, sums, tops
 
 
 @torch.library.impl(ATTEND, "CPU")
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """The output (B, T, H, D); for the backward pass q, k, v as (3, B H, T, D) and all probabilities."""
-    batch, length, heads, width = q.shape
-    out, qkv, saved = _room(q)
-    for row, t in zip(qkv.view(3, batch, heads, length, width), (q, k, v), strict=True):
-        row.copy_(t.transpose(1, 2))
-    q, k, v = qkv
-    found = out.transpose(1, 2).view(q.shape)
-    future = _future(q, min(QUERY_BLOCK, length))
-    for rows, n, start, end, low, probs in _blocks(saved, batch, length, heads, mask):
-        here, keys = q[n, start:end], k[n, low:end].contiguous().mT
-        if mask is None:
-            bias = future[: end - start, length - start : length - start + end].expand_as(probs)
-            torch.baddbmm(bias, here, keys, alpha=width**-0.5, out=probs)
-            torch.softmax(probs, -1, out=probs)
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, lse: bool, top: bool
+) -> tuple[Tensor, ...]:
+    """The output and what was asked for; for the backward pass q, k, v by key head and all probabilities."""
+    size = Sizes.of(q, k)
+    sums, tops, qs, ks, vs, saved = _room(q, k, v, mask, lse, top)
+    for grouped, t in ((qs, q), (ks, k), (vs, v)):
+        _grouped_view(grouped, size).copy_(_by_key_head(t, size))
+    found = q.new_empty((*qs.shape[:2], v.shape[-1]))
+    future = _future(qs, size) if mask is None else qs
+    seen = None if mask is None else _seen_by_group(mask, size)
+    for rows, n, start, end, low, high, probs in _blocks(saved, size, seen):
+        here = slice(start * size.group, end * size.group)
+        queries, keys = qs[n, here], ks[n, low:high].contiguous().mT
+        if seen is None:
+            shift = size.queries - start
+            bias = future[: probs.shape[1], shift : shift + end].expand_as(probs)
+            torch.baddbmm(bias, queries, keys, alpha=scale, out=probs)
+            visible = None
         else:
-            torch.baddbmm(probs, here, keys, beta=0, alpha=width**-0.5, out=probs)
-            _masked_softmax(probs.view(-1, heads, *probs.shape[1:]), mask[_of(mask, rows), :, start:end, low:end])
-        torch.bmm(probs, v[n, low:end], out=found[n, start:end])
-    return out, qkv, saved
+            torch.baddbmm(probs, queries, keys, beta=0, alpha=scale, out=probs)
+            visible = seen[_of(seen, rows), :, start:end, :, low:high]
+        scores = probs.view(-1, size.heads, end - start, size.group, high - low)
+        if visible is not None:
+            _hide(scores, visible)
+        if lse:
+            places = sums.view(size.batch, size.queries, size.heads, size.group)[rows, start:end]
+            places.copy_(scores.to(sums.dtype).logsumexp(-1).transpose(1, 2))
+        if top:
+            tops.copy_(tops.maximum(scores.amax((0, 2, 4)).flatten()))
+        torch.softmax(probs, -1, out=probs)
+        if visible is not None and scores[..., 0].isnan().any():  # softmax of nothing is NaN
+            scores.masked_fill_(~visible.any(-1, keepdim=True), 0.0)
+        torch.bmm(probs, vs[n, low:high], out=found[n, here])
+    return _by_token(found, size), sums, tops, qs, ks, vs, saved
 
 
-def _masked_softmax(scores: Tensor, seen: Tensor) -> None:
-    """In place, (rows, heads, queries, keys) where (rows or 1, 1, queries, keys) is True; zeros where none is."""
+def _hide(scores: Tensor, seen: Tensor) -> None:
+    """Subtracts infinity where `seen`, which broadcasts, is False."""
     for part in _partly_hidden(seen):
         hidden = ~seen[..., part]
         scores[..., part].add_(scores.new_zeros(hidden.shape).masked_fill_(hidden, float("-inf")))
-    torch.softmax(scores, -1, out=scores)
-    if scores[..., 0].isnan().any():  # softmax of nothing is NaN
-        scores.masked_fill_(~seen.any(-1, keepdim=True), 0.0)
 
 
-def _future(q: Tensor, side: int) -> Tensor:
-    """(side, T + side) of what is added to scores: nothing to T keys, then -inf to those after a query."""
+def _future(q: Tensor, size: Sizes) -> Tensor:
+    """(side G, T + side) of what is added to scores: nothing to T keys, then -inf to those after a query."""
+    side = min(QUERY_BLOCK, size.queries)
     hidden = q.new_full((side, side), float("-inf")).triu_(1)
-    return torch.cat((q.new_zeros(side, q.shape[-2]), hidden), -1)
+    whole = torch.cat((q.new_zeros(side, size.queries), hidden), -1)
+    return whole if size.group == 1 else whole.repeat_interleave(size.group, 0)
 
 
 @torch.library.impl(BACKWARD, "CPU")
-def _attend_backward(up: Tensor, qkv: Tensor, saved: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of q, k and v from that of the output, all (B, T, H, D)."""
-    batch, length, heads, width = up.shape
-    q, k, v = qkv
-    grads = torch.empty_like(qkv)
-    dq, dk, dv = grads
-    up = up.transpose(1, 2).reshape(q.shape)
+def _attend_backward(
+    up: Tensor, up_lse: Tensor | None, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, saved: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of q (B, T, H, D), k (B, S, Hk, D) and v (B, S, Hk, Dv) from those of the output and of `lse`."""
+    size = _sizes_of_grouped(up, q, k)
+    dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+    up = _by_key_head(up, size).reshape(*q.shape[:2], -1)
+    if up_lse is not None:
+        up_lse = _by_key_head(up_lse.unsqueeze(-1), size).reshape(*q.shape[:2], 1).to(q.dtype)
     wide = torch.promote_types(q.dtype, torch.float32)
-    # The last queries come first: they see all keys that a window leaves, and begin the sums over queries.
-    for _, n, start, end, low, probs in reversed(list(_blocks(saved, batch, length, heads, mask))):
-        here, values = up[n, start:end].contiguous(), v[n, low:end].contiguous().mT
-        dscores = torch.bmm(here, values)
+    seen = None if mask is None else _seen_by_group(mask, size)
+    # The last queries come first: without a mask or with a window they see the last keys, and begin the sums.
+    for _, n, start, end, low, high, probs in reversed(list(_blocks(saved, size, seen))):
+        here = slice(start * size.group, end * size.group)
+        above, values = up[n, here].contiguous(), v[n, low:high].contiguous().mT
+        dscores = torch.bmm(above, values)
         torch._softmax_backward_data(dscores, probs, -1, probs.dtype, grad_input=dscores)
-        torch.baddbmm(here, dscores, k[n, low:end], beta=0, alpha=width**-0.5, out=dq[n, start:end])
-        parts = torch.bmm(dscores.mT, q[n, start:end]), torch.bmm(probs.mT, here)
-        if end == length:
-            sums = [(F.pad(part, (0, 0, low, 0)) if low else part).to(wide) for part in parts]
+        if up_lse is not None:
+            dscores.addcmul_(probs, up_lse[n, here])
+        torch.baddbmm(q[n, here], dscores, k[n, low:high], beta=0, alpha=scale, out=dq[n, here])
+        parts = torch.bmm(dscores.mT, q[n, here]), torch.bmm(probs.mT, above)
+        if end == size.queries:
+            around = (0, 0, low, size.keys - high)
+            sums = [(F.pad(part, around) if any(around) else part).to(wide) for part in parts]
         else:
             for whole, part in zip(sums, parts, strict=True):
-                whole[:, low:end].add_(part)
+                whole[:, low:high].add_(part)
         if start == 0:
-            dk[n], dv[n] = sums[0].mul_(width**-0.5), sums[1]
-    dq, dk, dv = (grad.view(batch, heads, length, width).transpose(1, 2) for grad in grads)
-    return dq, dk, dv
+            dk[n], dv[n] = sums[0].mul_(scale), sums[1]
+    one = size._replace(group=1)
+    return _by_token(dq, size), _by_token(dk, one), _by_token(dv, one)
 
 
 def _blocks(
-    saved: Tensor, batch: int, length: int, heads: int, mask: Tensor | None
-) -> Iterator[tuple[slice, slice, int, int, int, Tensor]]:
-    """(rows, their heads, first query, end, first key, room for probabilities) of every product, in order.
+    saved: Tensor, size: Sizes, seen: Tensor | None
+) -> Iterator[tuple[slice, slice, int, int, int, int, Tensor]]:
+    """(rows, their key heads, first query, end, first key, end, room for probabilities) of every product, in order.
 
-    Keys end where queries end. Probabilities are (rows x heads, queries, keys), one block after the other in `saved`.
+    Without a mask keys end where queries end. Probabilities are (rows Hk, queries G, keys), one block after the
+    other in `saved`.
     """
-    together = max(1, CACHED_SCORES // (heads * min(QUERY_BLOCK, length) * length))
+    wide = size.heads * size.group * min(QUERY_BLOCK, size.queries) * size.keys
+    together = max(1, CACHED_SCORES // wide)
     free = 0
-    for first in range(0, batch, together):
-        rows = slice(first, min(first + together, batch))
-        n = slice(rows.start * heads, rows.stop * heads)
-        for start in range(0, length, QUERY_BLOCK):
-            end = min(start + QUERY_BLOCK, length)
-            low = 0
-            if mask is not None:
-                low = _first_key(mask[_of(mask, rows), :, start:end], start)
-            shape = (n.stop - n.start, end - start, end - low)
-            size = math.prod(shape)
-            yield rows, n, start, end, low, saved[free : free + size].view(shape)
-            free += size
+    for first in range(0, size.batch, together):
+        rows = slice(first, min(first + together, size.batch))
+        n = slice(rows.start * size.heads, rows.stop * size.heads)
+        for start in range(0, size.queries, QUERY_BLOCK):
+            end = min(start + QUERY_BLOCK, size.queries)
+            low, high = 0, end
+            if seen is not None:
+                low, high = seen_keys(seen[_of(seen, rows), :, start:end])
+            shape = (n.stop - n.start, (end - start) * size.group, high - low)
+            numbers = math.prod(shape)
+            yield rows, n, start, end, low, high, saved[free : free + numbers].view(shape)
+            free += numbers
 
 
-def _first_key(seen: Tensor, start: int) -> int:
-    """The first key that any query of (B, 1, queries, T) sees, rounded down to 8 where T allows; `start` for none."""
+def seen_keys(seen: Tensor) -> tuple[int, int]:
+    """First key and end of what any query of (..., S) sees, to multiples of 8 where S allows; one step if none."""
     eights, each = _eights(seen)
-    some = eights.flatten(0, 2).any(0).nonzero()
-    return min(int(some[0]) * each, start) if len(some) else start
+    some = eights.flatten(0, -2).any(0).nonzero()
+    return (int(some[0]) * each, (int(some[-1]) + 1) * each) if len(some) else (0, each)
 
 
 def _partly_hidden(seen: Tensor) -> list[slice]:
-    """The keys of (B, 1, queries, keys) outside the longest run of keys that every query sees."""
+    """The keys of (..., keys) outside the longest run of keys that every query sees."""
     eights, each = _eights(seen)
-    hidden = (eights != (ALL_EIGHT if each > 1 else 1)).flatten(0, 2).any(0)
+    hidden = (eights != (ALL_EIGHT if each > 1 else 1)).flatten(0, -2).any(0)
     edges = [-1, *hidden.nonzero().flatten().tolist(), len(hidden)]
     size, first = max((after - before - 1, before + 1) for before, after in itertools.pairwise(edges))
     parts = [slice(0, first * each), slice((first + size) * each, seen.shape[-1])]
@@ -145,7 +203,8 @@ ALL_EIGHT = int.from_bytes(b"\1" * 8, sys.byteorder)
 
 def _eights(seen: Tensor) -> tuple[Tensor, int]:
     """Eight keys as one number, where they fit, and how many each stands for: an eighth of the work."""
-    fits = seen.shape[-1] % 8 == 0 and seen.storage_offset() % 8 == 0 and all(n % 8 == 0 for n in seen.stride()[:-1])
+    *others, step = seen.stride()
+    fits = step == 1 and all(n % 8 == 0 for n in (seen.shape[-1], seen.storage_offset(), *others))
     return (seen.view(torch.int64), 8) if fits else (seen, 1)
 
 
@@ -154,30 +213,88 @@ def _of(mask: Tensor, rows: slice) -> slice:
     return rows if len(mask) > 1 else slice(0, 1)
 
 
-def _room(q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Unwritten memory for what `_attend` returns; probabilities that causality leaves, whole blocks counted."""
-    batch, length, heads, width = q.shape
-    starts = range(0, length, QUERY_BLOCK)
-    scores = sum((min(s + QUERY_BLOCK, length) - s) * min(s + QUERY_BLOCK, length) for s in starts)
-    out = q.new_empty((batch, heads, length, width)).transpose(1, 2)
-    return out, q.new_empty((3, batch * heads, length, width)), q.new_empty(batch * heads * scores)
+# Query heads of one key head lie beside each other, query by query: (B Hk, T G, D). A block of queries is then a
+# block of rows, and the product of all heads of a group with their keys is one.
 
 
-def _fake_backward(up: Tensor, qkv: Tensor, saved: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    batch, length, heads, width = up.shape
-    dq, dk, dv = qkv.new_empty((3, batch, heads, length, width)).transpose(2, 3)
-    return dq, dk, dv
+def _by_key_head(t: Tensor, size: Sizes) -> Tensor:
+    """(B, T, Hk G, D) as (B, Hk, T, G, D), a view."""
+    return t.unflatten(2, (size.heads, -1)).transpose(1, 2)
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+def _grouped_view(grouped: Tensor, size: Sizes) -> Tensor:
+    """(B Hk, T G, D) as (B, Hk, T, G, D), where T is the number of tokens of whatever it is."""
+    length = size.queries if grouped.shape[1] == size.queries * size.group else size.keys
+    return grouped.view(size.batch, size.heads, length, -1, grouped.shape[-1])
+
+
+def _by_token(grouped: Tensor, size: Sizes) -> Tensor:
+    """(B Hk, T G, D) as (B, T, Hk G, D): a view where each key head has one query head, else a copy."""
+    return grouped.view(size.batch, size.heads, -1, size.group, grouped.shape[-1]).transpose(1, 2).flatten(2, 3)
+
+
+def _seen_by_group(mask: Tensor, size: Sizes) -> Tensor:
+    """(B or 1, H or 1, T, S) as (B or 1, Hk or 1, T, G or 1, S)."""
+    return mask.unsqueeze(3) if mask.shape[1] == 1 else mask.unflatten(1, (size.heads, size.group)).transpose(2, 3)
+
+
+def _sizes_of_grouped(up: Tensor, q: Tensor, k: Tensor) -> Sizes:
+    heads = len(q) // len(up)
+    return Sizes(len(up), heads, up.shape[2] // heads, up.shape[1], k.shape[1])
+
+
+def _room(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, lse: bool, top: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Unwritten memory for all that `_attend` returns but the output: see there."""
+    size = Sizes.of(q, k)
+    wide = torch.promote_types(q.dtype, torch.float32)
+    sums = q.new_empty((size.batch, size.queries, q.shape[2]) if lse else (0,), dtype=wide)
+    tops = q.new_full((q.shape[2],) if top else (0,), float("-inf"), dtype=wide)
+    by_head = [q.new_empty((size.batch * size.heads, n, t.shape[-1])) for n, t in _lengths(size, q, k, v)]
+    scores = size.queries * size.keys  # at most; what a mask empties is never touched
+    if mask is None:
+        ends = [min(start + QUERY_BLOCK, size.queries) for start in range(0, size.queries, QUERY_BLOCK)]
+        scores = sum((end - start) * end for start, end in itertools.pairwise([0, *ends]))
+    return sums, tops, *by_head, q.new_empty(size.batch * q.shape[2] * scores)  # type: ignore[return-value]
+
+
+def _lengths(size: Sizes, q: Tensor, k: Tensor, v: Tensor) -> list[tuple[int, Tensor]]:
+    return [(size.queries * size.group, q), (size.keys, k), (size.keys, v)]
+
+
+def _fake(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, lse: bool, top: bool
+) -> tuple[Tensor, ...]:
+    size = Sizes.of(q, k)
+    sums, tops, *kept = _room(q, k, v, mask, lse, top)
+    return _by_token(q.new_empty((*kept[0].shape[:2], v.shape[-1])), size), sums, tops, *kept
+
+
+def _fake_backward(
+    up: Tensor, up_lse: Tensor | None, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, saved: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    size = _sizes_of_grouped(up, q, k)
+    one = size._replace(group=1)
+    dq, dk, dv = (torch.empty_like(t) for t in (q, k, v))
+    return _by_token(dq, size), _by_token(dk, one), _by_token(dv, one)
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     ctx.set_materialize_grads(False)  # what is saved gets no gradient: zeros as large as it would be made
-    ctx.save_for_backward(*output[1:], inputs[3])
+    ctx.mark_non_differentiable(*output[2 if inputs[5] else 1 :])
+    ctx.save_for_backward(*output[3:], inputs[3])
+    ctx.scale = inputs[4]
+    ctx.like = output[0].shape
 
 
-def _backward(ctx: Any, up: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, None]:
-    return (*torch.ops.coregpt.blocked_attention_backward(up, *ctx.saved_tensors), None)
+def _backward(ctx: Any, up: Tensor | None, up_lse: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    q, k, v, saved, mask = ctx.saved_tensors
+    up = q.new_zeros(ctx.like) if up is None else up
+    grads = torch.ops.coregpt.blocked_attention_backward(up, up_lse, q, k, v, mask, ctx.scale, saved)
+    return (*grads, None, None, None, None)
 
 
-torch.library.register_fake(ATTEND, lambda q, k, v, mask: _room(q))
+torch.library.register_fake(ATTEND, _fake)
 torch.library.register_fake(BACKWARD, _fake_backward)
 torch.library.register_autograd(ATTEND, _backward, setup_context=_remember)

@@ -73,6 +73,7 @@ def build(
     assembly = Assembly(config.model, config.seed, where, manager.hook)
     model = GPT(assembly, separator if config.data.document_mask else None)
     _refuse_strays(model, assembly)
+    _refuse_unserved(assembly)
     optimizer = Optimizer(assembly, world, config.optim.grad_clip)
     dials = Dials(schedules, where)
     full = RunView(
@@ -99,3 +100,13 @@ def _refuse_strays(model: GPT, assembly: Assembly) -> None:
     strays = [name for name, param in model.named_parameters() if id(param) not in known]
     if strays:
         raise PluginError(f"parameters not made through at.weight or at.scale: {', '.join(strays)}")
+
+
+def _refuse_unserved(assembly: Assembly) -> None:
+    """What a plugin asked of attention must come from somewhere, or its first forward pass would fail."""
+    for path, wanted in assembly.watched.items():
+        if wanted and path not in assembly.serving:
+            asker = f"plugin '{assembly.watchers[path]}'" if assembly.watchers[path] else "a plugin"
+            raise PluginError(
+                f"{asker} watches {' and '.join(sorted(wanted))} at '{path}', but no attention there gives it"
+            )

@@ -12,6 +12,7 @@ from torch import nn
 
 from coregpt.contract.config import OptimConfig
 from coregpt.contract.errors import PluginError
+from coregpt.contract.heads import Heads
 from coregpt.contract.plugin import HookManager, hookimpl
 from coregpt.contract.rules import DecayRule, ParamGroup, UpdateRule
 from coregpt.contract.site import Site
@@ -69,12 +70,12 @@ class Defaults:
         return self.part("make_attention", (yield), at, lambda: parts.Attention(at))
 
     @innermost
-    def make_position(self, at: Site, dim: int) -> Asked:
-        return self.part("make_position", (yield), at, lambda: parts.LearnedPosition(at), dim=dim)
+    def make_position(self, at: Site, dim: int, heads: Heads) -> Asked:
+        return self.part("make_position", (yield), at, lambda: parts.LearnedPosition(at), dim=dim, heads=heads)
 
     @innermost
-    def make_attend(self, at: Site) -> Asked:
-        return self.part("make_attend", (yield), at, lambda: parts.Attend(at))
+    def make_attend(self, at: Site, heads: Heads) -> Asked:
+        return self.part("make_attend", (yield), at, lambda: parts.Attend(at, heads), heads=heads)
 
     @innermost
     def make_mlp(self, at: Site) -> Asked:
@@ -111,6 +112,10 @@ class Defaults:
     def add_masks(self, at: Site) -> Asked:
         core = [SameDocument()] if self.document_mask else []
         return core + in_plugin_order((yield))
+
+    @innermost
+    def add_score_rules(self, at: Site, heads: Heads) -> Asked:
+        return in_plugin_order((yield))
 
     @innermost
     def add_logit_transforms(self, at: Site) -> Asked:

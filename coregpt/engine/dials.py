@@ -18,6 +18,7 @@ class Dials:
         self.schedules = schedules
         self.lr_factor = 1.0
         self.values: dict[str, Tensor | int | float] = {}
+        self.numbers: dict[str, float] = {}
         for name, schedule in schedules.items():
             if name not in SIZES:
                 fresh = torch.zeros((), device=device)
@@ -29,6 +30,7 @@ class Dials:
             new = self.schedules[name](clock)
             if isinstance(value, Tensor):
                 value.fill_(new)
+                self.numbers[name] = float(new)
             else:
                 self.values[name] = new
         lr = self.schedules.get("lr")

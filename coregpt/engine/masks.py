@@ -11,7 +11,7 @@ from coregpt.contract.context import Context
 class SameDocument:
     """A query sees only keys of its own document; a separator token opens the document it precedes."""
 
-    def __call__(self, b: Tensor, q: Tensor, k: Tensor, ctx: Context) -> Tensor:
+    def __call__(self, b: Tensor, h: Tensor, q: Tensor, k: Tensor, ctx: Context) -> Tensor:
         if ctx.documents is None:
             raise RuntimeError("the document rule needs ctx.documents")
         return ctx.documents[b, q] == ctx.documents[b, k]
@@ -27,7 +27,7 @@ class SlidingWindow:
     dial: str
     share: float = 1.0
 
-    def __call__(self, b: Tensor, q: Tensor, k: Tensor, ctx: Context) -> Tensor:
+    def __call__(self, b: Tensor, h: Tensor, q: Tensor, k: Tensor, ctx: Context) -> Tensor:
         return k >= q - self.share * ctx.dials[self.dial]  # a matrix of differences would take twice as long
 
 

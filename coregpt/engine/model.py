@@ -40,6 +40,7 @@ class GPT(nn.Module):
         self.live = assembly.live
         self.positions: nn.Module | None = assembly.shared.get("positions")
         self.mask_rules = assembly.masks
+        self.mask_heads = assembly.mask_heads
 
     def _block_at(self, root: Site) -> Callable[[int], nn.Module]:
         def block(layer: int) -> nn.Module:
@@ -92,7 +93,9 @@ class GPT(nn.Module):
 
     def masks(self, ctx: Context) -> dict[Hashable, Any]:
         """Every distinct mask of the model, for the tokens of `ctx`."""
-        return {key: build_mask(rules, ctx) for key, rules in self.mask_rules.items()}
+        return {
+            key: build_mask(rules, ctx, ctx.positions, self.mask_heads[key]) for key, rules in self.mask_rules.items()
+        }
 
     def _context(self, tokens: Tensor, dials: Dials, starts: Tensor | None = None) -> Context:
         documents = None if self.separator is None else document_numbers(tokens, self.separator)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coregpt.contract.context import Context
+from coregpt.contract.heads import Heads
 from coregpt.contract.site import Site
 from coregpt.engine.attention import attend
 from coregpt.engine.fused import cross_entropy, rms_norm, working_dtype
@@ -71,35 +72,59 @@ class PositionTable(nn.Module):
 
 
 class Attend(nn.Module):
-    """Softmax attention of (B, T, H, D) heads under this site's mask."""
+    """Softmax attention of (B, T, H, D) heads under this site's mask, with its score rules; serves `watch`."""
 
-    def __init__(self, at: Site):
+    def __init__(self, at: Site, heads: Heads):
         super().__init__()
-        self.rules = at.masks()
+        self.mask = at.masks(heads.query)
+        self.scores = at.score_rules(heads)
+        self.rules = nn.ModuleList(rule for rule in self.scores if isinstance(rule, nn.Module))
+        self.watched = at.watched()
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, ctx: Context) -> Tensor:
-        return attend(q, k, v, ctx.masks[self.rules])
+        lse, top = self.watched.get("lse"), self.watched.get("top")
+        mask = ctx.masks[self.mask]
+        if lse is None and top is None:
+            return attend(q, k, v, mask, scores=self.scores, ctx=ctx)
+        found = attend(q, k, v, mask, scores=self.scores, ctx=ctx, lse=lse is not None, top=top is not None)
+        if lse is not None:
+            ctx.saved[lse] = found.lse
+        if top is not None:  # a part that runs more than once has one largest score
+            ctx.saved[top] = found.top.maximum(ctx.saved[top]) if top in ctx.saved else found.top
+        return found.y
 
 
 class Attention(nn.Module):
-    """Multi-head attention: q, k, v projections, position, attend, output projection."""
+    """Multi-head attention: q, k, v projections, position, attend, output projection.
 
-    def __init__(self, at: Site):
+    With fewer `kv_heads` than the model's heads, groups of query heads share keys and values; `head_dim` is the width
+    of queries and keys, `value_dim` that of values.
+    """
+
+    def __init__(
+        self, at: Site, *, kv_heads: int | None = None, head_dim: int | None = None, value_dim: int | None = None
+    ):
         super().__init__()
         shape = at.shape
-        self.heads, self.head_dim = shape.heads, shape.head_dim
-        self.q = at.linear("q", shape.dim, shape.dim)
-        self.k = at.linear("k", shape.dim, shape.dim)
-        self.v = at.linear("v", shape.dim, shape.dim)
-        self.position = at.position(shape.head_dim)
-        self.attend = at.part("attend")
-        self.out = at.linear("out", shape.dim, shape.dim, writes=True)
+        plain = Heads.of(shape, head_dim)
+        self.heads = heads = Heads(
+            plain.query, kv_heads or plain.keys, plain.width, value_dim or head_dim or plain.value_width
+        )
+        self.q = at.linear("q", shape.dim, heads.query * heads.width)
+        self.k = at.linear("k", shape.dim, heads.keys * heads.width)
+        self.v = at.linear("v", shape.dim, heads.keys * heads.value_width)
+        self.position = at.position(heads.width, heads)
+        self.attend = at.part("attend", heads=heads)
+        self.out = at.linear("out", heads.query * heads.value_width, shape.dim, writes=True)
 
     def forward(self, x: Tensor, ctx: Context) -> Tensor:
         x = x.to(working_dtype(x))  # once, not in each projection
-        q, k, v = (part(x).unflatten(-1, (self.heads, self.head_dim)) for part in (self.q, self.k, self.v))
+        q, k, v = (part(x).unflatten(-1, (heads, -1)) for part, heads in self._projections())
         q, k = self.position(q, k, ctx)
         return self.out(self.attend(q, k, v, x, ctx).flatten(-2))
+
+    def _projections(self) -> tuple[tuple[nn.Module, int], ...]:
+        return (self.q, self.heads.query), (self.k, self.heads.keys), (self.v, self.heads.keys)
 
 
 class GELU(nn.Module):

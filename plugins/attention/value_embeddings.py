@@ -1,17 +1,17 @@
 """Give attention's values a second source: a vector looked up for each token, past the residual stream.
 
 In chosen layers `v <- own v + table VE[token]`, with learned scalars `own` and `table` per layer and tables
-(V, dim) that layers share by layout (L layers, tables named 0, 1, 2; a dot is a layer without one):
+(V, width of v) that layers share by layout (L layers, tables named 0, 1, 2; a dot is a layer without one):
 - `full`: every layer has its own.
 - `unet`: layers j and L - 1 - j share table j; an odd depth's middle layer has none (`012210`, `01.10`).
 - `sparse`: three tables, `012....012`; two for 4 or 5 layers, one for 2 or 3.
 - `none`: no layer (the plain model).
-With `gate_inputs` n, each head multiplies its VE vector by `2 sigmoid(W u)`, u being the first n channels of the
+With `gate_inputs` n, each key head multiplies its VE vector by `2 sigmoid(W u)`, u being the first n channels of the
 attention's input; W starts at zero, the factor at 1.
 
 Suggested settings: sparse with (0.5, 0.5) and a table learning rate well above the matrices' (Adam);
 later records: own 1, tables at N(0, 0.01^2), gate_inputs 12.
-When it hurts / conflicts: adds V x dim parameters a table (hardly any FLOPs): compare parameters, not just loss.
+When it hurts / conflicts: adds V x width of v parameters a table (hardly any FLOPs): compare parameters, not just loss.
 Source: modded-nanogpt records 14, 15, 17 and 55; Zhou et al. 2024 (value residual), arXiv:2410.17897.
 """
 
@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 from torch import Tensor, nn
 
-from coregpt.api import Context, ParamInfo, ParamRule, Plugin, PluginError, Site, hookimpl
+from coregpt.api import Context, Heads, ParamInfo, ParamRule, Plugin, PluginError, Site, hookimpl
 
 Layout = Literal["full", "unet", "sparse", "none"]
 
@@ -43,25 +43,25 @@ def table_of(layout: Layout, depth: int, layer: int) -> int | None:
 
 
 class ValueTable(nn.Module):
-    """VE (V, dim), one row per token id."""
+    """VE (V, Hk Dv), one row per token id."""
 
-    def __init__(self, at: Site, std: float):
+    def __init__(self, at: Site, width: int, std: float):
         super().__init__()
-        self.weight = at.weight("weight", (at.shape.vocab, at.shape.dim), "table", std)
+        self.weight = at.weight("weight", (at.shape.vocab, width), "table", std)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return F.embedding(tokens, self.weight)
 
 
 class MixedValues(nn.Module):
-    """Attention `inner` on v (B, T, H, D) mixed with the tokens' own vectors."""
+    """Attention `inner` on v (B, T, Hk, Dv) mixed with the tokens' own vectors."""
 
-    def __init__(self, at: Site, inner: nn.Module, table: ValueTable, options: "ValueEmbeddings"):
+    def __init__(self, at: Site, heads: Heads, inner: nn.Module, table: ValueTable, options: "ValueEmbeddings"):
         super().__init__()
         self.inner, self.table, self.reads = inner, table, options.gate_inputs
         self.own_share = at.scale("own", (), options.own)
         self.table_share = at.scale("table", (), options.table)
-        self.gate = at.linear("gate", self.reads, at.shape.heads, role="gate", std=0.0) if self.reads else None
+        self.gate = at.linear("gate", self.reads, heads.keys, role="gate", std=0.0) if self.reads else None
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, ctx: Context) -> Tensor:
         found = self.table(ctx.tokens).unflatten(-1, v.shape[-2:])
@@ -95,7 +95,7 @@ class ValueEmbeddings(Plugin):
         return self
 
     @hookimpl(wrapper=True)
-    def make_attend(self, at: Site) -> Generator[None, nn.Module, nn.Module]:
+    def make_attend(self, at: Site, heads: Heads) -> Generator[None, nn.Module, nn.Module]:
         inner = yield
         depth, dim = at.shape.depth, at.shape.dim
         if self.layout in ("unet", "sparse") and depth < 2:
@@ -105,8 +105,9 @@ class ValueEmbeddings(Plugin):
         number = None if at.layer is None else table_of(self.layout, depth, at.layer)
         if number is None:
             return inner
-        table = at.shared(f"value_embeddings.{number}", lambda site: ValueTable(site, self.std))
-        return MixedValues(at, inner, table, self)
+        width = heads.keys * heads.value_width
+        table = at.shared(f"value_embeddings.{number}", lambda site: ValueTable(site, width, self.std))
+        return MixedValues(at, heads, inner, table, self)
 
     @hookimpl
     def add_param_rules(self, param: ParamInfo) -> ParamRule | None:

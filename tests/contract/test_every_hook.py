@@ -76,7 +76,7 @@ class Still:
         return torch.zeros_like(p)
 
 
-def only_self(b: torch.Tensor, q: torch.Tensor, k: torch.Tensor, ctx: Any) -> torch.Tensor:
+def only_self(b: torch.Tensor, h: torch.Tensor, q: torch.Tensor, k: torch.Tensor, ctx: Any) -> torch.Tensor:
     return q == k
 
 
@@ -137,6 +137,10 @@ PARTS: dict[str, tuple[Plugin, Callable[[Run], bool]]] = {
     ),
     "add_logit_transforms": (plugin("add_logit_transforms", Zero), lambda r: bool((logits(r) == 0).all())),
     "add_masks": (plugin("add_masks", lambda: only_self), lambda r: not torch.equal(logits(r), bare())),
+    "add_score_rules": (
+        plugin("add_score_rules", lambda: lambda score, *rest: -score),
+        lambda r: not torch.equal(logits(r), bare()),
+    ),
     "add_losses": (
         plugin("add_losses", lambda: {"seven": Loss()}),
         lambda r: (

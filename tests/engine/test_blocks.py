@@ -75,12 +75,12 @@ def test_rows_computed_a_few_at_a_time_are_the_rows_computed_together(monkeypatc
 def test_what_a_window_hides_from_a_whole_block_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "QUERY_BLOCK", 8)
     room = torch.empty(10_000)
-    products = list(blocks._blocks(room, 1, 32, 2, window(32, 4)))
-    assert [(start, end, low) for _, _, start, end, low, _ in products] == [
-        (0, 8, 0),
-        (8, 16, 0),
-        (16, 24, 8),
-        (24, 32, 16),
+    products = list(blocks._blocks(room, blocks.Sizes(1, 2, 1, 32, 32), window(32, 4).unsqueeze(3)))
+    assert [(start, end, low, high) for _, _, start, end, low, high, _ in products] == [
+        (0, 8, 0, 8),
+        (8, 16, 0, 16),
+        (16, 24, 8, 24),
+        (24, 32, 16, 32),
     ]
     assert [tuple(probs.shape) for *_, probs in products] == [(2, 8, 8), (2, 8, 16), (2, 8, 16), (2, 8, 16)]
 
@@ -96,7 +96,7 @@ def test_divergence_is_not_hidden_by_a_mask_that_blinds_queries() -> None:
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_compiler_may_rely_on_what_the_operator_says_of_itself(masked: bool) -> None:
     mask = window(24, 5) if masked else None
-    torch.library.opcheck(torch.ops.coregpt.blocked_attention, (*heads(24), mask))
+    torch.library.opcheck(torch.ops.coregpt.blocked_attention, (*heads(24), mask, 0.4, True, True))
 
 
 def test_only_keys_that_some_query_may_not_see_are_masked() -> None:

@@ -22,8 +22,8 @@ def run(build):
 
 
 def use_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def blocks(rules: tuple, ctx: Context):
-        return block_mask(rules, ctx) if rules else None
+    def blocks(rules: tuple, ctx: Context, places: torch.Tensor | None, heads: int):
+        return block_mask(rules, ctx, places, heads) if rules else None
 
     monkeypatch.setattr(model, "build_mask", blocks)
 
