@@ -22,7 +22,7 @@ from coregpt.contract.rules import (
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Site
 from coregpt.engine.attention import attend, build_mask
-from coregpt.engine.fused import unit_norm
+from coregpt.engine.fused import unit_norm, without_autocast
 from coregpt.engine.masks import SameDocument, SlidingWindow
 from coregpt.engine.parts import MLP, Attend, Attention, Linear, RMSNorm
 from coregpt.engine.scores import Attended
@@ -65,4 +65,5 @@ __all__ = [
     "hookimpl",
     "uniform",
     "unit_norm",
+    "without_autocast",
 ]

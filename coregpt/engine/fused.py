@@ -3,6 +3,7 @@
 RMS normalisation has no fused CPU kernel: its formula takes a dozen passes, three times as long as this.
 """
 
+import contextlib
 from typing import Any
 
 import torch
@@ -15,6 +16,13 @@ def working_dtype(x: Tensor) -> torch.dtype:
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
     return x.dtype
+
+
+def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[object]:
+    """While it lasts, products of tensors like x have the dtype of their factors, under autocast too."""
+    kind = x.device.type
+    available = torch.amp.is_autocast_available(kind)
+    return torch.autocast(kind, enabled=False) if available else contextlib.nullcontext()
 
 
 def rms_norm(x: Tensor) -> Tensor:

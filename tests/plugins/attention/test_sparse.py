@@ -1,0 +1,105 @@
+import pytest
+import torch
+
+from coregpt.contract.errors import ConfigError
+from tests.plugins.slow import SlowGPT, assert_equals_slow_model, shake
+
+SIZES = {"compress": 4, "stride": 2, "block": 4, "top": 3, "window": 3, "kv_heads": 1}
+
+
+def slow_sparse(options):
+    class SlowSparse(SlowGPT):
+        """Per query, with lists of the tokens and summaries that it sees."""
+
+        def mix(self, q, keys, values):
+            if not keys:
+                return torch.zeros_like(q)
+            scores = torch.stack([q @ k for k in keys]) / len(q) ** 0.5
+            return sum(p * v for p, v in zip(torch.softmax(scores, 0), values, strict=True))
+
+        def summarise(self, rows, layer, name):
+            of = lambda part: self.layer(layer, f"attention.{name}.{part}")  # noqa: E731
+            found = []
+            for start in range(0, len(rows) - options["compress"] + 1, options["stride"]):
+                block = [rows[start + i] + of("inside")[i] for i in range(options["compress"])]
+                hidden = of("up.weight") @ torch.cat(block)
+                found.append(of("down.weight") @ (hidden / (1 + torch.exp(-hidden))))
+            return found
+
+        def attention(self, x, tokens, layer):
+            of = lambda name: self.layer(layer, f"attention.{name}.weight")  # noqa: E731
+            width, heads, keys = self.shape.head_dim, self.shape.heads, options["kv_heads"]
+            group, size, n = heads // keys, options["block"], -(-len(tokens) // options["block"])
+            cut = lambda full, i: full[:, i * width : (i + 1) * width]  # noqa: E731
+            q, k, v = x @ of("q").T, x @ of("k").T, x @ of("v").T
+            gates = 1 / (1 + torch.exp(-(x @ of("gate").T)))
+            out = [[None] * heads for _ in tokens]
+            for j in range(keys):
+                summaries = [
+                    self.summarise(cut(full, j), layer, name) for full, name in ((k, "k_summary"), (v, "v_summary"))
+                ]
+                for t in range(len(tokens)):
+                    ended = [
+                        i for i in range(len(summaries[0])) if i * options["stride"] + options["compress"] - 1 <= t
+                    ]
+                    rank = [0.0] * n
+                    mine = range(j * group, (j + 1) * group)
+                    for head in mine:
+                        query = cut(q, head)[t]
+                        if ended:
+                            scores = torch.stack([query @ summaries[0][i] for i in ended]) / width**0.5
+                            for i, p in zip(ended, torch.softmax(scores, 0), strict=True):
+                                first, last = i * options["stride"], i * options["stride"] + options["compress"] - 1
+                                for block in range(n):
+                                    if first < (block + 1) * size and last >= block * size:
+                                        rank[block] += float(p)
+                    own = t // size
+                    always = {0, own, max(own - 1, 0)}
+                    rest = sorted((b for b in range(own + 1) if b not in always), key=lambda b: -rank[b])
+                    slots = options["top"] - len(always)
+                    chosen = always | set(rest[:slots])
+                    for head in mine:
+                        query = cut(q, head)[t]
+                        first = self.mix(query, *([s[i] for i in ended] for s in summaries))
+                        places = [s for s in range(t + 1) if s // size in chosen]
+                        second = self.mix(query, *([cut(f, keys + j)[s] for s in places] for f in (k, v)))
+                        places = range(max(0, t - options["window"] + 1), t + 1)
+                        third = self.mix(query, *([cut(f, 2 * keys + j)[s] for s in places] for f in (k, v)))
+                        out[t][head] = sum(
+                            gates[t, i * heads + head] * part for i, part in enumerate((first, second, third))
+                        )
+            return torch.stack([torch.cat(row) for row in out]) @ of("out").T
+
+    return SlowSparse
+
+
+@pytest.mark.parametrize("changed", [{}, {"kv_heads": 2}, {"compress": 2, "top": 4}, {"compress": 8}])
+def test_the_whole_model_equals_the_definition(build, changed):
+    options = {**SIZES, **changed}
+    assert_equals_slow_model(build(sparse=options, shape={"depth": 2}), slow_sparse(options), rows=1, length=21)
+
+
+def test_a_row_too_short_for_a_summary(build):
+    options = {**SIZES, "compress": 8}
+    run = shake(build(sparse=options, shape={"depth": 1}))
+    tokens = torch.tensor([[1, 2, 3]])
+    torch.testing.assert_close(
+        run.model.logits(tokens, {}).double(), slow_sparse(options)(run).logits(tokens), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_other_documents_and_tokens_before_a_window_are_seen_by_no_branch(build):
+    run = shake(build(sparse=SIZES, config={"data": {"document_mask": True}}, shape={"depth": 1}))
+    tokens = torch.randint(1, 61, (1, 24), generator=torch.Generator().manual_seed(0))
+    tokens[0, 10] = 0
+    other = tokens.clone()
+    other[0, :10] = (other[0, :10] % 60) + 1
+    before, after = (run.model.logits(t, {})[0, 10:] for t in (tokens, other))
+    torch.testing.assert_close(before, after, rtol=0, atol=1e-6)
+
+
+def test_sizes_must_fit(build):
+    with pytest.raises(ConfigError, match="must divide compress"):
+        build(sparse={"compress": 5, "stride": 2})
+    with pytest.raises(ConfigError, match="at least 3"):
+        build(sparse={"top": 2})
