@@ -9,7 +9,7 @@ from coregpt.engine.platform import default_device, fast_bf16, worth_compiling
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import TOLERANCE, Arm, Study
-from coregpt.lab.study.identity import engine_digest, plugin_digests, run_id
+from coregpt.lab.study.identity import engine_digest, frozen_files, plugin_digests, run_id
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.part import TRUNK, WHOLE, RunPart
 
@@ -117,8 +117,7 @@ def _planned(
         "planned_by": {"study": study.name, "digest": study.digest},
         **part.record(),
     }
-    files = {name: study.catalogue.files[name] for name in plugins if name in study.catalogue.files}
-    return PlannedRun(id_, arm, config.seed, config, record, files)
+    return PlannedRun(id_, arm, config.seed, config, record, frozen_files(study.catalogue, plugins))
 
 
 def _common_compile(outlined: Outline, nodes: str) -> dict[str, bool]:

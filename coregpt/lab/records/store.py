@@ -19,6 +19,8 @@ from typing import Any
 
 from coregpt.contract.errors import RunError
 from coregpt.lab.atomic import read_json, write_json, write_text
+from coregpt.lab.study.identity import IMPORTS
+from coregpt.lab.study.registry import Catalogue
 
 try:
     import fcntl
@@ -55,16 +57,19 @@ class RunFolder:
 
     @property
     def plugins(self) -> Path:
-        """Frozen copies of single plugin files."""
+        """Frozen copies of single plugin files, and in `imports` of the sources that plugins import."""
         return self.path / "plugins"
+
+    def catalogue(self) -> Catalogue:
+        """The techniques as this run has them: single files, and all that they import, from its own folder."""
+        return Catalogue(sorted(self.plugins.glob("*.py")), self.plugins / IMPORTS)
 
     def create(self, config: dict[str, Any], plugin_files: dict[str, Path]) -> None:
         """Make the folder. A folder that is there already keeps what it has."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if plugin_files:
-            self.plugins.mkdir(exist_ok=True)
         for name, source in plugin_files.items():
             copy = self.plugins / f"{name}.py"
+            copy.parent.mkdir(parents=True, exist_ok=True)
             if not copy.exists():
                 copy.write_bytes(source.read_bytes())
         if not (self.path / "config.json").exists():
