@@ -24,6 +24,15 @@ def canonical(data: Any) -> bytes:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+def settled(data: Any) -> Any:
+    """Plain data with 0.0 for -0.0, which differ as texts only."""
+    if isinstance(data, dict):
+        return {key: settled(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [settled(value) for value in data]
+    return data + 0.0 if isinstance(data, float) else data
+
+
 @cache
 def source_digest(text: str) -> str:
     """sha256 of what Python code does: comments, formatting and docstrings do not count."""
@@ -87,13 +96,20 @@ def frozen_files(catalogue: Catalogue, names: Iterable[str]) -> dict[str, Path]:
     return files
 
 
+def counted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run that can change its numbers. Where its data lie is none: they have a digest of their own."""
+    data = {key: value for key, value in config["data"].items() if key != "source"}
+    plain: dict[str, Any] = settled({**config, "data": data})
+    return plain
+
+
 def run_id(config: RunConfig, plugins: Mapping[str, str], data_digest: str, part: RunPart = WHOLE) -> str:
     """First 12 hex digits of the digest of all that can change this run's numbers.
 
     `config` must hold every plugin option; `plugins` are the digests of its plugins' sources.
     """
     whole = {
-        "config": config.model_dump(mode="json"),
+        "config": counted(config.model_dump(mode="json")),
         "engine": engine_digest(),
         "plugins": dict(plugins),
         "data": data_digest,

@@ -38,6 +38,8 @@ def uses(text: str, package: str) -> tuple[Use, ...]:
 def _walk(node: ast.AST, needed: bool) -> Iterator[tuple[ast.AST, bool]]:
     """Every node, and whether an import there must succeed; what only a type checker executes is left out."""
     yield node, needed
+    inner: list[tuple[ast.AST, bool]]
+    tried: list[tuple[ast.AST, bool]]
     if isinstance(node, ast.If) and _for_types_only(node.test):
         inner = [(child, needed) for child in node.orelse]
     elif isinstance(node, ast.Try | ast.TryStar) and node.handlers:

@@ -48,8 +48,8 @@ def serve(files: Iterable[Path], frozen: Path | None) -> None:
     FROZEN.folders = [str(frozen)] if frozen is not None and frozen.is_dir() else []
     BESIDE.folders = [] if frozen is not None else list(dict.fromkeys(str(file.parent) for file in files))
     if FROZEN not in sys.meta_path:
-        sys.meta_path.insert(0, FROZEN)  # type: ignore[arg-type]
-        sys.meta_path.append(BESIDE)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, FROZEN)
+        sys.meta_path.append(BESIDE)
     importlib.invalidate_caches()
 
 
