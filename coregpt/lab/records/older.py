@@ -58,7 +58,7 @@ def _reasons(past: Past, history: History, declaration: Mapping[str, Any], code:
     then, arms = before["code"], before["declaration"]["arms"]
     reasons = [f"the {part} changed" for part in ("engine", "data") if then[part] != code[part]]
     plugins = arms.get(past.arm, {}).get("plugins", {})
-    for name in sorted(then["plugins"].keys() & code["plugins"].keys() & plugins):
+    for name in sorted(then["plugins"].keys() & code["plugins"].keys() & plugins.keys()):
         if then["plugins"][name] != code["plugins"][name]:
             reasons.append(f"plugin {name}, or what it imports, changed")
     now = declaration["arms"]

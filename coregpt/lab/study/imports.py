@@ -31,7 +31,7 @@ def uses(text: str, package: str) -> tuple[Use, ...]:
     Raises SyntaxError for what is not Python, and PluginError with the line for an import that cannot be read.
     """
     tree = ast.parse(text)
-    called = _renamed(tree)
+    called = _renamed(tree) if any(name in text for name in (*BY_NAME, *BY_FILE)) else {}
     return tuple(use for node, needed in _walk(tree, True) for use in _imported(node, package, needed, called))
 
 
