@@ -126,9 +126,7 @@ def test_an_edited_helper_trains_its_arm_anew(
     assert main(here.command()) == 0
     said = capsys.readouterr().out
     assert "2 runs to train" in said
-    assert (
-        "2 runs of this study (2 finished) have an older identity and do not count: plugin scaled, or" in said
-    )
+    assert "2 runs of this study (2 finished) have an older identity and do not count: plugin scaled, or" in said
     after = values(here)
     assert after["gelu"] == before["gelu"]
     assert not set(after["scaled"]) & set(before["scaled"])

@@ -63,12 +63,12 @@ class Catalogue:
         files = list(files)
         self.files = {path.stem: path for path in files}
         self.frozen = frozen
-        if files or (frozen is not None and frozen.is_dir()):
-            serve(files, frozen)
         entries = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name)
         packages = {entry.value for entry in entries}
         self.packages = {CORE, *(package.partition(".")[0] for package in packages)}
         """Top-level packages whose sources are taken from where they are installed."""
+        if files or (frozen is not None and frozen.is_dir()):
+            serve(files, frozen, self.packages)
         for entry in entries:
             try:
                 modules = _modules(entry.value)

@@ -36,11 +36,16 @@ _loaded: set[str] = set()
 """Modules that plugin files have loaded: another study in this process may mean other files by their names."""
 _added: list[str] = []
 """What plugin files have added to `sys.path`."""
+_before: set[str] = set()
+"""Modules that were there when `serve` was called last."""
 
 
-def serve(files: Iterable[Path], frozen: Path | None) -> None:
-    """From now on plugin files find modules in the folder `frozen` first, or if None last beside the `files`."""
-    for name in _loaded:
+def serve(files: Iterable[Path], frozen: Path | None, apart_from: Collection[str]) -> None:
+    """From now on plugin files find modules in the folder `frozen` first, or if None last beside the `files`.
+
+    What earlier plugin files have loaded is forgotten, the packages `apart_from` excepted.
+    """
+    for name in _loaded | {name for name in _late() if name.partition(".")[0] not in apart_from}:
         sys.modules.pop(name, None)
     sys.path[:] = [each for each in sys.path if each not in _added]
     _loaded.clear()
@@ -51,6 +56,17 @@ def serve(files: Iterable[Path], frozen: Path | None) -> None:
         sys.meta_path.insert(0, FROZEN)
         sys.meta_path.append(BESIDE)
     importlib.invalidate_caches()
+    _before.clear()
+    _before.update(sys.modules)
+
+
+def _late() -> set[str]:
+    """Modules that functions of plugin files have imported from the folders that are served."""
+    roots = [Path(folder) for folder in (*FROZEN.folders, *BESIDE.folders, *_added)]
+    files = {name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - _before} if roots else {}
+    found = {name for name, file in files.items() if file and any(Path(file).is_relative_to(root) for root in roots)}
+    sources = {top for top in {name.partition(".")[0] for name in found} if _is_source(top)}
+    return {name for name in found if name.partition(".")[0] in sources}
 
 
 def sources_loaded(before: set[str], apart_from: Collection[str]) -> dict[str, Path]:
