@@ -14,6 +14,8 @@ from coregpt.lab.planning.forecast import forecast
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outlines, plan, trials_before
 from coregpt.lab.planning.power import Power, power_of
+from coregpt.lab.planning.preregister import older_lines
+from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.lab.study.differences import changes, differences
 from coregpt.lab.study.outline import Outline, Plan
@@ -52,11 +54,21 @@ def show_study(made: Outline, asked: Asked) -> None:
     for line in ("", f"preregistration {study.digest}", ""):
         say(line)
     ready, decided = split.with_split(plan(made), asked.store)
+    for line in filter(None, (ready.place(), *not_counted(ready, asked))):
+        say(line)
     expected = forecast(ready, asked.store, asked.jobs)
     lines = (*test_lines(ready, power_of(ready, asked.store)), "", *time_lines(ready, expected, asked.price))
     lines = (*lines, *split_lines(ready, decided))
     for line in lines:
         say(line)
+
+
+def not_counted(ready: Plan, asked: Asked) -> list[str]:
+    """Runs of an older identity; nothing where the ledger cannot be read, which ablate will say."""
+    try:
+        return older_lines(ready, asked.store)
+    except LedgerError:
+        return []
 
 
 def arms_table(made: Outline) -> list[str]:

@@ -7,6 +7,7 @@ from coregpt.cli.costs import Asked
 from coregpt.lab.designs.match import achieved, matched_on
 from coregpt.lab.planning.forecast import Forecast, forecast
 from coregpt.lab.planning.power import power_of
+from coregpt.lab.planning.preregister import older_lines
 from coregpt.lab.planning.split import with_split
 from coregpt.lab.study.differences import differences
 from coregpt.lab.study.outline import Plan
@@ -29,6 +30,12 @@ def plan_data(made: Plan, asked: Asked) -> dict[str, Any]:
         "seeds": list(study.seeds),
         "runs": len(made.runs),
         "flops": made.flops,
+        "data": {
+            "source": study.arms[0].run.data.source,
+            "found": made.runs[0].config.data.source,
+            "sha256": made.source.digest,
+        },
+        "older_runs": older_lines(made, asked.store),
         "gpus_per_run": "auto" if study.splits and split is None else made.study.gpus_per_run,
         "arms": [_arm(name, made, expected, asked.price) for name in made.costs],
         "missing": _missing(expected, asked.price),

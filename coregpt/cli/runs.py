@@ -12,6 +12,7 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab import progress
 from coregpt.lab.progress import duration
 from coregpt.lab.records.ledger import Entry, Ledger
+from coregpt.lab.records.older import older_of, older_runs
 from coregpt.lab.records.status import (
     Planned,
     RunStatus,
@@ -85,6 +86,8 @@ def _tell(entry: Entry, store: Path) -> None:
         + (f", about {duration(left)} left" if left is not None else "")
         + f", {hours(found)} so far"
     )
+    for line in older_of(Ledger.of(store).read(), entry):
+        say(line)
     for each in found:
         if each.state in ("running", "stopped") and (who := holder(RunFolder(store / each.planned.id))):
             say(f"{_name(each)}: {'held by' if each.state == 'running' else 'left by'} {who}, {_sign(each)}")
@@ -106,8 +109,9 @@ def _sign(found: RunStatus) -> str:
 def list_runs(study: str | None, store: Path, as_json: bool) -> int:
     """Every run folder, or those of one study; `as_json` for programs."""
     found = [status_of(store, run) for run in _wanted(study, store)]
+    older = older_runs(Ledger.of(store).read())
     if as_json:
-        say(json.dumps([_as_data(each) for each in found], indent=1))
+        say(json.dumps([_as_data(each, each.planned.id in older) for each in found], indent=1))
         return 0
     rows = [("id", "study", "arm", "seed", "state", "value", "step", "training", "last sign")]
     rows += [
@@ -116,7 +120,7 @@ def list_runs(study: str | None, store: Path, as_json: bool) -> int:
             each.planned.study,
             each.planned.arm,
             str(each.planned.seed),
-            each.state,
+            each.state + (", older" if each.planned.id in older else ""),
             "" if each.value is None else f"{each.value:.4f}",
             str(each.step),
             duration(each.seconds),
@@ -137,7 +141,7 @@ def _wanted(study: str | None, store: Path) -> list[Planned]:
     return [run for run in runs if (store / run.id / "config.json").exists()]
 
 
-def _as_data(found: RunStatus) -> dict[str, object]:
+def _as_data(found: RunStatus, older: bool) -> dict[str, object]:
     run = found.planned
     return {
         "id": run.id,
@@ -145,6 +149,7 @@ def _as_data(found: RunStatus) -> dict[str, object]:
         "arm": run.arm,
         "seed": run.seed,
         "state": found.state,
+        "older": older,
         "value": found.value,
         "reason": found.note,
         "step": found.step,

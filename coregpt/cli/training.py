@@ -13,7 +13,7 @@ from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.launcher import Launcher, Tally
 from coregpt.lab.execute.slots import find_slots
 from coregpt.lab.execute.tasks import everything, left
-from coregpt.lab.planning.preregister import register
+from coregpt.lab.planning.preregister import older_lines, register
 from coregpt.lab.planning.split import settled
 from coregpt.lab.progress import Display
 from coregpt.lab.records.ledger import LedgerError
@@ -47,6 +47,8 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
 
         report_invalid(made, store, folder)
         raise LedgerError(f"nothing was trained, and every verdict is invalid: {error}") from None
+    for line in filter(None, (made.place(), *older_lines(made, store))):
+        say(line)
     tally = execute(made, use)
     if tally.interrupted:
         done = sum(Task(run).done(store) for run in made.runs)

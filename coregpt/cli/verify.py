@@ -16,9 +16,11 @@ from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.preregister import code, register
 from coregpt.lab.planning.redeclare import for_fresh_seeds, redeclare
+from coregpt.lab.records.amendment import amendments
 from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.meaning import digests_of, meant
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm, check, contradictions, predict
@@ -80,8 +82,8 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, slu
     name = f"{facts.name}-verify"
     if yaml is not None:
         studies = load_studies(yaml, facts.scale or None, slurm)
-        study = next((each for each in studies if each.digest == facts.digest), studies[0])
-        if study.digest != facts.digest:
+        study = next((each for each in studies if same_study(each, report)), studies[0])
+        if not same_study(study, report):
             raise ConfigError(
                 f"{yaml}: is not the study of {source}: its digest is {study.digest[:12]}, "
                 f"the report's is {facts.digest[:12]}"
@@ -94,6 +96,14 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, slu
         )
     arms = [arm.name for arm in facts.arms if arm.name != facts.yardstick]
     return as_tuned(for_fresh_seeds(redeclare(facts.declaration, facts.digest, arms, fresh, name, source)), report)
+
+
+def same_study(study: Study, report: Report) -> bool:
+    """Whether a study is what a report, perhaps of an earlier version, declares."""
+    facts, mine = report.study, study.preregistration()
+    if facts.digest in digests_of(mine):
+        return True
+    return bool(facts.declaration) and not amendments(meant(facts.declaration), meant(mine), same_data=False)
 
 
 def as_tuned(study: Study, report: Report) -> Study:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from coregpt.contract.errors import DataError
@@ -14,9 +15,10 @@ FINEWEB = "fineweb10B"
 NAMES = ("pydocs", FINEWEB)
 
 
-def open_source(name_or_folder: str) -> TokenSource:
+def open_source(name_or_folder: str, looked: Sequence[str] = ()) -> TokenSource:
     """Open `pydocs`, `fineweb10B`, or a folder of `*train*.bin` and `*val*.bin` shards.
 
+    `looked` are the places in which a folder was looked for, to be named if there is none.
     Raises DataError when there is no such source or it is incomplete or damaged.
     """
     if name_or_folder == "pydocs":
@@ -31,7 +33,8 @@ def open_source(name_or_folder: str) -> TokenSource:
         return open_folder(folder)
     near = difflib.get_close_matches(name_or_folder, NAMES, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(NAMES)}, or a folder of .bin shards"
-    raise DataError(f"no data source or folder '{name_or_folder}'; {hint}")
+    where = f" (there is no {' and no '.join(looked)})" if looked else ""
+    raise DataError(f"no data source or folder '{name_or_folder}'{where}; {hint}")
 
 
 def fineweb_folder() -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from coregpt.contract.config import ModelShape
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.design import Design, Wrong
 from coregpt.lab.study.declaration import Study, StudyFile
@@ -139,6 +140,7 @@ def _same_setup(study: Study, name: str, facts: Mapping[str, Any]) -> None:
     if not facts["declaration"]:
         raise ConfigError(f"{_where(study)}: {name} was made from logs, its setup is not on record")
     theirs = facts["declaration"]["arms"][facts["baseline"]]
+    theirs = {**theirs, "model": {**ModelShape().model_dump(mode="json"), **theirs["model"]}}  # older ones knew less
     mine = next(arm for arm in study.arms if arm.name == study.criterion.baseline).settings()
     for key in SAME:
         if mine[key] != theirs[key]:

@@ -20,7 +20,6 @@ from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.status import Planned
 from coregpt.lab.records.store import RunFolder, claim
 from coregpt.lab.study.part import RunPart
-from coregpt.lab.study.registry import Catalogue
 
 KEPT = ("config.json", "plugins", "claim", "memory.json", "attempts")
 """What a run starts with again; everything else moves to attempts/N/."""
@@ -36,7 +35,7 @@ def prepare(store: Path, run: Planned, on_cluster: bool = False) -> RunFolder:
     if part.is_trunk:
         raise ConfigError(f"{run.id} is a trunk, which has no result of its own; name one of its branches")
     config = RunConfig.model_validate(record["config"])
-    refuse_if_moved(folder, config, Catalogue(sorted(folder.plugins.glob("*.py"))), open_source(config.data.source))
+    refuse_if_moved(folder, config, folder.catalogue(), open_source(config.data.source))
     if part.trunk:
         trunk = RunFolder(store / part.trunk)
         if trunk.result() is None and trunk.paused() < part.begin:

@@ -75,7 +75,7 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
     config = RunConfig.model_validate(folder.config()["config"])
     part = RunPart.of(folder.config())
     until = part.until if part.is_trunk else until
-    catalogue = Catalogue(sorted(folder.plugins.glob("*.py")))
+    catalogue = folder.catalogue()
     source = open_source(config.data.source)
     refuse_if_moved(folder, config, catalogue, source)
     config = config.model_copy(update={"micro_rows": folder.micro_rows() or config.micro_rows})

@@ -11,7 +11,9 @@ from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.combinations import problems as combined
 from coregpt.lab.study.declaration import Arm, Criterion, Machine, Study, StudyFile
+from coregpt.lab.study.identity import settled
 from coregpt.lab.study.layers import Merged
+from coregpt.lab.study.place import located
 from coregpt.lab.study.problems import Problem, coerced, explain
 from coregpt.lab.study.registry import Catalogue, nearest
 from coregpt.lab.study.yamlfile import Document, Key, read
@@ -179,7 +181,7 @@ class _Loader:
             found.extend((merged.origin(key, self.place(name)), text) for key, text in problems)
 
         machine_data = {key: merged.data[key] for key in Machine.model_fields if key in merged.data}
-        run_data = {key: value for key, value in merged.data.items() if key not in Machine.model_fields}
+        run_data = settled({key: value for key, value in merged.data.items() if key not in Machine.model_fields})
         for key in ("seed", "data_seed"):
             if run_data.pop(key, None) is not None:
                 note([((key,), "seeds are set by the study's 'seeds', the same for every arm")])
@@ -219,7 +221,7 @@ class _Loader:
         except CoreGPTError as error:
             self.wrong(self.place(name), str(error))
             return None
-        options = {plugin: instance.model_dump(mode="json") for plugin, instance in made}
+        options = {plugin: settled(instance.model_dump(mode="json")) for plugin, instance in made}
         return Arm(name, run.model_copy(update={"plugins": options}), machine)
 
     def seeds(self, given: Any, key: Key) -> tuple[int, ...]:
@@ -264,12 +266,17 @@ class _Loader:
 
     def compare(self, arms: list[Arm]) -> None:
         """Arms must differ, and must be judged on the same tokens."""
+        places = {arm.name: located(arm.run.data.source, self.path.parent) for arm in arms}
+        plain = {}
+        for arm in arms:
+            data = {**arm.settings()["data"], "source": places[arm.name]}
+            plain[arm.name] = self.catalogue.canonical({**arm.settings(), "data": data})
         for i, arm in enumerate(arms):
             for other in arms[:i]:
-                if self.catalogue.canonical(arm.settings()) == self.catalogue.canonical(other.settings()):
+                if plain[arm.name] == plain[other.name]:
                     self.wrong(self.place(arm.name), f"is the same as '{other.name}': every resolved setting is equal")
             for setting, mine, first in (
-                ("data.source", arm.run.data.source, arms[0].run.data.source),
+                ("data.source", places[arm.name], places[arms[0].name]),
                 ("eval_tokens", arm.run.eval_tokens, arms[0].run.eval_tokens),
             ):
                 if mine != first:

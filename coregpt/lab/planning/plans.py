@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
-from coregpt.engine.data import open_source
 from coregpt.engine.platform import default_device, fast_bf16, worth_compiling
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import TOLERANCE, Arm, Study
-from coregpt.lab.study.identity import engine_digest, plugin_digests, run_id
+from coregpt.lab.study.identity import engine_digest, frozen_files, plugin_digests, run_id
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.part import TRUNK, WHOLE, RunPart
+from coregpt.lab.study.place import opened
 
 
 def outline(study: Study) -> Outline:
@@ -46,7 +46,7 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
     study = outlined.study
     for design in DESIGNS:
         design.refuse(outlined, nodes)
-    source = open_source(study.arms[0].run.data.source)
+    source, where = opened(study.arms[0].run.data.source, study.path.parent)
     for arm in study.arms:
         if arm.run.model.vocab < source.vocab:
             text = f"model.vocab is {arm.run.model.vocab}, but {source.name} has {source.vocab} token ids"
@@ -57,7 +57,8 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
     digests = {arm.name: plugin_digests(study.catalogue, arm.run.plugins) for arm in study.arms}
 
     def planned(arm: Arm, seed: int, part: RunPart, name: str) -> PlannedRun:
-        config = resolve(arm, seed, nodes).model_copy(update=common)
+        data = arm.run.data.model_copy(update={"source": where})
+        config = resolve(arm, seed, nodes).model_copy(update={**common, "data": data})
         return _planned(study, name, config, digests[arm.name], source.digest, part)
 
     trunks: tuple[PlannedRun, ...] = ()
@@ -117,8 +118,7 @@ def _planned(
         "planned_by": {"study": study.name, "digest": study.digest},
         **part.record(),
     }
-    files = {name: study.catalogue.files[name] for name in plugins if name in study.catalogue.files}
-    return PlannedRun(id_, arm, config.seed, config, record, files)
+    return PlannedRun(id_, arm, config.seed, config, record, frozen_files(study.catalogue, plugins))
 
 
 def _common_compile(outlined: Outline, nodes: str) -> dict[str, bool]:

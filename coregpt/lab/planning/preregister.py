@@ -1,13 +1,18 @@
 """A study is declared in the ledger before its first run; whatever changes later is on record too."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from coregpt.lab.designs import DESIGNS
+from coregpt.lab.records.amendment import amendments
 from coregpt.lab.records.history import History
-from coregpt.lab.records.ledger import Event, Ledger
+from coregpt.lab.records.ledger import Entry, Event, Ledger
+from coregpt.lab.records.older import why_older
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.identity import canonical
 from coregpt.lab.study.outline import Plan
 
 
@@ -33,9 +38,10 @@ def announce(study: Study, trials: Plan, store: Path) -> None:
     ledger = Ledger.of(store)
     with ledger.locked():
         declared = History(ledger.read(), study.name).declared
-        if not declared or declared[-1]["digest"] != study.digest:
+        now = code(trials)
+        if not declared or amended(declared[-1], study, now):
             event: Event = "amended" if declared else "declared"
-            facts = {"declaration": study.preregistration(), "code": code(trials), "runs": []}
+            facts = {"declaration": study.preregistration(), "code": now, "runs": []}
             ledger.add(event, study=study.name, digest=study.digest, **facts)
 
 
@@ -58,16 +64,17 @@ def declare(plan: Plan, ledger: Ledger) -> None:
     study = plan.study
     history = History(ledger.read(), study.name)
     runs = {run.id: (run.arm, run.seed) for run in plan.runs}
-    last = history.declared[-1] if history.declared else None
-    if last is not None and last["digest"] == study.digest and {run for run, *_ in last["runs"]} == set(runs):
+    last, now = (history.declared[-1] if history.declared else None), code(plan)
+    changed = last is not None and amended(last, study, now)
+    if last is not None and not changed and {run for run, *_ in last["runs"]} == set(runs):
         return
-    event: Event = "declared" if last is None else "replanned" if last["digest"] == study.digest else "amended"
+    event: Event = "declared" if last is None else "amended" if changed else "replanned"
     ledger.add(
         event,
         study=study.name,
         digest=study.digest,
         declaration=study.preregistration(),
-        code=code(plan),
+        code=now,
         runs=[[run, *cell] for run, cell in runs.items()],
         **({"as_needed": True} if any(design.expected(plan) is not None for design in DESIGNS) else {}),
     )
@@ -75,6 +82,19 @@ def declare(plan: Plan, ledger: Ledger) -> None:
     for past, successor in history.superseded(runs):
         if successor and past.id not in noted:
             ledger.add("superseded", study=study.name, run=past.id, by=successor, arm=past.arm, seed=past.seed)
+
+
+def amended(before: Entry, study: Study, now: Mapping[str, Any]) -> bool:
+    """Whether a study is not what was declared; its data may lie elsewhere, and versions may know more settings."""
+    declaration = json.loads(canonical(study.preregistration()))  # as the ledger gives it back
+    return bool(amendments(before["declaration"], declaration, same_data=before["code"]["data"] == now["data"]))
+
+
+def older_lines(plan: Plan, store: Path) -> list[str]:
+    """What to say of runs that the study had under an older identity. Raises LedgerError for a broken ledger."""
+    history = History(Ledger.of(store).read(), plan.study.name)
+    runs = {run.id: (run.arm, run.seed) for run in plan.runs}
+    return why_older(history, runs, json.loads(canonical(plan.study.preregistration())), code(plan))
 
 
 def code(plan: Plan) -> dict[str, Any]:

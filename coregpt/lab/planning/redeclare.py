@@ -1,6 +1,5 @@
 """A published declaration as a study again, with fresh seeds: what `coregpt verify` runs."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.study.declaration import Arm, Criterion, Machine, Study
-from coregpt.lab.study.identity import canonical
+from coregpt.lab.study.meaning import digests_of
 from coregpt.lab.study.registry import Catalogue
 
 
@@ -22,7 +21,7 @@ def redeclare(
 
     Raises ConfigError if the declaration is not the one that was hashed, or names plugins that are not here.
     """
-    if hashlib.sha256(canonical(dict(declaration))).hexdigest() != digest:
+    if digest not in digests_of(declaration):
         raise ConfigError(f"{source}: study.declaration is not what study.digest was made from; it was edited")
     catalogue = Catalogue()
     try:

@@ -1,14 +1,13 @@
 """What the ledger says about one study: how it was declared, what was known then, every run ever started for it."""
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from coregpt.lab.records.amendment import amendments, told
 from coregpt.lab.records.ledger import Entry
-from coregpt.lab.study.differences import flatten
 
-SHOWN_CHANGES = 4
 DECLARING = ("declared", "amended", "replanned")
 COMPLETING = ("ended", "found")
 Status = Literal["finished", "diverged", "failed", "unfinished"]
@@ -114,7 +113,7 @@ class History:
         for before, after in itertools.pairwise(frozen):
             started = self._started_between(frozen[0].n, after.n)
             if started and before["settings"] != after["settings"]:
-                what = changed(before["settings"], after["settings"])
+                what = told(before["settings"], after["settings"])
                 reasons.append(f"tuned again after {_runs(len(started))} had started: {what}")
         return reasons
 
@@ -139,9 +138,11 @@ class History:
 
     def _amended(self, before: Entry, after: Entry) -> list[str]:
         started = self._started_between(self.declared[0].n, after.n)
-        if before["digest"] == after["digest"] or not started:
+        old, new = before["declaration"], after["declaration"]
+        keys = amendments(old, new, same_data=before["code"]["data"] == after["code"]["data"])
+        if not keys or not started:
             return []
-        what = changed(before["declaration"], after["declaration"])
+        what = told(old, new, keys)
         more = set(after["declaration"]["seeds"]) - set(before["declaration"]["seeds"])
         hint = "; a study that may go on until it is decided declares looks: or anytime: beforehand" if more else ""
         return [f"amended after {_runs(len(started))} had started: {what}{hint}"]
@@ -157,19 +158,6 @@ class History:
             if old[name] != new[name] and complete:
                 reasons.append(f"the code of plugin {name} changed when {_runs(len(complete))} with it had results")
         return reasons
-
-
-def changed(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """`test.alpha 0.05 -> 0.1, seeds [0, 1] -> [0, 1, 2]`."""
-    old, new = flatten(before), flatten(after)
-    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-    parts = [f"{key} {old.get(key, 'absent')} -> {new.get(key, 'absent')}" for key in keys[:SHOWN_CHANGES]]
-    return ", ".join(parts) + _more(keys)
-
-
-def _more(keys: Sequence[str]) -> str:
-    more = len(keys) - SHOWN_CHANGES
-    return f" and {more} more" if more > 0 else ""
 
 
 def _runs(number: int) -> str:

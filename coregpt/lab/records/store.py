@@ -19,6 +19,8 @@ from typing import Any
 
 from coregpt.contract.errors import RunError
 from coregpt.lab.atomic import read_json, write_json, write_text
+from coregpt.lab.study.identity import IMPORTS, counted
+from coregpt.lab.study.registry import Catalogue
 
 try:
     import fcntl
@@ -55,20 +57,26 @@ class RunFolder:
 
     @property
     def plugins(self) -> Path:
-        """Frozen copies of single plugin files."""
+        """Frozen copies of single plugin files, and in `imports` of the sources that plugins import."""
         return self.path / "plugins"
 
+    def catalogue(self) -> Catalogue:
+        """The techniques as this run has them: single files, and all that they import, from its own folder."""
+        return Catalogue(sorted(self.plugins.glob("*.py")), self.plugins / IMPORTS)
+
     def create(self, config: dict[str, Any], plugin_files: dict[str, Path]) -> None:
-        """Make the folder. A folder that is there already keeps what it has."""
+        """Make the folder. One that is there already keeps what it has, but for the place of its data until it ends."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if plugin_files:
-            self.plugins.mkdir(exist_ok=True)
         for name, source in plugin_files.items():
             copy = self.plugins / f"{name}.py"
+            copy.parent.mkdir(parents=True, exist_ok=True)
             if not copy.exists():
                 copy.write_bytes(source.read_bytes())
-        if not (self.path / "config.json").exists():
+        there = read_json(self.path / "config.json")
+        if there is None:
             write_json(self.path / "config.json", config)
+        elif there.get("config") != config.get("config") and self.result() is None and _same(there, config):
+            write_json(self.path / "config.json", {**there, "config": config["config"]})
 
     def config(self) -> dict[str, Any]:
         """Raises RunError if there is none."""
@@ -255,6 +263,11 @@ def holder(folder: RunFolder) -> str:
         return (folder.path / "claim").read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""
+
+
+def _same(there: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Whether two records say the same but for where the data lie, which may have been moved."""
+    return counted(there["config"]) == counted(config["config"])
 
 
 def _parse(raw: bytes) -> Iterator[Row]:

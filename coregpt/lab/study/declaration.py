@@ -1,6 +1,5 @@
 """What a study declares: its arms, complete and validated, and how the question will be decided."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 
 from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.study.bracket_file import BracketFile
-from coregpt.lab.study.identity import canonical
+from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.space import TuningFile
 from coregpt.stats.sequential import Spending
@@ -198,5 +197,5 @@ class Study:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the preregistration."""
-        return hashlib.sha256(canonical(self.preregistration())).hexdigest()
+        """sha256 of the preregistration, whichever way its data's folder and its zeros are spelled."""
+        return digest_of(self.preregistration())

@@ -2,11 +2,9 @@
 
 import ast
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,25 @@ import coregpt
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import PluginError
 from coregpt.lab.study.part import WHOLE, RunPart
-from coregpt.lab.study.registry import Catalogue
+from coregpt.lab.study.registry import FILE, Catalogue
 
 ID_LENGTH = 12
+IMPORTS = "imports"
+"""Folder, beside the frozen plugin files of a run, of the sources that plugins import."""
 
 
 def canonical(data: Any) -> bytes:
     """The one JSON text of plain data: sorted keys, no spaces, shortest exact floats."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def settled(data: Any) -> Any:
+    """Plain data with 0.0 for -0.0, which differ as texts only."""
+    if isinstance(data, dict):
+        return {key: settled(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [settled(value) for value in data]
+    return data + 0.0 if isinstance(data, float) else data
 
 
 @cache
@@ -44,61 +53,54 @@ def engine_digest() -> str:
 
 
 def plugin_digests(catalogue: Catalogue, names: Iterable[str]) -> dict[str, str]:
-    """Digest of each plugin's file and of what it imports from its own package.
+    """Digest of each plugin's file, of the sources that it imports, and of the versions of what it imports installed.
 
-    Raises PluginError for a file that is not Python.
+    Raises PluginError for a file that is not Python, and for imports that cannot be followed.
     """
     digests = {}
     for name in names:
-        found = catalogue.locate(name)
-        path = found.path
+        path = catalogue.source(name)
         try:
             digests[name] = source_digest(path.read_text("utf-8"))
-            helpers = [] if found.package == "file" else own_imports(path, found.inside)
-            if helpers:
-                digests[name] = _digest([digests[name], *(source_digest(file.read_text("utf-8")) for file in helpers)])
+            parts = plugin_parts(catalogue, name).values()
         except (SyntaxError, UnicodeDecodeError, OSError) as error:
             raise PluginError(f"plugin '{name}' ({path}) cannot be read: {error}") from error
+        except PluginError as error:
+            raise PluginError(f"plugin '{name}': {error}") from None
+        if parts:
+            digests[name] = _digest([digests[name], *parts])
     return digests
 
 
-def own_imports(path: Path, package: str) -> list[Path]:
-    """Files of its own top-level package that a module in `package` imports, directly or through each other."""
-    top = package.partition(".")[0]
-    found: dict[Path, str] = {}
-    waiting = [(path, package)]
-    while waiting:
-        file, inside = waiting.pop()
-        for name in sorted(_imported(ast.parse(file.read_text("utf-8")), inside)):
-            spec = _find(name) if name.partition(".")[0] == top else None
-            if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-                continue
-            origin = Path(spec.origin)
-            if origin != path and origin not in found:
-                found[origin] = name
-                waiting.append((origin, name if spec.submodule_search_locations else name.rpartition(".")[0]))
-    return sorted(found, key=found.__getitem__)
+def plugin_parts(catalogue: Catalogue, name: str) -> dict[str, str]:
+    """What a plugin's digest is made of beside its own file: digests by module, `name version` by distribution."""
+    found = catalogue.imports(name)
+    sources = {module: source_digest(file.read_text("utf-8")) for module, file in found.files.items()}
+    return sources | {f"{name} (installed)": f"{name} {version}" for name, version in found.installed.items()}
 
 
-def _imported(tree: ast.AST, package: str) -> set[str]:
-    """Full names of all modules that may be imported by a module lying in `package`."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")
-            outer = parents[: len(parents) + 1 - node.level] if node.level else []
-            base = ".".join([*outer, *([node.module] if node.module else [])])
-            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return names
+def frozen_files(catalogue: Catalogue, names: Iterable[str]) -> dict[str, Path]:
+    """Files that a run keeps a copy of, by their place in its folder of plugins, without `.py`.
+
+    Plugins that lie in no package, and every source that one of the plugins imports, in `imports/` as packages.
+    """
+    files: dict[str, Path] = {}
+    for name in names:
+        found = catalogue.locate(name)
+        if found.package == FILE:
+            files[found.name] = found.path
+        for module, path in catalogue.imports(name).files.items():
+            if module.partition(".")[0] not in catalogue.packages:
+                inside = module.split(".")
+                files["/".join([IMPORTS, *(inside if path.name != "__init__.py" else [*inside, "__init__"])])] = path
+    return files
 
 
-def _find(name: str) -> ModuleSpec | None:
-    try:
-        return importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # `from module import function`: the function is no module
-        return None
+def counted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run that can change its numbers. Where its data lie is none: they have a digest of their own."""
+    data = {key: value for key, value in config["data"].items() if key != "source"}
+    plain: dict[str, Any] = settled({**config, "data": data})
+    return plain
 
 
 def run_id(config: RunConfig, plugins: Mapping[str, str], data_digest: str, part: RunPart = WHOLE) -> str:
@@ -107,7 +109,7 @@ def run_id(config: RunConfig, plugins: Mapping[str, str], data_digest: str, part
     `config` must hold every plugin option; `plugins` are the digests of its plugins' sources.
     """
     whole = {
-        "config": config.model_dump(mode="json"),
+        "config": counted(config.model_dump(mode="json")),
         "engine": engine_digest(),
         "plugins": dict(plugins),
         "data": data_digest,

@@ -6,7 +6,7 @@ from typing import Any
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.accounting import Cost
-from coregpt.engine.data import TokenSource
+from coregpt.engine.data import NAMES, TokenSource
 from coregpt.lab.study.declaration import Arm, Axis, Study
 from coregpt.lab.study.part import RunPart
 
@@ -82,3 +82,8 @@ class Plan(Outline):
     """Arms in the study's order, each with its seeds."""
     trunks: tuple[PlannedRun, ...] = ()
     """What the arms begin with where they have a beginning in common, by seed."""
+
+    def place(self) -> str:
+        """`Data: ok is /home/me/ok` for a folder; nothing for data that have a name."""
+        said, found = self.study.arms[0].run.data.source, self.runs[0].config.data.source
+        return "" if found in NAMES else f"Data: {said} is {found}, sha256 {self.source.digest[:12]}"

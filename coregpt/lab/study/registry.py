@@ -18,8 +18,13 @@ from pydantic import ValidationError
 
 from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
 from coregpt.contract.plugin import Plugin
+from coregpt.lab.study.closure import Closure, closure
+from coregpt.lab.study.origin import CORE
+from coregpt.lab.study.serving import FILE_MODULE, remember, serve, sources_loaded
 
 GROUP = "coregpt.plugins"
+FILE = "file"
+"""Stands for the package of a technique that lies in none."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Found:
 
     name: str
     package: str
-    """Package that offers it, or `file`: a single file in no package."""
+    """Package that offers it, or FILE."""
     path: Path
     """The file it is defined in."""
     folder: str = ""
@@ -47,15 +52,23 @@ class Found:
 class Catalogue:
     """Every technique that can be named here."""
 
-    def __init__(self, files: Iterable[Path] = ()):
-        """`files` are single plugin files that live in no package."""
+    def __init__(self, files: Iterable[Path] = (), frozen: Path | None = None):
+        """`files` are single plugin files that live in no package.
+
+        What they import is looked for in `frozen` first, or if that is None also beside them.
+        """
         self.found: dict[str, list[Found]] = {}
         self.broken: dict[str, str] = {}
         """Packages whose entry point leads nowhere, and why; whoever names none of theirs is not disturbed."""
         files = list(files)
         self.files = {path.stem: path for path in files}
+        self.frozen = frozen
         entries = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name)
         packages = {entry.value for entry in entries}
+        self.packages = {CORE, *(package.partition(".")[0] for package in packages)}
+        """Top-level packages whose sources are taken from where they are installed."""
+        if files or (frozen is not None and frozen.is_dir()):
+            serve(files, frozen, self.packages)
         for entry in entries:
             try:
                 modules = _modules(entry.value)
@@ -65,8 +78,10 @@ class Catalogue:
             for found in modules:
                 self._offer(found, packages)
         for path in files:
-            self._offer(Found(path.stem, "file", path))
+            self._offer(Found(path.stem, FILE, path))
         self._classes: dict[str, type[Plugin]] = {}
+        self._loaded: dict[str, dict[str, Path]] = {}
+        """By plugin file: sources that were loaded with it."""
 
     def _offer(self, found: Found, packages: Iterable[str] = ()) -> None:
         """A folder that is itself among `packages` offers its techniques on its own."""
@@ -124,16 +139,32 @@ class Catalogue:
         return self._classes[name]
 
     def _import(self, found: Found) -> Any:
-        if found.package != "file":
+        if found.package != FILE:
             return importlib.import_module(found.module)
         path = self.files[found.name]
-        spec = importlib.util.spec_from_file_location(f"coregpt_file_{found.name}", path)
+        before, path_before = set(sys.modules), list(sys.path)
+        spec = importlib.util.spec_from_file_location(f"{FILE_MODULE}{found.name}", path)
         if spec is None or spec.loader is None:
             raise PluginError(f"{path} is not a Python file")
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # pydantic reads option docstrings through it
         spec.loader.exec_module(module)
+        self._loaded[found.name] = sources_loaded(before, self.packages)
+        remember(self._loaded[found.name], path_before)
         return module
+
+    def imports(self, name: str) -> Closure:
+        """What a technique imports. Raises PluginError for what cannot be followed."""
+        found = self.locate(name)
+        file = found.package == FILE
+        beside = found.path.parent if file and self.frozen is None else None
+        made = closure(found.path, "" if file else found.inside, self.packages, beside)
+        for module, path in sorted(self._loaded.get(found.name, {}).items() if file else ()):
+            if module not in made.files:
+                text = "which it does not import by name, so that an edit there would go unseen; import it by its name"
+                raise PluginError(f"{found.path}: executes {module} ({path}), {text}")
+        remember(module for module in made.files if module.partition(".")[0] not in self.packages)
+        return made
 
     def source(self, name: str) -> Path:
         """The file a technique is defined in."""

@@ -8,6 +8,7 @@ from typing import Any
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger, LedgerError
 from coregpt.lab.records.store import Row, RunFolder
+from coregpt.lab.study.identity import counted
 from coregpt.lab.study.outline import Plan, PlannedRun
 from coregpt.report.facts.inputs import CurvePoint, RunFacts, RunStatus, RunTiming
 
@@ -63,7 +64,7 @@ def run_facts(run: PlannedRun, plan: Plan, store: Path) -> RunFacts:
     """One run as it stands on disk."""
     folder = RunFolder(store / run.id)
     result, error = folder.result(), folder.error()
-    if result is not None and folder.config()["config"] != run.record["config"]:
+    if result is not None and counted(folder.config()["config"]) != counted(run.record["config"]):
         result, error = None, {"message": "its config.json is not the planned one: seeds are all that may differ"}
     rows = [row for row in folder.rows() if "val_loss" in row]
     facts: dict[str, Any] = {

@@ -1,0 +1,44 @@
+"""What changed between two declarations of a study, apart from what was only said in another way."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from coregpt.contract.config import RunConfig
+from coregpt.lab.study.declaration import Machine
+from coregpt.lab.study.differences import flatten
+
+SHOWN = 4
+
+
+def amendments(before: Mapping[str, Any], after: Mapping[str, Any], same_data: bool) -> list[str]:
+    """Dotted keys, sorted, whose values are not the same.
+
+    With `same_data`, by digest, where the data lie does not count. A setting that a later version of coregpt knows
+    does not count either where it has its default: both declarations mean what was always done.
+    """
+    old, new = flatten(before), flatten(after)
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    arms = before.get("arms", {}).keys() & after.get("arms", {}).keys()
+    return [key for key in keys if not _said_otherwise(key, _setting(key, arms), old, new, same_data)]
+
+
+def _said_otherwise(key: str, setting: str, old: Mapping[str, Any], new: Mapping[str, Any], same_data: bool) -> bool:
+    if setting == "data.source":
+        return same_data
+    known = {**flatten(RunConfig().model_dump(mode="json")), **Machine().model_dump(mode="json")}
+    return key not in old and setting in known and new[key] == known[setting]
+
+
+def _setting(key: str, arms: "Sequence[str] | set[str]") -> str:
+    """`optim.lr` of `arms.my arm.optim.lr`, for an arm that both declarations have."""
+    return next((key.removeprefix(f"arms.{arm}.") for arm in arms if key.startswith(f"arms.{arm}.")), "")
+
+
+def told(before: Mapping[str, Any], after: Mapping[str, Any], keys: Sequence[str] | None = None) -> str:
+    """`test.alpha 0.05 -> 0.1, seeds [0, 1] -> [0, 1, 2]`: of these keys, or of all that differ."""
+    old, new = flatten(before), flatten(after)
+    if keys is None:
+        keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    parts = [f"{key} {old.get(key, 'absent')} -> {new.get(key, 'absent')}" for key in keys[:SHOWN]]
+    more = len(keys) - SHOWN
+    return ", ".join(parts) + (f" and {more} more" if more > 0 else "")
