@@ -24,7 +24,7 @@ def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False
 
     A study that cannot run here (data or GPU missing) is shown as far as possible, then the reason is raised.
     """
-    found = outlines(measured(load_studies(path, scale), asked.store, record=False))
+    found = outlines(measured(load_studies(path, scale, asked.store), asked.store, record=False))
     if as_json:
         stages = [stage for made in found for stage in stages_of(made, asked.store)]
         say(json.dumps([plan_data(stage, asked) for stage in stages], indent=1, ensure_ascii=False))

@@ -115,6 +115,7 @@ def _planned(
         "plugins": plugins,
         "data": data,
         "planned_by": {"study": study.name, "digest": study.digest},
+        **({} if study.keep == "weights" else {"keep": study.keep}),
         **part.record(),
     }
     files = {name: study.catalogue.files[name] for name in plugins if name in study.catalogue.files}

@@ -4,6 +4,8 @@ config.json    written first: settings, digests, frozen plugin files
 metrics.jsonl  one object per line, appended and flushed while training
 env.json       versions and device
 checkpoint.pt  written by the engine, gone when the run is complete
+inputs.json    digests of the weights that the run was given
+weights.pt     written by the engine when the run has finished: its model as it was evaluated last
 log.txt        what the process printed
 error.json     why the last attempt failed
 result.json    written last: it exists if and only if the run is complete
@@ -19,6 +21,7 @@ from typing import Any
 
 from coregpt.contract.errors import RunError
 from coregpt.lab.atomic import read_json, write_json, write_text
+from coregpt.lab.study.part import WEIGHTS
 
 try:
     import fcntl
@@ -46,6 +49,11 @@ class RunFolder:
         return self.path / "checkpoint.pt"
 
     @property
+    def weights(self) -> Path:
+        """Final weights, as `engine.weights` reads them; they count if there is a result."""
+        return self.path / WEIGHTS
+
+    @property
     def log(self) -> Path:
         return self.path / "log.txt"
 
@@ -59,7 +67,10 @@ class RunFolder:
         return self.path / "plugins"
 
     def create(self, config: dict[str, Any], plugin_files: dict[str, Path]) -> None:
-        """Make the folder. A folder that is there already keeps what it has."""
+        """Make the folder. A folder that is there already keeps what it has.
+
+        If only one of two studies with the same run says `keep: nothing`, the other one gets the weights.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         if plugin_files:
             self.plugins.mkdir(exist_ok=True)
@@ -69,6 +80,24 @@ class RunFolder:
                 copy.write_bytes(source.read_bytes())
         if not (self.path / "config.json").exists():
             write_json(self.path / "config.json", config)
+        elif "keep" not in config:
+            self.keep_weights()
+
+    def keeps_weights(self) -> bool:
+        """Whether the run is to leave its final weights."""
+        return self.config().get("keep") != "nothing"
+
+    def keep_weights(self) -> None:
+        """From now on it is."""
+        if not self.keeps_weights():
+            write_json(self.path / "config.json", {k: v for k, v in self.config().items() if k != "keep"})
+
+    def given(self) -> dict[str, str]:
+        """sha256 of the weights of each input when the run began."""
+        return read_json(self.path / "inputs.json") or {}
+
+    def write_given(self, digests: dict[str, str]) -> None:
+        write_json(self.path / "inputs.json", digests)
 
     def config(self) -> dict[str, Any]:
         """Raises RunError if there is none."""

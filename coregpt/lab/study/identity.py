@@ -101,13 +101,19 @@ def _find(name: str) -> ModuleSpec | None:
         return None
 
 
+def hashed(config: RunConfig) -> dict[str, Any]:
+    """All settings as they are hashed: a file that a run is given counts by its content."""
+    inputs = {name: source.identity() for name, source in config.inputs.items()}
+    return {**config.model_dump(mode="json", exclude={"inputs"}), **({"inputs": inputs} if inputs else {})}
+
+
 def run_id(config: RunConfig, plugins: Mapping[str, str], data_digest: str, part: RunPart = WHOLE) -> str:
     """First 12 hex digits of the digest of all that can change this run's numbers.
 
     `config` must hold every plugin option; `plugins` are the digests of its plugins' sources.
     """
     whole = {
-        "config": config.model_dump(mode="json"),
+        "config": hashed(config),
         "engine": engine_digest(),
         "plugins": dict(plugins),
         "data": data_digest,

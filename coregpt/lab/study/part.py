@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+WEIGHTS = "weights.pt"
+"""What a finished run leaves of its model, in its folder."""
 TRUNK = "(trunk)"
 """What stands for an arm's name in a trunk; no arm of a study file can have it by accident."""
 

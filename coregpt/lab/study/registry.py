@@ -12,12 +12,16 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from coregpt.contract.config import InputSource
 from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
 from coregpt.contract.plugin import Plugin
+
+if TYPE_CHECKING:
+    from coregpt.engine.inputs import Stored
 
 GROUP = "coregpt.plugins"
 
@@ -47,12 +51,15 @@ class Found:
 class Catalogue:
     """Every technique that can be named here."""
 
-    def __init__(self, files: Iterable[Path] = ()):
-        """`files` are single plugin files that live in no package."""
+    def __init__(self, files: Iterable[Path] = (), stores: Iterable[Path] = ()):
+        """`files` are single plugin files that live in no package; `stores` are folders of runs, for inputs."""
         self.found: dict[str, list[Found]] = {}
         self.broken: dict[str, str] = {}
         """Packages whose entry point leads nowhere, and why; whoever names none of theirs is not disturbed."""
         files = list(files)
+        self.stores = tuple(stores)
+        self.opened: dict[InputSource, "Stored"] = {}
+        """Inputs of runs that were looked for already (see `lab.study.inputs`)."""
         self.files = {path.stem: path for path in files}
         entries = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name)
         packages = {entry.value for entry in entries}
