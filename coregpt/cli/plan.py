@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from coregpt.cli.costs import Asked, time_lines
+from coregpt.cli.costs import Asked, kept_lines, time_lines
 from coregpt.cli.loading import load_studies
 from coregpt.cli.plan_data import plan_data
 from coregpt.cli.screen import say, table
@@ -54,7 +54,7 @@ def show_study(made: Outline, asked: Asked) -> None:
     ready, decided = split.with_split(plan(made), asked.store)
     expected = forecast(ready, asked.store, asked.jobs)
     lines = (*test_lines(ready, power_of(ready, asked.store)), "", *time_lines(ready, expected, asked.price))
-    lines = (*lines, *split_lines(ready, decided))
+    lines = (*lines, *split_lines(ready, decided), *kept_lines(ready, asked.store))
     for line in lines:
         say(line)
 

@@ -17,7 +17,6 @@ from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.preregister import code, register
 from coregpt.lab.planning.redeclare import for_fresh_seeds, redeclare
 from coregpt.lab.records.ledger import LedgerError
-from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect

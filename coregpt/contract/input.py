@@ -69,10 +69,11 @@ class Input:
 class MissingInputError(PluginError):
     """A plugin asked for an input that the run does not have."""
 
-    def __init__(self, name: str, there: Mapping[str, object]):
+    def __init__(self, name: str, there: Mapping[str, object], place: str):
         has = f" (it has {', '.join(sorted(there))})" if there else ""
+        where = f" at '{place}'" if place else ""
         super().__init__(
-            f"a plugin asks for the input '{name}', which the run does not have{has}; "
+            f"a plugin asks{where} for the input '{name}', which the run does not have{has}; "
             f"write inputs: {{{name}: {{run: ID}}}} or inputs: {{{name}: {{file: PATH}}}}"
         )
         self.name = name
@@ -86,8 +87,12 @@ class Inputs(Mapping[str, Input]):
         self.asked: dict[str, Input] = {}
 
     def __getitem__(self, name: str) -> Input:
+        return self.ask(name)
+
+    def ask(self, name: str, place: str = "") -> Input:
+        """Raises PluginError for an input that is not there; `place` is the path of the site that asks."""
         if name not in self._given:
-            raise MissingInputError(name, self._given)
+            raise MissingInputError(name, self._given, place)
         self.asked[name] = self._given[name]
         return self._given[name]
 

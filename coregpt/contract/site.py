@@ -137,7 +137,7 @@ class Site:
 
     def input(self, name: str) -> Input:
         """The weights that the run is given under `name`. Raises PluginError, saying what to write, for none."""
-        return self.assembly.inputs[name]
+        return self.assembly.inputs.ask(name, self.path)
 
     def masks(self, heads: int | None = None) -> Hashable:
         """Collects `add_masks` for this site; returns the key of its rule set in `ctx.masks`.

@@ -1,7 +1,7 @@
 """Inputs of a run as they lie on disk: another run's kept weights with its frozen plugins, or a file."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,43 +63,40 @@ def digests(inputs: Mapping[str, Stored]) -> dict[str, str]:
     return {name: file_digest(stored.path) for name, stored in inputs.items()}
 
 
-def named_runs(record: Mapping[str, Any]) -> Iterator[str]:
-    """Ids of the runs whose weights the run with this record (config.json) is given."""
-    for source in (record["config"].get("inputs") or {}).values():
-        if source.get("run"):
-            yield source["run"]
-
-
-def _of_run(id_: str, stores: Sequence[Path]) -> Stored:
-    folder = next((store / id_ for store in stores if (store / id_ / "config.json").is_file()), None)
+def weights_of(id_: str, stores: Sequence[Path]) -> Path:
+    """The file of a finished run's final weights. Raises ConfigError saying why there is none."""
+    folder = next((store / id_ for store in stores if id_ and (store / id_ / "config.json").is_file()), None)
     if folder is None:
         known = [path.parent.name for store in stores for path in store.glob("*/config.json")]
         where = ", ".join(map(str, stores[:1])) or "a folder of runs"
-        close = [name for name in known if id_ and name.startswith(id_)]
-        hint = f"; did you mean '{close[0]}'?" if len(close) == 1 else nearest_run(id_, known)
-        raise ConfigError(f"there is no run '{id_}' in {where}{hint}")
-    record = read_json(folder / "config.json") or {}
-    path = folder / WEIGHTS
-    if RunPart.of(record).is_trunk:
+        raise ConfigError(f"there is no run '{id_}' in {where}{_hint(id_, known)}")
+    if RunPart.of(read_json(folder / "config.json") or {}).is_trunk:
         raise ConfigError(f"run {id_} is the trunk of a fork and has no final weights; name one of its branches")
     result = read_json(folder / "result.json")
     if result is None:
         raise ConfigError(f"run {id_} is not complete, so it has no final weights yet")
     if result["status"] != "finished":
         raise ConfigError(f"run {id_} {result['status']}, so it has no final weights")
+    path = folder / WEIGHTS
     if not path.is_file():
         raise ConfigError(
-            f"run {id_} has no weights any more: its study says keep: nothing, or they were deleted; "
-            f"coregpt rerun {id_} makes them again"
+            f"run {id_} has no weights: its study says keep: nothing, an older version trained it, or they were "
+            f"deleted; coregpt rerun {id_} makes them"
         )
-    own = Catalogue(sorted((folder / "plugins").glob("*.py")), stores)
-    return _with_model(path, record, own)
+    return path
 
 
-def nearest_run(id_: str, known: Sequence[str]) -> str:
+def _hint(id_: str, known: Sequence[str]) -> str:
     """`; did you mean ...?`, or how to find out."""
-    close = nearest(id_, known)
+    begins = [name for name in known if id_ and name.startswith(id_)]
+    close = f"; did you mean '{begins[0]}'?" if len(begins) == 1 else nearest(id_, known)
     return close if "did you mean" in close else "; coregpt ls lists them"
+
+
+def _of_run(id_: str, stores: Sequence[Path]) -> Stored:
+    path = weights_of(id_, stores)
+    own = Catalogue(sorted((path.parent / "plugins").glob("*.py")), stores)
+    return _with_model(path, read_json(path.parent / "config.json") or {}, own)
 
 
 def _of_file(path: Path, catalogue: Catalogue) -> Stored:

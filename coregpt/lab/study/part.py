@@ -48,3 +48,8 @@ class RunPart:
 
 
 WHOLE = RunPart()
+
+
+def given_runs(record: Mapping[str, Any]) -> set[str]:
+    """Ids of the runs whose weights the run with this record (its config.json) has as inputs."""
+    return {source["run"] for source in (record["config"].get("inputs") or {}).values() if source.get("run")}

@@ -58,7 +58,7 @@ class Catalogue:
         """Packages whose entry point leads nowhere, and why; whoever names none of theirs is not disturbed."""
         files = list(files)
         self.stores = tuple(stores)
-        self.opened: dict[InputSource, "Stored"] = {}
+        self.opened: dict[InputSource, Stored] = {}
         """Inputs of runs that were looked for already (see `lab.study.inputs`)."""
         self.files = {path.stem: path for path in files}
         entries = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name)
