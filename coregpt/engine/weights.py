@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +59,9 @@ def write(path: Path, weights: Weights) -> None:
 def read(path: Path, device: torch.device | str = "cpu") -> Weights:
     """Raises RunError for a file that is none, or that holds no mapping of tensors. No code of the file is run."""
     try:
-        found = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of files that torch did not write; they are refused in any case
+            found = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise RunError(f"{path}: there is no such file of weights") from error
     except Exception as error:
