@@ -5,6 +5,7 @@ from coregpt.contract.config import ModelShape, OptimConfig, Share, Span
 from coregpt.contract.context import Context
 from coregpt.contract.errors import PluginError
 from coregpt.contract.heads import Heads
+from coregpt.contract.input import Input
 from coregpt.contract.plugin import Plugin, hookimpl
 from coregpt.contract.randomness import Noise, uniform
 from coregpt.contract.rules import (
@@ -40,6 +41,7 @@ __all__ = [
     "DecayRule",
     "Dials",
     "Heads",
+    "Input",
     "Linear",
     "ModelShape",
     "Noise",

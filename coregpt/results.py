@@ -6,7 +6,7 @@
 
 Lower metrics are better, gains are baseline minus arm. Nothing is computed here: every number is the report's, to the
 last bit, and every planned run is there, whatever became of it. What has no table (effects of a factorial study,
-targets, looks, tuning) is in `study.report`, as typed data.
+targets, looks, tuning) is in `study.report`, as typed data. `weights(run_id)` reads the model that a run ended with.
 """
 
 import json
@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -23,6 +23,9 @@ from coregpt.lab.atomic import read_text
 from coregpt.lab.study.registry import nearest
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.facts.serialise import from_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _TEXT, _WHOLE, _COUNT, _NUMBER = "str", "int64", "Int64", "float64"
 """Types of columns. A count may be unknown (NA); an unknown number is NaN."""
@@ -86,6 +89,19 @@ def _sizes(trend: str) -> str:
         return "; load one of " + ", ".join(json.loads(trend)["studies"])
     except (ValueError, KeyError, TypeError):
         return "; load the report of one size"
+
+
+def weights(run_id: str, runs: str | Path = "runs") -> dict[str, "Tensor"]:
+    """Final weights of a finished run by path, fp32 on the CPU: what its last evaluation saw, buffers among them.
+
+    `run_id` is a whole id, as in the column of `Results.runs`. Raises ConfigError if the run is not in the folder
+    `runs` or its weights were not kept, and RunError for a damaged file.
+    """
+    from coregpt.engine.weights import read  # imports torch, which tables do not need
+    from coregpt.lab.study.inputs import weights_of
+
+    found = read(weights_of(run_id, [Path(runs)]))
+    return {**found.buffers, **found.params}
 
 
 @dataclass(frozen=True, repr=False)

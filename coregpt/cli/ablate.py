@@ -15,7 +15,7 @@ def ablate(path: Path, scale: str | None, use: Resources) -> int:
 
     Exit code 1 if a run failed or arms matched on seconds came out unequal, 130 if interrupted.
     """
-    studies = load_studies(path, scale, use.slurm)
+    studies = load_studies(path, scale, use.store, use.slurm)
     studies = studies if use.slurm else measured(studies, use.store)
     first = studies[0]
     if first.member:

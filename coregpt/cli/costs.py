@@ -6,6 +6,7 @@ from pathlib import Path
 from coregpt.cli.screen import table
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.planning.forecast import Forecast
+from coregpt.lab.planning.kept import kept
 from coregpt.lab.progress import duration
 from coregpt.lab.study.outline import Plan
 
@@ -49,6 +50,18 @@ def on_average(trials: Plan, expected: Forecast | None) -> list[str]:
     return [f"That is what is needed first; {runs} runs, which is the average, take about {duration(seconds)}."]
 
 
+def kept_lines(made: Plan, store: Path) -> list[str]:
+    """What stays on disk after the missing runs, and a warning where the disk is too small for it."""
+    found = kept(made, store)
+    if found is None:
+        return []
+    each = "each" if found.each * found.runs == found.bytes else "at most"
+    text = f"Disk: final weights of {found.runs} runs, {size(found.each)} {each}, {size(found.bytes)} in all"
+    if found.fits:
+        return [f"{text}, are kept until coregpt gc; `keep: nothing` leaves them out."]
+    return [f"{text}, but only {size(found.free)} are free; write `keep: nothing` in the study, or make room."]
+
+
 def memory_lines(found: Forecast) -> list[str]:
     """A warning, with what to do, where the runs may not fit; nothing where they do."""
     if not found.room or found.needed <= found.room:
@@ -60,5 +73,7 @@ def memory_lines(found: Forecast) -> list[str]:
 
 
 def size(bytes_: int) -> str:
-    """`310 MB`, `12.3 GB`."""
+    """`24 kB`, `310 MB`, `12.3 GB`."""
+    if bytes_ < 1e6:
+        return f"{bytes_ / 1e3:.0f} kB"
     return f"{bytes_ / 1e9:.1f} GB" if bytes_ >= 1e9 else f"{bytes_ / 1e6:.0f} MB"

@@ -55,7 +55,7 @@ def emit(path: Path, scale: str | None, store: Path, out: Path | None, slurm: Sl
     """Declare the study, or all its sizes, make the missing runs' folders, enter them as started, give the script."""
     if len(str(store.resolve()).split()) > 1:
         raise ConfigError(f"--runs {store}: a script cannot use a path with spaces")
-    studies = load_studies(path, scale, slurm)
+    studies = load_studies(path, scale, store, slurm)
     plans = [plan(made, slurm.device) for made in outlines(studies)]
     layout = slurm.layout(plans[0].runs[0].config.device, studies[0].gpus_per_run)
     writable_folder(store)

@@ -57,9 +57,9 @@ def place_for(folder: RunFolder, slurm: SlurmOptions | None) -> tuple[Slot, Exec
     return slots[0], machine
 
 
-def collect_garbage(store: Path, yes: bool) -> int:
-    """List what can be deleted; delete it only if `yes`."""
-    found = waste(store)
+def collect_garbage(store: Path, yes: bool, weights: bool = False) -> int:
+    """List what can be deleted; delete it only if `yes`. With `weights` that is also weights that no run is given."""
+    found = waste(store, weights)
     if not found:
         say("nothing to delete")
         return 0
@@ -70,7 +70,8 @@ def collect_garbage(store: Path, yes: bool) -> int:
     for line in table(rows):
         say(line)
     if not yes:
-        say(f"{amount(sum(sizes))} could be deleted; nothing was. coregpt gc --yes deletes it")
+        command = "coregpt gc --weights --yes" if weights else "coregpt gc --yes"
+        say(f"{amount(sum(sizes))} could be deleted; nothing was. {command} deletes it")
         return 0
     gone = sum(size for each, size in zip(found, sizes, strict=True) if delete(each))
     say(f"{amount(gone)} deleted")

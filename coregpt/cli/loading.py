@@ -10,14 +10,14 @@ from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.declaration import Study
 
 
-def load_studies(path: Path, scale: str | None, slurm: SlurmOptions | None = None) -> list[Study]:
+def load_studies(path: Path, scale: str | None, store: Path, slurm: SlurmOptions | None = None) -> list[Study]:
     """One study, or one per size. Raises ConfigError for what a cluster cannot decide."""
-    studies = load_family(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count())
+    studies = load_family(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count(), store)
     if slurm and studies[0].splits:
         text = "auto is measured on this machine's GPUs; a cluster needs a number, such as gpus_per_run: 8"
         raise ConfigError(f"{path}: gpus_per_run: {text}")
     return studies
 
 
-def load_study(path: Path, scale: str | None, slurm: SlurmOptions | None = None) -> Study:
-    return load(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count())
+def load_study(path: Path, scale: str | None, store: Path, slurm: SlurmOptions | None = None) -> Study:
+    return load(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count(), store)

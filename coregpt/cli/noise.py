@@ -18,7 +18,7 @@ from coregpt.report.designs.noise.pages import noise_lines, render_noise
 def noise(path: Path, scale: str | None, use: Resources, grid: Grid) -> int:
     """Train the grid and the repetitions, write the report. Exit code 1 if a run failed, 130 if interrupted."""
     grid.check()
-    study_plan = plan(outline(load_study(path, scale, use.slurm)), use.nodes)
+    study_plan = plan(outline(load_study(path, scale, use.store, use.slurm)), use.nodes)
     made = noise_plan(study_plan, grid)
     store = use.store
     parts = [(made, use), *((repeated(made), part) for part in repetitions(use, grid))]

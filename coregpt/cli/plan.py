@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from coregpt.cli.costs import Asked, time_lines
+from coregpt.cli.costs import Asked, kept_lines, time_lines
 from coregpt.cli.loading import load_studies
 from coregpt.cli.plan_data import plan_data
 from coregpt.cli.screen import say, table
@@ -26,7 +26,7 @@ def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False
 
     A study that cannot run here (data or GPU missing) is shown as far as possible, then the reason is raised.
     """
-    found = outlines(measured(load_studies(path, scale), asked.store, record=False))
+    found = outlines(measured(load_studies(path, scale, asked.store), asked.store, record=False))
     if as_json:
         stages = [stage for made in found for stage in stages_of(made, asked.store)]
         say(json.dumps([plan_data(stage, asked) for stage in stages], indent=1, ensure_ascii=False))
@@ -58,7 +58,7 @@ def show_study(made: Outline, asked: Asked) -> None:
         say(line)
     expected = forecast(ready, asked.store, asked.jobs)
     lines = (*test_lines(ready, power_of(ready, asked.store)), "", *time_lines(ready, expected, asked.price))
-    lines = (*lines, *split_lines(ready, decided))
+    lines = (*lines, *split_lines(ready, decided), *kept_lines(ready, asked.store))
     for line in lines:
         say(line)
 

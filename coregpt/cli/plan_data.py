@@ -1,11 +1,13 @@
 """`coregpt plan --json`: the same plan for programs."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from coregpt.cli.costs import Asked
 from coregpt.lab.designs.match import achieved, matched_on
 from coregpt.lab.planning.forecast import Forecast, forecast
+from coregpt.lab.planning.kept import kept
 from coregpt.lab.planning.power import power_of
 from coregpt.lab.planning.preregister import older_lines
 from coregpt.lab.planning.split import with_split
@@ -39,6 +41,7 @@ def plan_data(made: Plan, asked: Asked) -> dict[str, Any]:
         "gpus_per_run": "auto" if study.splits and split is None else made.study.gpus_per_run,
         "arms": [_arm(name, made, expected, asked.price) for name in made.costs],
         "missing": _missing(expected, asked.price),
+        "kept_weights": _kept(made, asked.store),
         "test": {
             "name": power.design.name,
             "level": power.level,
@@ -70,6 +73,11 @@ def _arm(name: str, made: Plan, expected: Forecast | None, price: float | None) 
         "price": expected.cost(name, price) if expected and share and price else None,
         "memory_bytes": {**asdict(share.memory), "peak": share.memory.peak} if share else None,
     }
+
+
+def _kept(made: Plan, store: Path) -> dict[str, int] | None:
+    found = kept(made, store)
+    return None if found is None else {"runs": found.runs, "bytes": found.bytes, "free_bytes": found.free}
 
 
 def _missing(expected: Forecast | None, price: float | None) -> dict[str, Any] | None:

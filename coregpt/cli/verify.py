@@ -18,7 +18,6 @@ from coregpt.lab.planning.preregister import code, register
 from coregpt.lab.planning.redeclare import for_fresh_seeds, redeclare
 from coregpt.lab.records.amendment import amendments
 from coregpt.lab.records.ledger import LedgerError
-from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.meaning import digests_of, meant
 from coregpt.lab.study.outline import Plan
@@ -38,7 +37,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
     if seeds < FEWEST_SEEDS:
         raise ConfigError(f"--seeds: at least {FEWEST_SEEDS} fresh seeds are needed, one cannot tell effect from luck")
     report = read_report(source)
-    study = fresh_study(report, seeds, yaml, source, use.slurm)
+    study = fresh_study(report, seeds, yaml, source, use)
     predictions = predicted(report, seeds, source)
     say(report.study.question)
     edited = contradictions(report)
@@ -73,7 +72,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
     return AGREES if all(each.agrees for each in checks) else DISAGREES
 
 
-def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, slurm: SlurmOptions | None) -> Study:
+def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, use: Resources) -> Study:
     """The report's study with the first seeds that it did not use."""
     facts = report.study
     used = {*facts.seeds, *(run.seed for run in facts.other_runs)}
@@ -81,7 +80,7 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, slu
     fresh = tuple(range(max(used) + 1, max(used) + 1 + seeds))
     name = f"{facts.name}-verify"
     if yaml is not None:
-        studies = load_studies(yaml, facts.scale or None, slurm)
+        studies = load_studies(yaml, facts.scale or None, use.store, use.slurm)
         study = next((each for each in studies if same_study(each, report)), studies[0])
         if not same_study(study, report):
             raise ConfigError(
@@ -95,7 +94,8 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, slu
             "from logs); give the study with --study STUDY.yaml"
         )
     arms = [arm.name for arm in facts.arms if arm.name != facts.yardstick]
-    return as_tuned(for_fresh_seeds(redeclare(facts.declaration, facts.digest, arms, fresh, name, source)), report)
+    study = redeclare(facts.declaration, facts.digest, arms, fresh, name, source, use.store)
+    return as_tuned(for_fresh_seeds(study), report)
 
 
 def same_study(study: Study, report: Report) -> bool:

@@ -2,7 +2,16 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -86,6 +95,39 @@ class DataConfig(Frozen):
     """Attention may not cross a document separator."""
 
 
+class InputSource(Frozen):
+    """Weights that a run is given: the final ones of another run, or those of a file."""
+
+    run: str | None = None
+    """Id of a finished run whose weights are kept."""
+    file: str | None = None
+    """A file of weights, made by coregpt or by torch.save of a mapping of tensors."""
+    sha256: str | None = None
+    """Of the file's content. It is filled in when a study is read, and stands for the file in a run's identity."""
+
+    @field_validator("run", mode="before")
+    @classmethod
+    def _is_text(cls, given: Any) -> Any:
+        if isinstance(given, int | float):
+            raise ValueError(f'this id looks like a number, write it in quotes: run: "ID", got {given!r}')
+        return given
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.run is None) == (self.file is None and self.sha256 is None):
+            raise ValueError("expected one of {run: ID} and {file: PATH}")
+        return self
+
+    def identity(self) -> dict[str, str]:
+        """What of it can change a number: where a file lies cannot."""
+        if self.run is not None:
+            return {"run": self.run}
+        return {"sha256": self.sha256} if self.sha256 else {"file": self.file or ""}
+
+    def __str__(self) -> str:
+        return f"run {self.run}" if self.run is not None else str(self.file or f"the file with sha256 {self.sha256}")
+
+
 class RunConfig(Frozen):
     """One run. Everything that can change a number is in here, and all of it is hashed."""
 
@@ -94,6 +136,8 @@ class RunConfig(Frozen):
     optim: OptimConfig = OptimConfig()
     plugins: dict[str, dict[str, Any]] = {}
     """Technique name to its options."""
+    inputs: dict[str, InputSource] = {}
+    """Weights that techniques ask for by name, such as a teacher's."""
     tokens: PositiveInt = 400_000
     """Training budget in tokens."""
     batch_tokens: PositiveInt = 2048

@@ -1,11 +1,12 @@
 """What a plugin may know of the run it takes part in."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from coregpt.contract.config import ModelShape
+from coregpt.contract.input import Input, Inputs
 from coregpt.contract.rules import ParamInfo
 
 
@@ -31,3 +32,5 @@ class RunView:
     """Live: read it at a companion's moments."""
     all_reduce: Callable[[Tensor], Tensor] = _alone
     """Sum of a tensor over all ranks, in place."""
+    inputs: Mapping[str, Input] = field(default_factory=lambda: Inputs({}))
+    """By name. Raises PluginError, saying what to write, for one that the run does not have."""

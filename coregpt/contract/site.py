@@ -19,6 +19,7 @@ from coregpt.contract.config import ModelShape
 from coregpt.contract.context import Live
 from coregpt.contract.errors import PluginError
 from coregpt.contract.heads import Heads
+from coregpt.contract.input import Input, Inputs
 from coregpt.contract.randomness import Noise
 from coregpt.contract.rules import ParamInfo, ParamRule, Role
 
@@ -50,6 +51,7 @@ class Assembly:
     """By site: the module that asked first."""
     serving: set[str] = field(default_factory=set)
     """Sites with an attend part that knows what is asked of it."""
+    inputs: Inputs = field(default_factory=lambda: Inputs({}))
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,10 @@ class Site:
     def has_shared(self, key: str) -> bool:
         """Whether a part asked for the shared part `key` (core's own: `positions`, the learned table)."""
         return key in self.assembly.shared
+
+    def input(self, name: str) -> Input:
+        """The weights that the run is given under `name`. Raises PluginError, saying what to write, for none."""
+        return self.assembly.inputs.ask(name, self.path)
 
     def masks(self, heads: int | None = None) -> Hashable:
         """Collects `add_masks` for this site; returns the key of its rule set in `ctx.masks`.

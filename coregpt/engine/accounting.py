@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, Run, build
+from coregpt.engine.inputs import Given
 from coregpt.engine.pairs import counting
 
 
@@ -33,9 +34,9 @@ class Cost:
         return self.flops_per_token * self.tokens
 
 
-def count(config: RunConfig, plugins: NamedPlugins) -> Cost:
+def count(config: RunConfig, plugins: NamedPlugins, inputs: Given | None = None) -> Cost:
     """Builds the run without memory (meta device) and counts. Raises PluginError where plugins clash."""
-    run = build(config, plugins, device="meta", separator=0)
+    run = build(config, plugins, inputs=inputs, device="meta", separator=0)
     by_role: dict[str, int] = {}
     for path, info in run.assembly.infos.items():
         by_role[info.role] = by_role.get(info.role, 0) + run.assembly.params[path].numel()

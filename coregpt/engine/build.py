@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -9,17 +10,30 @@ from coregpt.contract.companion import Companion
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import PluginError
 from coregpt.contract.hookspecs import Hooks
+from coregpt.contract.input import Inputs
 from coregpt.contract.plugin import HookManager, Plugin
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Assembly
 from coregpt.engine.defaults import Defaults
 from coregpt.engine.dials import Dials, collect
+from coregpt.engine.inputs import Given, open_inputs
 from coregpt.engine.model import GPT
 from coregpt.engine.optimizer import Optimizer
 from coregpt.engine.timeline import Timeline, plan_steps
 from coregpt.engine.world import World
 
 NamedPlugins = Sequence[tuple[str, Plugin]]
+
+
+@dataclass
+class Assembled:
+    """A model with its parameters and dials, and nothing that trains it."""
+
+    model: GPT
+    assembly: Assembly
+    dials: Dials
+    timeline: Timeline
+    manager: HookManager
 
 
 @dataclass
@@ -36,6 +50,7 @@ class Run:
     owners: list[str]
     """The plugin of each companion."""
     world: World
+    inputs: Inputs
 
     @property
     def device(self) -> torch.device:
@@ -55,27 +70,25 @@ def build(
     config: RunConfig,
     plugins: NamedPlugins,
     *,
+    inputs: Given | None = None,
     separator: int | None = None,
     device: torch.device | str | None = None,
     world: World | None = None,
 ) -> Run:
     """Asks every hook once. `device="meta"` builds shapes without memory (for plans and counts).
 
-    `plugins` are in registration order, innermost first. `separator` is the document separator's token id.
-    Raises PluginError for clashes.
+    `plugins` are in registration order, innermost first. `inputs` are where the config's inputs lie, by name; a file
+    without techniques may be left out. `separator` is the document separator's token id. Raises PluginError for
+    clashes, and for inputs that no plugin asks for.
     """
     world = world or World()
-    manager = hooks_for(config, plugins)
     where = torch.device(device or config.device)
-    view = RunView(config.model, config.tokens, config.batch_tokens, config.seed)
-    schedules = collect(manager, view)
-    timeline = plan_steps(config, schedules)
-    assembly = Assembly(config.model, config.seed, where, manager.hook)
-    model = GPT(assembly, separator if config.data.document_mask else None)
+    given = open_inputs(config.inputs, inputs or {}, where, partial(_again, where=where, separator=separator))
+    made = assemble(config, plugins, given, where, separator)
+    model, assembly, dials = made.model, made.assembly, made.dials
     _refuse_strays(model, assembly)
     _refuse_unserved(assembly)
     optimizer = Optimizer(assembly, world, config.optim.grad_clip)
-    dials = Dials(schedules, where)
     full = RunView(
         config.model,
         config.tokens,
@@ -86,12 +99,46 @@ def build(
         assembly.infos,
         dials.values,
         world.all_reduce,
+        given,
     )
     with torch.no_grad():
-        answers = manager.named("add_companions", {"run": full})
-    dials.set(timeline.clock(0))
+        answers = made.manager.named("add_companions", {"run": full})
+    dials.set(made.timeline.clock(0))
+    _refuse_unused(given)
+    for each in given.asked.values():
+        each.prepare()
     owners, companions = [name for name, _ in answers], [companion for _, companion in answers]
-    return Run(config, model, assembly, dials, timeline, optimizer, companions, owners, world)
+    return Run(config, model, assembly, dials, made.timeline, optimizer, companions, owners, world, given)
+
+
+def assemble(
+    config: RunConfig, plugins: NamedPlugins, inputs: Inputs, where: torch.device, separator: int | None
+) -> Assembled:
+    """The model alone; see `build`."""
+    manager = hooks_for(config, plugins)
+    view = RunView(config.model, config.tokens, config.batch_tokens, config.seed, inputs=inputs)
+    schedules = collect(manager, view)
+    timeline = plan_steps(config, schedules)
+    assembly = Assembly(config.model, config.seed, where, manager.hook, inputs=inputs)
+    model = GPT(assembly, separator if config.data.document_mask else None)
+    return Assembled(model, assembly, Dials(schedules, where), timeline, manager)
+
+
+def _again(
+    config: RunConfig, plugins: NamedPlugins, inputs: Given, *, where: torch.device, separator: int | None
+) -> Assembled:
+    """The model of a finished run, with its first values. Its tokens are those of the run that asks."""
+    given = open_inputs(config.inputs, inputs, where, partial(_again, where=where, separator=separator))
+    return assemble(config, plugins, given, where, separator)
+
+
+def _refuse_unused(given: Inputs) -> None:
+    """An input is a part of the run's identity: one that nobody reads would make two runs of one."""
+    for name in given:
+        if name not in given.asked:
+            raise PluginError(
+                f"inputs.{name}: no plugin of this run asks for it; remove it, or enable the one that does"
+            )
 
 
 def _refuse_strays(model: GPT, assembly: Assembly) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from coregpt.contract.errors import RunError
 from coregpt.engine.build import Run
+from coregpt.engine.weights import persistent_buffers
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -136,6 +137,4 @@ def _same_names(state: dict[str, Any], run: Run) -> None:
 
 
 def _buffers(run: Run) -> dict[str, torch.Tensor]:
-    """Persistent buffers by name (tables that are recomputed are registered non-persistent)."""
-    kept = run.model.state_dict().keys()
-    return {name: buffer for name, buffer in run.model.named_buffers() if name in kept}
+    return persistent_buffers(run.model)

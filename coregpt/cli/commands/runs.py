@@ -67,12 +67,13 @@ def rerun(commands: Commands) -> None:
 def gc(commands: Commands) -> None:
     parser = commands.add_parser("gc", help="list what nothing needs any more: checkpoints, parts, runs of no study")
     parser.add_argument("--yes", action="store_true", help="delete it")
+    parser.add_argument("--weights", action="store_true", help="also final weights that no run is given as an input")
     add_runs(parser)
 
     def execute(options: Namespace) -> int:
         from coregpt.cli.housekeeping import collect_garbage
 
-        return collect_garbage(options.runs, options.yes)
+        return collect_garbage(options.runs, options.yes, options.weights)
 
     parser.set_defaults(execute=execute)
 

@@ -7,6 +7,7 @@ from coregpt.contract.errors import ConfigError
 from coregpt.engine.accounting import Cost, count
 from coregpt.engine.build import build
 from coregpt.lab.study.declaration import TOLERANCE, Arm, Study
+from coregpt.lab.study.inputs import inputs_of
 
 ROUND_WIDTH, ANY_WIDTH = 8, 1
 """Multiples of the MLP width: the first is kind to hardware, the second is for models too small for it."""
@@ -23,13 +24,14 @@ def whole_batches(tokens: float, batch: int) -> int:
 
 def fit_flops(study: Study, arm: Arm, goal: Cost, place: str) -> Arm:
     run, plugins = arm.run, study.catalogue.instances(arm.run.plugins)
-    cost = count(run, plugins)
+    inputs = inputs_of(run, study.catalogue)
+    cost = count(run, plugins, inputs)
     for _ in range(RECOUNTS):
         tokens = whole_batches(goal.flops / cost.flops_per_token, run.batch_tokens)
         if tokens == run.tokens:
             break
         run = run.model_copy(update={"tokens": tokens})
-        cost = count(run, plugins)
+        cost = count(run, plugins, inputs)
     if abs(cost.flops / goal.flops - 1) > TOLERANCE:
         reached = (
             f"{run.tokens:,} tokens are {cost.flops / goal.flops - 1:+.1%} of the baseline's {goal.flops:.4g} FLOPs"
@@ -40,10 +42,11 @@ def fit_flops(study: Study, arm: Arm, goal: Cost, place: str) -> Arm:
 
 def fit_params(study: Study, arm: Arm, goal: Cost, place: str) -> Arm:
     plugins = study.catalogue.instances(arm.run.plugins)
+    inputs = inputs_of(arm.run, study.catalogue)
 
     def at(hidden: int | None) -> tuple[Arm, int]:
         run = arm.run.model_copy(update={"model": arm.run.model.model_copy(update={"hidden": hidden})})
-        made = build(run, plugins, device="meta", separator=0)
+        made = build(run, plugins, inputs=inputs, device="meta", separator=0)
         return replace(arm, run=run), sum(made.assembly.params[path].numel() for path in made.assembly.infos)
 
     closest, has = at(arm.run.model.hidden)

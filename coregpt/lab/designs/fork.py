@@ -21,6 +21,7 @@ from coregpt.lab.designs.design import Design, Task
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.records.trunk import stands
 from coregpt.lab.study.declaration import Arm, Study, StudyFile
+from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.yamlfile import read
@@ -121,7 +122,7 @@ def step_of(fork_at: float, steps: int) -> int:
 def _built(study: Study, arm: Arm) -> Run:
     config: RunConfig = arm.run
     plugins: NamedPlugins = study.catalogue.instances(config.plugins)
-    return build(config, plugins, device="meta", separator=0)
+    return build(config, plugins, inputs=inputs_of(config, study.catalogue), device="meta", separator=0)
 
 
 def _other_start(mine: Any, theirs: Any) -> bool:

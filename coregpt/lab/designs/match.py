@@ -23,6 +23,7 @@ from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import Match as Quantity
 from coregpt.lab.study.declaration import Study, StudyFile
+from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.yamlfile import Key, read
@@ -129,7 +130,8 @@ def measured(study: Study, planned: Planner) -> dict[str, int]:
         if arm.name != name:
             pair = {each: first[each] for each in (name, arm.name)}
             plugins = {each: study.catalogue.instances(config.plugins) for each, config in pair.items()}
-            speed = pace.side_by_side(pair, plugins, made.source)
+            inputs = {each: inputs_of(config, study.catalogue) for each, config in pair.items()}
+            speed = pace.side_by_side(pair, plugins, made.source, inputs)
             wanted = made.costs[name].tokens * speed[arm.name] / speed[name]
             tokens[arm.name] = whole_batches(wanted, arm.run.batch_tokens)
     return tokens

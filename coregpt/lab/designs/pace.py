@@ -11,6 +11,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, build
 from coregpt.engine.compiling import prepare
 from coregpt.engine.data import TokenSource
+from coregpt.engine.inputs import Given
 from coregpt.engine.trainer import Trainer, never
 from coregpt.lab.records.store import Unrecorded
 
@@ -22,14 +23,19 @@ SECONDS = 3.0
 
 
 def side_by_side(
-    configs: Mapping[str, RunConfig], plugins: Mapping[str, NamedPlugins], source: TokenSource
+    configs: Mapping[str, RunConfig],
+    plugins: Mapping[str, NamedPlugins],
+    source: TokenSource,
+    inputs: Mapping[str, Given] | None = None,
 ) -> dict[str, float]:
     """Training tokens per second of every arm over its whole run, all of them timed in turns."""
     before = torch.get_num_threads()
     if all(config.device == "cpu" for config in configs.values()):
         torch.set_num_threads(1)
     try:
-        trainers = {name: _trainer(config, plugins[name], source) for name, config in configs.items()}
+        trainers = {
+            name: _trainer(config, plugins[name], source, (inputs or {}).get(name)) for name, config in configs.items()
+        }
         places = {name: _places(trainer.run.timeline.steps) for name, trainer in trainers.items()}
         for name, trainer in trainers.items():
             for step in places[name]:
@@ -53,8 +59,8 @@ def _places(steps: int) -> list[int]:
     return [int((place + 0.5) * steps / PLACES) for place in range(PLACES)]
 
 
-def _trainer(config: RunConfig, plugins: NamedPlugins, source: TokenSource) -> Trainer:
-    run = build(config, plugins, separator=source.separator)
+def _trainer(config: RunConfig, plugins: NamedPlugins, source: TokenSource, inputs: Given | None) -> Trainer:
+    run = build(config, plugins, inputs=inputs, separator=source.separator)
     trainer = Trainer(run, source, Unrecorded(), Path(), never, checkpoint_seconds=float("inf"))
     trainer.calls = prepare(run, trainer.pass_rows, trainer.autocast)
     return trainer

@@ -11,6 +11,7 @@ from coregpt.engine.build import build
 from coregpt.lab.designs.found import COMPARED_AT, not_taken, with_settings
 from coregpt.lab.study.declaration import Arm
 from coregpt.lab.study.differences import settings
+from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.registry import Catalogue, nearest
 from coregpt.lab.study.space import Point
 
@@ -59,7 +60,8 @@ def _own_rate(path: str, value: Any) -> bool:
 
 def _rates(arm: Arm, catalogue: Catalogue) -> dict[str, float]:
     """Peak learning rate of every parameter."""
-    run = build(arm.run, catalogue.instances(arm.run.plugins), device="meta", separator=0)
+    plugins = catalogue.instances(arm.run.plugins)
+    run = build(arm.run, plugins, inputs=inputs_of(arm.run, catalogue), device="meta", separator=0)
     rules = run.assembly.rules
     return {path: stack.rule.lr * rules[path].lr for stack in run.optimizer.stacks for path in stack.paths}
 

@@ -19,6 +19,7 @@ from coregpt.lab.execute.worker import environment, refuse_if_moved
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.status import Planned
 from coregpt.lab.records.store import RunFolder, claim
+from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.part import RunPart
 
 KEPT = ("config.json", "plugins", "claim", "memory.json", "attempts")
@@ -35,7 +36,9 @@ def prepare(store: Path, run: Planned, on_cluster: bool = False) -> RunFolder:
     if part.is_trunk:
         raise ConfigError(f"{run.id} is a trunk, which has no result of its own; name one of its branches")
     config = RunConfig.model_validate(record["config"])
-    refuse_if_moved(folder, config, folder.catalogue(), open_source(config.data.source))
+    catalogue = folder.catalogue([store])
+    refuse_if_moved(folder, config, catalogue, open_source(config.data.source))
+    inputs_of(config, catalogue)
     if part.trunk:
         trunk = RunFolder(store / part.trunk)
         if trunk.result() is None and trunk.paused() < part.begin:
@@ -64,7 +67,10 @@ def elsewhere(folder: RunFolder, config: RunConfig) -> list[str]:
 
 
 def set_aside(folder: RunFolder) -> Path:
-    """Move what the last execution left to attempts/N/, its checkpoint excepted, which is deleted."""
+    """Move what the last execution left to attempts/N/, its checkpoint excepted, which is deleted.
+
+    The next one leaves weights, also if the first was not to: that is how they are had later.
+    """
     kept = folder.path / "attempts"
     kept.mkdir(exist_ok=True)
     numbers = [int(path.name) for path in kept.iterdir() if path.name.isdigit()]
@@ -76,6 +82,7 @@ def set_aside(folder: RunFolder) -> Path:
     for name in names:
         if name not in KEPT:
             os.replace(folder.path / name, attempt / name)
+    folder.keep_weights()
     return attempt
 
 

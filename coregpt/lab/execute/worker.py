@@ -22,20 +22,28 @@ import torch
 from coregpt import __version__
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import CoreGPTError, RunError
-from coregpt.engine.build import build
+from coregpt.engine import weights
+from coregpt.engine.build import Run, build
 from coregpt.engine.data import TokenSource, open_source
+from coregpt.engine.inputs import Stored
 from coregpt.engine.outcome import Outcome
 from coregpt.engine.platform import set_up_cpu
 from coregpt.engine.trainer import train
 from coregpt.engine.world import World, join, leave
+from coregpt.lab.atomic import unwritable
 from coregpt.lab.laws.causality import refuse_leaks
 from coregpt.lab.records import trunk as trunks
 from coregpt.lab.records.store import MetricsLog, RunFolder, Unrecorded, claim
 from coregpt.lab.study.identity import plugin_digests, run_id
+from coregpt.lab.study.inputs import digests, inputs_of
 from coregpt.lab.study.part import RunPart
 from coregpt.lab.study.registry import Catalogue
 
 COMPLETE, FAILED, STOPPED, TAKEN = 0, 1, 3, 4
+STORES = 3
+"""How many folders outwards a run that is an input is looked for: measurements and repeats lie inside of the runs."""
+OF_THE_MODEL = ("id", "config", "engine", "plugins", "data", "until", "branch")
+"""What of a run's record goes with its weights: which model they are of, and nothing about who planned it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,20 +83,24 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
     config = RunConfig.model_validate(folder.config()["config"])
     part = RunPart.of(folder.config())
     until = part.until if part.is_trunk else until
-    catalogue = folder.catalogue()
+    catalogue = folder.catalogue(folder.path.parents[:STORES])
     source = open_source(config.data.source)
     refuse_if_moved(folder, config, catalogue, source)
+    inputs, given = inputs_for(folder, config, catalogue)
     config = config.model_copy(update={"micro_rows": folder.micro_rows() or config.micro_rows})
     if config.device == "cpu":
         set_up_cpu()
     torch.manual_seed(config.seed)
     world = join(config.device)
     try:
-        run = build(config, catalogue.instances(config.plugins), separator=source.separator, world=world)
+        plugins = catalogue.instances(config.plugins)
+        run = build(config, plugins, inputs=inputs, separator=source.separator, world=world)
         first = world.rank == 0
         if first:
             folder.clear_error()
             folder.write_environment(environment(config, world))
+            if given:
+                folder.write_given(given)
         trunk = trunks.trunk_of(folder)
         if first and trunk:
             trunks.begin(folder, trunk)
@@ -99,6 +111,8 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
             outcome = train(run, source, sink, folder.checkpoint, stop, until=until, trunk=start)
         if outcome.status == "finished":
             refuse_leaks(run, source.vocab)
+            if folder.keeps_weights():
+                leave_weights(folder, run)
         if isinstance(sink, MetricsLog):
             sink.close()
             if outcome.status != "stopped":
@@ -120,6 +134,34 @@ def refuse_if_moved(folder: RunFolder, config: RunConfig, catalogue: Catalogue, 
             f"run {folder.id} was planned with other sources or data (now they give {now}); "
             "call coregpt ablate again to plan it anew"
         )
+
+
+def inputs_for(folder: RunFolder, config: RunConfig, catalogue: Catalogue) -> tuple[dict[str, Stored], dict[str, str]]:
+    """Inputs of a run and the digests of their weights.
+
+    Raises ConfigError for what is not there, and RunError for weights other than those that the run is named by or has
+    begun with.
+    """
+    inputs = inputs_of(config, catalogue)
+    given = digests(inputs)
+    begun = folder.given() if folder.checkpoint.exists() else {}
+    for name, digest in given.items():
+        wanted = config.inputs[name].sha256 or begun.get(name, digest)
+        if digest != wanted:
+            raise RunError(
+                f"input '{name}': {inputs[name].path} has changed since this run "
+                f"{'began' if name in begun else 'was planned'}; plan it anew, or start it over with coregpt rerun"
+            )
+    return inputs, given
+
+
+def leave_weights(folder: RunFolder, run: Run) -> None:
+    """Before the result, so that a run with a result has its weights."""
+    record = folder.config()
+    try:
+        weights.save(folder.weights, run, {key: record[key] for key in OF_THE_MODEL if key in record})
+    except OSError as error:
+        raise unwritable(folder.weights, error) from error
 
 
 def environment(config: RunConfig, world: World) -> dict[str, str]:

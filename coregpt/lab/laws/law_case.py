@@ -1,18 +1,34 @@
 """What is put before the laws: a plugin in a tiny model, with its tokens and its runs."""
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from coregpt.contract.config import DataConfig, ModelShape, OptimConfig, RunConfig
+from coregpt.contract.config import DataConfig, InputSource, ModelShape, OptimConfig, RunConfig
+from coregpt.contract.input import MissingInputError
 from coregpt.contract.plugin import Plugin
+from coregpt.engine import weights
 from coregpt.engine.build import Run, build
 from coregpt.lab.study.registry import Catalogue
 
 SHAPE = ModelShape(vocab=61, dim=32, depth=4, heads=2, context=24)
+
+
+@cache
+def tiny_input() -> InputSource:
+    """Weights of a model without techniques, in a file that is there as long as this process is."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    config = RunConfig(model=SHAPE, seed=1, batch_tokens=SHAPE.context, tokens=SHAPE.context, eval_tokens=SHAPE.context)
+    weights.save(folder / "tiny.pt", build(config, []), {"config": config.model_dump(mode="json")})
+    return InputSource(file=str(folder / "tiny.pt"))
 
 
 class LawError(Exception):
@@ -50,7 +66,26 @@ class LawCase:
             "eval_tokens": 2 * SHAPE.context,
             "evals": 2,
         }
-        return RunConfig(**{**base, **changes})
+        resolved = RunConfig(**{**base, **changes})
+        return resolved.model_copy(update={"inputs": self.inputs(resolved)}) if resolved.plugins else resolved
+
+    def inputs(self, config: RunConfig) -> dict[str, InputSource]:
+        """For each input that the plugins ask for, a tiny untrained model."""
+        given: dict[str, InputSource] = {}
+        while True:
+            try:
+                build(
+                    config.model_copy(update={"inputs": given}),
+                    self.catalogue.instances(config.plugins),
+                    separator=0,
+                    device="meta",
+                )
+            except MissingInputError as missing:
+                given[missing.name] = tiny_input()
+            except Exception:  # what else is wrong is found, and told, by a law
+                return given
+            else:
+                return given
 
     def run(self, config: RunConfig) -> Run:
         return build(config, self.catalogue.instances(config.plugins), separator=0)

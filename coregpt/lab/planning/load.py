@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from coregpt.contract.config import RunConfig
+from coregpt.contract.config import InputSource, RunConfig
 from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.combinations import problems as combined
-from coregpt.lab.study.declaration import Arm, Criterion, Machine, Study, StudyFile
+from coregpt.lab.study.declaration import Arm, Criterion, Keep, Machine, Study, StudyFile
 from coregpt.lab.study.identity import settled
+from coregpt.lab.study.inputs import found_file, inputs_of
 from coregpt.lab.study.layers import Merged
 from coregpt.lab.study.place import located
 from coregpt.lab.study.problems import Problem, coerced, explain
@@ -21,25 +22,28 @@ from coregpt.lab.study.yamlfile import Document, Key, read
 MANY_GPUS = 8
 """From this many visible GPUs on, a scale called node-... is the default."""
 MANY_SEEDS = 1000
-SCALED = ("seeds", "test", "gpus_per_run")
+RUNS = Path("runs")
+"""Where runs lie unless a command says otherwise."""
+SCALED = ("seeds", "test", "gpus_per_run", "keep")
 """What a scale may set beside run settings."""
 
 
-def load(path: Path, scale: str | None = None, gpus: int = 0) -> Study:
+def load(path: Path, scale: str | None = None, gpus: int = 0, store: Path = RUNS) -> Study:
     """Read and check a study file. Every scale is checked, one is chosen: `scale`, or a default.
 
     The default is the scale listed first; with 8 or more `gpus`, the first one called node-...
+    Runs that others are given as inputs are looked for in `store`.
     Raises ConfigError with one line per problem, each with file, line and key.
     """
-    first, *others = load_family(path, scale, gpus)
+    first, *others = load_family(path, scale, gpus, store)
     if others:
         raise ConfigError(f"{path}: sizes: this command takes one size, and the study has {1 + len(others)}")
     return first
 
 
-def load_family(path: Path, scale: str | None = None, gpus: int = 0) -> list[Study]:
+def load_family(path: Path, scale: str | None = None, gpus: int = 0, store: Path = RUNS) -> list[Study]:
     """As `load`, for a file that may declare several studies, in its order."""
-    return _Loader(read(path), path).studies(scale, gpus)
+    return _Loader(read(path), path, store).studies(scale, gpus)
 
 
 Layer = tuple[Key, dict[str, Any]]
@@ -50,8 +54,8 @@ Layers = Sequence[Layer]
 class _Loader:
     """Collects problems while a document becomes a study."""
 
-    def __init__(self, document: Document, path: Path):
-        self.document, self.path = document, path
+    def __init__(self, document: Document, path: Path, store: Path):
+        self.document, self.path, self.store = document, path, store
         self.problems: list[Problem] = []
 
     def studies(self, scale: str | None, gpus: int) -> list[Study]:
@@ -111,7 +115,7 @@ class _Loader:
                 files.append(file)
             else:
                 self.wrong(("plugin_files", i), f"expected a Python file, but {file} is none")
-        return Catalogue(files)
+        return Catalogue(files, stores=[self.store])
 
     def choose(self, scale: str | None, gpus: int) -> str:
         names = list(self.file.scales)
@@ -134,6 +138,9 @@ class _Loader:
         gpus = own.get("gpus_per_run", self.file.gpus_per_run)
         if gpus != "auto" and (not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 1):
             self.wrong((*place, "gpus_per_run"), f"expected a number of GPUs, or auto, got {gpus!r}")
+        keep = own.get("keep", self.file.keep)
+        if keep not in get_args(Keep):
+            self.wrong((*place, "keep"), f"expected {' or '.join(get_args(Keep))}, got {keep!r}")
         made = [arm for arm in arms if arm is not None]
         self.compare(made)
         if len(self.problems) > before or criterion is None or self.problems:
@@ -158,6 +165,7 @@ class _Loader:
             family=name,
             member=member,
             splits=gpus == "auto",
+            keep=keep,
         )
         for design in DESIGNS:
             declared = design.reshape(declared, self.file, self.wrong)
@@ -188,11 +196,14 @@ class _Loader:
         note(_check(Machine, machine_data))
         note(_check(RunConfig, run_data))
         note(self.check_plugins(run_data.get("plugins")))
+        inputs: dict[str, InputSource] = {}
+        note(list(self.check_inputs(run_data.get("inputs"), inputs)))
         for where, text in found:
             self.wrong(where, text)
         if found:
             return None
-        return self.complete(name, RunConfig(**run_data), Machine(**machine_data))
+        run = RunConfig(**{**run_data, "inputs": inputs})
+        return self.complete(name, run, Machine(**machine_data))
 
     def already_in(self, merged: Merged) -> Iterator[Problem]:
         """A technique that base or scale enables would be in the arms that are to go without it."""
@@ -213,6 +224,18 @@ class _Loader:
             if isinstance(options, dict):
                 found += [(("plugins", name, *key), text) for key, text in _check(model, options)]
         return found
+
+    def check_inputs(self, given: Any, found: dict[str, InputSource]) -> Iterator[Problem]:
+        """Finds every input on disk; what cannot be read as one is told with the other settings."""
+        for name, source in given.items() if isinstance(given, dict) else ():
+            key = ("inputs", name, "run" if isinstance(source, dict) and "run" in source else "file")
+            try:
+                found[name] = found_file(InputSource.model_validate(source), (self.path.parent, Path()))
+                inputs_of(RunConfig(inputs={name: found[name]}), self.catalogue)
+            except ValidationError:
+                continue
+            except CoreGPTError as error:
+                yield key, str(error)
 
     def complete(self, name: str, run: RunConfig, machine: Machine) -> Arm | None:
         """Fills in every plugin option, so that a default that changes later is seen as a change."""

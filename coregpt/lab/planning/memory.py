@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, Run, build
+from coregpt.engine.inputs import Given
 
 PROCESS_BYTES = 250 << 20
 """Python and torch, imported, on CPU; on CUDA only what the allocator gives out is counted."""
@@ -28,7 +29,7 @@ class Memory:
 
     process: int
     weights: int
-    """Parameters and buffers."""
+    """Parameters and buffers, also of models that the run is given."""
     gradients: int
     optimizer: int
     """State of the update rules, and of what lives beside the model."""
@@ -49,12 +50,13 @@ class Memory:
         return self.lasting + self.activations + self.working
 
 
-def estimate(config: RunConfig, plugins: NamedPlugins, ranks: int = 1) -> Memory:
+def estimate(config: RunConfig, plugins: NamedPlugins, inputs: Given | None = None, ranks: int = 1) -> Memory:
     """Traces one forward pass of a rank's share on shapes alone."""
     share = max(1, config.batch_tokens // config.model.context // ranks)
     rows = min(config.micro_rows or share, share)
+    hollow = {name: stored.hollow() for name, stored in (inputs or {}).items()}
     with FakeTensorMode():
-        run = build(config.model_copy(update={"device": "cpu"}), plugins, separator=0)
+        run = build(config.model_copy(update={"device": "cpu"}), plugins, inputs=hollow, separator=0)
         weights, gradients, states = (_bytes(tensors) for tensors in _lasting(run))
         kept = _saved(run, rows)
     largest_stack = max(stack.data.nbytes for stack in run.optimizer.stacks)
@@ -91,7 +93,8 @@ def room(device: str) -> int:
 def _lasting(run: Run) -> Iterator[list[Tensor]]:
     """Weights, gradients, and states."""
     stacks = run.optimizer.stacks
-    yield [*(stack.data for stack in stacks), *run.model.buffers()]
+    given = [tensor for each in run.inputs.asked.values() for tensor in each.held()]
+    yield [*(stack.data for stack in stacks), *run.model.buffers(), *given]
     yield [stack.grad for stack in stacks]
     beside = [companion.state_dict() for companion in run.companions]
     yield [leaf for leaf in tree_leaves([[stack.state for stack in stacks], beside]) if isinstance(leaf, Tensor)]

@@ -116,6 +116,7 @@ def _planned(
         "plugins": plugins,
         "data": data,
         "planned_by": {"study": study.name, "digest": study.digest},
+        **({} if study.keep == "weights" else {"keep": study.keep}),
         **part.record(),
     }
     return PlannedRun(id_, arm, config.seed, config, record, frozen_files(study.catalogue, plugins))

@@ -7,19 +7,20 @@ import torch
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, Run, build
+from coregpt.engine.inputs import Given
 
 SECONDS = 1.5
 """Length of each measurement; at least two passes are made however long they take."""
 PROBE_TOKENS = 8192
 
 
-def tokens_per_second(config: RunConfig, plugins: NamedPlugins) -> float:
+def tokens_per_second(config: RunConfig, plugins: NamedPlugins, inputs: Given | None = None) -> float:
     """Uncompiled training speed of one process. Evaluations are left out."""
     before = torch.get_num_threads()
     if config.device == "cpu":
         torch.set_num_threads(1)
     try:
-        run = build(config, plugins, separator=0)
+        run = build(config, plugins, inputs=inputs, separator=0)
         batch = config.batch_tokens // config.model.context
         rows = min(batch, config.micro_rows or batch, max(1, PROBE_TOKENS // config.model.context))
         per_pass = _timed(lambda: _one_pass(run, rows), run)

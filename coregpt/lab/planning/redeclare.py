@@ -10,20 +10,29 @@ from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.study.declaration import Arm, Criterion, Machine, Study
+from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.meaning import digests_of
 from coregpt.lab.study.registry import Catalogue
 
 
 def redeclare(
-    declaration: Mapping[str, Any], digest: str, arms: Sequence[str], seeds: Sequence[int], name: str, source: Path
+    declaration: Mapping[str, Any],
+    digest: str,
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    name: str,
+    source: Path,
+    store: Path,
 ) -> Study:
     """Arms, scale and test as published, with other seeds; `arms` gives their order.
+
+    Runs that others are given as inputs must lie in `store`.
 
     Raises ConfigError if the declaration is not the one that was hashed, or names plugins that are not here.
     """
     if digest not in digests_of(declaration):
         raise ConfigError(f"{source}: study.declaration is not what study.digest was made from; it was edited")
-    catalogue = Catalogue()
+    catalogue = Catalogue(stores=[store])
     try:
         made = tuple(_arm(arm, declaration["arms"][arm], catalogue) for arm in arms)
         criterion = Criterion(**declaration["test"])
@@ -33,7 +42,7 @@ def redeclare(
         raise ConfigError(f"{source}: study.declaration cannot be run by this version: {error}") from None
     except CoreGPTError as error:
         raise ConfigError(
-            f"{source}: {error}; a technique in a file of its own comes with the study: --study STUDY.yaml"
+            f"{source}: {error}; a technique or an input in a file comes with the study: --study STUDY.yaml"
         ) from None
     question, scale = str(declaration["question"]), str(declaration["scale"])
     return Study(name, source, question, made, tuple(seeds), scale, criterion, catalogue, designs=designs, **said)
@@ -50,4 +59,5 @@ def _arm(name: str, settings: Mapping[str, Any], catalogue: Catalogue) -> Arm:
     machine = {key: settings[key] for key in Machine.model_fields}
     run = RunConfig(**{key: value for key, value in settings.items() if key not in Machine.model_fields})
     catalogue.instances(run.plugins)
+    inputs_of(run, catalogue)
     return Arm(name, run, Machine(**machine))

@@ -1,7 +1,7 @@
 """What can be deleted from a folder of runs without losing anything that a study, or its continuation, needs."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from coregpt.lab.records.history import DECLARING
 from coregpt.lab.records.ledger import Entry, Ledger
 from coregpt.lab.records.status import latest, stored, trunk_id
 from coregpt.lab.records.store import PROBE, RunFolder, claim, claimed
-from coregpt.lab.study.part import RunPart
+from coregpt.lab.study.part import WEIGHTS, RunPart, given_runs
 
 PARTIAL = ("*.part", ".*.*.*")
 """Files that were being written when their process died."""
@@ -32,17 +32,42 @@ class Waste:
         return sum(path.stat().st_size for path in files)
 
 
-def waste(store: Path) -> list[Waste]:
-    """Raises LedgerError for a broken ledger and ConfigError if there is none: it says what is needed."""
+def waste(store: Path, weights: bool = False) -> list[Waste]:
+    """With `weights`, also the final weights of runs whose numbers are needed, unless a run is given them as an input.
+
+    Raises LedgerError for a broken ledger and ConfigError if there is none: it says what is needed.
+    """
     entries = Ledger.of(store).read()
     if not entries:
         raise ConfigError(f"{store}: there is no ledger, so nothing says which runs are needed")
     declared = {run for entry in entries if entry.event in DECLARING for run, *_ in entry["runs"]}
     needed = declared | {trunk_id(store, run) for run in declared} | _of_noise(store)
+    given = _given_to(store, needed)
+    needed |= given
     free = [run for run in stored(store) if not claimed(RunFolder(store / run))]
     given_up = _given_up(entries)
     left = [found for run in free for found in _of_run(store, run, run in needed, declared, given_up)]
+    if weights:
+        left += [found for run in free if run in needed - given for found in _weights_of(store, run)]
     return [*left, *_probes(store)]
+
+
+def _given_to(store: Path, runs: Iterable[str]) -> set[str]:
+    """Runs whose weights the given ones have as inputs, directly or through each other."""
+    found, waiting = set[str](), list(runs)
+    while waiting:
+        folder = RunFolder(store / waiting.pop())
+        if (folder.path / "config.json").exists():
+            new = given_runs(folder.config()) - found
+            found |= new
+            waiting += new
+    return found
+
+
+def _weights_of(store: Path, run: str) -> Iterator[Waste]:
+    folder = RunFolder(store / run)
+    if folder.weights.exists() and folder.result() is not None:
+        yield Waste(folder.weights, run, "final weights; coregpt rerun makes them again")
 
 
 def _probes(store: Path) -> Iterator[Waste]:
@@ -76,14 +101,20 @@ def _of_noise(store: Path) -> set[str]:
 def _of_run(store: Path, run: str, needed: bool, declared: set[str], given_up: set[str]) -> Iterator[Waste]:
     folder = RunFolder(store / run)
     if not needed:
-        yield Waste(folder.path, run, "no declared study uses it")
+        also = ", its final weights neither" if folder.weights.exists() else ""
+        yield Waste(folder.path, run, f"no declared study uses it{also}")
         return
+    yield from (Waste(path, run, "weights of an earlier execution") for path in _earlier(folder))
     if folder.checkpoint.exists() and _over(store, folder, declared):
         yield Waste(folder.checkpoint, run, "checkpoint of a complete run")
     elif folder.checkpoint.exists() and run in given_up:
         yield Waste(folder.checkpoint, run, "checkpoint of a run that its study will not finish")
     for pattern in PARTIAL:
         yield from (Waste(path, run, "half-written") for path in sorted(folder.path.glob(pattern)))
+
+
+def _earlier(folder: RunFolder) -> list[Path]:
+    return sorted(folder.path.glob(f"attempts/*/{WEIGHTS}"))
 
 
 def _over(store: Path, folder: RunFolder, declared: set[str]) -> bool:
@@ -98,8 +129,8 @@ def _over(store: Path, folder: RunFolder, declared: set[str]) -> bool:
 
 def delete(found: Waste) -> bool:
     """False if a process has taken up the run meanwhile: then it stays."""
-    folder = RunFolder(found.path.parent if found.path.is_file() else found.path)
-    held = claim(folder)
+    inside = next((place for place in (found.path, *found.path.parents) if place.name == found.run), found.path)
+    held = claim(RunFolder(inside))
     if held is None:
         return False
     try:

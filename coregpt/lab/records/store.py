@@ -4,6 +4,8 @@ config.json    written first: settings, digests, frozen plugin files
 metrics.jsonl  one object per line, appended and flushed while training
 env.json       versions and device
 checkpoint.pt  written by the engine, gone when the run is complete
+inputs.json    digests of the weights that the run was given
+weights.pt     written by the engine when the run has finished: its model as it was evaluated last
 log.txt        what the process printed
 error.json     why the last attempt failed
 result.json    written last: it exists if and only if the run is complete
@@ -20,6 +22,7 @@ from typing import Any
 from coregpt.contract.errors import RunError
 from coregpt.lab.atomic import read_json, write_json, write_text
 from coregpt.lab.study.identity import IMPORTS, counted
+from coregpt.lab.study.part import WEIGHTS
 from coregpt.lab.study.registry import Catalogue
 
 try:
@@ -48,6 +51,11 @@ class RunFolder:
         return self.path / "checkpoint.pt"
 
     @property
+    def weights(self) -> Path:
+        """Final weights, as `engine.weights` reads them; they count if there is a result."""
+        return self.path / WEIGHTS
+
+    @property
     def log(self) -> Path:
         return self.path / "log.txt"
 
@@ -60,12 +68,18 @@ class RunFolder:
         """Frozen copies of single plugin files, and in `imports` of the sources that plugins import."""
         return self.path / "plugins"
 
-    def catalogue(self) -> Catalogue:
-        """The techniques as this run has them: single files, and all that they import, from its own folder."""
-        return Catalogue(sorted(self.plugins.glob("*.py")), self.plugins / IMPORTS)
+    def catalogue(self, stores: Iterable[Path] = ()) -> Catalogue:
+        """The techniques as this run has them: single files, and all that they import, from its own folder.
+
+        Runs that it is given as inputs are looked for in `stores`.
+        """
+        return Catalogue(sorted(self.plugins.glob("*.py")), self.plugins / IMPORTS, stores)
 
     def create(self, config: dict[str, Any], plugin_files: dict[str, Path]) -> None:
-        """Make the folder. One that is there already keeps what it has, but for the place of its data until it ends."""
+        """Make the folder. One that is there already keeps what it has, but for the place of its data until it ends.
+
+        If only one of two studies with the same run says `keep: nothing`, the other one gets the weights.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         for name, source in plugin_files.items():
             copy = self.plugins / f"{name}.py"
@@ -75,8 +89,27 @@ class RunFolder:
         there = read_json(self.path / "config.json")
         if there is None:
             write_json(self.path / "config.json", config)
-        elif there.get("config") != config.get("config") and self.result() is None and _same(there, config):
+            return
+        if there.get("config") != config.get("config") and self.result() is None and _same(there, config):
             write_json(self.path / "config.json", {**there, "config": config["config"]})
+        if "keep" not in config:
+            self.keep_weights()
+
+    def keeps_weights(self) -> bool:
+        """Whether the run is to leave its final weights."""
+        return self.config().get("keep") != "nothing"
+
+    def keep_weights(self) -> None:
+        """From now on it is."""
+        if not self.keeps_weights():
+            write_json(self.path / "config.json", {k: v for k, v in self.config().items() if k != "keep"})
+
+    def given(self) -> dict[str, str]:
+        """sha256 of the weights of each input when the run began."""
+        return read_json(self.path / "inputs.json") or {}
+
+    def write_given(self, digests: dict[str, str]) -> None:
+        write_json(self.path / "inputs.json", digests)
 
     def config(self) -> dict[str, Any]:
         """Raises RunError if there is none."""

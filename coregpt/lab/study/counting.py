@@ -6,6 +6,7 @@ from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
 from coregpt.engine.accounting import Cost, count
 from coregpt.lab.study.declaration import Arm, Study
 from coregpt.lab.study.differences import derive
+from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.outline import Outline
 
 
@@ -16,8 +17,9 @@ def counted(study: Study) -> Outline:
     for arm in study.arms:
         instances = study.catalogue.instances(arm.run.plugins)
         try:
-            costs[arm.name] = count(arm.run, instances)
-            derived[arm.name] = derive(arm.run, instances, costs[arm.name])
+            inputs = inputs_of(arm.run, study.catalogue)
+            costs[arm.name] = count(arm.run, instances, inputs)
+            derived[arm.name] = derive(arm.run, instances, costs[arm.name], inputs)
             refuse_unshared(study.gpus_per_run, costs[arm.name])
         except CoreGPTError as error:
             problems.append(f"{study.path}: arm '{arm.name}': {error}")

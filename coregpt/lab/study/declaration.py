@@ -24,6 +24,7 @@ Axis = Literal["tokens", "flops", "seconds", "steps"]
 """What every arm may spend the same amount of."""
 Match = Literal["tokens", "params", "flops", "seconds"]
 """What arms are adjusted to spend as much of as the baseline (see `lab.designs.match`)."""
+Keep = Literal["weights", "nothing"]
 TOLERANCE = 0.01
 """How far arms may differ in what the study holds equal."""
 
@@ -117,6 +118,8 @@ class StudyFile(BaseModel):
     plugin_files: list[str] = []
     gpus_per_run: PositiveInt | Literal["auto"] = 1
     """`auto`: decided by a measurement (see `lab.planning.split`)."""
+    keep: Keep = "weights"
+    """What is kept of a finished run beside its numbers: its final weights, until `coregpt gc`, or nothing."""
 
     @property
     def axis(self) -> Axis:
@@ -136,8 +139,9 @@ class Arm:
 
     def settings(self) -> dict[str, Any]:
         """Every setting as plain data, plugin defaults included; seeds are no setting of an arm."""
-        own = self.run.model_dump(mode="json", exclude={"seed", "data_seed", *Machine.model_fields})
-        return {**own, **self.machine.model_dump(mode="json")}
+        own = self.run.model_dump(mode="json", exclude={"seed", "data_seed", "inputs", *Machine.model_fields})
+        inputs = {name: source.identity() for name, source in self.run.inputs.items()}
+        return {**own, **({"inputs": inputs} if inputs else {}), **self.machine.model_dump(mode="json")}
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,8 @@ class Study:
     """Which of them this study is; empty for a single study."""
     splits: bool = False
     """Whether a measurement decides `gpus_per_run`, as declared by `auto` (see `lab.planning.split`)."""
+    keep: Keep = "weights"
+    """What its runs leave beside their numbers. It changes none, so it is no part of any identity."""
 
     @property
     def compared(self) -> tuple[Arm, ...]:

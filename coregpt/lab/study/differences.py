@@ -8,6 +8,7 @@ from typing import Any
 from coregpt.contract.config import RunConfig
 from coregpt.engine.accounting import Cost
 from coregpt.engine.build import NamedPlugins, build
+from coregpt.engine.inputs import Given
 from coregpt.lab.study.declaration import Arm, Study
 
 Flat = dict[str, Any]
@@ -25,9 +26,9 @@ def differences(study: Study, derived: Mapping[str, Flat]) -> list[tuple[str, di
     return [row for row in _rows(flat) if not _is_technique(row[0], study)] + _rows(come_to)
 
 
-def derive(config: RunConfig, plugins: NamedPlugins, cost: Cost) -> Flat:
+def derive(config: RunConfig, plugins: NamedPlugins, cost: Cost, inputs: Given | None = None) -> Flat:
     """What an arm comes to, whichever setting or plugin brought it about."""
-    run = build(config, plugins, device="meta", separator=0)
+    run = build(config, plugins, inputs=inputs, device="meta", separator=0)
     rates, decays = Counter[float](), Counter[float]()
     for stack in run.optimizer.stacks:
         for path in stack.paths:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import coregpt
-from coregpt.contract.config import RunConfig
+from coregpt.contract.config import InputSource, RunConfig
 from coregpt.contract.errors import PluginError
 from coregpt.lab.study.part import WHOLE, RunPart
 from coregpt.lab.study.registry import FILE, Catalogue
@@ -97,9 +97,15 @@ def frozen_files(catalogue: Catalogue, names: Iterable[str]) -> dict[str, Path]:
 
 
 def counted(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a run that can change its numbers. Where its data lie is none: they have a digest of their own."""
+    """Settings of a run that can change its numbers: neither where its data lie nor where a file it is given does.
+
+    Data have a digest of their own, and a file counts by its content.
+    """
     data = {key: value for key, value in config["data"].items() if key != "source"}
-    plain: dict[str, Any] = settled({**config, "data": data})
+    given = config.get("inputs") or {}
+    inputs = {name: InputSource.model_validate(source).identity() for name, source in given.items()}
+    rest = {key: value for key, value in config.items() if key not in ("data", "inputs")}
+    plain: dict[str, Any] = settled({**rest, "data": data, **({"inputs": inputs} if inputs else {})})
     return plain
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+WEIGHTS = "weights.pt"
+"""What a finished run leaves of its model, in its folder."""
 TRUNK = "(trunk)"
 """What stands for an arm's name in a trunk; no arm of a study file can have it by accident."""
 
@@ -46,3 +48,8 @@ class RunPart:
 
 
 WHOLE = RunPart()
+
+
+def given_runs(record: Mapping[str, Any]) -> set[str]:
+    """Ids of the runs whose weights the run with this record (its config.json) has as inputs."""
+    return {source["run"] for source in (record["config"].get("inputs") or {}).values() if source.get("run")}

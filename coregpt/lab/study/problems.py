@@ -1,7 +1,7 @@
 """Everything wrong with a configuration, each with its key path, in words a user can act on."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -47,9 +47,12 @@ def coerced(given: Any, taken: Any, key: Key = ()) -> Iterator[Problem]:
 
 def fields_at(model: type[BaseModel], key: Key) -> list[str]:
     """Names that may stand under `key` of a nested model."""
-    for part in key:
+    waiting = iter(key)
+    for part in waiting:
         field = model.model_fields.get(str(part))
         inner = field.annotation if field else None
+        if get_origin(inner) is dict and next(waiting, None) is not None:  # by name, each of them a model
+            inner = get_args(inner)[1]
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner

@@ -12,15 +12,19 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from coregpt.contract.config import InputSource
 from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
 from coregpt.contract.plugin import Plugin
 from coregpt.lab.study.closure import Closure, closure
 from coregpt.lab.study.origin import CORE
 from coregpt.lab.study.serving import FILE_MODULE, remember, serve, sources_loaded
+
+if TYPE_CHECKING:
+    from coregpt.engine.inputs import Stored
 
 GROUP = "coregpt.plugins"
 FILE = "file"
@@ -52,15 +56,18 @@ class Found:
 class Catalogue:
     """Every technique that can be named here."""
 
-    def __init__(self, files: Iterable[Path] = (), frozen: Path | None = None):
-        """`files` are single plugin files that live in no package.
+    def __init__(self, files: Iterable[Path] = (), frozen: Path | None = None, stores: Iterable[Path] = ()):
+        """`files` are single plugin files that live in no package; `stores` are folders of runs, for inputs.
 
-        What they import is looked for in `frozen` first, or if that is None also beside them.
+        What files import is looked for in `frozen` first, or if that is None also beside them.
         """
         self.found: dict[str, list[Found]] = {}
         self.broken: dict[str, str] = {}
         """Packages whose entry point leads nowhere, and why; whoever names none of theirs is not disturbed."""
         files = list(files)
+        self.stores = tuple(stores)
+        self.opened: dict[InputSource, Stored] = {}
+        """Inputs of runs that were looked for already (see `lab.study.inputs`)."""
         self.files = {path.stem: path for path in files}
         self.frozen = frozen
         entries = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name)

@@ -11,6 +11,7 @@ import torch
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
+from coregpt.engine.weights import read
 from coregpt.lab.execute.tasks import left, missing
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
@@ -72,6 +73,14 @@ def test_the_trunk_is_trained_once_per_seed_and_no_branch_trains_its_steps(forke
         log = RunFolder(forked.runs / run.id).rows()
         assert sorted({row["step"] for row in log}) == list(range(STEPS + 1))
     assert missing(made, forked.runs) == [] == left(made, forked.runs)
+
+
+def test_branches_leave_their_final_weights_and_trunks_none(forked: Lab) -> None:
+    made = planned(forked)
+    assert all(RunFolder(forked.runs / run.id).weights.exists() for run in made.runs)
+    assert not any(RunFolder(forked.runs / trunk.id).weights.exists() for trunk in made.trunks)
+    found = [read(RunFolder(forked.runs / run.id).weights).record for run in made.runs]
+    assert [record["branch"]["step"] for record in found] == [made.trunk_step] * len(found)
 
 
 def test_the_report_counts_the_trunk_once_and_names_it(forked: Lab) -> None:

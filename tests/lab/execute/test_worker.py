@@ -1,5 +1,6 @@
 """One run in one process: finished, diverged, failed, stopped and resumed, refused."""
 
+import hashlib
 import os
 import platform
 import signal
@@ -10,10 +11,16 @@ from typing import Any
 import pytest
 import torch
 
+from coregpt.contract.config import RunConfig
+from coregpt.engine.build import build
+from coregpt.engine.data import eval_rows, open_source
+from coregpt.engine.evaluate import evaluate
+from coregpt.engine.weights import Weights, read, write
 from coregpt.lab.execute.worker import COMPLETE, FAILED, STOPPED, TAKEN, main, processor, stop_requested
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.store import RunFolder, claim
+from coregpt.lab.study.registry import Catalogue
 from tests.lab.conftest import Lab
 
 BROKEN = '''"""Raises while training.
@@ -169,3 +176,162 @@ def test_a_run_that_another_process_has_is_left_alone(folder_of: Callable[..., R
     assert held is not None
     assert main([str(folder.path)]) == TAKEN
     held.release()
+
+
+# -- final weights ------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_leaves_the_weights_that_gave_its_result(folder_of: Callable[..., RunFolder]) -> None:
+    folder = folder_of(arms={"gelu": {}, "averaged": {"plugins": {"ema": {}}}})
+    assert main([str(folder.path)]) == COMPLETE
+    found, record = read(folder.weights), folder.config()
+    assert found.record == {key: record[key] for key in ("id", "config", "engine", "plugins", "data")}
+    config = RunConfig.model_validate(record["config"])
+    source = open_source(config.data.source)
+    run = build(config, Catalogue().instances(config.plugins), separator=source.separator)
+    with torch.no_grad():
+        for path, param in run.assembly.params.items():
+            param.copy_(found.params[path])
+    inputs, targets = eval_rows(source.val, config.model.context, config.eval_tokens)
+    value = evaluate(run.model, run.model.logits, inputs, targets, run.dials.values, rows=128)
+    result = folder.result()
+    assert result is not None
+    assert float(value) == pytest.approx(result["value"], abs=1e-6)
+
+
+def test_a_diverged_run_and_one_that_keeps_nothing_leave_none(folder_of: Callable[..., RunFolder]) -> None:
+    diverged = folder_of(arms={"gelu": {}, "wild": {"optim": {"lr": 1e30}}})
+    assert main([str(diverged.path)]) == COMPLETE
+    assert not diverged.weights.exists()
+    kept, silent = folder_of(), folder_of(keep="nothing")
+    assert kept.id == silent.id
+    assert kept.keeps_weights()  # made first with weights; a study that needs none does not take them away
+    silent = RunFolder(silent.path.with_name("silent") / silent.id)
+    silent.create({**kept.config(), "keep": "nothing"}, {})
+    assert main([str(silent.path)]) == COMPLETE
+    assert not silent.weights.exists()
+    silent.create(kept.config(), {})
+    assert silent.keeps_weights()
+
+
+def test_killed_between_weights_and_result_it_writes_the_same_bytes_again(
+    folder_of: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of()
+    calls: list[int] = []
+
+    def interrupt(launched: bool) -> Callable[[], bool]:
+        return lambda: bool(calls.append(0)) or len(calls) == 100
+
+    with monkeypatch.context() as patch:
+        patch.setattr("coregpt.lab.execute.worker.stop_requested", interrupt)
+        assert main([str(folder.path)]) == STOPPED
+    assert not folder.weights.exists()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write_result", killed)
+        assert main([str(folder.path)]) == FAILED
+    first = folder.weights.read_bytes()
+    assert folder.result() is None
+    assert folder.checkpoint.exists()
+    assert main([str(folder.path)]) == COMPLETE
+    assert folder.weights.read_bytes() == first
+    whole = RunFolder(folder.path.with_name("whole") / folder.id)
+    whole.create(folder.config(), {})
+    assert main([str(whole.path)]) == COMPLETE
+    assert whole.weights.read_bytes() == first
+
+
+def test_a_full_disk_is_told_and_costs_no_result(
+    folder_of: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("coregpt.engine.weights.write", full)
+        assert main([str(folder.path)]) == FAILED
+    error = folder.error()
+    assert error is not None
+    assert "weights.pt cannot be written (No space left on device)" in error["message"]
+    assert main([str(folder.path)]) == COMPLETE
+    assert folder.weights.exists()
+
+
+# -- inputs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pupil(folder_of: Callable[..., RunFolder], lab: Callable[..., Lab]) -> tuple[RunFolder, RunFolder]:
+    """A finished teacher, and the folder of a run that is to be taught by it."""
+    teacher = folder_of()
+    assert main([str(teacher.path)]) == COMPLETE
+    arms = {"gelu": {}, "taught": {"plugins": {"distillation": {}}, "inputs": {"teacher": {"run": teacher.id}}}}
+    here = lab("taught", arms=arms)
+    run = plan(outline(load(here.study, store=here.runs))).runs[-1]
+    folder = RunFolder(here.runs / run.id)
+    folder.create(run.record, run.plugin_files)
+    return teacher, folder
+
+
+def test_a_run_with_a_teacher_goes_on_to_the_same_bits(
+    pupil: tuple[RunFolder, RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, folder = pupil
+    before = teacher.weights.read_bytes()
+    assert main([str(folder.path)]) == COMPLETE
+    straight = folder.weights.read_bytes()
+    rows = [row for row in folder.rows() if "distilled" in row]
+    assert folder.given() == {"teacher": hashlib.sha256(before).hexdigest()}
+    for name in ("result.json", "metrics.jsonl", "weights.pt"):
+        (folder.path / name).unlink()
+    calls: list[int] = []
+
+    def interrupt(launched: bool) -> Callable[[], bool]:
+        return lambda: bool(calls.append(0)) or len(calls) == 100
+
+    with monkeypatch.context() as patch:
+        patch.setattr("coregpt.lab.execute.worker.stop_requested", interrupt)
+        assert main([str(folder.path)]) == STOPPED
+    assert main([str(folder.path)]) == COMPLETE
+    assert folder.weights.read_bytes() == straight
+    again = [row for row in folder.rows() if "distilled" in row]
+    assert [row["distilled"] for row in again] == [row["distilled"] for row in rows]
+    assert teacher.weights.read_bytes() == before
+
+
+def test_a_teacher_that_changes_while_a_run_is_stopped_is_refused(
+    pupil: tuple[RunFolder, RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, folder = pupil
+    monkeypatch.setattr("coregpt.lab.execute.worker.stop_requested", lambda launched: lambda: True)
+    assert main([str(folder.path)]) == STOPPED
+    weights = read(teacher.weights)
+    write(teacher.weights, Weights({k: v + 1 for k, v in weights.params.items()}, {}, weights.record))
+    assert main([str(folder.path)]) == FAILED
+    assert "has changed since this run began" in (folder.error() or {})["message"]
+    teacher.weights.unlink()
+    assert main([str(folder.path)]) == FAILED
+    assert f"run {teacher.id} has no weights" in (folder.error() or {})["message"]
+    folder.checkpoint.unlink()
+
+
+def test_a_file_that_is_not_what_was_planned_is_refused(
+    pupil: tuple[RunFolder, RunFolder], lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    file = tmp_path / "teacher.pt"
+    file.write_bytes(pupil[0].weights.read_bytes())
+    arms = {"gelu": {}, "taught": {"plugins": {"distillation": {}}, "inputs": {"teacher": {"file": "teacher.pt"}}}}
+    here = lab("filed", arms=arms)
+    run = plan(outline(load(here.study, store=here.runs))).runs[-1]
+    folder = RunFolder(here.runs / run.id)
+    folder.create(run.record, run.plugin_files)
+    weights = read(file)
+    write(file, Weights({k: v + 1 for k, v in weights.params.items()}, {}, weights.record))
+    assert main([str(folder.path)]) == FAILED
+    assert "teacher.pt has changed since this run was planned" in (folder.error() or {})["message"]

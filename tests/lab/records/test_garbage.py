@@ -187,3 +187,47 @@ def test_without_a_ledger_nothing_is_known_to_be_needless(store: Path, capsys: p
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1300, "1.3 kB"), (2.5e9, "2.5 GB")])
 def test_sizes_are_readable(size: float, text: str) -> None:
     assert amount(size) == text
+
+
+def test_weights_go_with_a_run_that_no_study_needs_and_that_is_told(store: Path) -> None:
+    stray(store, "undeclared")
+    assert [each.why for each in waste(store)] == ["no declared study uses it, its final weights neither"]
+
+
+def test_final_weights_of_needed_runs_are_deleted_only_by_name(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = sorted(path.parent.name for path in store.glob("*/config.json"))
+    assert main(["gc", "--yes", "--runs", str(store)]) == 0
+    assert all(RunFolder(store / run).weights.exists() for run in runs)
+    capsys.readouterr()
+    assert main(["gc", "--weights", "--runs", str(store)]) == 0
+    assert "coregpt gc --weights --yes deletes it" in capsys.readouterr().out
+    unfinished = RunFolder(store / runs[0])
+    (unfinished.path / "result.json").unlink()
+    assert main(["gc", "--weights", "--yes", "--runs", str(store)]) == 0
+    left = [run for run in runs if RunFolder(store / run).weights.exists()]
+    assert left == runs[:1]  # it may be the next one to need them written
+    assert all(RunFolder(store / run).result() for run in runs[1:])
+
+
+def test_what_a_needed_run_is_given_is_needed_with_its_weights_and_what_that_was_given(store: Path) -> None:
+    runs = sorted(path.parent.name for path in store.glob("*/config.json"))
+    teacher, first = stray(store, "teacher"), stray(store, "first")
+    for pupil, given in ((RunFolder(store / runs[0]), "teacher"), (teacher, "first")):
+        config = pupil.config()
+        config["config"]["inputs"] = {"teacher": {"run": given, "file": None, "sha256": None}}
+        write_json(pupil.path / "config.json", config)
+    assert waste(store) == []
+    kept = {each.run for each in waste(store, weights=True)}
+    assert kept == set(runs)
+    assert first.weights.exists()
+
+
+def test_weights_of_an_earlier_execution_are_offered(store: Path) -> None:
+    run = RunFolder(next(store.glob("*/config.json")).parent)
+    attempt = run.path / "attempts" / "1"
+    attempt.mkdir(parents=True)
+    shutil.copy(run.weights, attempt / "weights.pt")
+    assert main(["gc", "--yes", "--runs", str(store)]) == 0
+    assert attempt.exists()
+    assert not (attempt / "weights.pt").exists()
+    assert run.weights.exists()
