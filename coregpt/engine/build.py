@@ -16,6 +16,7 @@ from coregpt.engine.defaults import Defaults
 from coregpt.engine.dials import Dials, collect
 from coregpt.engine.model import GPT
 from coregpt.engine.optimizer import Optimizer
+from coregpt.engine.tied import refuse_untied
 from coregpt.engine.timeline import Timeline, plan_steps
 from coregpt.engine.world import World
 
@@ -74,6 +75,7 @@ def build(
     model = GPT(assembly, separator if config.data.document_mask else None)
     _refuse_strays(model, assembly)
     _refuse_unserved(assembly)
+    refuse_untied(model.embedding, model.head, assembly, manager)
     optimizer = Optimizer(assembly, world, config.optim.grad_clip)
     dials = Dials(schedules, where)
     full = RunView(
