@@ -119,9 +119,10 @@ class Trainer:
         `first` is the number of the step's first row.
         """
         (count, length), context, device = inputs.shape, self.run.timeline.context, self.run.device
-        row, place = torch.arange(count).div(context // length, rounding_mode="floor"), torch.arange(count)
-        starts = (first + row) * context + place % (context // length) * length
-        parts = (each.to(device, non_blocking=True).split(size) for each in (inputs, targets, starts))
+        sequences = context // length
+        rows = first + torch.arange(count // sequences)
+        starts = rows[:, None] * context + torch.arange(sequences) * length
+        parts = (each.to(device, non_blocking=True).split(size) for each in (inputs, targets, starts.flatten()))
         return list(zip(*parts, strict=True))
 
     def second_pass(self, companion: Companion, clock: Clock, batch: list[MicroBatch]) -> bool:

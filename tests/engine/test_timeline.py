@@ -36,12 +36,14 @@ def test_sizes_that_do_not_fit_rows_are_refused() -> None:
     with pytest.raises(PluginError, match="batch_tokens stage 15"):
         plan_steps(config(), {"batch_tokens": Stages((1, 15))})
     for length in (0, 11):
-        with pytest.raises(PluginError, match=rf"seq_len stage {length} is not a length from 1 to model.context \(10\)"):
+        with pytest.raises(
+            PluginError, match=rf"seq_len stage {length} is not a length from 1 to model.context \(10\)"
+        ):
             plan_steps(config(), {"seq_len": Stages((1, length))})
 
 
 def test_a_length_that_does_not_divide_a_row_leaves_the_rest_of_it_out() -> None:
-    """By hand: rows of 10, two a step, 400 tokens; 4 + 4 of each row in the first half of the steps, all in the other."""
+    """By hand: rows of 10, two a step; 4 + 4 tokens of each in the first half of the steps, all in the other."""
     timeline = plan_steps(config(tokens=400), {"seq_len": Stages((0.5, 4), (1, 10))})
     assert timeline.batches == (16,) * 11 + (20,) * 11  # 396; with 23 steps 12 x 16 + 11 x 20 = 412
     assert timeline.tokens == 396
