@@ -18,8 +18,9 @@ def working_dtype(x: Tensor) -> torch.dtype:
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) over the last dimension, eps the machine epsilon of x; computed in x's dtype, fp16 in fp32.
+    """x / sqrt(mean(x^2) + eps) over the last dimension, eps the machine epsilon of x; computed in x's dtype.
 
+    fp16, which cannot hold squares beyond 65504, is computed in fp32.
     Under autocast the result is in autocast's dtype: it is rounded once and not by every projection that reads it.
     """
     return _Normalise.apply(x, -1, None, working_dtype(x))  # type: ignore[no-untyped-call]
