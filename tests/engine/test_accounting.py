@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from coregpt.api import Clock, Companion, Context, Plugin, RunView, Schedule, Site, Stages, hookimpl
 from coregpt.contract.config import ModelShape, RunConfig
-from coregpt.engine import accounting
 from coregpt.engine.accounting import count, kinds
 from coregpt.engine.build import build
 
@@ -135,21 +134,20 @@ def test_smooth_dials_cut_a_run_in_parts_where_masks_read_them(catalogue) -> Non
     assert parts(seq_len_schedule={}, window_warmup={}) == [[14, 13, 8], [5, 13, 13, 13, 13, 13]]  # of 105 steps
 
 
-def test_what_a_mask_computes_is_asked_at_eight_moments(catalogue, monkeypatch) -> None:
-    """The count stands in for one that depends on the window: as many FLOPs as the window is long."""
-    seen = []
+def test_a_moving_window_is_counted_at_eight_moments(catalogue) -> None:
+    """By hand: 40 steps in 8 parts, each with the window of its third step; blocks of 128 x 128 count if seen."""
+    shape = SHAPE.model_copy(update={"context": 512})
+    plugins = catalogue.instances({"window_warmup": {"step": 64}})
+    cost = count(sized(model=shape, batch_tokens=512, eval_tokens=512, tokens=512 * 40), plugins)
 
-    def window(run, length: int) -> float:  # type: ignore[no-untyped-def]
-        seen.append(float(run.dials.values["window"]))
-        return seen[-1]
+    def keys(step: int) -> float:
+        window = 64 * math.ceil(max(64, step / 40 * 512) / 64)
+        return sum(128 / 4 for i in range(4) for j in range(i + 1) if j == i or 128 * (i - j) - 127 <= window)
 
-    monkeypatch.setattr(accounting, "_first_pass", window)
-    plugins = catalogue.instances({"window_warmup": {"step": 1}})
-    cost = count(sized(), plugins)
-    middles = [6, 19, 31, 44, 56, 69, 81, 94]  # of 13, 12, 13, ... steps
-    assert sorted(seen) == [max(1, math.ceil(round(0.4 * step, 9))) for step in middles]
-    expected = sum(n * max(1, math.ceil(round(0.4 * s, 9))) for n, s in zip([13, 12] * 4, middles, strict=True)) / 100
-    assert cost.flops_per_token == pytest.approx(expected, rel=1e-12)
+    each = [hand_flops(shape.model_copy(update={"context": keys(5 * part + 2)}), 2 * 64 * 256) for part in range(8)]
+    assert cost.flops_per_token == pytest.approx(sum(each) / 8, rel=1e-12)
+    assert len(cost.stages) == len(set(each)) == 3
+    assert sum(stage.steps for stage in cost.stages) == 40
 
 
 def test_a_tied_head_is_computed_but_not_counted_as_parameters() -> None:

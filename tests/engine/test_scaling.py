@@ -13,7 +13,9 @@ from coregpt.engine.outcome import Outcome
 from coregpt.engine.scaling import LossScale
 from coregpt.engine.trainer import Trainer, never, train
 from coregpt.engine.world import World
+from coregpt.lab.laws.law_case import LawCase
 from coregpt.lab.laws.tools import Rows, stop_after, tiny_source
+from coregpt.lab.study.registry import Catalogue
 
 FP16 = {"precision": "fp16"}
 
@@ -181,6 +183,18 @@ def test_gradients_that_overflow_unscaled_end_the_run(build, tmp_path) -> None:
     assert (outcome.status, outcome.value) == ("diverged", None)
     assert outcome.reason == "gradients are not finite at step 17, even unscaled"
     assert [row["step"] for row in rows.rows if "loss" in row] == list(range(1, 18))
+
+
+CATALOGUE = Catalogue()
+
+
+@pytest.mark.parametrize("name", CATALOGUE.names())
+def test_every_technique_trains_in_fp16(name: str, tmp_path) -> None:
+    case = LawCase(CATALOGUE, name)
+    run = case.run(case.config(steps=3, evals=1, **FP16))
+    outcome, _ = finish(run, tmp_path / "a.pt")
+    assert outcome.status == "finished", outcome.reason
+    assert all(param.isfinite().all() for param in run.assembly.params.values())
 
 
 @pytest.mark.parametrize("masked", [False, True])
