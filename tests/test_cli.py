@@ -1,5 +1,6 @@
 """The command line: answers at once, explains every mistake in one message, writes nothing before it is sure."""
 
+import json
 import subprocess
 import sys
 import time
@@ -151,6 +152,18 @@ def test_plan_shows_cost_differences_test_and_time(run: Run, lab: Callable[..., 
     ):
         assert words in out
     assert not here.runs.exists()
+
+
+def test_plan_shows_what_a_token_costs_in_each_stage(run: Run, lab: Callable[..., Lab]) -> None:
+    arms = {"gelu": {}, "short": {"plugins": {"seq_len_schedule": {"length": [0.5, 1]}}}}
+    here = lab(arms=arms, seeds=6, test={"baseline": "gelu", "sd": 0.004})
+    _, out, _ = run("plan", str(here.study), "--runs", str(here.runs))
+    table = out[out.index("sequence") :].split("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in table[-2:]] == ["short", "short"]
+    _, out, _ = run("plan", str(here.study), "--runs", str(here.runs), "--json")
+    gelu, short = json.loads(out)[0]["arms"]
+    assert [len(arm["stages"]) for arm in (gelu, short)] == [1, 2]
+    assert sum(stage["tokens"] * stage["flops_per_token"] for stage in short["stages"]) == pytest.approx(short["flops"])
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,18 @@ def arms_table(made: Outline) -> list[str]:
         sizes = [f"{cost.parameters:,}", f"{cost.flops_per_token:.3g}", f"{cost.steps:,}", f"{cost.tokens:,}"]
         rows.append([arm.name, *sizes, f"{cost.flops:.3g}", changes(arm, made.baseline, made.study.arms)])
     runs = len(made.study.arms) * len(made.study.seeds)
-    return [*table(rows), f"{runs} runs, {made.flops:.3g} training FLOPs in all"]
+    return [*table(rows), *stages_table(made), f"{runs} runs, {made.flops:.3g} training FLOPs in all"]
+
+
+def stages_table(made: Outline) -> list[str]:
+    """What a token costs in each part of a run, for arms in which that changes."""
+    rows = [["arm", "steps", "sequence", "tokens", "FLOPs/token"]]
+    for arm in made.study.arms:
+        stages = made.costs[arm.name].stages
+        for stage in stages if len(stages) > 1 else ():
+            sizes = [f"{stage.steps:,}", f"{stage.length:,}", f"{stage.tokens:,}", f"{stage.flops_per_token:.3g}"]
+            rows.append([arm.name, *sizes])
+    return ["", *table(rows), ""] if len(rows) > 1 else []
 
 
 def held_equal(made: Outline) -> str:

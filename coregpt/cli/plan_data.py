@@ -67,6 +67,7 @@ def _arm(name: str, made: Plan, expected: Forecast | None, price: float | None) 
         "steps": cost.steps,
         "tokens": cost.tokens,
         "flops": cost.flops,
+        "stages": [asdict(stage) for stage in cost.stages],
         "matched": achieved(made.study, made.costs).get(name),
         "missing_runs": share.runs if share else 0,
         "seconds": share.seconds if share else 0.0,

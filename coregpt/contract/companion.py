@@ -38,10 +38,16 @@ class Companion:
         return loss(tokens, targets)
 
     def after_pass(self, clock: Clock) -> None:
-        """Gradients are the second pass', complete; whatever they are when this returns is what moves parameters."""
+        """Gradients are the second pass', complete; whatever they are when this returns is what moves parameters.
+
+        In fp16, gradients that overflowed are zeros here, and the step is skipped.
+        """
 
     def before_update(self, clock: Clock) -> None:
-        """Gradients are complete (summed over micro-batches and ranks) and not yet clipped."""
+        """Gradients are complete (summed over micro-batches and ranks) and not yet clipped.
+
+        In fp16 a step whose gradients overflow is skipped: it has neither this moment nor the next.
+        """
 
     def after_update(self, clock: Clock) -> None:
         """Parameters have moved."""

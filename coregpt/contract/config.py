@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def _whole_from_one(value: float) -> float:
@@ -53,6 +54,8 @@ class ModelShape(Frozen):
     """Tokens per training row."""
     hidden: PositiveInt | None = None
     """Width inside the MLP. Empty: 4 x dim (gated activations take two thirds of it)."""
+    tied: bool = False
+    """The head has no weights of its own: it uses the embedding's, which get the gradients of both."""
     init_std: PositiveFloat = 0.02
     """Standard deviation of initial weights; residual output projections get 1/sqrt(2 x depth) of it."""
 
@@ -153,8 +156,9 @@ class RunConfig(Frozen):
     data_seed: Annotated[int, Field(ge=0)] = 0
     """Fixes the order of training rows."""
     device: Literal["cpu", "cuda"] = "cpu"
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the training pass; weights, optimizer and evaluation are always fp32."""
+    precision: Precision = "fp32"
+    """Arithmetic of the training pass; weights, optimizer and evaluation are always fp32. `fp16` scales the loss and
+    skips steps whose gradients overflow."""
     compile: bool = False
     """Compile the model with torch.compile; where that fails the run says why and goes on without."""
 

@@ -67,6 +67,8 @@ class Site:
     """The site is a projection into the residual stream."""
     std: float = 0.02
     """Standard deviation a weight made here starts with, unless it says otherwise."""
+    ties: str | None = None
+    """Path of the parameter that `weight` gives here in place of one of its own, where shapes agree."""
 
     @property
     def shape(self) -> ModelShape:
@@ -90,7 +92,7 @@ class Site:
     def child(self, name: str, **changes: Any) -> "Site":
         """The site `name` inside this one; keeps the layer."""
         path = f"{self.path}.{name}" if self.path else name
-        return replace(self, path=path, **changes)
+        return replace(self, path=path, **{"ties": None, **changes})
 
     # -- parts, each one a question to the plugins ---------------------------------------------------
 
@@ -194,6 +196,9 @@ class Site:
         self, name: str, shape: tuple[int, ...], role: Role | None = None, std: float | None = None
     ) -> nn.Parameter:
         """A random parameter, N(0, std^2), drawn from (seed, path) alone."""
+        tied = self.assembly.params.get(self.ties) if self.ties and name == "weight" else None
+        if tied is not None and tuple(tied.shape) == shape:
+            return tied
         return self._parameter(name, shape, role or self.role, self.std if std is None else std, 0.0)
 
     def scale(self, name: str, shape: tuple[int, ...], value: float, role: Role = "scalar") -> nn.Parameter:

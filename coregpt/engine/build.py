@@ -19,6 +19,7 @@ from coregpt.engine.dials import Dials, collect
 from coregpt.engine.inputs import Given, open_inputs
 from coregpt.engine.model import GPT
 from coregpt.engine.optimizer import Optimizer
+from coregpt.engine.tied import refuse_untied
 from coregpt.engine.timeline import Timeline, plan_steps
 from coregpt.engine.world import World
 
@@ -88,6 +89,7 @@ def build(
     model, assembly, dials = made.model, made.assembly, made.dials
     _refuse_strays(model, assembly)
     _refuse_unserved(assembly)
+    refuse_untied(model.embedding, model.head, assembly, made.manager)
     optimizer = Optimizer(assembly, world, config.optim.grad_clip)
     full = RunView(
         config.model,

@@ -58,8 +58,7 @@ def _first_of_each_stage(run: Run, rows_of: Callable[[int], int]) -> list[int]:
     """The first step of every combination of sizes and staged dials."""
     seen: dict[Any, int] = {}
     for step in range(run.timeline.steps):
-        run.dials.set(run.timeline.clock(step))
-        staged = tuple((k, v) for k, v in run.dials.values.items() if not isinstance(v, Tensor))
+        staged = run.dials.staged(run.timeline.clock(step))
         seen.setdefault((rows_of(step), run.timeline.lengths[step], staged), step)
     return list(seen.values())
 

@@ -24,6 +24,12 @@ class Dials:
                 fresh = torch.zeros((), device=device)
                 self.values[name] = schedule.values[0] if isinstance(schedule, Stages) else fresh
 
+    def staged(self, clock: Clock) -> tuple[tuple[str, Any], ...]:
+        """(dial, value) of every dial that is static inside a graph, before `clock.step`."""
+        return tuple(
+            (name, self.schedules[name](clock)) for name, value in self.values.items() if not isinstance(value, Tensor)
+        )
+
     def set(self, clock: Clock) -> None:
         """Turn every dial to its value before `clock.step`."""
         for name, value in self.values.items():

@@ -28,6 +28,7 @@ def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[object]:
 def rms_norm(x: Tensor) -> Tensor:
     """x / sqrt(mean(x^2) + eps) over the last dimension, eps the machine epsilon of x; computed in x's dtype.
 
+    fp16, which cannot hold squares beyond 65504, is computed in fp32.
     Under autocast the result is in autocast's dtype: it is rounded once and not by every projection that reads it.
     """
     return _Normalise.apply(x, -1, None, working_dtype(x))  # type: ignore[no-untyped-call]
@@ -47,6 +48,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dim: int, shortest: float | None, out: torch.dtype) -> Tensor:
+        x = x.float() if x.dtype == torch.float16 else x  # squares of a few hundred are beyond fp16
         length = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
         if shortest is None:
             scale = (length.square() / x.shape[dim] + torch.finfo(x.dtype).eps).rsqrt()

@@ -1,7 +1,7 @@
 """What a run writes while it trains, what it says at its end, and what it must remember in between."""
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 Row = dict[str, float | int]
 
@@ -44,3 +44,5 @@ class Progress:
     shared_step: int = 0
     """Steps of another run that this one began with."""
     shared_seconds: float = 0.0
+    scaling: dict[str, Any] = field(default_factory=dict)
+    """State of the loss scale, in fp16."""

@@ -27,6 +27,10 @@ class Linear(nn.Module):
         return F.linear(x, self.weight)
 
 
+EMBEDDING = "embedding.weight"
+"""Path of the table of `TokenEmbedding`, which a tied head uses too."""
+
+
 class TokenEmbedding(nn.Module):
     """A table (V, dim), one row per token id."""
 
@@ -211,11 +215,14 @@ class Stack(nn.Module):
 
 
 class Head(nn.Module):
-    """A linear map of its own (untied) from the stream to logits (B, T, V)."""
+    """A linear map from the stream to logits (B, T, V): its own, or with the embedding's weight where they are tied."""
 
     def __init__(self, at: Site):
         super().__init__()
-        self.out = at.linear("out", at.shape.dim, at.shape.vocab, role="head")
+        shape = at.shape
+        ties = EMBEDDING if shape.tied else None
+        out = at.child("out", role="head", std=shape.init_std, ties=ties)
+        self.out = at.ask("make_linear", out, d_in=shape.dim, d_out=shape.vocab)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(x)

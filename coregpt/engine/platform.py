@@ -8,22 +8,29 @@ from pathlib import Path
 
 import torch
 
-from coregpt.contract.config import RunConfig
+from coregpt.contract.config import Precision, RunConfig
 
 
 def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def fast_bf16(device: str) -> bool:
-    """Whether the training pass should use bf16: hardware that multiplies bf16 faster than fp32.
+def fast_precision(device: str) -> Precision:
+    """What the training pass should compute in: bf16 where the hardware multiplies it faster than fp32, fp16 on GPUs
+    that multiply only that faster (Volta and Turing), else fp32.
 
     Read off the machine's features, not measured: the answer becomes part of a run's identity, and a
     busy moment must not change it.
     """
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16"
+        return "fp16" if torch.cuda.get_device_capability() >= FIRST_FAST_FP16 else "fp32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+FIRST_FAST_FP16 = (7, 0)
+"""Compute capability; GPUs before it gain nothing from fp16, or multiply it at a 64th of the rate."""
 
 
 def worth_compiling(config: RunConfig, device: str) -> bool:

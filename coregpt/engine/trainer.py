@@ -21,6 +21,8 @@ from coregpt.engine.data import RowOrder, TokenSource, eval_rows
 from coregpt.engine.evaluate import evaluate
 from coregpt.engine.outcome import Outcome, Progress, Sink
 from coregpt.engine.platform import peak_memory
+from coregpt.engine.scaling import LossScale, autocast
+from coregpt.engine.timeline import cut
 
 MicroBatch = tuple[Tensor, Tensor, Tensor]
 
@@ -56,13 +58,14 @@ class Trainer:
         self.eval_data = eval_rows(self.source.val, config.model.context, config.eval_tokens)
         spaced = {round(i * timeline.steps / config.evals) for i in range(config.evals + 1)}
         self.eval_steps = spaced | {timeline.steps}
+        self.scale = LossScale() if config.precision == "fp16" else None
         self.started = time.perf_counter()
 
     # -- one step ------------------------------------------------------------------------------------------
 
     def rank_rows(self, step: int) -> int:
         """Rows of `context` tokens this rank handles in one step."""
-        rows, size = self.run.timeline.batches[step] // self.run.timeline.context, self.run.world.size
+        rows, size = self.run.timeline.rows(step), self.run.world.size
         if rows % size:
             raise ConfigError(f"a batch of {rows} rows cannot be shared by {size} ranks")
         return rows // size
@@ -75,12 +78,10 @@ class Trainer:
 
     def pass_rows(self, step: int) -> int:
         """Sequences of one forward pass, which are shorter and more when the sequence length is staged."""
-        return self.micro_rows(step) * self.run.timeline.context // self.run.timeline.lengths[step]
+        return self.micro_rows(step) * self.run.timeline.sequences(step)
 
     def autocast(self) -> Any:
-        if self.run.config.precision == "fp32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.run.device.type, torch.bfloat16)
+        return autocast(self.run.device.type, self.run.config.precision)
 
     def train_step(self, step: int) -> Tensor:
         """Forward, backward, update; returns the step's logged scalars as one vector."""
@@ -91,47 +92,44 @@ class Trainer:
             companion.before_step(clock)
         share, micro, length = self.rank_rows(step), self.micro_rows(step), timeline.lengths[step]
         first = timeline.first_rows[step] + run.world.rank * share
-        inputs, targets = self.order.rows(first, share)
+        inputs, targets = (cut(rows, length) for rows in self.order.rows(first, share))
         for companion in run.companions:
             companion.sees_batch(clock, inputs, targets)
-        batch = self.micro_batches(inputs, targets, first, micro, length)
+        batch = self.micro_batches(inputs, targets, first, micro * timeline.sequences(step))
         logged: Tensor | None = None
         for x, y, starts in batch:
             with self.autocast():
                 loss, scalars = self.calls.forward(x, y, run.dials.values, starts)
-            (loss / (len(batch) * run.world.size)).backward()
+            self.backward(loss / (len(batch) * run.world.size))
             self.names = self.names or list(scalars)
             values = torch.stack([value.float() for value in scalars.values()]) / len(batch)
             logged = values if logged is None else logged + values
         run.optimizer.reduce()
+        finite = self.unscaled()
         for companion in run.companions:
-            if companion.wants_pass(clock):
-                self.second_pass(companion, clock, batch)
-        for companion in run.companions:
-            companion.before_update(clock)
-        run.optimizer.step(run.dials.lr_factor, run.dials.values)
-        with torch.no_grad():
-            for companion in run.companions:
-                companion.after_update(clock)
+            if finite and companion.wants_pass(clock):
+                finite = self.second_pass(companion, clock, batch)
+        self.update(clock, finite)
         assert logged is not None
         return logged
 
-    def micro_batches(self, inputs: Tensor, targets: Tensor, first: int, micro: int, length: int) -> list[MicroBatch]:
-        """(tokens, targets, starts) of every forward pass of a step, on the device; `first` numbers the first row."""
-        rows, context = inputs.shape
-        starts = (first + torch.arange(rows))[:, None] * context + torch.arange(0, context, length)
-        device = self.run.device
-        return [
-            (
-                x.reshape(-1, length).to(device, non_blocking=True),
-                y.reshape(-1, length).to(device, non_blocking=True),
-                at.flatten().to(device, non_blocking=True),
-            )
-            for x, y, at in zip(inputs.split(micro), targets.split(micro), starts.split(micro), strict=True)
-        ]
+    def micro_batches(self, inputs: Tensor, targets: Tensor, first: int, size: int) -> list[MicroBatch]:
+        """(tokens, targets, starts) of every forward pass of a step, on the device, `size` sequences each.
 
-    def second_pass(self, companion: Companion, clock: Clock, batch: list[MicroBatch]) -> None:
-        """The forward and backward pass that a companion asked for; its gradients take the place of the first's."""
+        `first` is the number of the step's first row.
+        """
+        (count, length), context, device = inputs.shape, self.run.timeline.context, self.run.device
+        sequences = context // length
+        rows = first + torch.arange(count // sequences)
+        starts = rows[:, None] * context + torch.arange(sequences) * length
+        parts = (each.to(device, non_blocking=True).split(size) for each in (inputs, targets, starts.flatten()))
+        return list(zip(*parts, strict=True))
+
+    def second_pass(self, companion: Companion, clock: Clock, batch: list[MicroBatch]) -> bool:
+        """The forward and backward pass that a companion asked for; its gradients take the place of the first's.
+
+        False where they overflowed.
+        """
         run = self.run
         with torch.no_grad():
             companion.before_pass(clock)
@@ -143,10 +141,37 @@ class Trainer:
 
             with self.autocast():
                 found = companion.pass_loss(loss, x, y)
-            (found / (len(batch) * run.world.size)).backward()
+            self.backward(found / (len(batch) * run.world.size))
         run.optimizer.reduce()
+        finite = self.unscaled()
         with torch.no_grad():
             companion.after_pass(clock)
+        return finite
+
+    def backward(self, loss: Tensor) -> None:
+        (loss if self.scale is None else loss * self.scale.scale).backward()
+
+    def unscaled(self) -> bool:
+        """Undo the loss scale; False where gradients overflowed, which become zero. The same on every rank."""
+        finite = self.scale is None or self.scale.unscale(stack.grad for stack in self.run.optimizer.stacks)
+        if not finite:
+            self.run.optimizer.clear()
+        return finite
+
+    def update(self, clock: Clock, finite: bool) -> None:
+        """Move the parameters, or skip the step and forget the gradients."""
+        run = self.run
+        if self.scale is not None:
+            self.scale.update(finite)
+        if not finite:
+            run.optimizer.clear()
+            return
+        for companion in run.companions:
+            companion.before_update(clock)
+        run.optimizer.step(run.dials.lr_factor, run.dials.values)
+        with torch.no_grad():
+            for companion in run.companions:
+                companion.after_update(clock)
 
     # -- the loop ------------------------------------------------------------------------------------------
 
@@ -167,6 +192,8 @@ class Trainer:
         else:
             self.sink.rewind(-1)
             self.measure(0)
+        if self.scale is not None and self.progress.scaling:
+            self.scale = LossScale(**self.progress.scaling)
         saved = time.perf_counter()
         run.model.train()
         if pause <= self.progress.step < steps:
@@ -176,6 +203,9 @@ class Trainer:
             scalars = self.train_step(self.progress.step)
             self.progress.step += 1
             self.pending.append((self.progress.step, self.progress.seconds, scalars))
+            if self.scale is not None and self.scale.failed:
+                self.flush()
+                return self.outcome("diverged", f"gradients are not finite at step {self.progress.step}, even unscaled")
             evaluating = self.progress.step in self.eval_steps
             if evaluating or len(self.pending) >= FLUSH[run.device.type]:
                 bad = self.flush()
@@ -211,6 +241,8 @@ class Trainer:
         return [bool(flag > 0) for flag in self.run.world.all_reduce(flags)]
 
     def save(self) -> None:
+        if self.scale is not None:
+            self.progress.scaling = self.scale.state()
         checkpoint.save(self.path, self.run, vars(self.progress))
 
     def flush(self) -> int | None:
@@ -243,20 +275,22 @@ class Trainer:
                 total += loss * (len(inputs[mine]) / len(inputs))
             value = float(run.world.all_reduce(total))
         extra = {name: number for companion in run.companions for name, number in companion.metrics().items()}
+        extra |= {} if self.scale is None else self.scale.metrics()
         self.record(step, {"val_loss": value, **extra}, self.progress.seconds)
         self.progress.value = value
         return math.isfinite(value)
 
     def record(self, step: int, numbers: dict[str, float], seconds: float) -> None:
         if self.run.world.rank == 0:
-            tokens = self.run.timeline.first_rows[step] * self.run.timeline.context
+            tokens = self.run.timeline.first_tokens[step]
             self.sink.record({"step": step, "tokens": tokens, "seconds": round(seconds, 4), **numbers})
 
     def outcome(self, status: Literal["finished", "diverged", "stopped"], reason: str) -> Outcome:
         done, timeline = self.progress, self.run.timeline
-        tokens = timeline.first_rows[done.step] * timeline.context
-        own = tokens - timeline.first_rows[done.shared_step] * timeline.context
+        tokens = timeline.first_tokens[done.step]
+        own = tokens - timeline.first_tokens[done.shared_step]
         own_seconds = done.seconds - done.shared_seconds
+        skipped = () if self.scale is None else self.scale.notes(done.step)
         return Outcome(
             status,
             done.value if status == "finished" else None,
@@ -267,7 +301,7 @@ class Trainer:
             done.compile_seconds,
             own / own_seconds if own_seconds else 0.0,
             peak_memory(self.run.device),
-            (self.calls.note,) if self.calls.note else (),
+            (*((self.calls.note,) if self.calls.note else ()), *skipped),
         )
 
 

@@ -10,14 +10,23 @@ projection no gradient reaches a block's inner weights in the first step.
 Source: Goyal et al. 2017, arXiv:1706.02677; Yang et al. 2022, arXiv:2203.03466; modded-nanogpt records 5 and 8.
 """
 
-import torch
+from collections.abc import Generator
 
-from coregpt.api import ParamInfo, ParamRule, Plugin, hookimpl
+import torch
+from torch import nn
+
+from coregpt.api import ParamInfo, ParamRule, Plugin, PluginError, Site, hookimpl
 
 
 class ZeroInit(Plugin):
     head: bool = False
     """The head starts at zero as well."""
+
+    @hookimpl(wrapper=True)
+    def make_head(self, at: Site) -> Generator[None, nn.Module, nn.Module]:
+        if self.head and at.shape.tied:
+            raise PluginError("zero_init: 'head' needs a head of its own, but model.tied is true")
+        return (yield)
 
     @hookimpl
     def add_param_rules(self, param: ParamInfo) -> ParamRule | None:

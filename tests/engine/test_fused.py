@@ -45,6 +45,20 @@ def test_rms_norm_is_rounded_once_under_autocast() -> None:
     assert x.grad.dtype == torch.float32
 
 
+def test_rms_norm_of_fp16_holds_squares_that_fp16_does_not() -> None:
+    x = (500 * random(4, 8)).half().requires_grad_()
+    exact = x.detach().double().requires_grad_()
+    up = random(4, 8, seed=1)
+    got, wanted = rms_norm(x), rms_norm(exact)
+    got.backward(up.half())
+    wanted.backward(up)
+    assert got.dtype == torch.float16
+    assert (got - wanted).abs().max() < 2e-3
+    assert x.grad is not None
+    assert exact.grad is not None
+    assert (x.grad - exact.grad).abs().max() < 2e-3 * exact.grad.abs().max()
+
+
 @pytest.mark.parametrize("dim", [-1, -2])
 def test_unit_norm_is_its_definition_with_the_gradient_of_finite_differences(dim: int) -> None:
     x = random(3, 4, 5).requires_grad_()

@@ -89,7 +89,7 @@ def branched(outlined: Outline) -> Outline:
             break
     if wrong:
         raise ConfigError("\n".join(wrong))
-    return replace(outlined, trunk_step=step, trunk_tokens=trunk.timeline.first_rows[step] * trunk.timeline.context)
+    return replace(outlined, trunk_step=step, trunk_tokens=trunk.timeline.first_tokens[step])
 
 
 def differs(trunk: Run, own: Run, baseline: Arm, arm: Arm, step: int) -> Iterator[str]:

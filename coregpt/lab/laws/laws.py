@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,17 @@ import torch
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 
+from coregpt.contract.companion import Companion
 from coregpt.contract.config import RunConfig
-from coregpt.engine.accounting import count
+from coregpt.engine.accounting import StageCost, count
+from coregpt.engine.build import Run
+from coregpt.engine.timeline import cut
 from coregpt.engine.trainer import train
 from coregpt.lab.laws.law_case import SHAPE, LawCase, LawError
 from coregpt.lab.laws.tools import Rows, counting_backend, executed_flops, stop_after, tiny_source, two_ranks
 from coregpt.lab.study.registry import Catalogue
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def documented(case: LawCase) -> None:
@@ -56,9 +62,9 @@ def one_graph(case: LawCase) -> None:
     for step in range(run.timeline.steps):
         run.dials.set(run.timeline.clock(step))
         staged = tuple((k, v) for k, v in run.dials.values.items() if not isinstance(v, Tensor))
-        rows = run.timeline.batches[step] // run.timeline.context
+        rows = run.timeline.rows(step)
         signatures.add((rows, run.timeline.lengths[step], staged))
-        tokens = case.tokens(rows, step).view(-1, run.timeline.lengths[step])
+        tokens = cut(case.tokens(rows, step), run.timeline.lengths[step])
         try:
             compiled(tokens, tokens, run.dials.values)[0].backward()
         except TorchDynamoException as error:
@@ -227,12 +233,32 @@ def counts_agree(case: LawCase) -> None:
     real = sum(param.numel() for param in {id(p): p for p in run.model.parameters()}.values())
     if cost.parameters != real:
         raise LawError(f"core counts {cost.parameters} parameters, the model has {real}")
-    tokens = case.tokens(rows=2)
-    run.dials.set(run.timeline.clock(0))
-    flops = executed_flops(lambda: run.model(tokens, tokens, run.dials.values)[0].backward())
-    executed = flops / tokens.numel()
-    if len(set(run.timeline.lengths)) == 1 and abs(executed / cost.flops_per_token - 1) > 0.01:
-        raise LawError(f"core counts {cost.flops_per_token:.6g} FLOPs per token, a real step executes {executed:.6g}")
+    for stage in cost.stages:
+        executed, counted = _executed(case, run, stage), stage.flops_per_token
+        if abs(executed / counted - 1) > 0.01:
+            raise LawError(f"core counts {counted:.6g} FLOPs per token, a real step executes {executed:.6g}")
+
+
+def _pass(companion: Companion, loss: Loss, tokens: Tensor) -> None:
+    companion.pass_loss(loss, tokens, tokens).backward()
+
+
+def _executed(case: LawCase, run: Run, stage: StageCost) -> float:
+    """FLOPs per token of all passes of one step."""
+    clock = run.timeline.clock(stage.step)
+    run.dials.set(clock)
+
+    def loss(tokens: Tensor, targets: Tensor) -> Tensor:
+        return run.model(tokens, targets, run.dials.values)[0]
+
+    tokens = cut(case.tokens(rows=2), stage.length)
+    per_token = executed_flops(lambda: loss(tokens, tokens).backward()) / tokens.numel()
+    whole = cut(case.tokens(run.timeline.rows(stage.step)), stage.length)
+    for companion in run.companions:
+        if companion.wants_pass(clock):
+            again = executed_flops(partial(_pass, companion, loss, whole))
+            per_token += again / whole.numel()
+    return per_token
 
 
 LAWS: tuple[Callable[[LawCase], None], ...] = (

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, Run, build
 from coregpt.engine.inputs import Given
+from coregpt.engine.scaling import autocast
 
 PROCESS_BYTES = 250 << 20
 """Python and torch, imported, on CPU; on CUDA only what the allocator gives out is counted."""
@@ -51,14 +52,12 @@ class Memory:
 
 
 def estimate(config: RunConfig, plugins: NamedPlugins, inputs: Given | None = None, ranks: int = 1) -> Memory:
-    """Traces one forward pass of a rank's share on shapes alone."""
-    share = max(1, config.batch_tokens // config.model.context // ranks)
-    rows = min(config.micro_rows or share, share)
+    """Traces one forward pass of a rank's share on shapes alone: of each batch and sequence length, the largest."""
     hollow = {name: stored.hollow() for name, stored in (inputs or {}).items()}
     with FakeTensorMode():
         run = build(config.model_copy(update={"device": "cpu"}), plugins, inputs=hollow, separator=0)
         weights, gradients, states = (_bytes(tensors) for tensors in _lasting(run))
-        kept = _saved(run, rows)
+        kept, rows = max((_saved(run, step, ranks) for step in _sizes(run)), key=lambda found: sum(found[0]))
     largest_stack = max(stack.data.nbytes for stack in run.optimizer.stacks)
     activations, gradient = sum(kept), max(kept, default=0)
     process, holes = (PROCESS_BYTES, int(HEAP_HOLES * activations)) if config.device == "cpu" else (0, 0)
@@ -100,8 +99,19 @@ def _lasting(run: Run) -> Iterator[list[Tensor]]:
     yield [leaf for leaf in tree_leaves([[stack.state for stack in stacks], beside]) if isinstance(leaf, Tensor)]
 
 
-def _saved(run: Run, rows: int) -> list[int]:
-    """Bytes of every storage that the forward pass keeps for the backward pass and that no parameter owns."""
+def _sizes(run: Run) -> list[int]:
+    """One step of every size of batch and sequence."""
+    line = run.timeline
+    last = {(line.rows(step), line.lengths[step]): step for step in range(line.steps)}
+    return list(last.values())
+
+
+def _saved(run: Run, step: int, ranks: int) -> tuple[list[int], int]:
+    """Bytes of every storage that a forward pass of the step keeps for the backward pass and that no parameter owns;
+    and the rows in it."""
+    share = max(1, run.timeline.rows(step) // ranks)
+    rows = min(run.config.micro_rows or share, share)
+    run.dials.set(run.timeline.clock(step))
     own = {stack.data.untyped_storage()._cdata for stack in run.optimizer.stacks}
     own |= {buffer.untyped_storage()._cdata for buffer in run.model.buffers()}
     kept: dict[int, Tensor] = {}
@@ -112,12 +122,11 @@ def _saved(run: Run, rows: int) -> list[int]:
             kept[storage] = tensor
         return tensor
 
-    length = run.timeline.lengths[-1]
-    tokens = torch.zeros(rows * run.timeline.context // length, length, dtype=torch.long)
-    bf16 = run.config.precision == "bf16" and run.config.device == "cpu"
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), saved_tensors_hooks(keep, lambda tensor: tensor):
+    tokens = torch.zeros(rows * run.timeline.sequences(step), run.timeline.lengths[step], dtype=torch.long)
+    precision = run.config.precision if run.config.device == "cpu" else "fp32"
+    with autocast("cpu", precision), saved_tensors_hooks(keep, lambda tensor: tensor):
         run.model(tokens, tokens, run.dials.values)
-    return [tensor.untyped_storage().nbytes() for tensor in kept.values()]
+    return [tensor.untyped_storage().nbytes() for tensor in kept.values()], rows
 
 
 def _bytes(tensors: list[Tensor]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
-from coregpt.engine.platform import default_device, fast_bf16, worth_compiling
+from coregpt.engine.platform import default_device, fast_precision, worth_compiling
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import TOLERANCE, Arm, Study
@@ -99,7 +99,7 @@ def resolve(arm: Arm, seed: int, nodes: str = "") -> RunConfig:
         raise ConfigError(f"arm '{arm.name}': device is cuda, but this machine has no usable GPU")
     precision = arm.machine.precision
     if precision == "auto":
-        precision = "bf16" if nodes == device == "cuda" or fast_bf16(device) else "fp32"
+        precision = "bf16" if nodes == device == "cuda" else fast_precision(device)
     compile_ = worth_compiling(arm.run, device) if arm.machine.compile == "auto" else arm.machine.compile
     changes = {"device": device, "precision": precision, "compile": compile_, "seed": seed, "data_seed": seed}
     return arm.run.model_copy(update=changes)

@@ -8,6 +8,7 @@ import torch
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, Run, build
 from coregpt.engine.inputs import Given
+from coregpt.engine.scaling import autocast
 
 SECONDS = 1.5
 """Length of each measurement; at least two passes are made however long they take."""
@@ -27,14 +28,14 @@ def tokens_per_second(config: RunConfig, plugins: NamedPlugins, inputs: Given | 
         per_update = _timed(lambda: run.optimizer.step(0.0, run.dials.values), run)
     finally:
         torch.set_num_threads(before)
-    return config.batch_tokens / (per_pass * batch / rows + per_update)
+    trained = batch * run.timeline.sequences(0) * run.timeline.lengths[0]
+    return trained / (per_pass * batch / rows + per_update)
 
 
 def _one_pass(run: Run, rows: int) -> None:
-    length = run.timeline.lengths[0]
-    shape = (rows * run.timeline.context // length, length)
+    shape = (rows * run.timeline.sequences(0), run.timeline.lengths[0])
     tokens = torch.zeros(shape, dtype=torch.long, device=run.device)
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.config.precision == "bf16"):
+    with autocast(run.device.type, run.config.precision):
         loss, _ = run.model(tokens, tokens, run.dials.values)
     loss.backward()
 

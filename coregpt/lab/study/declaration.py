@@ -40,7 +40,7 @@ class Machine(Frozen):
     """What may depend on the computer. `auto` is decided when the study runs."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: Literal["auto"] | bool = "auto"
 
 

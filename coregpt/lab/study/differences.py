@@ -37,12 +37,19 @@ def derive(config: RunConfig, plugins: NamedPlugins, cost: Cost, inputs: Given |
             decays[stack.rule.weight_decay * rule.weight_decay] += size
     return {
         "parameters": f"{cost.parameters:,}",
-        "FLOPs per token": f"{cost.flops_per_token:.4g}",
+        "FLOPs per token": _per_token(cost),
         "steps": f"{cost.steps:,}",
         "tokens trained": f"{cost.tokens:,}",
         "peak learning rate": _by_size(rates),
         "weight decay": _by_size(decays),
     }
+
+
+def _per_token(cost: Cost) -> str:
+    """`4.2e+06`, or `4.2e+06 (3e+06 to 5e+06)` where it changes during the run."""
+    each = [stage.flops_per_token for stage in cost.stages]
+    extent = f" ({min(each):.4g} to {max(each):.4g})" if len(set(each)) > 1 else ""
+    return f"{cost.flops_per_token:.4g}{extent}"
 
 
 def changes(arm: Arm, baseline: Arm, arms: Sequence[Arm] = ()) -> str:

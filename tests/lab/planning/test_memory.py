@@ -80,6 +80,16 @@ def test_activations_grow_with_rows_and_micro_rows_bound_them(catalogue: Catalog
     assert fitting_rows(whole, whole.lasting) is None
 
 
+def test_the_largest_stage_is_what_must_fit(catalogue: Catalogue) -> None:
+    growing = {"batch_schedule": {"batch": [0.5, 1, 2], "lr": [1, 1, 1]}}
+    plain = estimate(run_config(plugins={"rope": {}}), catalogue.instances({"rope": {}}))
+    staged = estimate(run_config(plugins=growing), catalogue.instances({"rope": {}, **growing}))
+    assert staged.rows == 2 * plain.rows
+    assert staged.activations == pytest.approx(2 * plain.activations, rel=0.05)
+    shorter = {"rope": {}, "seq_len_schedule": {"length": [1.0, 0.3]}}
+    assert estimate(run_config(plugins=shorter), catalogue.instances(shorter)).activations == plain.activations
+
+
 def test_every_technique_can_be_estimated(catalogue: Catalogue) -> None:
     shape = ModelShape(vocab=61, dim=32, depth=4, heads=2, context=24)
     for name in catalogue.names():

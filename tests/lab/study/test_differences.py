@@ -37,6 +37,12 @@ def found(study: Study) -> dict[str, list[str]]:
     return {setting: list(values.values()) for setting, values in differences(study, derived)}
 
 
+def test_flops_that_change_during_a_run_are_told_with_their_extent(tmp_path: Path) -> None:
+    told = found(make(tmp_path, "{plugins: {seq_len_schedule: {length: [0.5, 1]}}}"))
+    # 6 x (3584 weights + 2 x 16 x keys): 24576 with 16 keys, 23040 with 8, which 3 of the 10 steps have
+    assert told["FLOPs per token"] == ["2.458e+04", "2.412e+04 (2.304e+04 to 2.458e+04)"]
+
+
 def test_a_plugin_that_one_arm_adds_is_the_technique(tmp_path: Path) -> None:
     study = make(tmp_path, "{plugins: {relu2: {}}}")
     assert found(study) == {}
