@@ -45,6 +45,29 @@ def attention_ratio(shape: tuple[int, int, int, int], window: int | None = None,
     )
 
 
+GROUPED = (((16, 4, 256, 32), 1), ((2, 12, 1024, 64), 3), ((2, 12, 1024, 64), 1))
+"""Batch, heads, tokens, head width; key heads."""
+
+
+def grouped_ratio(shape: tuple[int, int, int, int], key_heads: int, pairs: int = 5) -> Ratio:
+    """Forward and backward on one thread: query heads that share `key_heads` over as many key heads as heads.
+
+    Attention alone: the projections of keys and values, which shrink by heads / key_heads, are not in it.
+    """
+    set_up_cpu()
+    batch, heads, length, width = shape
+    generator = torch.Generator().manual_seed(0)
+    q, k, v, up = (torch.randn((batch, length, heads, width), generator=generator).bfloat16() for _ in range(4))
+    whole = [t.requires_grad_() for t in (q, k, v)]
+    shared = [q, *(t.detach()[:, :, :key_heads].clone().requires_grad_() for t in (k, v))]
+    return compare(
+        lambda: blocked_attention(*shared).backward(up),
+        lambda: blocked_attention(*whole).backward(up),
+        pairs,
+        repetitions=3,
+    )
+
+
 def product_ratio(rows: int, width_in: int, width_out: int, pairs: int = 50) -> Ratio:
     """One fp32 projection without gradients on one thread: as an evaluation makes it, over PyTorch's own."""
     set_up_cpu()
