@@ -184,3 +184,18 @@ def test_shapes_that_do_not_fit_are_refused(shapes, mask, message) -> None:
     q, k, v = (torch.zeros(shape) for shape in shapes)
     with pytest.raises(PluginError, match=message):
         attend(q, k, v, None if mask is None else torch.ones(mask, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_rules_see_the_tokens_that_indices_stand_for(rows: int) -> None:
+    given = inputs(2, 12, 12, (2, 2), (4, 4))
+    places = torch.arange(6).repeat_interleave(2)
+
+    def distance(score: Tensor, b: Tensor, h: Tensor, q: Tensor, k: Tensor, ctx: Context | None) -> Tensor:
+        return score - 0.5 * (q - k)
+
+    wanted, _, _ = by_query(
+        *given, whole(None, 2, 2, 12, 12), change=lambda s, b, h, t: s - 0.5 * (t // 2 - torch.arange(12) // 2)
+    )
+    stand = places.expand(rows, -1) if rows else places
+    check(attend(*given, None, scores=[distance], places=stand), wanted, torch.float64, "y")

@@ -1,5 +1,6 @@
 """The bare core against a forward pass written out by hand in float64."""
 
+import itertools
 import math
 from collections.abc import Generator
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from coregpt.contract.site import Site, Watched
 from coregpt.engine.build import Run
 from coregpt.engine.build import build as engine_build
 from coregpt.engine.parts import Attention
+from tests.plugins.slow import shake
 
 
 def gpt_by_hand(weights: dict[str, Tensor], tokens: Tensor, depth: int, heads: int) -> Tensor:
@@ -201,3 +203,23 @@ def test_a_rule_that_cannot_be_called_is_refused() -> None:
 def test_watching_what_nobody_serves_is_refused() -> None:
     with pytest.raises(PluginError, match=r"'test_parts' watches top at 'blocks.0.attention.attend', but no attention"):
         made(Deaf(), Listening(what="top"))
+
+
+def test_some_tokens_of_a_row_keep_their_distances_and_masks(batch, catalogue) -> None:
+    """A part of the row, as mixture of depths selects it, against the whole row with the others hidden."""
+    names = {"alibi": {}, "window_warmup": {"step": 8}}
+    run = shake(made(*(plugin for _, plugin in catalogue.instances(names))))
+    attention, (tokens, _) = run.model.blocks[0].attention.inner, batch(2, 24)
+    ctx = run.model._context(tokens, run.dials.values)
+    index = torch.tensor([[1, 4, 5, 11, 20], [0, 2, 4, 9, 11]])
+    some = ctx.select(index)
+    q, k, v = (torch.randn(2, 24, 4, 8, generator=torch.Generator().manual_seed(n)) for n in range(3))
+    parts = [torch.stack([t[row, at] for row, at in enumerate(index)]) for t in (q, k, v)]
+    got = attention.attend(*parts, None, some)
+    for row, head, i in itertools.product(range(2), range(4), range(5)):
+        at = index[row, i]
+        seen = [int(j) for j in index[row, : i + 1] if at - j < 8]
+        slope = 2.0 ** (-2 * (head + 1))
+        scores = torch.stack([q[row, at, head] @ k[row, j, head] / math.sqrt(8) - slope * (at - j) for j in seen])
+        wanted = torch.softmax(scores, 0) @ v[row, seen, head]
+        assert torch.allclose(got[row, i, head], wanted, atol=1e-6)
