@@ -7,7 +7,7 @@ gamma, as the paper does with the shared part of its keys. Scores are those that
 
 Suggested settings: tau 100, with Muon.
 When it hurts / conflicts: without effect where scores are bounded otherwise: qk_norm and ngpt undo any scale of q and
-k, so both exclude it. Attention with other projections than `q` and `k` is refused.
+k, so both exclude it. Attention with other projections than `q` and `k`, as mla has, is refused.
 Source: Kimi Team 2025 (Kimi K2, MuonClip), arXiv:2507.20534, algorithm 1.
 """
 
@@ -75,7 +75,7 @@ def _weight(run: RunView, part: Watched, name: str) -> Tensor:
 
 
 class QkClip(Plugin):
-    conflicts = ("qk_norm", "ngpt")
+    conflicts = ("qk_norm", "ngpt", "mla")
 
     tau: PositiveFloat = 100.0
     """Largest score that a head may keep."""
