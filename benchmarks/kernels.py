@@ -29,7 +29,8 @@ def attention_ratio(shape: tuple[int, int, int, int], window: int | None = None,
     batch, heads, length, width = shape
     generator = torch.Generator().manual_seed(0)
     q, k, v, up = (torch.randn((batch, length, heads, width), generator=generator).bfloat16() for _ in range(4))
-    inputs = [t.requires_grad_() for t in (q, k, v)]
+    for t in (q, k, v):
+        t.requires_grad_()
     gap = torch.arange(length).view(-1, 1) - torch.arange(length)
     mask = None if window is None else ((gap >= 0) & (gap < window))[None, None]
 
@@ -38,8 +39,32 @@ def attention_ratio(shape: tuple[int, int, int, int], window: int | None = None,
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None).transpose(1, 2)
 
     return compare(
-        lambda: blocked_attention(*inputs, mask).backward(up),
-        lambda: fused(*inputs).backward(up),
+        lambda: blocked_attention(q, k, v, mask).backward(up),
+        lambda: fused(q, k, v).backward(up),
+        pairs,
+        repetitions=3,
+    )
+
+
+GROUPED = (((16, 4, 256, 32), 1), ((2, 12, 1024, 64), 3), ((2, 12, 1024, 64), 1))
+"""Batch, heads, tokens, head width; key heads."""
+
+
+def grouped_ratio(shape: tuple[int, int, int, int], key_heads: int, pairs: int = 5) -> Ratio:
+    """Forward and backward on one thread: query heads that share `key_heads` over as many key heads as heads.
+
+    Attention alone: the projections of keys and values, which shrink by heads / key_heads, are not in it.
+    """
+    set_up_cpu()
+    batch, heads, length, width = shape
+    generator = torch.Generator().manual_seed(0)
+    q, k, v, up = (torch.randn((batch, length, heads, width), generator=generator).bfloat16() for _ in range(4))
+    few_k, few_v = (t[:, :, :key_heads].clone().requires_grad_() for t in (k, v))
+    for t in (q, k, v):
+        t.requires_grad_()
+    return compare(
+        lambda: blocked_attention(q, few_k, few_v).backward(up),
+        lambda: blocked_attention(q, k, v).backward(up),
         pairs,
         repetitions=3,
     )

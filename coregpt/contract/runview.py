@@ -32,5 +32,7 @@ class RunView:
     """Live: read it at a companion's moments."""
     all_reduce: Callable[[Tensor], Tensor] = _alone
     """Sum of a tensor over all ranks, in place."""
+    all_max: Callable[[Tensor], Tensor] = _alone
+    """Largest of each number over all ranks, in place."""
     inputs: Mapping[str, Input] = field(default_factory=lambda: Inputs({}))
     """By name. Raises PluginError, saying what to write, for one that the run does not have."""

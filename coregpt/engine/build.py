@@ -101,6 +101,7 @@ def build(
         assembly.infos,
         dials.values,
         world.all_reduce,
+        world.all_max,
         given,
     )
     with torch.no_grad():

@@ -55,9 +55,8 @@ def counted_pairs(rules: Sequence[Any], ctx: Context, places: Tensor | None, hea
     counted as one document.
     """
     length = ctx.tokens.shape[1] if places is None else places.shape[-1]
-    zeros = torch.zeros(1, ctx.tokens.shape[1], dtype=torch.int64)
     dials = {name: _known(name, value) for name, value in ctx.dials.items()}
-    known = replace(ctx, tokens=zeros, dials=dials, documents=None if ctx.documents is None else zeros)
+    known = replace(ctx, tokens=_zeros(ctx.tokens), dials=dials, documents=_zeros(ctx.documents))
     at = torch.arange(length) if places is None or places.device.type == "meta" else places.reshape(-1, length)[0]
     b, h = torch.zeros(1, 1, 1, 1, dtype=torch.int64), torch.arange(heads).view(1, -1, 1, 1)
     keys, pairs = torch.arange(length), 0.0
@@ -71,6 +70,11 @@ def counted_pairs(rules: Sequence[Any], ctx: Context, places: Tensor | None, hea
         widths[-1] -= -length % BLOCK
         pairs += (here.stop - here.start) * float((blocks * widths).sum(-1).mean())
     return _mean(pairs, length)
+
+
+def _zeros(like: Tensor | None) -> Any:
+    """One row of them."""
+    return None if like is None else torch.zeros(1, like.shape[1], dtype=torch.int64)
 
 
 def _mean(pairs: float, queries: int) -> Pairs:

@@ -89,8 +89,18 @@ class Attend(nn.Module):
         lse, top = self.watched.get("lse"), self.watched.get("top")
         mask = ctx.masks[self.mask]
         if lse is None and top is None:
-            return attend(q, k, v, mask, scores=self.scores, ctx=ctx)
-        found = attend(q, k, v, mask, scores=self.scores, ctx=ctx, lse=lse is not None, top=top is not None)
+            return attend(q, k, v, mask, scores=self.scores, ctx=ctx, places=ctx.positions)
+        found = attend(
+            q,
+            k,
+            v,
+            mask,
+            scores=self.scores,
+            ctx=ctx,
+            places=ctx.positions,
+            lse=lse is not None,
+            top=top is not None,
+        )
         if lse is not None:
             ctx.saved[lse] = found.lse
         if top is not None:  # a part that runs more than once has one largest score

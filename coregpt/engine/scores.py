@@ -42,7 +42,9 @@ class ScoreRules(NamedTuple):
 
 
 def place(places: Tensor, b: Tensor, index: Tensor) -> Tensor:
-    """The tokens that indices of row b stand for; places (P,) or (B, P)."""
+    """The tokens that indices of row b stand for; places (P,), (1, P) or (B, P)."""
+    if places.dim() == 2 and len(places) == 1:
+        places = places[0]
     return places[index] if places.dim() == 1 else places[b, index]
 
 

@@ -14,7 +14,7 @@ gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_t
 
 @dataclass(frozen=True)
 class World:
-    """Rank and size, and the three collectives the engine uses."""
+    """Rank and size, and the collectives the engine uses."""
 
     rank: int = 0
     size: int = 1
@@ -23,6 +23,12 @@ class World:
         """Sum over ranks, in place; the same bits on every rank."""
         if self.size > 1:
             dist.all_reduce(tensor)
+        return tensor
+
+    def all_max(self, tensor: Tensor) -> Tensor:
+        """Largest of each number over ranks, in place."""
+        if self.size > 1:
+            dist.all_reduce(tensor, dist.ReduceOp.MAX)
         return tensor
 
     def all_gather(self, whole: Tensor, mine: Tensor) -> None:

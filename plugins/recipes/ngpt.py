@@ -38,11 +38,13 @@ from coregpt.api import (
     Linear,
     ParamRule,
     Plugin,
+    PluginError,
     RunView,
     Site,
     hookimpl,
     unit_norm,
 )
+from coregpt.api import Heads as HeadSizes
 
 Wrapped = Generator[None, nn.Module, nn.Module]
 
@@ -187,7 +189,9 @@ class Ngpt(Plugin):
         return Step(at, self.rate or 1 / at.shape.depth)
 
     @hookimpl(wrapper=True)
-    def make_position(self, at: Site, dim: int) -> Wrapped:
+    def make_position(self, at: Site, dim: int, heads: HeadSizes) -> Wrapped:
+        if self.variant == "nvidia" and heads.group > 1:
+            raise PluginError("ngpt: variant 'nvidia' has one s_qk for q and k of a head; key heads may not be shared")
         return Heads(at, (yield), dim, self.variant == "nvidia")
 
     @hookimpl(wrapper=True)

@@ -118,3 +118,43 @@ def test_bf16_on_cpu_equals_float64_up_to_rounding(length: int) -> None:
     for mine, theirs in zip(rounded, exact, strict=True):
         error = (mine.grad.double() - theirs.grad).norm()
         assert error < 2e-2 * theirs.grad.norm() + 1e-2
+
+
+def test_masks_have_heads_only_where_a_rule_tells_them_apart() -> None:
+    ctx = context(length=24)
+    near = lambda b, h, q, k, ctx: q - k <= 2 * h  # noqa: E731
+    mask = build_mask((near, SlidingWindow("window")), ctx, heads=3)
+    assert isinstance(mask, Tensor)
+    assert mask.shape == (1, 3, 24, 24)
+    assert build_mask(RULES["both"], ctx, heads=3).shape == (2, 1, 24, 24)  # type: ignore[union-attr]
+    for h, q, k in itertools.product(range(3), range(24), range(24)):
+        assert bool(mask[0, h, q, k]) == (0 <= q - k <= 2 * h)
+
+
+@pytest.mark.parametrize("per_row", [False, True])
+def test_rules_see_tokens_where_heads_are_paired_and_indices_keep_order(per_row: bool) -> None:
+    ctx = context(length=6, window=2)
+    places = torch.arange(6).repeat_interleave(2)
+    given = places.expand(2, -1).clone() if per_row else places
+    mask = build_mask(RULES["both"], ctx, given)
+    assert isinstance(mask, Tensor)
+    assert mask.shape == (2, 1, 12, 12)
+    inside = build_mask(RULES["both"], ctx)
+    assert isinstance(inside, Tensor)
+    for b, q, k in itertools.product(range(2), range(12), range(12)):
+        assert bool(mask[b, 0, q, k]) == (k <= q and bool(inside[b, 0, q // 2, k // 2]))
+
+
+@pytest.mark.parametrize("places", [None, torch.arange(128).repeat_interleave(2)])
+def test_blocks_and_dense_masks_are_the_same(places: Tensor | None) -> None:
+    near = lambda b, h, q, k, ctx: q - k <= 30 * h  # noqa: E731
+    ctx = context(length=128 if places is not None else 256)
+    for rules, shape in (((near, *RULES["documents"]), (2, 3)), (RULES["window"], (1, 1)), ((near,), (1, 3))):
+        sparse = block_mask(rules, ctx, places, heads=3)
+        assert sparse.shape == (*shape, 256, 256)
+        dense = build_mask(rules, ctx, places, heads=3)
+        assert isinstance(dense, Tensor)
+        b, h, q, k = torch.meshgrid(
+            torch.arange(shape[0]), torch.arange(shape[1]), torch.arange(256), torch.arange(256), indexing="ij"
+        )
+        assert torch.equal(sparse.mask_mod(b, h, q, k), dense)

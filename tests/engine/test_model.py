@@ -2,10 +2,15 @@
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+from coregpt.contract.config import RunConfig
 from coregpt.contract.context import Context
+from coregpt.contract.plugin import Plugin, hookimpl
+from coregpt.contract.site import Site
 from coregpt.engine import model
 from coregpt.engine.attention import block_mask
+from coregpt.engine.build import build as build_run
 from coregpt.lab.laws.tools import counting_backend
 
 
@@ -48,3 +53,40 @@ def test_flex_in_one_graph_equals_sdpa_while_the_window_moves(run, monkeypatch) 
 
 def test_layers_with_equal_rules_share_one_mask(run) -> None:
     assert len(run.model.mask_rules) == 1
+
+
+class Times(nn.Module):
+    """A rule with a parameter per head."""
+
+    def __init__(self, at: Site):
+        super().__init__()
+        self.factor = at.scale("factor", (at.shape.heads,), 2.0)
+
+    def forward(self, score: Tensor, b: Tensor, h: Tensor, q: Tensor, k: Tensor, ctx: Context) -> Tensor:
+        return score * self.factor[h]
+
+
+class Sharpened(Plugin):
+    @hookimpl
+    def add_score_rules(self, at: Site) -> nn.Module:
+        return Times(at)
+
+
+def test_flex_in_one_graph_takes_score_rules_and_shared_keys(catalogue, monkeypatch) -> None:
+    shape = {"vocab": 61, "dim": 32, "depth": 2, "heads": 4, "context": 256, "init_std": 0.2}
+    names: dict[str, dict[str, object]] = {"alibi": {}, "gqa": {"kv_heads": 2}, "window_warmup": {"step": 16}}
+    config = RunConfig(model=shape, tokens=16 * 1024, batch_tokens=1024, eval_tokens=512)
+    run = build_run(config, [*catalogue.instances(names), ("sharpened", Sharpened())])
+    tokens = torch.randint(0, 61, (2, 256), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted = []
+        for step in (0, 5, 10):
+            run.dials.set(run.timeline.clock(step))
+            wanted.append(run.model.logits(tokens, run.dials.values))
+        use_blocks(monkeypatch)
+        run.model.forward = run.model.logits
+        compiled, graphs = counting_backend(run.model)
+        for step, logits in zip((0, 5, 10), wanted, strict=True):
+            run.dials.set(run.timeline.clock(step))
+            assert (compiled(tokens, run.dials.values) - logits).abs().max() < 1e-4
+    assert len(graphs) == 1

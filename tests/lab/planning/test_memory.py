@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from coregpt.contract.config import ModelShape, RunConfig
+from coregpt.lab.laws.law_case import LawCase
 from coregpt.lab.planning.memory import estimate, fitting_rows, room
+from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.registry import Catalogue
 
 WIDE = ModelShape(vocab=1024, dim=256, depth=4, heads=4, context=256)
@@ -91,11 +93,11 @@ def test_the_largest_stage_is_what_must_fit(catalogue: Catalogue) -> None:
 
 
 def test_every_technique_can_be_estimated(catalogue: Catalogue) -> None:
-    shape = ModelShape(vocab=61, dim=32, depth=4, heads=2, context=24)
     for name in catalogue.names():
-        instances = catalogue.instances({name: {}})
-        config = RunConfig(model=shape, batch_tokens=96, eval_tokens=48, tokens=9600, plugins={name: {}})
-        assert estimate(config, instances).activations > 0
+        case = LawCase(catalogue, name)
+        config = case.config()
+        inputs = inputs_of(config, catalogue)
+        assert estimate(config, catalogue.instances(config.plugins), inputs).activations > 0, name
 
 
 def test_the_machine_has_room() -> None:

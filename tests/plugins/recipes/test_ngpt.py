@@ -286,3 +286,10 @@ def test_scales_stay_beside_the_activation_where_the_projections_are_not_cores_o
     run = full(build)
     assert not any(isinstance(part, module.Rows) for part in run.model.modules())
     assert_equals_slow_model(run, SlowReplication)
+
+
+def test_shared_key_heads_go_with_one_s_qk_for_all_heads_only(build, batch):
+    run = build(ngpt={}, gqa={})
+    assert torch.isfinite(run.model(*batch(), run.dials.values)[0])
+    with pytest.raises(PluginError, match="key heads may not be shared"):
+        build(ngpt={"variant": "nvidia"}, gqa={})
