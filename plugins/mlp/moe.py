@@ -12,6 +12,9 @@ expert multiplies its own run of rows. `soft_dense` computes every expert and mu
 zero, weights: equal values, E / K times the work. `soft_mixture` picks nobody: every routed expert counts
 with (K - 1)/K p_i. Experts are full MLPs with whatever activation the run has (`relu2`, `swiglu` compose).
 
+NanoPoor, a public code of the same router, differs: its `down` starts at init_std (`down_init: plain`), its bias moves
+towards loaded experts and is part of the weights, and its load is the sum of gate weights, not a count.
+
 Suggested settings: experts 32, active 4, alternate layers, rate 1e-3; experts 8 on a laptop.
 When it hurts / conflicts: K full-width experts cost K times the dense MLP in FLOPs, so compare at equal FLOPs
 too. `noise` (the source trains with 0.01) draws from torch's global generator, different on every number of
@@ -44,6 +47,8 @@ class MoE(Plugin):
     """`alternate` keeps the dense MLP in layers 0, 2, 4, ..."""
     rate: NonNegativeFloat = 1e-3
     """Step of the balance bias; 0 leaves loads alone."""
+    down_init: Literal["small", "plain"] = "small"
+    """Experts' `down` starts at init_std / sqrt(2 depth), as the dense MLP's does, or at init_std (NanoPoor)."""
     noise: float = Field(default=0.0, ge=0, lt=1)
     """Half-width of the factor on router logits during training. Uses torch's global generator."""
 
@@ -79,8 +84,8 @@ class Experts(nn.Module):
         into = (count, width, dim)
         self.up = at.child("up").weight("weight", into, std=std)
         self.gate = at.child("gate").weight("weight", into, std=std) if self.activation.inputs == 2 else None
-        small = std / math.sqrt(2 * at.shape.depth)
-        self.down = at.child("down", writes=True).weight("weight", (count, dim, width), std=small)
+        down = std / math.sqrt(2 * at.shape.depth) if options.down_init == "small" else std
+        self.down = at.child("down", writes=True).weight("weight", (count, dim, width), std=down)
         self.router = at.linear("router", dim, count - 1, role="gate")
         self.register_buffer("bias", torch.zeros(count - 1, device=at.device))
         self.register_buffer("load", torch.zeros(count - 1, device=at.device), persistent=False)

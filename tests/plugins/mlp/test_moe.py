@@ -237,6 +237,13 @@ def test_parameters_have_the_right_roles_shapes_and_initial_sizes(build):
     assert infos["blocks.0.mlp.up.weight"].shape == (128, 32)
 
 
+def test_the_plain_start_of_down_is_that_of_nanopoor(build):
+    params = build(moe={"experts": 8, "down_init": "plain"}, shape={"dim": 64, "depth": 12}).assembly.params
+    stacks = [value for path, value in params.items() if path.endswith("mlp.down.weight") and value.dim() == 3]
+    assert len(stacks) == 6
+    assert float(torch.stack(stacks).detach().std()) == pytest.approx(0.02, rel=0.01)
+
+
 def test_noise_acts_in_training_only_and_within_its_bounds(build, batch):
     tokens, _ = batch()
     run = shake(build(moe={**SMALL, "noise": 0.2}))
