@@ -12,7 +12,7 @@ z and n are normal numbers and |.| is the largest eigenvalue by one and a half p
 At first Q0 = Q1 = (mean G^4)^(-1/32) I. Where A A^T and B B^T agree in the mean, U has covariance one.
 
 With `sphere` a step keeps the Frobenius norm of W: W <- W - lr |W| U / |U|, scaled to the norm it had, and nothing
-decays. z and n come from the number of the step alone, the same for all matrices of a shape.
+decays. z and n depend on the run's seed, the matrix and the step, so they are the same on any number of ranks.
 
 Takes the role `matrix`; everything else stays with the default rule.
 
@@ -23,13 +23,14 @@ zero stay there. Two triangular solves and several products per step, r^2 + c^2 
 Source: Li 2018, arXiv:1512.04202; github.com/lixilinx/psgd_torch; modded-nanogpt optimization track, record 33.
 """
 
+import math
 from typing import ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from coregpt.api import DecayRule, Dials, ParamGroup, Plugin, UpdateRule, hookimpl
+from coregpt.api import DecayRule, Dials, Noise, ParamGroup, Plugin, UpdateRule, hookimpl, uniform
 
 ROUNDING = 2.0**-23
 
@@ -52,7 +53,7 @@ class PsgdKron(Plugin):
 
     @hookimpl
     def make_update(self, group: ParamGroup) -> UpdateRule | None:
-        return Whitened(self) if _is_matrix(group) else None
+        return Whitened(self, Noise.of(group.seed, f"psgd_kron/{group.paths[0]}")) if _is_matrix(group) else None
 
     @hookimpl
     def make_decay(self, group: ParamGroup) -> DecayRule | None:
@@ -62,8 +63,9 @@ class PsgdKron(Plugin):
 class Whitened:
     """The update rule; state M, Q0, Q1."""
 
-    def __init__(self, options: PsgdKron):
+    def __init__(self, options: PsgdKron, noise: Noise):
         self.options, self.lr, self.weight_decay = options, options.lr, options.weight_decay
+        self.noise = noise
 
     def init(self, p: Tensor) -> dict[str, Tensor]:
         sides = {f"q{i}": p.new_zeros((*p.shape[:-2], size, size)) for i, size in enumerate(p.shape[-2:])}
@@ -77,7 +79,7 @@ class Whitened:
                 q.copy_(torch.eye(q.shape[-1], dtype=q.dtype, device=q.device) * size)
         m.lerp_(g, 1 - self.options.beta)
         u = m / (1 - self.options.beta**step)
-        z, noise = probes(step, u)
+        z, noise = probes(self.noise, step, dials["rows"], u)  # type: ignore[arg-type]
         fit(q0, q1, u + ROUNDING * u.abs() * noise, z, self.options.rate)
         update = (q0.mT @ q0) @ u @ (q1.mT @ q1)
         return update * (_size(p) / _size(update).clamp(min=1e-10)) if self.options.sphere else update
@@ -86,7 +88,7 @@ class Whitened:
 class BackToTheSphere:
     """What leaves W - lr update with the norm W had."""
 
-    def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor, dials: Dials | None = None) -> Tensor:
+    def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor, dials: Dials) -> Tensor:
         moved = p - lr * update
         return moved - moved * (_size(p) / _size(moved).clamp(min=1e-10))
 
@@ -112,11 +114,11 @@ def largest(x: Tensor) -> Tensor:
     return scale * _size(x @ (column / _size(column)))
 
 
-def probes(step: int, like: Tensor) -> Tensor:
-    """(2, 1, ..., r, c) normal numbers that depend on the step and the shape alone, equal on every device and rank."""
-    generator = torch.Generator().manual_seed(step)
-    drawn = torch.randn((2, *[1] * (like.dim() - 2), *like.shape[-2:]), generator=generator)
-    return drawn.to(like.device, like.dtype)
+def probes(noise: Noise, step: int, rows: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Two normal tensors of the shape of `like` (n, ...) for the matrices numbered `rows` (n,), by Box and Muller."""
+    u = uniform(noise, (step << 32) + rows, (len(like), 2, *like.shape[1:])).to(like.dtype)
+    radius, angle = (-2 * torch.log1p(-u[:, 0])).sqrt(), 2 * math.pi * u[:, 1]
+    return radius * angle.cos(), radius * angle.sin()
 
 
 def _size(x: Tensor) -> Tensor:

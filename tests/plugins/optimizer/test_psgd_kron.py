@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from coregpt.contract.errors import ConfigError, PluginError
+from coregpt.contract.randomness import Noise, uniform
 from coregpt.contract.rules import ParamGroup
 
 GROUP = ParamGroup("matrix", (4, 3), ("w",))
@@ -17,8 +18,18 @@ def random(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def draws(step, shape):
-    return torch.randn((2, *shape), generator=torch.Generator().manual_seed(step)).double()
+def draws(step, shape, member, noise=None):
+    """The two normal matrices of a step for one member of a group, by Box and Muller, number by number."""
+    noise = noise or Noise.of(0, "psgd_kron/w")
+    counter = torch.tensor([step * 2**32 + member])
+    first, second = uniform(noise, counter, (1, 2, math.prod(shape)))[0].tolist()
+    radii = [math.sqrt(-2 * math.log(1 - u)) for u in first]
+    found = [[r * f(2 * math.pi * u) for r, u in zip(radii, second, strict=True)] for f in (math.cos, math.sin)]
+    return torch.tensor(found, dtype=torch.float64).view(2, *shape)
+
+
+def at(step, members=2):
+    return {"step": step, "rows": torch.arange(members)}
 
 
 def length(x):
@@ -38,7 +49,7 @@ def upper(x):
     )
 
 
-def slow_psgd(gradients, beta=0.95, rate=1.0):
+def slow_psgd(gradients, member=0, beta=0.95, rate=1.0, noise=None):
     """(update, Q0, Q1) of every step of one matrix, with inverses instead of triangular solves."""
     rows, columns = gradients[0].shape
     fourth = sum(value**4 for value in gradients[0].flatten().tolist()) / (rows * columns)
@@ -47,8 +58,8 @@ def slow_psgd(gradients, beta=0.95, rate=1.0):
     for step, g in enumerate(gradients, start=1):
         m = beta * m + (1 - beta) * g
         u = m / (1 - beta**step)
-        z, noise = draws(step, g.shape)
-        shaken = u + 1.1920928955078125e-07 * u.abs() * noise
+        z, shakes = draws(step, g.shape, member, noise)
+        shaken = u + 1.1920928955078125e-07 * u.abs() * shakes
         balance = math.sqrt(float(q1.abs().max() / q0.abs().max()))
         q0, q1 = q0 * balance, q1 / balance
         a = q0 @ shaken @ q1.T
@@ -65,10 +76,10 @@ def slow_psgd(gradients, beta=0.95, rate=1.0):
 def test_every_update_equals_the_definition(build, options, shape):
     r = rule(build, sphere=False, **options)
     gradients = [random(2, *shape, seed=seed) * 1e-3 for seed in range(12)]
-    slow = [slow_psgd([g[member] for g in gradients], **options) for member in range(2)]
+    slow = [slow_psgd([g[member] for g in gradients], member, **options) for member in range(2)]
     state = r.init(gradients[0])
     for i, g in enumerate(gradients):
-        got = r.direction(g, g, state, {"step": i + 1})
+        got = r.direction(g, g, state, at(i + 1))
         for member in range(2):
             wanted, q0, q1 = slow[member][i]
             torch.testing.assert_close(got[member], wanted, rtol=1e-8, atol=1e-9)
@@ -81,7 +92,7 @@ def test_factors_stay_triangular_with_a_positive_diagonal(build):
     state = r.init(torch.zeros(2, 6, 4))
     for step in range(1, 200):
         g = random(2, 6, 4, seed=step).float() * 10 ** (step % 3 - 4)
-        r.direction(g, g, state, {"step": step})
+        r.direction(g, g, state, at(step))
     for q in (state["q0"], state["q1"]):
         assert torch.equal(q, q.triu())
         assert (q.diagonal(dim1=-2, dim2=-1) > 0).all()
@@ -93,7 +104,7 @@ def test_it_evens_out_rows_of_very_different_size(build):
     state, late = r.init(torch.zeros(1, 12, 12, dtype=torch.float64)), []
     for step in range(1, 301):
         g = sizes[:, None] * random(1, 12, 12, seed=step)
-        got = r.direction(g, g, state, {"step": step})
+        got = r.direction(g, g, state, at(step, 1))
         late += [got] if step > 200 else []
     variances = torch.stack(late).square().mean((0, 1, 3))
     assert float(variances.max() / variances.min()) < 10
@@ -104,11 +115,12 @@ def test_a_step_on_the_sphere_keeps_the_norm_and_turns_by_the_rate(build, batch)
     before = {path: p.detach().double().clone() for path, p in run.assembly.params.items()}
     tokens, targets = batch()
     run.model(tokens, targets, run.dials.values)[0].backward()
-    slow = {
-        path: slow_psgd([run.assembly.params[path].grad.double() / clip(run)])[0][0]
-        for path, info in run.assembly.infos.items()
-        if info.role == "matrix"
-    }
+    slow = {}
+    for group in (stack.group for stack in run.optimizer.stacks if stack.group.role == "matrix"):
+        noise = Noise.of(run.config.seed, f"psgd_kron/{group.paths[0]}")
+        for member, path in enumerate(group.paths):
+            gradient = run.assembly.params[path].grad.double() / clip(run)
+            slow[path] = slow_psgd([gradient], member, noise=noise)[0][0]
     run.optimizer.step(1.0, run.dials.values)
     assert len(slow) == 4 * 6
     for path, update in slow.items():
@@ -136,16 +148,21 @@ def test_without_the_sphere_matrices_decay_as_usual(build):
 
 def test_each_expert_of_a_stack_is_a_matrix_of_its_own(build):
     r, g = rule(build), random(2, 3, 4, 5)
-    whole = r.direction(g, g, r.init(g), {"step": 1})
-    flat = g.flatten(0, 1)
-    torch.testing.assert_close(whole.flatten(0, 1), r.direction(flat, flat, r.init(flat), {"step": 1}))
+    whole = r.direction(g, g, r.init(g), at(1))
+    torch.testing.assert_close(whole.norm(dim=(-2, -1)), g.norm(dim=(-2, -1)))
+    changed = g.clone()
+    changed[1, 2] *= 3
+    again = r.direction(g, changed, r.init(g), at(1))
+    others = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert all(torch.equal(again[place], whole[place]) for place in others)
+    assert not torch.equal(again[1, 2], whole[1, 2])
 
 
 def test_a_matrix_without_gradient_stays(build):
     r, zeros, p = rule(build), torch.zeros(2, 4, 3), torch.ones(2, 4, 3)
     state = r.init(p)
     for step in range(1, 5):
-        assert not r.direction(p, zeros, state, {"step": step}).any()
+        assert not r.direction(p, zeros, state, at(step)).any()
     assert all(torch.isfinite(value).all() for value in state.values())
 
 
