@@ -14,9 +14,10 @@ Q <- orthonormal columns of L Q. A side longer than `max_side` keeps the identit
 Takes the role `matrix`; everything else stays with the default rule.
 
 Suggested settings: lr 3e-3 (0.0018 in the comparison on nanoGPT), betas 0.95 and 0.95, every 10.
-When it hurts / conflicts: another rule for matrices. L, R and both bases take 2 (r^2 + c^2) numbers beside 2 r c. Where
-gradients span less than the space (the first steps of a matrix that is far from square), eigenvectors are arbitrary,
-and rounding decides: runs on other numbers of ranks or devices part early, as runs of two seeds do.
+When it hurts / conflicts: another rule for matrices. L, R and both bases take 2 (r^2 + c^2) numbers beside 2 r c.
+Eigenvectors whose eigenvalues are close turn with the last bit of a gradient, so runs on other numbers of ranks or
+other devices part sooner than with Adam: most of all with `every` below r / c or c / r, where the first turn comes
+before gradients have reached all directions of the longer side.
 Source: Vyas et al. 2024, arXiv:2409.11321; github.com/nikhilvyas/SOAP.
 """
 
@@ -68,8 +69,10 @@ class InEigenbasis:
         o, t = self.options, int(dials["step"]) - 1
         if t == 0:
             self.gather(g, state)
-            for side in _sides(state):
-                state[f"{side}_basis"].copy_(torch.linalg.eigh(state[f"{side}_statistic"])[1].flip(-1))
+            u, _, v_t = torch.linalg.svd(g, full_matrices=False)
+            for side, vectors in (("left", u), ("right", v_t.mT)):
+                if f"{side}_basis" in state:
+                    state[f"{side}_basis"].copy_(completed(vectors))
             return torch.zeros_like(g)
         m, v = state["m"], state["v"]
         m.lerp_(g, 1 - o.beta1)
@@ -97,6 +100,15 @@ def turned(x: Tensor, state: dict[str, Tensor], back: bool = False) -> Tensor:
     if right is not None:
         x = x @ (right.mT if back else right)
     return x
+
+
+def completed(columns: Tensor) -> Tensor:
+    """Orthonormal columns (n, ..., k, m), with k - m more that make them a basis (columns may change sign).
+
+    The singular vectors of the first G are eigenvectors of G G^T and G^T G. What those two do not reach is filled by
+    reflections, which hang smoothly on the columns that are there; an eigenvector routine would let rounding decide.
+    """
+    return columns if columns.shape[-2] == columns.shape[-1] else torch.linalg.qr(columns, mode="complete")[0]
 
 
 def turn_basis(state: dict[str, Tensor], side: str) -> None:
