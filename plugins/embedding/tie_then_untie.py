@@ -6,8 +6,9 @@ which holds even under rules that would move the two apart. From the first step 
 
 Suggested settings: 2/3 of the run (record 53); 1/6 in the medium track.
 When it hurts / conflicts: parameters are counted twice from the start. The gradient clip counts the shared gradient
-twice while they are tied. The head decides how both start, so it may not start at zero (`zero_init` with `head`). Both
-must have one learning rate and rule: a factor on the embedding alone counts only once they part.
+twice while they are tied. The head decides how both start, so it may not start at zero (`zero_init` with `head`), and
+muP, which starts and scales the two differently, is refused. A factor on the embedding's learning rate alone counts
+only once they part.
 Source: modded-nanogpt records 51 and 53; Press & Wolf 2017, arXiv:1608.05859 (tied).
 """
 
@@ -24,6 +25,7 @@ EMBEDDING, HEAD = "embedding.weight", "head.out.weight"
 class TieThenUntie(Plugin):
     """Adds a companion; the model is untouched."""
 
+    conflicts: ClassVar[tuple[str, ...]] = ("mup",)
     neutral: ClassVar[dict[str, Any] | None] = {"until": 0}
 
     until: Span = 2 / 3
@@ -35,12 +37,16 @@ class TieThenUntie(Plugin):
             return None
         for path in (EMBEDDING, HEAD):
             if path not in run.params:
-                raise PluginError(f"tie_then_untie: there is no parameter '{path}'; a plugin made another one there")
+                raise PluginError(
+                    f"tie_then_untie: there is no '{path}'; a plugin or model.tied put something else there"
+                )
         embedding, head = run.params[EMBEDDING], run.params[HEAD]
         if embedding.shape != head.shape:
             raise PluginError(f"tie_then_untie: embedding {tuple(embedding.shape)} and head {tuple(head.shape)} differ")
         if head.device.type != "meta" and not head.any():
-            raise PluginError("tie_then_untie: the head starts at zero, and the embedding would too")
+            raise PluginError(
+                "'tie_then_untie': the head starts at zero ('zero_init' may do that), so would the embedding"
+            )
         return Tie(embedding, head, self.until)
 
 

@@ -96,7 +96,9 @@ def test_rules_that_move_the_two_apart_cannot_part_them_early(build, batch):
 
 
 def test_what_cannot_be_tied_is_refused(build):
-    with pytest.raises(PluginError, match="the head starts at zero"):
+    with pytest.raises(PluginError, match="'tie_then_untie': the head starts at zero"):
         build(tie_then_untie={}, zero_init={"head": True})
+    with pytest.raises(PluginError, match="'tie_then_untie' and 'mup' conflict"):
+        build(tie_then_untie={}, mup={})
     with pytest.raises(ConfigError, match=r"plugins\.tie_then_untie\.until"):
         build(tie_then_untie={"until": -1})
