@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from coregpt.contract.context import Context
@@ -19,16 +20,21 @@ class SameDocument:
 
 @dataclass(frozen=True)
 class SlidingWindow:
-    """A query sees itself and `share` of the `dial`'s number of tokens before it.
+    """A query sees the last w = share x dial keys, itself the last of them: q - w < k <= q.
 
-    The window w = share x dial follows FlashAttention: q - w <= k <= q, that is w + 1 keys.
+    Windows are whole blocks of `block` keys: w is rounded down to them, never below one, and the block of the query
+    counts as a full one. With w = 256 and blocks of 128, query 384 sees keys 256 to 384.
     """
 
     dial: str
     share: float = 1.0
+    block: int = 1
 
     def __call__(self, b: Tensor, h: Tensor, q: Tensor, k: Tensor, ctx: Context) -> Tensor:
-        return k >= q - self.share * ctx.dials[self.dial]  # a matrix of differences would take twice as long
+        own = q // self.block
+        blocks = self.share * ctx.dials[self.dial] // self.block
+        # The first key of each query, not the distance of each pair: that would take twice as long.
+        return k >= torch.minimum(own - blocks + 1, own) * self.block
 
 
 def document_numbers(tokens: Tensor, separator: int) -> Tensor:

@@ -1,16 +1,17 @@
 """Give attention's values a second source: a vector looked up for each token, past the residual stream.
 
-In chosen layers `v <- own v + table VE[token]`, with learned scalars `own` and `table` per layer and tables
-(V, width of v) that layers share by layout (L layers, tables named 0, 1, 2; a dot is a layer without one):
+In chosen layers `v <- own v + table VE[token]`, in all others `v <- own v`, with learned scalars `own` and `table` per
+layer and tables (V, width of v) that layers share by layout (L layers, tables named 0, 1, 2; a dot is a layer without
+one):
 - `full`: every layer has its own.
 - `unet`: layers j and L - 1 - j share table j; an odd depth's middle layer has none (`012210`, `01.10`).
 - `sparse`: three tables, `012....012`; two for 4 or 5 layers, one for 2 or 3.
 - `none`: no layer (the plain model).
 With `gate_inputs` n, each key head multiplies its VE vector by `2 sigmoid(W u)`, u being the first n channels of the
-attention's input; W starts at zero, the factor at 1.
+attention's input; W starts at zero, the factor at 1. Nothing that is added here decays.
 
-Suggested settings: sparse with (0.5, 0.5) and a table learning rate well above the matrices' (Adam);
-later records: own 1, tables at N(0, 0.01^2), gate_inputs 12.
+Suggested settings: sparse with (0.5, 0.5) and a table learning rate well above the matrices' (Adam), as record 17;
+later records: own 1, tables at N(0, 0.01^2), gate_inputs 12. Records 14 and 15 tie the two: (1 - table) v + table VE.
 When it hurts / conflicts: adds V x width of v parameters a table (hardly any FLOPs): compare parameters, not just loss.
 Source: modded-nanogpt records 14, 15, 17 and 55; Zhou et al. 2024 (value residual), arXiv:2410.17897.
 """
@@ -53,6 +54,19 @@ class ValueTable(nn.Module):
         return F.embedding(tokens, self.weight)
 
 
+class ScaledValues(nn.Module):
+    """Attention `inner` on v (B, T, Hk, Dv) times one learned number: a layer without a table."""
+
+    def __init__(self, at: Site, inner: nn.Module, options: "ValueEmbeddings"):
+        super().__init__()
+        self.inner = inner
+        self.own_share = at.scale("own", (), options.own)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, ctx: Context) -> Tensor:
+        y: Tensor = self.inner(q, k, (self.own_share * v).to(v.dtype), x, ctx)
+        return y
+
+
 class MixedValues(nn.Module):
     """Attention `inner` on v (B, T, Hk, Dv) mixed with the tokens' own vectors."""
 
@@ -78,7 +92,7 @@ class ValueEmbeddings(Plugin):
     layout: Layout = "sparse"
     """Which layer reads which table."""
     own: float = 0.5
-    """Initial weight of the layer's own values."""
+    """Initial weight of the layer's own values, in layers without a table too."""
     table: float = 0.5
     """Initial weight of the looked-up vectors."""
     std: NonNegativeFloat = 0.01
@@ -102,13 +116,18 @@ class ValueEmbeddings(Plugin):
             raise PluginError(f"value_embeddings: layout '{self.layout}' needs at least 2 layers, got {depth}")
         if self.gate_inputs > dim:
             raise PluginError(f"value_embeddings: gate_inputs ({self.gate_inputs}) exceeds model.dim ({dim})")
-        number = None if at.layer is None else table_of(self.layout, depth, at.layer)
-        if number is None:
+        if self.layout == "none":
             return inner
+        number = None if at.layer is None else table_of(self.layout, depth, at.layer)
+        own = at.child("value_embeddings")
+        if number is None:
+            return ScaledValues(own, inner, self)
         width = heads.keys * heads.value_width
         table = at.shared(f"value_embeddings.{number}", lambda site: ValueTable(site, width, self.std))
-        return MixedValues(at, heads, inner, table, self)
+        return MixedValues(own, heads, inner, table, self)
 
     @hookimpl
     def add_param_rules(self, param: ParamInfo) -> ParamRule | None:
-        return ParamRule(lr=self.lr) if param.path.startswith("shared.value_embeddings.") else None
+        if param.path.startswith("shared.value_embeddings."):
+            return ParamRule(lr=self.lr, weight_decay=0.0)
+        return ParamRule(weight_decay=0.0) if ".value_embeddings." in param.path else None

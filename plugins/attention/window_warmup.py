@@ -5,12 +5,13 @@ The window w, in tokens, rises with the progress q of the run (0 at the first st
     down: w = step * floor((start + f(q) (final - start)) / step)
     up:   w = step * ceil(max(start, f(q) final) / step)
 
-f(q) = q for `linear`, 4q^3 - 6q^2 + 3q for `cubic` (steep at both ends, flat in the middle). A query sees itself
-and the w tokens before it; layers in `short_layers` see half of w. The window is a dial, not a new graph.
-Evaluation uses the window of its moment.
+f(q) = q for `linear`, 4q^3 - 6q^2 + 3q for `cubic` (steep at both ends, flat in the middle). A query sees w keys, of
+which it is the last: q - w < k <= q; layers in `short_layers` see half of them, rounded down. With `block` b only whole
+blocks are hidden: key block k // b is seen if 0 <= q // b - k // b < w / b, so a query sees w - b + 1 to w keys. The
+window is a dial, not a new graph. Evaluation uses the window of its moment.
 
 Suggested settings: contexts of 1k and more: step 64, start 64, rounding down (record 13, final 1792), or step 128,
-start 1, rounding up (records 19 to 28, final 1728); cubic with twice the final window (medium track).
+block 128, start 1, rounding up (records 19 to 28, final 1728); cubic with twice the final window (medium track).
 When it hurts / conflicts: saves time only at contexts of many blocks of 128 tokens, since only whole blocks that
 nobody sees are skipped; below that it costs a mask. The last step still has the second largest window when rounding
 down. Nothing else may own the dial `window`.
@@ -32,6 +33,8 @@ class WindowWarmup(Plugin):
 
     step: PositiveInt = 8
     """Windows are multiples of this many tokens."""
+    block: PositiveInt = 1
+    """Hide whole blocks of this many keys only; 1 is exact to the key. Divides `step`."""
     start: PositiveInt | None = None
     """Smallest window, in tokens. Empty: `step`."""
     final: PositiveInt | None = None
@@ -47,6 +50,8 @@ class WindowWarmup(Plugin):
     def _rises(self) -> Self:
         if self.final is not None and self.first > self.final:
             raise ValueError(f"start ({self.first}) may not exceed final ({self.final})")
+        if self.step % self.block:
+            raise ValueError(f"step ({self.step}) must be a multiple of block ({self.block})")
         if self.rounding == "down" and self.first < self.step:
             raise ValueError(f"start ({self.first}) below step ({self.step}) would round down to nothing")
         return self
@@ -67,10 +72,11 @@ class WindowWarmup(Plugin):
     @hookimpl
     def add_masks(self, at: Site) -> SlidingWindow | None:
         share = 0.5 if at.layer in self.short_layers else 1.0
-        return SlidingWindow("window", share) if share * self.first < at.shape.context else None
+        smallest = share * self.first // self.block * self.block
+        return SlidingWindow("window", share, self.block) if smallest < at.shape.context else None
 
     def window(self, clock: Clock, final: int) -> int:
-        """Tokens before the query that it may see, a multiple of `step`."""
+        """Keys a query may see, itself included, a multiple of `step`."""
         q = clock.progress
         risen = q if self.shape == "linear" else q * (4 * q * q - 6 * q + 3)
         # Rounded before floor and ceil, so that what is whole in exact arithmetic is whole here.

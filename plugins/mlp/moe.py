@@ -12,10 +12,13 @@ expert multiplies its own run of rows. `soft_dense` computes every expert and mu
 zero, weights: equal values, E / K times the work. `soft_mixture` picks nobody: every routed expert counts
 with (K - 1)/K p_i. Experts are full MLPs with whatever activation the run has (`relu2`, `swiglu` compose).
 
+NanoPoor, a public code of the same router, differs: its `down` starts at init_std (`down_init: plain`), its bias moves
+towards loaded experts and is part of the weights, and its load is the sum of gate weights, not a count.
+
 Suggested settings: experts 32, active 4, alternate layers, rate 1e-3; experts 8 on a laptop.
 When it hurts / conflicts: K full-width experts cost K times the dense MLP in FLOPs, so compare at equal FLOPs
-too. `noise` (the source trains with 0.01) draws from torch's global generator, different on every number of
-ranks. `hard` in fp32 on CUDA (evaluation) waits for the device once per matrix product.
+too. The source trains with `noise` 0.01. `hard` in fp32 on CUDA (evaluation) waits for the device once per matrix
+product.
 Source: DeepSeekMoE (Dai et al. 2024, arXiv:2401.06066); loss-free balancing (Wang et al. 2024, arXiv:2408.15664).
 """
 
@@ -44,8 +47,10 @@ class MoE(Plugin):
     """`alternate` keeps the dense MLP in layers 0, 2, 4, ..."""
     rate: NonNegativeFloat = 1e-3
     """Step of the balance bias; 0 leaves loads alone."""
+    down_init: Literal["small", "plain"] = "small"
+    """Experts' `down` starts at init_std / sqrt(2 depth), as the dense MLP's does, or at init_std (NanoPoor)."""
     noise: float = Field(default=0.0, ge=0, lt=1)
-    """Half-width of the factor on router logits during training. Uses torch's global generator."""
+    """Half-width of the factor on router logits during training."""
 
     @model_validator(mode="after")
     def _active_fits(self) -> Self:
@@ -79,8 +84,9 @@ class Experts(nn.Module):
         into = (count, width, dim)
         self.up = at.child("up").weight("weight", into, std=std)
         self.gate = at.child("gate").weight("weight", into, std=std) if self.activation.inputs == 2 else None
-        small = std / math.sqrt(2 * at.shape.depth)
-        self.down = at.child("down", writes=True).weight("weight", (count, dim, width), std=small)
+        down = std / math.sqrt(2 * at.shape.depth) if options.down_init == "small" else std
+        self.down = at.child("down", writes=True).weight("weight", (count, dim, width), std=down)
+        self.noise = at.random("noise") if options.noise else None
         self.router = at.linear("router", dim, count - 1, role="gate")
         self.register_buffer("bias", torch.zeros(count - 1, device=at.device))
         self.register_buffer("load", torch.zeros(count - 1, device=at.device), persistent=False)
@@ -89,7 +95,7 @@ class Experts(nn.Module):
         """(B, T, dim) to (B, T, dim)."""
         tokens = x.flatten(0, -2)
         active, routing = self.options.active, self.options.routing
-        logits = self.logits(tokens)
+        logits = self.logits(x, ctx)
         p = logits.softmax(-1)
         if routing == "soft_mixture":
             ctx.metrics[f"{self.path}.max_load"] = p.detach().mean(0).max()
@@ -107,13 +113,13 @@ class Experts(nn.Module):
             return self.sparse(tokens, chosen, weights).view_as(x)
         return self.dense(tokens, weights.new_zeros(len(tokens), len(self.up)).scatter(1, chosen, weights)).view_as(x)
 
-    def logits(self, tokens: Tensor) -> Tensor:
+    def logits(self, x: Tensor, ctx: Context) -> Tensor:
         """The router's view of the routed experts, (N, E - 1), fp32 or better."""
-        logits: Tensor = self.router(tokens).to(torch.promote_types(tokens.dtype, torch.float32))
-        noise = self.options.noise
-        if self.training and noise:
-            logits = logits * (1 + noise * (2 * torch.rand_like(logits) - 1))
-        return logits
+        logits: Tensor = self.router(x).to(torch.promote_types(x.dtype, torch.float32))
+        u = None if self.noise is None else ctx.random(self.noise, tuple(logits.shape))
+        if u is not None:
+            logits = logits * (1 + self.options.noise * (2 * u - 1))
+        return logits.flatten(0, -2)
 
     def activated(self, hidden: Tensor, gate: Tensor | None) -> Tensor:
         out: Tensor = self.activation(hidden) if gate is None else self.activation(hidden, gate)

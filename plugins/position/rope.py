@@ -7,16 +7,21 @@ Takes the place of the learned position table. Angles and rotation are in fp32.
 `truncate` keeps half of the dimensions still (no position in them): the first D/4 pairs turn with
 frequencies spread evenly in the logarithm from 1 down to 1/base, both included; the other D/4 pairs never turn.
 
-Suggested settings: the defaults; with `truncate`, base 1024.
+`form: nvidia` is what the code published with nGPT does in the place of a rotation: with the row of sines and cosines
+`e = (sin t w_0, cos t w_0, sin t w_1, ..., cos t w_(D/2-1))`, it gives `y_2j = -x_(2j+1) e_(D/2+j)` and
+`y_(2j+1) = x_2j e_j`. Lengths change and scores depend on more than distances.
+
+Suggested settings: the defaults; with `truncate`, base 1024. `form: nvidia` only to repeat that code.
 When it hurts / conflicts: nothing else may claim positions. Contexts beyond the trained length see angles
 that were never trained. `truncate` needs heads whose width is a multiple of 4 and at least 8.
-Source: Su et al. 2021, arXiv:2104.09864; modded-nanogpt record 2; `truncate`: modded-nanogpt record 17.
+Source: Su et al. 2021, arXiv:2104.09864; modded-nanogpt record 2; `truncate`: modded-nanogpt record 17;
+`form: nvidia`: github.com/NVIDIA/ngpt.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from coregpt.api import Context, Plugin, PluginError, Site, hookimpl
@@ -69,14 +74,44 @@ class Rotary(nn.Module):
         return Rotate.apply(x, self.cos[: x.shape[1]], self.sin[: x.shape[1]])  # type: ignore[no-untyped-call]
 
 
+class Published(nn.Module):
+    """The position function of NVIDIA's published nGPT on q and k (B, T, H, D); its table is (context, 1, D)."""
+
+    factors: Tensor
+
+    def __init__(self, at: Site, frequency: Tensor):
+        super().__init__()
+        angles = torch.arange(at.shape.context, dtype=torch.float64)[:, None] * frequency
+        e = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)
+        first, second = e.chunk(2, dim=-1)
+        factors = torch.stack((-second, first), dim=-1).flatten(-2)
+        self.register_buffer("factors", factors.float()[:, None].to(at.device), persistent=False)
+
+    def forward(self, q: Tensor, k: Tensor, ctx: Context) -> tuple[Tensor, Tensor]:
+        return self.swapped(q), self.swapped(k)
+
+    def swapped(self, x: Tensor) -> Tensor:
+        """Neighbours exchanged, each times its factor, in fp32 at least."""
+        return (x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2) * self.factors[: x.shape[1]]).to(x.dtype)
+
+
 class Rope(Plugin):
     base: Annotated[float, Field(gt=1)] = 10_000.0
     """The slowest pair turns about 1/base radian per token."""
     truncate: bool = False
     """Half of each head's dimensions carry no position."""
+    form: Literal["rotation", "nvidia"] = "rotation"
+    """A rotation, or what NVIDIA's published nGPT does instead."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.truncate and self.form == "nvidia":
+            raise ValueError("truncate belongs to form 'rotation', not to 'nvidia'")
+        return self
 
     @hookimpl
     def make_position(self, at: Site, dim: int) -> nn.Module:
         if self.truncate and (dim % 4 or dim < 8):
             raise PluginError(f"rope: truncate needs a head width that is a multiple of 4 and at least 8, got {dim}")
-        return Rotary(at, frequencies(dim, self.base, self.truncate))
+        part = Rotary if self.form == "rotation" else Published
+        return part(at, frequencies(dim, self.base, self.truncate))

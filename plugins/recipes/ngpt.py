@@ -11,7 +11,10 @@ With n(x) = x / |x| over the last dimension and all learned vectors below one nu
   how far one Adam step moves it (1 / sqrt(d) for alpha, s_qk and s_z; 1 for s_u and s_v).
 
 `variant` picks what two public implementations do differently. `replication`: scale, then rotate, one s_qk for
-all heads, sqrt(d) on the gate alone. `nvidia`: rotate, then scale, s_qk per head, sqrt(d) on both branches.
+all heads, sqrt(d) on the gate alone. `nvidia`: rotate, then scale, s_qk per head, sqrt(d) on both branches. That is
+NVIDIA's design, not yet its published code, which does two more things the paper does not say: it normalises h again
+before every step (`renormalise`; h is unit already, but gradients through the step lose the part that points outward),
+and its position function is not a rotation (`form: nvidia` of rope). With both, and rate 0.05, it is that code.
 Weight decay is turned off for every parameter. With core's learned positions h0 = n(token + position).
 
 Suggested settings: with rope and swiglu, no warmup, the baseline's learning rate or higher.
@@ -64,15 +67,16 @@ class Scaler(nn.Module):
 class Step(nn.Module):
     """The connection: from h towards the branch's direction, back onto the sphere."""
 
-    def __init__(self, at: Site, rate: float):
+    def __init__(self, at: Site, rate: float, renormalise: bool):
         super().__init__()
         self.alpha = Scaler(at, "alpha", (at.shape.dim,), rate, at.shape.dim**-0.5)
+        self.renormalise = renormalise
 
     def read(self, x: Tensor, ctx: Context) -> Tensor:
         return x
 
     def write(self, x: Tensor, y: Tensor, ctx: Context) -> Tensor:
-        h = x.float()
+        h = unit_norm(x) if self.renormalise else x.float()
         return unit_norm(torch.lerp(h, unit_norm(y), self.alpha().abs())).to(x.dtype)
 
 
@@ -177,6 +181,8 @@ class Ngpt(Plugin):
     """Initial alpha, how far a branch moves the stream. Empty: 1 / depth. NVIDIA's code uses 0.05."""
     variant: Literal["replication", "nvidia"] = "replication"
     """Whose order of rotation and scaling, sharing of s_qk between heads and place of sqrt(d)."""
+    renormalise: bool = False
+    """Normalise the stream once more before each step, as NVIDIA's published code does."""
 
     @hookimpl
     def make_norm(self, at: Site) -> nn.Module:
@@ -186,7 +192,7 @@ class Ngpt(Plugin):
 
     @hookimpl
     def make_connection(self, at: Site) -> nn.Module:
-        return Step(at, self.rate or 1 / at.shape.depth)
+        return Step(at, self.rate or 1 / at.shape.depth, self.renormalise)
 
     @hookimpl(wrapper=True)
     def make_position(self, at: Site, dim: int, heads: HeadSizes) -> Wrapped:

@@ -14,6 +14,7 @@ RULES = {
     "causal": (),
     "window": (SlidingWindow("window"),),
     "half window": (SlidingWindow("window", share=0.5),),
+    "blocks": (SlidingWindow("window", block=3),),
     "documents": (SameDocument(),),
     "both": (SameDocument(), SlidingWindow("window")),
 }
@@ -32,7 +33,7 @@ def by_hand(q: Tensor, k: Tensor, v: Tensor, ctx: Context, window: float | None,
         seen = [
             j
             for j in range(t + 1)
-            if (window is None or t - window <= j) and not (documents and 0 in ids[b][j + 1 : t + 1])
+            if (window is None or t - window < j) and not (documents and 0 in ids[b][j + 1 : t + 1])
         ]
         scores = torch.stack([q[b, t, h] @ k[b, j, h] for j in seen]) / q.shape[-1] ** 0.5
         out[b, t, h] = torch.softmax(scores, 0) @ v[b, seen, h]
@@ -49,7 +50,7 @@ def heads(length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     [
         ("causal", None, False),
         ("window", 5, False),
-        ("half window", 2.5, False),
+        ("half window", 2, False),
         ("documents", None, True),
         ("both", 5, True),
     ],
@@ -59,6 +60,17 @@ def test_masked_attention_equals_loops(name: str, window: float | None, document
     q, k, v = heads(24, torch.float64)
     got = attend(q, k, v, build_mask(RULES[name], ctx))
     assert torch.allclose(got, by_hand(q, k, v, ctx, window, documents), atol=1e-12)
+
+
+@pytest.mark.parametrize("window", [1, 2.0, torch.tensor(3.0), 7, 11])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("block", [1, 2, 4])
+def test_a_window_counts_whole_blocks_of_keys_the_query_s_own_included(window, share, block) -> None:
+    tokens = torch.ones(1, 13, dtype=torch.long)
+    mask = build_mask((SlidingWindow("window", share, block),), Context(tokens, {"window": window}))
+    blocks = max(1, int(share * float(window) / block))
+    for q, k in itertools.product(range(13), range(13)):
+        assert bool(mask[0, 0, q, k]) == (k <= q and q // block - k // block < blocks)
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if name != "causal"])

@@ -40,7 +40,8 @@ def test_pair_trains_or_clashes_clearly(pair: tuple[str, str]) -> None:
     except PluginError as error:
         clash = str(error)
     if clash is not None:
-        assert all(f"'{name}'" in clash for name in pair), f"the message must name both: {clash}"
+        # What one of the two requires may be what the other cannot stand.
+        assert sum(f"'{name}'" in clash for name in plugins) > 1, f"the message must name two of them: {clash}"
         return
     tokens = subject.tokens()
     for step in range(2):

@@ -27,19 +27,19 @@ def slow_with(tables: list[int | None], gate_inputs: int = 0) -> type[SlowGPT]:
     class SlowValueEmbeddings(SlowGPT):
         def values(self, v, x, tokens, layer, head):
             number = tables[layer]
+            own = self.layer(layer, "attention.attend.value_embeddings.own")
             if number is None:
-                return v
+                return own * v
             width = self.shape.head_dim
             table = self.p[f"shared.value_embeddings.{number}.weight"]
             rows = []
             for t, token in enumerate(tokens):
                 found = table[token, head * width : (head + 1) * width]
                 if gate_inputs:
-                    weights = self.layer(layer, "attention.attend.gate.weight")[head]
+                    weights = self.layer(layer, "attention.attend.value_embeddings.gate.weight")[head]
                     z = sum(weights[j] * x[t, j] for j in range(gate_inputs))
                     found = 2 / (1 + torch.exp(-z)) * found
-                own = self.layer(layer, "attention.attend.own")
-                share = self.layer(layer, "attention.attend.table")
+                share = self.layer(layer, "attention.attend.value_embeddings.table")
                 rows.append(own * v[t] + share * found)
             return torch.stack(rows)
 
@@ -70,9 +70,27 @@ def test_the_gated_model_equals_the_definition(build):
     assert_equals_slow_model(run, slow_with(LAYOUTS_OF_FOUR["unet"], gate_inputs=5))
 
 
-def test_a_middle_layer_without_a_table_equals_the_definition(build):
-    run = build(value_embeddings={"layout": "unet"}, shape={"depth": 3})
+@pytest.mark.parametrize("layout", ["unet", "sparse"])
+def test_a_middle_layer_without_a_table_equals_the_definition(build, layout):
+    run = build(value_embeddings={"layout": layout}, shape={"depth": 3})
     assert_equals_slow_model(run, slow_with([0, None, 0]))
+
+
+def test_record_17_scales_values_in_every_layer_with_a_number_of_its_own(build):
+    params = build(value_embeddings={}, shape={"depth": 12}).assembly.params
+    site = "blocks.{}.attention.attend.value_embeddings.{}"
+    assert [float(params[site.format(layer, "own")].detach()) for layer in range(12)] == [0.5] * 12
+    with_table = [layer for layer in range(12) if site.format(layer, "table") in params]
+    assert with_table == [0, 1, 2, 9, 10, 11]
+
+
+@pytest.mark.parametrize("options", [{}, {"layout": "unet", "gate_inputs": 4}])
+def test_nothing_of_it_decays_and_everything_else_does(build, options):
+    run = build(value_embeddings=options, shape={"depth": 5})
+    stacks = run.optimizer.stacks
+    still = {path for stack in stacks for row, path in enumerate(stack.paths) if not stack.weight_decay[row]}
+    assert still == {path for path in run.assembly.params if "value_embeddings." in path}
+    assert len(still) == 2 + 5 + 4 * (2 if "gate_inputs" in options else 1)
 
 
 def test_zero_tables_and_own_one_are_the_plain_model_to_the_bit(build, batch):
@@ -86,9 +104,9 @@ def test_zero_tables_and_own_one_are_the_plain_model_to_the_bit(build, batch):
 def test_a_fresh_gate_multiplies_by_one(build, batch):
     tokens, _ = batch()
     plain, gated = (build(value_embeddings={"gate_inputs": n}) for n in (0, 12))
-    gate = gated.assembly.params["blocks.0.attention.attend.gate.weight"]
+    gate = gated.assembly.params["blocks.0.attention.attend.value_embeddings.gate.weight"]
     assert gate.shape == (2, 12)
-    assert gated.assembly.infos["blocks.0.attention.attend.gate.weight"].role == "gate"
+    assert gated.assembly.infos["blocks.0.attention.attend.value_embeddings.gate.weight"].role == "gate"
     assert torch.equal(gated.model.logits(tokens, gated.dials.values), plain.model.logits(tokens, plain.dials.values))
 
 
@@ -106,8 +124,8 @@ def test_initial_tables_and_shares(build):
     run = build(value_embeddings={"own": 1, "table": 0.25, "std": 0.5})
     table = run.assembly.params["shared.value_embeddings.0.weight"]
     assert float(table.detach().std()) == pytest.approx(0.5, rel=0.05)
-    assert float(run.assembly.params["blocks.0.attention.attend.own"].detach()) == 1
-    assert float(run.assembly.params["blocks.0.attention.attend.table"].detach()) == 0.25
+    assert float(run.assembly.params["blocks.0.attention.attend.value_embeddings.own"].detach()) == 1
+    assert float(run.assembly.params["blocks.0.attention.attend.value_embeddings.table"].detach()) == 0.25
     assert not build(value_embeddings={"std": 0}).assembly.params["shared.value_embeddings.1.weight"].any()
 
 

@@ -4,12 +4,14 @@ from fractions import Fraction
 import pytest
 import torch
 
+from coregpt.contract.context import Context
 from coregpt.contract.errors import ConfigError, PluginError
 from coregpt.contract.rules import Clock
+from coregpt.engine.attention import build_mask
 from tests.plugins.slow import SlowGPT, assert_equals_slow_model
 
 RECORD_13 = {"step": 64, "start": 64, "final": 1792, "rounding": "down"}
-RECORD_19 = {"step": 128, "start": 1, "final": 1728}
+RECORD_19 = {"step": 128, "block": 128, "start": 1, "final": 1728}
 CUBIC = {"step": 128, "start": 1, "final": 3456, "shape": "cubic"}
 
 
@@ -69,19 +71,26 @@ class SlowWindow(SlowGPT):
             q, k, v = (x @ self.layer(layer, f"attention.{name}.weight")[rows].T for name in "qkv")
             outputs = []
             for t in range(len(tokens)):
-                seen = [j for j in range(t + 1) if t - j <= self.width_of(layer)]
+                seen = [j for j in range(t + 1) if self.sees(t, j, layer)]
                 weights = torch.stack([torch.exp(q[t] @ k[j] / math.sqrt(width)) for j in seen])
                 outputs.append(sum(w * v[j] for w, j in zip(weights, seen, strict=True)) / weights.sum())
             heads.append(torch.stack(outputs))
         return torch.cat(heads, dim=1) @ self.layer(layer, "attention.out.weight").T
 
-    def width_of(self, layer):
-        return self.window
+    def sees(self, t, j, layer):
+        return t - j < self.window
 
 
 class SlowShort(SlowWindow):
-    def width_of(self, layer):
-        return 2 if layer in (0, 2) else 4
+    def sees(self, t, j, layer):
+        return t - j < (2 if layer in (0, 2) else 4)
+
+
+class SlowBlocks(SlowWindow):
+    """Windows of 6 and of 3 in blocks of 3: this block and the one before, or this block alone."""
+
+    def sees(self, t, j, layer):
+        return t // 3 - j // 3 < (1 if layer == 1 else 2)
 
 
 def test_the_whole_model_equals_the_definition(build):
@@ -92,14 +101,32 @@ def test_short_layers_see_half(build):
     assert_equals_slow_model(build(window_warmup={"step": 4, "short_layers": [0, 2]}), SlowShort)
 
 
+def test_whole_blocks(build):
+    assert_equals_slow_model(build(window_warmup={"step": 6, "block": 3, "short_layers": [1]}), SlowBlocks)
+
+
+def seen_by(run, query, window, length):
+    """Positions that one query may look at, by the model's only mask."""
+    (rules,) = run.assembly.masks
+    mask = build_mask(rules, Context(torch.ones(1, length, dtype=torch.long), {"window": torch.tensor(window)}))
+    return mask[0, 0, query].nonzero().flatten().tolist()
+
+
+def test_record_13_sees_w_keys_and_record_19_whole_blocks(build):
+    long = {"shape": {"context": 2048}}
+    assert seen_by(build(window_warmup=RECORD_13, **long), 384, 256.0, 512) == list(range(129, 385))
+    assert seen_by(build(window_warmup=RECORD_19, **long), 384, 256.0, 512) == list(range(256, 385))
+    assert seen_by(build(window_warmup=RECORD_19, **long), 383, 256.0, 512) == list(range(128, 384))
+
+
 def test_the_window_moves_with_the_dial(build, batch):
     run, (tokens, _) = build(window_warmup={}), batch()
     full = build()
     run.dials.set(run.timeline.clock(0))
     first = run.model.logits(tokens, run.dials.values)
     wanted = full.model.logits(tokens, full.dials.values)
-    torch.testing.assert_close(first[:, :9], wanted[:, :9], rtol=0, atol=1e-6)
-    assert not torch.allclose(first[:, 10:], wanted[:, 10:], atol=1e-6)
+    torch.testing.assert_close(first[:, :8], wanted[:, :8], rtol=0, atol=1e-6)
+    assert not torch.allclose(first[:, 8], wanted[:, 8], atol=1e-6)
     run.dials.set(run.timeline.clock(run.timeline.steps - 1))
     torch.testing.assert_close(run.model.logits(tokens, run.dials.values), wanted, rtol=0, atol=1e-6)
 
@@ -124,6 +151,7 @@ def test_what_does_not_fit_the_model_is_refused(build):
     ("options", "message"),
     [
         ({"step": 0}, r"plugins\.window_warmup\.step"),
+        ({"block": 3}, r"step \(8\) must be a multiple of block \(3\)"),
         ({"start": 64, "final": 32}, r"start \(64\) may not exceed final \(32\)"),
         ({"start": 4, "rounding": "down"}, r"start \(4\) below step \(8\)"),
         ({"short_layers": [-1]}, r"plugins\.window_warmup\.short_layers"),

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -211,7 +212,7 @@ def test_overloaded_experts_lose_bias_and_idle_ones_gain(build, batch):
 
 def test_the_bias_is_saved_and_the_load_is_not(build):
     kept = build(moe={}).model.state_dict()
-    assert "blocks.1.mlp.inner.bias" in kept
+    assert sum(name.endswith("mlp.inner.bias") for name in kept) == 2
     assert not any(name.endswith("load") for name in kept)
 
 
@@ -237,6 +238,13 @@ def test_parameters_have_the_right_roles_shapes_and_initial_sizes(build):
     assert infos["blocks.0.mlp.up.weight"].shape == (128, 32)
 
 
+def test_the_plain_start_of_down_is_that_of_nanopoor(build):
+    params = build(moe={"experts": 8, "down_init": "plain"}, shape={"dim": 64, "depth": 12}).assembly.params
+    stacks = [value for path, value in params.items() if path.endswith("mlp.down.weight") and value.dim() == 3]
+    assert len(stacks) == 6
+    assert float(torch.stack(stacks).detach().std()) == pytest.approx(0.02, rel=0.01)
+
+
 def test_noise_acts_in_training_only_and_within_its_bounds(build, batch):
     tokens, _ = batch()
     run = shake(build(moe={**SMALL, "noise": 0.2}))
@@ -245,12 +253,17 @@ def test_noise_acts_in_training_only_and_within_its_bounds(build, batch):
     assert torch.equal(*still)
     run.model.train()
     assert not torch.equal(run.model.logits(tokens, run.dials.values), still[0])
+    assert torch.equal(*(run.model.logits(tokens, run.dials.values) for _ in range(2)))  # drawn by place, not by call
     part = parts(run)[0]
-    x = torch.randn(500, 32, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(4, 125, 32, generator=torch.Generator().manual_seed(0))
+    where = Context(torch.zeros(4, 125, dtype=torch.long), {}, training=True)
     with torch.no_grad():
-        ratio = part.logits(x) / part.router(x)
+        ratio = part.logits(x, where).view(4, 125, 4) / part.router(x)
+        again = part.logits(x[2:], replace(where, tokens=where.tokens[2:], starts=torch.tensor([250, 375])))
     assert 0.8 - 1e-4 < float(ratio.min()) < 0.81
     assert 1.19 < float(ratio.max()) < 1.2 + 1e-4
+    assert float(ratio.mean()) == pytest.approx(1, abs=0.02)
+    torch.testing.assert_close(again.view(2, 125, 4) / part.router(x[2:]), ratio[2:])
 
 
 def test_bfloat16_training_stays_close_to_fp32(build, batch):

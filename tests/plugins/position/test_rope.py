@@ -117,6 +117,43 @@ def test_bfloat16_heads_come_back_as_bfloat16_and_are_turned_in_fp32(build):
     assert torch.equal(y, rope.rotate(x.float()).bfloat16())
 
 
+def published(x: list[float], t: int, base: float = 10_000) -> list[float]:
+    """What NVIDIA's code makes of one head vector at position t: neighbours swap, each times a sine or a cosine."""
+    dim = len(x)
+    e = [f(t * base ** (-2 * i / dim)) for i in range(dim // 2) for f in (math.sin, math.cos)]
+    y = []
+    for j in range(dim // 2):
+        y += [-x[2 * j + 1] * e[dim // 2 + j], x[2 * j] * e[j]]
+    return y
+
+
+class SlowPublished(SlowGPT):
+    def position(self, q, k, layer, head):
+        # Row t of the map is what it makes of the unit vectors, so gradients flow.
+        maps = [torch.tensor([published(unit, t) for unit in torch.eye(16).tolist()]) for t in range(len(q))]
+        return tuple(torch.stack([x[t] @ at.double() for t, at in enumerate(maps)]) for x in (q, k))
+
+
+def test_the_published_form_number_by_number(build):
+    q, k = torch.randn(2, 2, 24, 2, 16, generator=torch.Generator().manual_seed(0))
+    for given, got in zip((q, k), part(build(rope={"form": "nvidia"}))(q, k, None), strict=True):
+        wanted = [[[published(head, t) for head in heads] for t, heads in enumerate(row)] for row in given.tolist()]
+        torch.testing.assert_close(got, torch.tensor(wanted), rtol=1e-6, atol=1e-6)
+
+
+def test_the_published_form_in_the_whole_model_is_no_rotation(build):
+    run = build(rope={"form": "nvidia"})
+    assert_equals_slow_model(run, SlowPublished)
+    x = torch.randn(64, 24, 2, 16, generator=torch.Generator().manual_seed(0))
+    ratios = part(run)(x, x, None)[0].norm(dim=-1).mean((0, 2)) / x.norm(dim=-1).mean((0, 2))
+    assert 0.4 < float(ratios.min()) < float(ratios.max()) < 0.95
+
+
+def test_the_published_form_has_no_truncation(build):
+    with pytest.raises(ConfigError, match="truncate belongs to form 'rotation', not to 'nvidia'"):
+        build(rope={"form": "nvidia", "truncate": True})
+
+
 def test_a_wrong_base_is_refused(build):
     for base in (1, -3, math.inf):
         with pytest.raises(ConfigError, match=r"plugins\.rope\.base"):

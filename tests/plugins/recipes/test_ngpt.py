@@ -9,7 +9,7 @@ from coregpt.contract.errors import ConfigError, PluginError
 from coregpt.contract.rules import Clock, ParamInfo
 from coregpt.contract.runview import RunView
 from coregpt.engine.build import build as engine_build
-from tests.plugins.position.test_rope import plain_speeds, slow_rope
+from tests.plugins.position.test_rope import SlowPublished, plain_speeds, slow_rope
 from tests.plugins.slow import SlowGPT, assert_equals_slow_model, gelu, shake
 
 CLOCK = Clock(0, 10)
@@ -130,6 +130,33 @@ def test_the_replication_with_rope_and_swiglu_equals_the_definition(build):
 
 def test_the_nvidia_variant_equals_the_definition(build):
     assert_equals_slow_model(full(build, variant="nvidia", rate=0.05), SlowNvidia)
+
+
+class SlowPublishedNvidia(SlowNvidia):
+    """NVIDIA's code as published: its own position function, and the stream normalised again before each step."""
+
+    def position(self, q, k, layer, head):
+        q, k = SlowPublished.position(self, q, k, layer, head)
+        s = self.used(f"blocks.{layer}.attention.position.s_qk", 1, 1 / math.sqrt(self.shape.dim))[head]
+        return s * to_sphere(q), s * to_sphere(k)
+
+    def connect(self, h, y, layer, branch):
+        return super().connect(to_sphere(h), y, layer, branch)
+
+
+def test_nvidias_published_code_equals_the_definition(build):
+    run = build(ngpt={"variant": "nvidia", "rate": 0.05, "renormalise": True}, rope={"form": "nvidia"}, swiglu={})
+    assert_equals_slow_model(run, SlowPublishedNvidia)
+
+
+@pytest.mark.parametrize("renormalise", [False, True])
+def test_normalising_again_takes_the_outward_part_from_the_gradient_of_a_step(build, renormalise):
+    step = full(build, renormalise=renormalise).model.blocks[1].mlp.connection
+    h, y, up = torch.randn(3, 5, 32, generator=torch.Generator().manual_seed(0))
+    h = (h / h.norm(dim=-1, keepdim=True)).requires_grad_()
+    step.write(h, y, None).backward(up)
+    outward = (h.grad * h).sum(-1).norm() / h.grad.norm()
+    assert (float(outward.detach()) < 1e-6) == renormalise
 
 
 def test_the_variants_are_told_apart(build):

@@ -57,6 +57,14 @@ def test_each_stage_multiplies_the_learning_rate(build):
     assert factors(staged(build)) == [1] * 10 + [1.52] * 10 + [1.73] * 10
 
 
+def test_record_46(build):
+    run = staged(build, 200, lr=[1, 1.51, 1.93], lr_fractions=[0.33, 0.33, 0.34])
+    wanted = [1.93 if step / 200 >= 0.66 else 1.51 if step / 200 >= 0.33 else 1 for step in range(200)]
+    assert factors(run) == wanted
+    assert [round(ratio**0.6, 2) for ratio in (2, 3)] == pytest.approx([1.52, 1.93])  # cut to 1.51 by its authors
+    assert [rows // ROW for rows in run.timeline.batches] == [2] * 67 + [4] * 66 + [6] * 67
+
+
 def test_it_multiplies_the_schedule_there_is(build):
     wsd = {"warmup": 4, "cooldown": 0.5, "floor": 0.1}
     plain = factors(build(wsd=wsd, config={"batch_tokens": 4 * ROW, "tokens": 4 * ROW * 30}))
@@ -89,6 +97,8 @@ def test_batches_that_are_not_whole_rows_are_refused(build):
         ({"batch": [1, 2]}, "lr has 3 entries, but batch has 2 stages"),
         ({"batch": [1, 2], "lr": [1, 1], "fractions": [1]}, "fractions has 1 entries"),
         ({"fractions": [0.5, 0.4, 0.2]}, r"fractions must sum to 1, not 1\.1"),
+        ({"lr_fractions": [0.33, 0.33, 0.33]}, r"lr_fractions must sum to 1, not 0\.99"),
+        ({"lr_fractions": [1]}, "lr_fractions has 1 entries"),
         ({"batch": []}, r"plugins\.batch_schedule\.batch"),
         ({"lr": [1, 0, 1]}, r"plugins\.batch_schedule\.lr"),
     ],

@@ -24,6 +24,21 @@ def test_every_step_equals_the_definition(build, options, warmup, floor):
         assert got == pytest.approx(wanted, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("ramp", "wanted"),
+    [
+        ("(s+1)/w", [1 / 4, 2 / 4, 3 / 4, 1, 1]),
+        ("(s+1)/(w+1)", [1 / 5, 2 / 5, 3 / 5, 4 / 5, 1]),  # nanoGPT
+        ("s/w", [0, 1 / 4, 2 / 4, 3 / 4, 1]),
+    ],
+)
+def test_the_three_published_ramps(build, ramp, wanted):
+    got = curve(build, 40, warmup=4, ramp=ramp)
+    assert got[:5] == pytest.approx(wanted, abs=1e-12)
+    assert got[4:] == curve(build, 40, warmup=4)[4:]
+    assert curve(build, 30, warmup=0, floor=1, ramp=ramp) == [1.0] * 31
+
+
 def test_corners(build):
     values = curve(build, 48, warmup=8, floor=0.2)
     assert values[7] == values[8] == 1
@@ -54,6 +69,7 @@ def test_a_warmup_as_long_as_the_run_is_refused(build):
     [
         ({"warmup": 2.5}, r"plugins\.cosine\.warmup: .*must be whole"),
         ({"floor": -0.1}, r"plugins\.cosine\.floor"),
+        ({"ramp": "s/(w+1)"}, r"plugins\.cosine\.ramp"),
     ],
 )
 def test_bad_options_are_named(build, options, message):
