@@ -70,11 +70,36 @@ def eval_cost(config: RunConfig, pairs: int) -> EvalCost:
     return EvalCost(over_bare, over_step, part)
 
 
+CHOICES = ((20, 32_768), (7, 32_768), (7, 16_384), (4, 16_384))
+"""`evals` and `eval_tokens` among which the defaults were chosen."""
+
+
+def choices(over_step: float, eval_tokens: int, steps: int) -> list[list[str]]:
+    """The share of a run for each choice; `over_step` is an evaluation of `eval_tokens` over a step."""
+    return [
+        [str(evals), f"{tokens:,}", f"{share(evals + 1, steps, over_step * tokens / eval_tokens):.0%}"]
+        for evals, tokens in CHOICES
+    ]
+
+
+def show_defaults(pairs: int) -> None:
+    """For a run in which nothing is set."""
+    torch.set_num_threads(1)
+    stepper = Stepper(RunConfig())
+    ratio = compare(lambda: stepper.trainer.measure(0), stepper, pairs)
+    cells = choices(ratio.median, stepper.run.config.eval_tokens, stepper.run.timeline.steps)
+    print("\n".join(table("evals|eval_tokens|share of a run", cells)))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.eval_cost", description="What evaluations cost.")
     parser.add_argument("--pairs", type=int, default=4, help="alternating pairs in each of 5 repetitions")
     parser.add_argument("--dry", action="store_true", help="write nothing")
+    parser.add_argument("--defaults", action="store_true", help="only what a run costs in which nothing is set")
     options = parser.parse_args(argv)
+    if options.defaults:
+        show_defaults(options.pairs)
+        return
     with tempfile.TemporaryDirectory() as folder:
         arms = load(shortened(Path(folder), TOKENS)).arms
     cells, record = [], {}

@@ -10,6 +10,7 @@ from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.contract.plugin import PREFIXES, Plugin
 from coregpt.lab.laws.laws import check as check_laws
+from coregpt.lab.study.checkouts import elsewhere, where_searched
 from coregpt.lab.study.registry import Catalogue, Found
 
 
@@ -28,6 +29,9 @@ def list_all() -> int:
         say()
     for package, reason in catalogue.broken.items():
         say(f"{package}  (broken: {reason})")
+    say(where_searched())
+    if elsewhere():
+        say(f"note: {elsewhere()}")
     return 0
 
 

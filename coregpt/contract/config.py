@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 Share = Annotated[float, Field(ge=0, le=1)]
+"""A part of a whole, as an option: from 0 to 1."""
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
@@ -147,9 +148,9 @@ class RunConfig(Frozen):
     """Tokens per optimizer step over all ranks; a multiple of `model.context`."""
     micro_rows: PositiveInt | None = None
     """Rows per forward pass. Empty: the whole share of a rank. Changes memory, not the maths."""
-    eval_tokens: PositiveInt = 32_768
+    eval_tokens: PositiveInt = 16_384
     """Length of the fixed evaluation stream, in tokens; a multiple of `model.context`."""
-    evals: PositiveInt = 20
+    evals: PositiveInt = 7
     """How many times the loss is evaluated, evenly spaced, the last time after the last step."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Fixes initial weights (with each parameter's path) and anything random in a plugin."""

@@ -13,6 +13,7 @@ PREFIXES = ("make_", "add_")
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a method that answers a hook; `@hookimpl(wrapper=True)` one that goes around what others answered."""
 
 
 class Plugin(Frozen):

@@ -13,6 +13,7 @@ Role = Literal["matrix", "embedding", "head", "table", "gate", "scalar"]
 logits, a looked-up table beside the embedding, a small linear gate, or gains, biases and other vectors and numbers.
 There are no other roles: what should be treated apart gets a `label` from a `ParamRule`."""
 Dials = Mapping[str, Tensor | int | float]
+"""Schedules at one step, by name: 0-d tensors (smooth) or Python values (stages)."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Stages:
 
 Smooth = Callable[[Clock], float]
 Schedule = Smooth | Stages
+"""How a dial turns: a function of the clock, or values that must be static inside a graph."""
 
 
 @dataclass(frozen=True)

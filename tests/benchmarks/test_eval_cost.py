@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.eval_cost import eval_cost, plain_evaluation, share
+from benchmarks.eval_cost import choices, eval_cost, plain_evaluation, share
 from benchmarks.steps import Stepper
 from benchmarks.study_rate import shortened
 from coregpt.contract.config import RunConfig
@@ -43,3 +43,10 @@ def test_the_share_counts_every_evaluation(config: RunConfig) -> None:
 
 def test_evaluations_as_long_as_the_training_take_half() -> None:
     assert share(evaluations=4, steps=20, over_step=5.0) == 0.5
+
+
+def test_shares_of_the_choices_scale_with_tokens_and_number() -> None:
+    # An evaluation of 16,384 tokens takes two of 100 steps: 8 are 16 of 116 steps, 8 twice as long 32 of 132.
+    shares = {(evals, tokens): share for evals, tokens, share in choices(2.0, 16_384, 100)}
+    assert shares["7", "16,384"] == "14%"
+    assert shares["7", "32,768"] == "24%"

@@ -25,6 +25,7 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     studies.verify,
     runs.ledger,
     reports.import_,
+    tools.try_,
     tools.plugins,
     tools.data,
     tools.calibrate,

@@ -1,27 +1,55 @@
-"""What is there besides studies: techniques, data, the simulation of the statistics."""
+"""What is there besides studies: techniques and a first look at one, data, the simulation of the statistics."""
 
 from argparse import Namespace
+from pathlib import Path
 
-from coregpt.cli.options import Commands, positive
+from coregpt.cli.options import Commands, add_jobs, positive
+
+
+def try_(commands: Commands) -> None:
+    parser = commands.add_parser("try", help="test a technique's laws, then a tiny model with and without it")
+    parser.add_argument("name", metavar="NAME", help="a technique or a .py file")
+    parser.add_argument("--options", default="", metavar="YAML", help="the technique's options, such as '{cap: 5}'")
+    where = "where study, runs and report go (tries)"
+    parser.add_argument("--out", type=Path, default=Path("tries"), metavar="DIR", help=where)
+    add_jobs(parser)
+
+    def execute(options: Namespace) -> int:
+        from coregpt.lab.execute.pool import warming
+
+        with warming(True) as pool:
+            from coregpt.cli.attempt import attempt
+
+            return attempt(options.name, options.options, options.out, options.jobs, pool)
+
+    parser.set_defaults(execute=execute)
 
 
 def plugins(commands: Commands) -> None:
-    parser = commands.add_parser("plugins", help="list, describe or check techniques")
+    parser = commands.add_parser("plugins", help="list, describe, check or begin techniques")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     every = actions.add_parser("list", help="every technique in one line each")
     show = actions.add_parser("show", help="what a technique does, its options and hooks")
     check = actions.add_parser("check", help="test a technique's laws")
+    new = actions.add_parser("new", help="write a technique to begin with, its test and a small study")
+    api = actions.add_parser("api", help="print what a technique may import, and the hooks, as Markdown")
     for action in (show, check):
         action.add_argument("name", metavar="NAME", help="a technique or a .py file")
+    new.add_argument("name", metavar="NAME", help="what it will be called, such as head_gain")
+    new.add_argument("--hook", required=True, metavar="HOOK", help="the question it answers, such as make_attend")
 
     def execute(options: Namespace) -> int:
+        if options.action in ("new", "api"):
+            from coregpt.cli.authoring import begin, print_api
+
+            return print_api() if options.action == "api" else begin(options.name, options.hook)
         from coregpt.cli.plugins import check, list_all, show
 
         if options.action == "list":
             return list_all()
         return show(options.name) if options.action == "show" else check(options.name)
 
-    for action in (every, show, check):
+    for action in (every, show, check, new, api):
         action.set_defaults(execute=execute)
 
 

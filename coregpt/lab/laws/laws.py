@@ -286,11 +286,15 @@ def check(name: str, say: Callable[[str], None], files: Iterable[Path] = ()) -> 
 
     `files` are plugin files that live in no package.
     """
+    return check_case(LawCase(Catalogue(files), name), say)
+
+
+def check_case(case: LawCase, say: Callable[[str], None], laws: Iterable[Callable[[LawCase], None]] = LAWS) -> bool:
+    """As `check`, for a plugin with given options, or for some of the laws."""
     torch.set_num_threads(1)
-    case = LawCase(Catalogue(files), name)
     case.cls  # a misspelt or broken plugin is an error, not a broken law  # noqa: B018
     holds = True
-    for law in LAWS:
+    for law in laws:
         try:
             law(case)
         except Exception as broken:  # a plugin may fail in any way; the other laws are still worth knowing

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from coregpt.contract.config import InputSource
 from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
 from coregpt.contract.plugin import Plugin
+from coregpt.lab.study.checkouts import GROUP, elsewhere, where_searched
 from coregpt.lab.study.closure import Closure, closure
 from coregpt.lab.study.origin import CORE
 from coregpt.lab.study.serving import FILE_MODULE, remember, serve, sources_loaded
@@ -26,7 +27,6 @@ from coregpt.lab.study.serving import FILE_MODULE, remember, serve, sources_load
 if TYPE_CHECKING:
     from coregpt.engine.inputs import Stored
 
-GROUP = "coregpt.plugins"
 FILE = "file"
 """Stands for the package of a technique that lies in none."""
 
@@ -107,7 +107,8 @@ class Catalogue:
         offers = [f for f in self.found.get(short, []) if not package or f.package == package]
         if not offers:
             unread = "".join(f"; {reason}" for reason in self.broken.values())
-            raise ConfigError(f"unknown plugin '{name}'{nearest(short, self.names())}{unread}")
+            here = "; ".join(filter(None, [where_searched(), elsewhere()]))
+            raise ConfigError(f"unknown plugin '{name}'{nearest(short, self.names())}{unread} ({here})")
         packages = list(dict.fromkeys(offer.package for offer in offers))
         if len(packages) > 1:
             choices = " or ".join(f"'{package}:{short}'" for package in packages)

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from coregpt.contract.config import ModelShape, RunConfig
+from coregpt.engine.inputs import stored_file
 from coregpt.lab.laws.law_case import LawCase
 from coregpt.lab.planning.memory import estimate, fitting_rows, room
-from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.registry import Catalogue
 
 WIDE = ModelShape(vocab=1024, dim=256, depth=4, heads=4, context=256)
@@ -96,7 +97,7 @@ def test_every_technique_can_be_estimated(catalogue: Catalogue) -> None:
     for name in catalogue.names():
         case = LawCase(catalogue, name)
         config = case.config()
-        inputs = inputs_of(config, catalogue)
+        inputs = {key: stored_file(Path(source.file)) for key, source in config.inputs.items()}
         assert estimate(config, catalogue.instances(config.plugins), inputs).activations > 0, name
 
 

@@ -1,0 +1,38 @@
+"""`coregpt plugins new` and `coregpt plugins api`: what an author of techniques begins with."""
+
+import os
+from pathlib import Path
+
+from coregpt.cli.screen import say, table
+from coregpt.lab.authoring.draft import write
+from coregpt.lab.study.checkouts import Checkout, elsewhere
+from coregpt.lab.study.registry import Catalogue
+
+
+def begin(name: str, hook: str) -> int:
+    """Write a working technique for `hook`, its test and a study of two arms, and say what to call next."""
+    here = Path.cwd()
+    written = write(name, hook, here, Catalogue())
+    plugin, test, study = (os.path.relpath(path, here) for path in written.three)
+    rows = [[plugin, "a small technique that works: make it yours"], [test, "what is special about it"]]
+    rows += [[study, "with and without it in a tiny model"]]
+    rows += [[os.path.relpath(path, here), "makes its folder a package"] for path in written.also]
+    for line in table(rows):
+        say(line)
+    checkout = Checkout.around(here)
+    known = checkout is not None and checkout.searched
+    if note := elsewhere(here):
+        say(f"note: {note}")
+    say()
+    say(f"coregpt try {name if known else plugin}")
+    say(f"python -m pytest {test}")
+    say(f"coregpt ablate {study}")
+    return 0
+
+
+def print_api() -> int:
+    """The page docs/api.md."""
+    from coregpt.lab.authoring.reference import page
+
+    say(page().rstrip())
+    return 0

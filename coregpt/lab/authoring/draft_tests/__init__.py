@@ -1,0 +1,1 @@
+"""The test of each draft, as it is written beside the copy."""
