@@ -4,21 +4,30 @@ from collections.abc import Sequence
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.idle import Known
+from coregpt.lab.study.idle import Known, known
 from coregpt.lab.study.yamlfile import read
 
 
-def refuse_idle(study: Study, found: Known) -> None:
-    """Raises ConfigError, one line per arm and technique that does nothing in it, unless the arm says `inert: true`."""
-    problems = [
-        f"{_place(study, arm.name)}: '{name}' does nothing in '{arm.name}' ({why}), so its numbers would be credited to "
-        f"a technique that is not there; {_way_out(study, arm.name, name)}"
+def refuse_idle(studies: Sequence[Study]) -> list[Known]:
+    """What is known of each study.
+
+    Raises ConfigError, one line per arm and technique that does nothing in it, unless the arm says `inert: true`.
+    """
+    found = [known(study) for study in studies]
+    problems = [line for study, each in zip(studies, found, strict=True) for line in _refused(study, each)]
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+    return found
+
+
+def _refused(study: Study, found: Known) -> list[str]:
+    return [
+        f"{_place(study, arm.name)}: '{name}' does nothing in '{arm.name}' ({why}), so the arm is not "
+        f"what it says; {_way_out(study, arm.name, name)}"
         for arm in study.compared
         if not arm.inert
         for name, why in found.apart(arm.name).items()
     ]
-    if problems:
-        raise ConfigError("\n".join(problems))
 
 
 def told_idle(study: Study, found: Known) -> list[str]:

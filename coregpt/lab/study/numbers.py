@@ -100,18 +100,17 @@ def _train(run: Run, symbols: Symbols, step: int, acted: set[str]) -> None:
         each(lambda companion: companion.before_step(clock))
     zero = digest("no gradient")
     for param in run.assembly.params.values():
-        assert param.grad is not None
-        symbols.assign(param.grad, zero)
-    untouched = {path: symbols.name(param.grad) for path, param in run.assembly.params.items()}
+        symbols.assign(_grad(param), zero)
+    untouched = {path: symbols.name(_grad(param)) for path, param in run.assembly.params.items()}
     _loss(run, symbols, step).backward()
     with _watched(run, symbols, acted) as each:
         each(lambda companion: companion.before_update(clock))
-    grads = {path: symbols.name(param.grad) for path, param in run.assembly.params.items()}
+    grads = {path: symbols.name(_grad(param)) for path, param in run.assembly.params.items()}
     all_of_them = sorted(name for path, name in grads.items() if name != untouched[path])
     if run.optimizer.grad_clip:
         for path, param in run.assembly.params.items():
             if grads[path] != untouched[path]:
-                symbols.assign(param.grad, digest("clipped", grads[path], run.optimizer.grad_clip, all_of_them))
+                symbols.assign(_grad(param), digest("clipped", grads[path], run.optimizer.grad_clip, all_of_them))
     with torch.no_grad():
         _update(run, symbols)
     with _watched(run, symbols, acted) as each, torch.no_grad():
@@ -137,14 +136,21 @@ def _update(run: Run, symbols: Symbols) -> None:
             multipliers = own.lr, own.weight_decay
             if multipliers not in moved:
                 moved[multipliers] = _moved(stack, symbols, seen, factor, *multipliers)
-            before = symbols.name(param), symbols.name(param.grad)
+            before = symbols.name(param), symbols.name(_grad(param))
             symbols.assign(param, digest(before, moved[multipliers]))
+
+
+def _grad(param: Tensor) -> Tensor:
+    """The place for its gradient that every parameter has in its stack."""
+    assert param.grad is not None
+    return param.grad
 
 
 def _moved(stack: Stack, symbols: Symbols, dials: Dials, factor: Tensor, lr: float, weight_decay: float) -> str:
     """Name of one member of a stack after an update, but for its weights and gradients themselves."""
     p, g = (torch.empty((1, *stack.group.shape), device="meta") for _ in range(2))
-    symbols.assign(p, "weights"), symbols.assign(g, "gradients")
+    symbols.assign(p, "weights")
+    symbols.assign(g, "gradients")
     direction = stack.rule.direction(p, g, stack.rule.init(p), dials)
     column = [1] * p.dim()
     rate = factor.view(column) * (stack.rule.lr * lr)

@@ -35,7 +35,7 @@ class Symbols(TorchDispatchMode):
     """Names for tensors on the meta device while it is entered; tensors with memory are named by their content."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._pieces: dict[int, list[Piece]] = {}
         self._alive: list[Tensor] = []
         self._draws = 0
@@ -230,5 +230,5 @@ def _told(value: Any, tensors: list[Tensor]) -> Any:
 
 def _span(t: Tensor) -> tuple[int, int]:
     """First byte and end of a contiguous tensor in its storage."""
-    start = t.storage_offset() * t.element_size()
+    start = int(t.storage_offset()) * t.element_size()
     return start, start + math.prod(t.shape) * t.element_size()
