@@ -164,7 +164,15 @@ class Sketch:
             for path in stack.paths:
                 own = run.assembly.rules[path]
                 start = None if callable(own.init) else own.init
-                self.rules[path] = stack.group.role, stack.group.shape, moves, own.lr, own.weight_decay, start
+                self.rules[path] = (
+                    stack.group.role,
+                    stack.group.shape,
+                    stack.group.label,
+                    moves,
+                    own.lr,
+                    own.weight_decay,
+                    start,
+                )
 
     @cached_property
     def course(self) -> Any:

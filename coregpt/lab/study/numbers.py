@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from coregpt.contract.companion import Companion
 from coregpt.contract.config import RunConfig
 from coregpt.contract.rules import Dials, Schedule
 from coregpt.engine.build import NamedPlugins, Run, build
@@ -33,7 +34,8 @@ def loss_of(config: RunConfig, plugins: NamedPlugins) -> tuple[str, frozenset[st
         run = _begun(config, plugins, symbols)
         _name_dials(run, symbols, run.timeline.steps - 1)
         weights = {symbols.given(param): path for path, param in run.assembly.params.items()}
-        loss = _loss(run, symbols, run.timeline.steps - 1)
+        run.model.train()
+        loss = _loss(run, *_batch(run, symbols, run.timeline.steps - 1))
         return symbols.name(loss), frozenset(weights[name] for name in symbols.sources(loss) & weights.keys())
 
 
@@ -102,7 +104,15 @@ def _train(run: Run, symbols: Symbols, step: int, acted: set[str]) -> None:
     for param in run.assembly.params.values():
         symbols.assign(_grad(param), zero)
     untouched = {path: symbols.name(_grad(param)) for path, param in run.assembly.params.items()}
-    _loss(run, symbols, step).backward()
+    batch = _batch(run, symbols, step)
+    with _watched(run, symbols, acted) as each:
+        each(lambda companion: companion.sees_batch(clock, *batch[:2]))
+    run.model.train()
+    _loss(run, *batch).backward()
+    for owner, companion in zip(run.owners, run.companions, strict=True):
+        if companion.wants_pass(clock):
+            acted.add(owner)
+            _second_pass(run, symbols, companion, step, zero)
     with _watched(run, symbols, acted) as each:
         each(lambda companion: companion.before_update(clock))
     grads = {path: symbols.name(_grad(param)) for path, param in run.assembly.params.items()}
@@ -117,11 +127,26 @@ def _train(run: Run, symbols: Symbols, step: int, acted: set[str]) -> None:
         each(lambda companion: companion.after_update(clock))
 
 
-def _loss(run: Run, symbols: Symbols, step: int) -> Tensor:
-    run.model.train()
-    tokens, targets = (_rows(symbols, name, run.timeline.lengths[step]) for name in ("tokens", "targets"))
-    loss: Tensor = run.model(tokens, targets, run.dials.values)[0]
+def _second_pass(run: Run, symbols: Symbols, companion: Companion, step: int, zero: str) -> None:
+    clock, (tokens, targets, starts) = run.timeline.clock(step), _batch(run, symbols, step)
+    with torch.no_grad():
+        companion.before_pass(clock)
+    for param in run.assembly.params.values():
+        symbols.assign(_grad(param), zero)
+    companion.pass_loss(lambda x, y: _loss(run, x, y, starts), tokens, targets).backward()
+    with torch.no_grad():
+        companion.after_pass(clock)
+
+
+def _loss(run: Run, tokens: Tensor, targets: Tensor, starts: Tensor) -> Tensor:
+    loss: Tensor = run.model(tokens, targets, run.dials.values, starts)[0]
     return loss
+
+
+def _batch(run: Run, symbols: Symbols, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens, targets and where rows start in the run."""
+    length = run.timeline.lengths[step]
+    return _rows(symbols, "tokens", length), _rows(symbols, "targets", length), _rows(symbols, "starts", 1)[:, 0]
 
 
 def _update(run: Run, symbols: Symbols) -> None:
@@ -151,11 +176,14 @@ def _moved(stack: Stack, symbols: Symbols, dials: Dials, factor: Tensor, lr: flo
     p, g = (torch.empty((1, *stack.group.shape), device="meta") for _ in range(2))
     symbols.assign(p, "weights")
     symbols.assign(g, "gradients")
+    rows = torch.empty(1, dtype=torch.long, device="meta")
+    symbols.assign(rows, "number in its group")
+    dials = {**dials, "rows": rows}
     direction = stack.rule.direction(p, g, stack.rule.init(p), dials)
     column = [1] * p.dim()
     rate = factor.view(column) * (stack.rule.lr * lr)
     decay = torch.full(column, stack.rule.weight_decay * weight_decay, device="meta")
-    amount = stack.decay.amount(p, direction, rate, decay)
+    amount = stack.decay.amount(p, direction, rate, decay, dials)
     return symbols.name(p.sub_(amount).sub_(direction * rate))
 
 

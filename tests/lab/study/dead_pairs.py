@@ -37,16 +37,15 @@ class Maskless(Plugin):
     def make_attend(self, at): return Plain()
 """,
     # The last two layers, in which alone others may act, are the first two again.
-    "looped": """
+    "again": """
 class Again(nn.Module):
     def __init__(self, inner):
         super().__init__()
         self.inner = inner
     def forward(self, x, ctx): return self.inner(x, ctx)
 
-class Looped(Plugin):
+class Twice(Plugin):
     after = ("late",)
-    made: dict = {}
     @hookimpl(wrapper=True)
     def make_block(self, at):
         block = yield
