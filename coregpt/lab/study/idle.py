@@ -12,12 +12,13 @@ from typing import Any
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from coregpt.contract.config import RunConfig
+from coregpt.contract.errors import CoreGPTError
 from coregpt.contract.record import Record
-from coregpt.engine.build import NamedPlugins, Run, build
+from coregpt.engine.build import Run
 from coregpt.lab.study.declaration import Arm, Study
 from coregpt.lab.study.identity import canonical
-from coregpt.lab.study.numbers import loss_of, name_of, over_time
+from coregpt.lab.study.inputs import inputs_of
+from coregpt.lab.study.numbers import Case, loss_of, name_of, over_time
 
 DEEP = 4
 """How far into the attributes of a rule or companion its settings are looked for."""
@@ -61,9 +62,6 @@ def why_idle(record: Record, plugin: str) -> str:
     return "; ".join(parts) or "it has no hooks"
 
 
-Case = tuple[RunConfig, NamedPlugins]
-
-
 class _Looks:
     """Builds and traces, each once."""
 
@@ -73,16 +71,24 @@ class _Looks:
         self.losses: dict[bytes, tuple[str, frozenset[str]]] = {}
         self.names: dict[bytes, tuple[str, frozenset[str]]] = {}
 
+    def case(self, arm: Arm) -> Case:
+        """Raises CoreGPTError for inputs that are not there."""
+        catalogue = self.study.catalogue
+        return Case(arm.run, catalogue.instances(arm.run.plugins), inputs_of(arm.run, catalogue))
+
     def idle(self, arm: Arm) -> dict[str, str]:
         """Techniques that do nothing in an arm, and why."""
-        plugins = self.study.catalogue.instances(arm.run.plugins)
+        try:
+            whole = self.case(arm)
+        except CoreGPTError:  # whoever counts the arm tells
+            return {}
         found = {}
-        for name, _ in plugins:
-            rest = [(other, plugin) for other, plugin in plugins if other != name]
+        for name, _ in whole.plugins:
+            rest = [(other, plugin) for other, plugin in whole.plugins if other != name]
             without = arm.run.model_copy(update={"plugins": {other: arm.run.plugins[other] for other, _ in rest}})
             try:
-                if self.same((arm.run, plugins), (without, rest), name):
-                    found[name] = why_idle(self.sketch(arm.run, plugins).run.assembly.record, name)
+                if self.same(whole, Case(without, rest, whole.inputs), name):
+                    found[name] = why_idle(self.sketch(whole).run.assembly.record, name)
             except Exception:  # without the technique others may not stand, or need more than shapes
                 continue
         return found
@@ -101,9 +107,8 @@ class _Looks:
     def equal_pair(self, one: Arm, other: Arm) -> bool:
         if one.machine != other.machine:
             return False
-        pair = [(arm.run, self.study.catalogue.instances(arm.run.plugins)) for arm in (one, other)]
         try:
-            return self.same(pair[0], pair[1])
+            return self.same(self.case(one), self.case(other))
         except Exception:
             return False
 
@@ -113,38 +118,38 @@ class _Looks:
         Its companion may act at a step that is not traced: it is said to do nothing only where it was seen to act
         in vain.
         """
-        a, b = self.sketch(*one), self.sketch(*other)
+        a, b = self.sketch(one), self.sketch(other)
         if a.course != b.course or (not extra and a.companions != b.companions):
             return False
-        if self.moves_apart(one, other) or self.moves_apart(other, one) or self.loss(*one)[0] != self.loss(*other)[0]:
+        if self.moves_apart(one, other) or self.moves_apart(other, one) or self.loss(one)[0] != self.loss(other)[0]:
             return False
-        names = self.name(*one), self.name(*other)
+        names = self.name(one), self.name(other)
         if names[0][0] != names[1][0]:
             return False
         return extra not in a.run.owners or extra in names[0][1]
 
     def moves_apart(self, one: Case, other: Case) -> bool:
         """Whether a parameter that the first run's loss depends on starts or moves otherwise in the second."""
-        rules, others = self.sketch(*one).rules, self.sketch(*other).rules
+        rules, others = self.sketch(one).rules, self.sketch(other).rules
         unlike = {path for path, rule in rules.items() if others.get(path) != rule}
-        return bool(unlike) and not unlike.isdisjoint(self.loss(*one)[1])
+        return bool(unlike) and not unlike.isdisjoint(self.loss(one)[1])
 
-    def sketch(self, config: RunConfig, plugins: NamedPlugins) -> "Sketch":
-        key = canonical(config.model_dump(mode="json"))
+    def sketch(self, case: Case) -> "Sketch":
+        key = canonical(case.config.model_dump(mode="json"))
         if key not in self.sketches:
-            self.sketches[key] = Sketch(build(config, plugins, device="meta", separator=0))
+            self.sketches[key] = Sketch(case.build())
         return self.sketches[key]
 
-    def name(self, config: RunConfig, plugins: NamedPlugins) -> tuple[str, frozenset[str]]:
-        key = canonical(config.model_dump(mode="json"))
+    def name(self, case: Case) -> tuple[str, frozenset[str]]:
+        key = canonical(case.config.model_dump(mode="json"))
         if key not in self.names:
-            self.names[key] = name_of(config, plugins, self.sketch(config, plugins).run)
+            self.names[key] = name_of(case, self.sketch(case).run)
         return self.names[key]
 
-    def loss(self, config: RunConfig, plugins: NamedPlugins) -> tuple[str, frozenset[str]]:
-        key = canonical(config.model_dump(mode="json"))
+    def loss(self, case: Case) -> tuple[str, frozenset[str]]:
+        key = canonical(case.config.model_dump(mode="json"))
         if key not in self.losses:
-            self.losses[key] = loss_of(config, plugins)
+            self.losses[key] = loss_of(case)
         return self.losses[key]
 
 

@@ -8,6 +8,7 @@ gradients, update rules, dials over the whole run, masks that are read. What not
 import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from coregpt.contract.companion import Companion
 from coregpt.contract.config import RunConfig
 from coregpt.contract.rules import Dials, Schedule
 from coregpt.engine.build import NamedPlugins, Run, build
+from coregpt.engine.inputs import Given
 from coregpt.engine.optimizer import Stack
 from coregpt.lab.study.symbols import Symbols, WithContent, digest
 
@@ -28,10 +30,23 @@ MOST_STAGES = 6
 ROWS = 2
 
 
-def loss_of(config: RunConfig, plugins: NamedPlugins) -> tuple[str, frozenset[str]]:
+@dataclass(frozen=True)
+class Case:
+    """A run to look at, before it is built."""
+
+    config: RunConfig
+    plugins: NamedPlugins
+    inputs: Given | None = None
+
+    def build(self) -> Run:
+        """On shapes alone."""
+        return build(self.config, self.plugins, inputs=self.inputs, device="meta", separator=0)
+
+
+def loss_of(case: Case) -> tuple[str, frozenset[str]]:
     """Name of the training loss before the last step, and the parameters that it depends on. A part of `name_of`."""
     with _tracing() as symbols:
-        run = _begun(config, plugins, symbols)
+        run = _begun(case, symbols)
         _name_dials(run, symbols, run.timeline.steps - 1)
         weights = {symbols.given(param): path for path, param in run.assembly.params.items()}
         run.model.train()
@@ -39,13 +54,13 @@ def loss_of(config: RunConfig, plugins: NamedPlugins) -> tuple[str, frozenset[st
         return symbols.name(loss), frozenset(weights[name] for name in symbols.sources(loss) & weights.keys())
 
 
-def name_of(config: RunConfig, plugins: NamedPlugins, like: Run) -> tuple[str, frozenset[str]]:
+def name_of(case: Case, like: Run) -> tuple[str, frozenset[str]]:
     """Name of all evaluations of a run, and the plugins whose companions were seen to change anything.
 
     `like` is the run as built. Raises whatever a plugin raises that needs numbers where there are only shapes.
     """
     acted: set[str] = set()
-    last = _traced(config, plugins, None, acted)
+    last = _traced(case, None, acted)
     first: dict[Any, int] = {}
     for step in _steps(like):
         first.setdefault(_stage(like, step), step)
@@ -53,10 +68,10 @@ def name_of(config: RunConfig, plugins: NamedPlugins, like: Run) -> tuple[str, f
         found = dict.fromkeys(first, last)  # all steps are alike
     else:
         some = itertools.islice(first.items(), MOST_STAGES)
-        found = {stage: _traced(config, plugins, step, acted) for stage, step in some}
+        found = {stage: _traced(case, step, acted) for stage, step in some}
     stages = _series(like, lambda step: found.get(_stage(like, step), _stage(like, step)))
     sizes = _runs(like.timeline.batches), _runs(like.timeline.lengths)
-    rest = config.model_dump(exclude={"model", "optim", "plugins", "batch_tokens", "tokens"})
+    rest = case.config.model_dump(exclude={"model", "optim", "plugins", "batch_tokens", "tokens"})
     return digest(sorted(rest.items()), sizes, stages, last), frozenset(acted)
 
 
@@ -73,17 +88,17 @@ def _tracing() -> Iterator[Symbols]:
         yield symbols
 
 
-def _begun(config: RunConfig, plugins: NamedPlugins, symbols: Symbols) -> Run:
-    run = build(config, plugins, device="meta", separator=0)
+def _begun(case: Case, symbols: Symbols) -> Run:
+    run = case.build()
     for path, param in run.assembly.params.items():
         symbols.assign(param, digest(path, run.assembly.record.drawn[path], symbols.name(param)))
     return run
 
 
-def _traced(config: RunConfig, plugins: NamedPlugins, step: int | None, acted: set[str]) -> str:
+def _traced(case: Case, step: int | None, acted: set[str]) -> str:
     """Name of the logits evaluated after one step, at `step` or the last, of a run that is new."""
     with _tracing() as symbols:
-        run = _begun(config, plugins, symbols)
+        run = _begun(case, symbols)
         _train(run, symbols, run.timeline.steps - 1 if step is None else step, acted)
         return _evaluate(run, symbols, acted)
 
