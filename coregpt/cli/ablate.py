@@ -8,6 +8,7 @@ from coregpt.cli.training import run_study
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.pilot import refuse_undecidable
 from coregpt.lab.planning.plans import outline, plan, trials_before
+from coregpt.lab.study.inert import refuse_idle
 
 
 def ablate(path: Path, scale: str | None, use: Resources) -> int:
@@ -16,6 +17,7 @@ def ablate(path: Path, scale: str | None, use: Resources) -> int:
     Exit code 1 if a run failed or arms matched on seconds came out unequal, 130 if interrupted.
     """
     studies = load_studies(path, scale, use.store, use.slurm)
+    refuse_idle(studies)
     studies = studies if use.slurm else measured(studies, use.store)
     first = studies[0]
     if first.member:

@@ -21,6 +21,7 @@ from coregpt.lab.slurm.job_states import Queue
 from coregpt.lab.slurm.queued import job_of, note_script
 from coregpt.lab.slurm.remote import SIGNAL_SECONDS
 from coregpt.lab.study.declaration import Study
+from coregpt.lab.study.inert import refuse_idle
 from coregpt.lab.study.outline import Plan
 
 SCRIPT = """\
@@ -56,6 +57,7 @@ def emit(path: Path, scale: str | None, store: Path, out: Path | None, slurm: Sl
     if len(str(store.resolve()).split()) > 1:
         raise ConfigError(f"--runs {store}: a script cannot use a path with spaces")
     studies = load_studies(path, scale, store, slurm)
+    refuse_idle(studies)
     plans = [plan(made, slurm.device) for made in outlines(studies)]
     layout = slurm.layout(plans[0].runs[0].config.device, studies[0].gpus_per_run)
     writable_folder(store)

@@ -18,6 +18,8 @@ from coregpt.lab.planning.preregister import older_lines
 from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.lab.study.differences import changes, differences
+from coregpt.lab.study.idle import Known
+from coregpt.lab.study.inert import refuse_idle, told_idle
 from coregpt.lab.study.outline import Outline, Plan
 
 
@@ -26,18 +28,22 @@ def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False
 
     A study that cannot run here (data or GPU missing) is shown as far as possible, then the reason is raised.
     """
-    found = outlines(measured(load_studies(path, scale, asked.store), asked.store, record=False))
+    studies = load_studies(path, scale, asked.store)
+    idle = refuse_idle(studies)
+    found = outlines(measured(studies, asked.store, record=False))
     if as_json:
-        stages = [stage for made in found for stage in stages_of(made, asked.store)]
-        say(json.dumps([plan_data(stage, asked) for stage in stages], indent=1, ensure_ascii=False))
+        stages = [
+            (stage, each) for made, each in zip(found, idle, strict=True) for stage in stages_of(made, asked.store)
+        ]
+        say(json.dumps([plan_data(stage, asked, each) for stage, each in stages], indent=1, ensure_ascii=False))
         return 0
     say(found[0].study.question)
-    for made in found:
-        show_study(made, asked)
+    for made, each in zip(found, idle, strict=True):
+        show_study(made, asked, each)
     return 0
 
 
-def show_study(made: Outline, asked: Asked) -> None:
+def show_study(made: Outline, asked: Asked, idle: Known) -> None:
     """The plan of one study; of a study with sizes, that of one size."""
     study = made.study
     if study.member:
@@ -49,7 +55,8 @@ def show_study(made: Outline, asked: Asked) -> None:
         for line in trial_lines(study, trials, asked):
             say(line)
         made = test
-    for line in ("", *arms_table(made), held_equal(made), *told(made), "", *differing(made)):
+    says = told_idle(study, idle)
+    for line in ("", *arms_table(made), held_equal(made), *told(made), *says, "", *differing(made)):
         say(line)
     for line in ("", f"preregistration {study.digest}", ""):
         say(line)

@@ -12,10 +12,11 @@ from coregpt.lab.planning.power import power_of
 from coregpt.lab.planning.preregister import older_lines
 from coregpt.lab.planning.split import with_split
 from coregpt.lab.study.differences import differences
+from coregpt.lab.study.idle import Known
 from coregpt.lab.study.outline import Plan
 
 
-def plan_data(made: Plan, asked: Asked) -> dict[str, Any]:
+def plan_data(made: Plan, asked: Asked, idle: Known) -> dict[str, Any]:
     """One study as plain data. Seconds and prices are those of the missing runs; None where nothing is missing."""
     made, split = with_split(made, asked.store)
     study, test, power = made.study, made.study.criterion, power_of(made, asked.store)
@@ -53,6 +54,8 @@ def plan_data(made: Plan, asked: Asked) -> dict[str, Any]:
             "unit": f"nats per {made.source.unit}",
         },
         "differs": dict(differences(study, made.derived)),
+        "idle": idle.idle,
+        "equal_numbers": [list(group) for group in idle.equal],
     }
 
 

@@ -7,6 +7,7 @@ import pluggy
 
 from coregpt.contract.config import Frozen
 from coregpt.contract.errors import PluginError
+from coregpt.contract.record import CORE, Record
 
 PROJECT = "coregpt"
 PREFIXES = ("make_", "add_")
@@ -57,6 +58,7 @@ class HookManager(pluggy.PluginManager):
     def __init__(self, specs: type):
         super().__init__(PROJECT)
         self.add_hookspecs(specs)
+        self.record = Record()
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
         """Look at the class only: a plugin's options are data and can never be hooks."""
@@ -71,6 +73,11 @@ class HookManager(pluggy.PluginManager):
         except pluggy.PluginValidationError as error:
             message = str(error).replace("\n", " ").strip()
             raise PluginError(f"plugin '{name}': {message}") from error
+        for caller in (self.get_hookcallers(plugin) or ()) if name != CORE else ():
+            for impl in caller.get_hookimpls():
+                if impl.plugin is plugin and not impl.hookwrapper:
+                    watched = self.record.watched(caller.name, name, impl.function, impl.wrapper)
+                    impl.function = watched  # type: ignore[misc]
 
     def named(self, hook: str, arguments: dict[str, Any]) -> list[tuple[str, Any]]:
         """(plugin, answer) of every plugin that answers `hook`, first registered first."""
@@ -82,16 +89,6 @@ class HookManager(pluggy.PluginManager):
             if answer is not None:
                 found.append((impl.plugin_name, answer))
         return found
-
-    def claimants(self, hook: str, arguments: dict[str, Any]) -> list[str]:
-        """Names of the plugins that answer `hook` with something. Only asked when two of them did."""
-        names = []
-        for impl in getattr(self.hook, hook).get_hookimpls():
-            if not impl.wrapper and not impl.hookwrapper:
-                given = {key: arguments[key] for key in impl.argnames}
-                if impl.function(**given) is not None:
-                    names.append(impl.plugin_name)
-        return sorted(names)
 
 
 Hook = Callable[..., Any]

@@ -21,6 +21,7 @@ from coregpt.contract.errors import PluginError
 from coregpt.contract.heads import Heads
 from coregpt.contract.input import Input, Inputs
 from coregpt.contract.randomness import Noise
+from coregpt.contract.record import CORE, Record, quoted
 from coregpt.contract.rules import ParamInfo, ParamRule, Role
 
 Watched = Literal["lse", "top"]
@@ -52,6 +53,7 @@ class Assembly:
     serving: set[str] = field(default_factory=set)
     """Sites with an attend part that knows what is asked of it."""
     inputs: Inputs = field(default_factory=lambda: Inputs({}))
+    record: Record = field(default_factory=Record)
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ class Site:
         made = self.assembly
         path = f"{self.path}.{name}"
         if path in made.params:
-            raise PluginError(f"parameter '{path}' is made twice; two plugins use one name there")
+            raise PluginError(_made_twice(path, made.record))
         info = ParamInfo(path, shape, _known(role, path), self.writes, self.layer, made.shape)
         rule = merge_rules(path, made.hook.add_param_rules(param=info))
         value = draw(shape, made.seed, path, std, mean, made.device)
@@ -217,6 +219,7 @@ class Site:
         made.params[path] = nn.Parameter(value)
         made.infos[path] = replace(info, role=_known(rule.role or role, path))
         made.rules[path] = rule
+        made.record.makers[path], made.record.drawn[path] = made.record.turn, (std, mean)
         return made.params[path]
 
     def ask(self, hook: str, at: "Site", **arguments: Any) -> nn.Module:
@@ -224,6 +227,17 @@ class Site:
         if not isinstance(module, nn.Module):
             raise PluginError(f"{hook} at '{at.path}': expected a torch module, got {type(module).__name__}")
         return module
+
+
+def _made_twice(path: str, record: Record) -> str:
+    first, second = record.makers.get(path, record.turn), record.turn
+    if first == second:
+        return f"parameter '{path}' is made twice by {quoted(first)}; give each parameter of a place its own name"
+    pair = sorted((first, second), key=lambda name: (name != CORE, name))
+    return (
+        f"parameter '{path}' is made by {' and by '.join(map(quoted, pair))}; "
+        "enable only one of them, or give the parameter another name in one"
+    )
 
 
 def draw(shape: tuple[int, ...], seed: int, path: str, std: float, mean: float, device: torch.device) -> Tensor:

@@ -12,6 +12,7 @@ from coregpt.contract.errors import PluginError
 from coregpt.contract.hookspecs import Hooks
 from coregpt.contract.input import Inputs
 from coregpt.contract.plugin import HookManager, Plugin
+from coregpt.contract.record import CORE
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Assembly
 from coregpt.engine.defaults import Defaults
@@ -61,7 +62,7 @@ class Run:
 def hooks_for(config: RunConfig, plugins: NamedPlugins) -> HookManager:
     """A manager with core's defaults innermost and the plugins around them, in the given order."""
     manager = HookManager(Hooks)
-    manager.add(Defaults(manager, config.optim, config.data.document_mask), "core")
+    manager.add(Defaults(manager, config.optim, config.data.document_mask), CORE)
     for name, plugin in plugins:
         manager.add(plugin, name)
     return manager
@@ -110,6 +111,7 @@ def build(
     _refuse_unused(given)
     for each in given.asked.values():
         each.prepare()
+    made.manager.record.close()
     owners, companions = [name for name, _ in answers], [companion for _, companion in answers]
     return Run(config, model, assembly, dials, made.timeline, optimizer, companions, owners, world, given)
 
@@ -122,7 +124,7 @@ def assemble(
     view = RunView(config.model, config.tokens, config.batch_tokens, config.seed, inputs=inputs)
     schedules = collect(manager, view)
     timeline = plan_steps(config, schedules)
-    assembly = Assembly(config.model, config.seed, where, manager.hook, inputs=inputs)
+    assembly = Assembly(config.model, config.seed, where, manager.hook, inputs=inputs, record=manager.record)
     model = GPT(assembly, separator if config.data.document_mask else None)
     return Assembled(model, assembly, Dials(schedules, where), timeline, manager)
 

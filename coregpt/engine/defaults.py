@@ -32,17 +32,17 @@ class Defaults:
         self.optim = optim
         self.document_mask = document_mask
 
-    def one(self, hook: str, answers: list[Any], default: Callable[[], Any], place: str, **arguments: Any) -> Any:
+    def one(self, hook: str, answers: list[Any], default: Callable[[], Any], place: str) -> Any:
         """The only answer, the default if there is none, an error that names the claimants otherwise."""
         if not answers:
             return default()
         if len(answers) == 1:
             return answers[0]
-        names = " and ".join(f"'{name}'" for name in self.manager.claimants(hook, arguments))
+        names = " and ".join(f"'{name}'" for name in self.manager.record.givers(answers))
         raise PluginError(f"{hook} at '{place}': claimed by {names}; enable only one of them there")
 
-    def part(self, hook: str, answers: list[Any], at: Site, default: Callable[[], nn.Module], **more: Any) -> Any:
-        return self.one(hook, answers, default, at.path, at=at, **more)
+    def part(self, hook: str, answers: list[Any], at: Site, default: Callable[[], nn.Module]) -> Any:
+        return self.one(hook, answers, default, at.path)
 
     @innermost
     def make_embedding(self, at: Site) -> Asked:
@@ -54,7 +54,7 @@ class Defaults:
 
     @innermost
     def make_stack(self, at: Site, block: Callable[[int], nn.Module]) -> Asked:
-        return self.part("make_stack", (yield), at, lambda: parts.Stack(at, block), block=block)
+        return self.part("make_stack", (yield), at, lambda: parts.Stack(at, block))
 
     @innermost
     def make_connection(self, at: Site) -> Asked:
@@ -63,7 +63,7 @@ class Defaults:
     @innermost
     def make_norm(self, at: Site, dim: int) -> Asked:
         default = nn.Identity if at.name in ("post", "entry_norm") else lambda: parts.RMSNorm(dim)
-        return self.part("make_norm", (yield), at, default, dim=dim)
+        return self.part("make_norm", (yield), at, default)
 
     @innermost
     def make_attention(self, at: Site) -> Asked:
@@ -71,11 +71,11 @@ class Defaults:
 
     @innermost
     def make_position(self, at: Site, dim: int, heads: Heads) -> Asked:
-        return self.part("make_position", (yield), at, lambda: parts.LearnedPosition(at), dim=dim, heads=heads)
+        return self.part("make_position", (yield), at, lambda: parts.LearnedPosition(at))
 
     @innermost
     def make_attend(self, at: Site, heads: Heads) -> Asked:
-        return self.part("make_attend", (yield), at, lambda: parts.Attend(at, heads), heads=heads)
+        return self.part("make_attend", (yield), at, lambda: parts.Attend(at, heads))
 
     @innermost
     def make_mlp(self, at: Site) -> Asked:
@@ -83,12 +83,12 @@ class Defaults:
 
     @innermost
     def make_activation(self, at: Site, width: int) -> Asked:
-        return self.part("make_activation", (yield), at, lambda: parts.GELU(width), width=width)
+        return self.part("make_activation", (yield), at, lambda: parts.GELU(width))
 
     @innermost
     def make_linear(self, at: Site, d_in: int, d_out: int) -> Asked:
         default = lambda: parts.Linear(at, d_in, d_out)  # noqa: E731
-        return self.part("make_linear", (yield), at, default, d_in=d_in, d_out=d_out)
+        return self.part("make_linear", (yield), at, default)
 
     @innermost
     def make_head(self, at: Site) -> Asked:
@@ -101,12 +101,12 @@ class Defaults:
     @innermost
     def make_update(self, group: ParamGroup) -> Asked:
         default: Callable[[], UpdateRule] = lambda: AdamW(self.optim, group.betas, group.eps)  # noqa: E731
-        return self.one("make_update", (yield), default, group.name, group=group)
+        return self.one("make_update", (yield), default, group.name)
 
     @innermost
     def make_decay(self, group: ParamGroup) -> Asked:
         default: Callable[[], DecayRule] = Decoupled
-        return self.one("make_decay", (yield), default, group.name, group=group)
+        return self.one("make_decay", (yield), default, group.name)
 
     @innermost
     def add_masks(self, at: Site) -> Asked:

@@ -66,6 +66,7 @@ class _Loader:
             self.stop_if_wrong()
         self.catalogue = self.load_plugin_files()
         self.own = self.declared_arms()
+        self.inert = self.said_inert()
         chosen = self.choose(scale, gpus)
         members = {name: layer for design in DESIGNS for name, layer in design.members(self.file).items()}
         made = {
@@ -102,6 +103,20 @@ class _Loader:
             return {name: arm or {} for name, arm in (file.arms or {}).items()}
         options = {name: given or {} for name, given in (file.techniques or {}).items()}
         return {name: {technique: options[technique] for technique in chosen} for name, chosen in made[0].items()}
+
+    def said_inert(self) -> set[str]:
+        """Arms with `inert: true`, which is no setting of a run."""
+        found = set()
+        for name, own in () if self.made_arms else self.own.items():
+            if "inert" not in own:
+                continue
+            said = own["inert"]
+            self.own[name] = {key: value for key, value in own.items() if key != "inert"}
+            if not isinstance(said, bool):
+                self.wrong(("arms", name, "inert"), f"expected true or false, got {said!r}")
+            elif said:
+                found.add(name)
+        return found
 
     def place(self, arm: str) -> Key:
         """Where the file says what an arm is."""
@@ -245,7 +260,7 @@ class _Loader:
             self.wrong(self.place(name), str(error))
             return None
         options = {plugin: settled(instance.model_dump(mode="json")) for plugin, instance in made}
-        return Arm(name, run.model_copy(update={"plugins": options}), machine)
+        return Arm(name, run.model_copy(update={"plugins": options}), machine, inert=name in self.inert)
 
     def seeds(self, given: Any, key: Key) -> tuple[int, ...]:
         if isinstance(given, int) and not isinstance(given, bool) and given <= MANY_SEEDS:

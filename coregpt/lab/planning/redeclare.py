@@ -1,6 +1,7 @@
 """A published declaration as a study again, with fresh seeds: what `coregpt verify` runs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def redeclare(
         raise ConfigError(f"{source}: study.declaration is not what study.digest was made from; it was edited")
     catalogue = Catalogue(stores=[store])
     try:
-        made = tuple(_arm(arm, declaration["arms"][arm], catalogue) for arm in arms)
+        inert = declaration.get("inert", ())
+        made = tuple(replace(_arm(arm, declaration["arms"][arm], catalogue), inert=arm in inert) for arm in arms)
         criterion = Criterion(**declaration["test"])
         said = {key: declaration[key] for key in ("hypothesis", "direction", "equal")}
         designs = {key: value for design in DESIGNS for key, value in design.restore(declaration).items()}

@@ -136,6 +136,8 @@ class Arm:
     machine: Machine
     compared: bool = True
     """False for an arm that is measured with and is no part of the question."""
+    inert: bool = False
+    """The file says that a technique may do nothing in it (`inert: true`)."""
 
     def settings(self) -> dict[str, Any]:
         """Every setting as plain data, plugin defaults included; seeds are no setting of an arm."""
@@ -187,6 +189,11 @@ class Study:
         """The arms of the question as the file has them, whatever was matched or tuned since."""
         return self.as_declared or self.compared
 
+    @property
+    def inert(self) -> tuple[str, ...]:
+        """Arms of the question that may have a technique which does nothing."""
+        return tuple(arm.name for arm in self.written if arm.inert)
+
     def preregistration(self) -> dict[str, Any]:
         """Everything that is decided before the first run, as plain data."""
         return {
@@ -198,6 +205,7 @@ class Study:
             "arms": {arm.name: arm.settings() for arm in self.written},
             "seeds": list(self.seeds),
             "test": self.criterion.declared(),
+            **({"inert": list(self.inert)} if self.inert else {}),
             **{key: each.declared() if hasattr(each, "declared") else each for key, each in self.designs.items()},
         }
 

@@ -69,6 +69,7 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         direction=study.direction,
         equal=study.equal,
         screen=test.screen,
+        inert=study.inert or None,
         declaration=study.preregistration(),
         code=code(plan),
         exploratory=exploratory,

@@ -48,7 +48,7 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     )
     noted = (
         *(note for design in DESIGNS for note in design.notes(report)),
-        *notes(study, report.design, compared),
+        *notes(study, report.design, compared, known.outcomes.alike()),
     )
     return report.model_copy(update={"notes": noted})
 

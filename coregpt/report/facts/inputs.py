@@ -181,6 +181,8 @@ class StudyFacts(Facts):
     """A value of the metric: which arms reach it, and how soon. None where none was declared."""
     yardstick: str = ""
     """The arm that is the baseline with fewer tokens; it is measured with and not compared."""
+    inert: tuple[str, ...] | None = None
+    """Arms declared to have a technique that does nothing in them; None where there is none."""
     incomparable: dict[str, str] = Field(default_factory=dict)
     """Arms whose final metric says nothing about the technique against the baseline's, and why."""
     declaration: dict[str, Any] = Field(default_factory=dict)
@@ -222,7 +224,7 @@ class StudyFacts(Facts):
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "bracket")
+        return without_nothing(handler(self), "bracket", "inert")
 
     @property
     def level(self) -> float:

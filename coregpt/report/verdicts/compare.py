@@ -71,6 +71,24 @@ class Outcomes:
         numbers = self.values[arm][np.isfinite(self.values[arm])]
         return len(numbers) > 1 and float(np.ptp(numbers)) == 0.0
 
+    def alike(self) -> list[tuple[str, ...]]:
+        """Groups of arms that gave exactly equal numbers for every seed that both have, two seeds or more."""
+        groups: list[list[str]] = []
+        for arm in self.values:
+            same = next((group for group in groups if all(self._equal(arm, other) for other in group)), None)
+            if same is None:
+                groups.append([arm])
+            else:
+                same.append(arm)
+        return [tuple(group) for group in groups if len(group) > 1]
+
+    def _equal(self, one: str, other: str) -> bool:
+        if not self.paired:
+            return False
+        first, second = (dict(zip(self.seeds[arm], self.values[arm], strict=True)) for arm in (one, other))
+        both = [seed for seed in first.keys() & second.keys() if np.isfinite(first[seed]) and np.isfinite(second[seed])]
+        return len(both) > 1 and all(first[seed] == second[seed] for seed in both)
+
 
 def compare_all(
     study: StudyFacts, basis: Basis, outcomes: Outcomes, settled: Mapping[str, Comparison]

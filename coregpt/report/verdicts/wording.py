@@ -1,5 +1,7 @@
 """Plain sentences: what a reader who skips every table should take away. Nothing measured by a clock is said here."""
 
+from collections.abc import Sequence
+
 from coregpt.report.drawing.numbers import decimals, fixed, listing, p_phrase, plural, si, span
 from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison
@@ -27,8 +29,13 @@ def headline(study: StudyFacts, comparisons: tuple[Comparison, ...]) -> str:
     return prefix + text if prefix else text[0].upper() + text[1:]
 
 
-def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
-    """What a careful reader must know besides the verdicts; how far they reach comes first."""
+def notes(
+    study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...], alike: Sequence[tuple[str, ...]] = ()
+) -> tuple[str, ...]:
+    """What a careful reader must know besides the verdicts; how far they reach comes first.
+
+    `alike` are groups of arms that gave equal numbers.
+    """
     found = [reach(study)]
     if study.exploratory:
         found.append(f"This study is exploratory ({study.exploratory}): its verdicts need confirmation on fresh seeds.")
@@ -47,6 +54,12 @@ def notes(study: StudyFacts, design: Design, comparisons: tuple[Comparison, ...]
     if not study.paired and design.n_seeds < 5:
         found.append("Unpaired tests with fewer than 5 seeds err too often when one arm is much noisier.")
     found += [note for note in (_others(study),) if note]
+    found += [_alike(study, group) for group in alike]
+    if study.inert:
+        has = "has" if len(study.inert) == 1 else "have"
+        found.append(
+            f"Declared inert: {listing(list(study.inert))} {has} a technique that was known to do nothing there."
+        )
     for c in comparisons:
         found.extend(_arm_notes(study, c))
     found += [note for note in (_credit(study),) if note]
@@ -100,10 +113,18 @@ def how_many(study: StudyFacts) -> str:
     return plural(len(study.seeds), "seed")
 
 
+def _alike(study: StudyFacts, group: tuple[str, ...]) -> str:
+    if study.baseline in group:
+        arms = listing([arm for arm in group if arm != study.baseline])
+        return f"{arms} gave exactly the numbers of {study.baseline} for every seed: is the technique active?"
+    return (
+        f"{listing(list(group))} gave exactly equal numbers for every seed: what they differ in did nothing, and they "
+        "are one observation."
+    )
+
+
 def _arm_notes(study: StudyFacts, c: Comparison) -> list[str]:
     found = []
-    if c.pairs > 1 and c.gain == 0 and c.se == 0:
-        found.append(f"{c.arm} gave exactly the numbers of {study.baseline} for every seed: is the technique active?")
     if c.noisy:
         found.append(
             f"The comparison of {c.arm} is far noisier than the others; it is only called better or worse "

@@ -98,6 +98,26 @@ def test_identical_arms_are_equivalent_and_the_report_asks_whether_the_technique
     assert any("is the technique active" in note for note in found.notes)
 
 
+def test_equal_numbers_are_looked_for_between_all_arms():
+    notes = report({"gpt": base(), "a": shifted(0.01), "b": shifted(0.01), "c": shifted(0.02)}).notes
+    assert [note for note in notes if "exactly equal numbers" in note] == [
+        "a and b gave exactly equal numbers for every seed: what they differ in did nothing, and they are one "
+        "observation."
+    ]
+    assert not any("is the technique active" in note for note in notes)
+
+
+def test_a_last_digit_is_enough_to_be_no_equal_numbers():
+    values = shifted(0.01)
+    other = [*values[:-1], values[-1] + 1e-15]
+    assert not any("equal numbers" in note for note in report({"gpt": base(), "a": values, "b": other}).notes)
+
+
+def test_an_arm_declared_inert_is_said_to_be():
+    found = report({"gpt": base(), "a": shifted(0.01)}, inert=("a",))
+    assert "Declared inert: a has a technique that was known to do nothing there." in found.notes
+
+
 def test_seeds_that_change_nothing_are_one_observation_and_give_no_verdict():
     found = compare({"gpt": [1.5] * 6, "new": [1.4] * 6})
     assert found.verdict == "invalid"
