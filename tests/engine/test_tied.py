@@ -139,10 +139,10 @@ def with_plugin(plugin: Plugin, tied: bool = True) -> Any:
 @pytest.mark.parametrize(
     ("plugin", "said"),
     [
-        (Factorised(), "'odd' makes 'embedding'"),
-        (OwnHead(), "'odd' makes 'head'"),
-        (LowRank(), r"'odd' makes 'head\.out'"),
-        (Wrapping(), "'odd' wraps make_head"),
+        (Factorised(), "'odd' answers make_embedding"),
+        (OwnHead(), "'odd' answers make_head"),
+        (LowRank(), "'odd' answers make_linear"),
+        (Wrapping(), "'odd' answers make_head"),
     ],
 )
 def test_a_plugin_that_leaves_nothing_to_tie_is_named(plugin: Plugin, said: str) -> None:

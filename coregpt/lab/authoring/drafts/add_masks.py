@@ -15,21 +15,21 @@ from coregpt.api import Context, Plugin, Site, hookimpl
 
 @dataclass(frozen=True)
 class SinksAndWindow:
-    """k < sinks or q - k < window. Data, not a closure: layers whose rules are equal share one mask."""
+    """k < first or q - k < window. Data, not a closure: layers whose rules are equal share one mask."""
 
-    sinks: int
+    first: int
     window: int
 
     def __call__(self, b: Tensor, h: Tensor, q: Tensor, k: Tensor, ctx: Context) -> Tensor:
-        return (k < self.sinks) | (q - k < self.window)
+        return (k < self.first) | (q - k < self.window)
 
 
 class Draft(Plugin):
-    sinks: NonNegativeInt = 4
+    first: NonNegativeInt = 4
     """Tokens at the beginning of a row that everybody sees."""
     window: PositiveInt = 16
     """Tokens a token sees at the end, itself among them."""
 
     @hookimpl
     def add_masks(self, at: Site) -> SinksAndWindow:
-        return SinksAndWindow(self.sinks, self.window)
+        return SinksAndWindow(self.first, self.window)
