@@ -37,6 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("coregpt: interrupted", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
+    except Exception as error:
+        from coregpt.lab.study.blame import told  # what went well does not wait for it
+
+        if (line := told(error)) is None:
+            raise
+        print(f"coregpt: error: {line}", file=sys.stderr)  # noqa: T201
+        return 2
     return code
 
 

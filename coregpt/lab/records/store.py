@@ -14,6 +14,7 @@ result.json    written last: it exists if and only if the run is complete
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ except ImportError:  # Windows has no advisory locks
 
 Row = dict[str, float | int]
 RECENT_BYTES = 4096
+TRACEBACK = re.compile(
+    r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*\S.*\n(?:\n(?:The above|During handling).*\n\n)?", re.M
+)
+"""A traceback in a log, its last line and what leads to the next one included."""
 PROBE = ".probe-"
 """How the names of folders beside the runs begin in which something is measured."""
 
@@ -188,12 +193,12 @@ class RunFolder:
         return {key: value for row in _parse(raw) for key, value in row.items()}
 
     def log_tail(self, lines: int = 8) -> str:
-        """The end of what the process printed."""
+        """The end of what the process printed, without tracebacks: those are for whoever opens the log."""
         try:
             text = self.log.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
-        return "\n".join(text.rstrip().splitlines()[-lines:])
+        return "\n".join(TRACEBACK.sub("", text).rstrip().splitlines()[-lines:])
 
 
 class MetricsLog:
