@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,8 +262,18 @@ class Claim:
             self.descriptor = -1
 
 
-def claim(folder: RunFolder) -> Claim | None:
-    """Claim a run; None if a living process has it."""
+def claim(folder: RunFolder, patience: float = 0.0) -> Claim | None:
+    """Claim a run; None if a living process has it, still after `patience` seconds.
+
+    Whoever only looks whether a run is free has it for an instant too.
+    """
+    until = time.monotonic() + patience
+    while (held := _claim(folder)) is None and time.monotonic() < until:
+        time.sleep(0.005)
+    return held
+
+
+def _claim(folder: RunFolder) -> Claim | None:
     descriptor = os.open(folder.path / "claim", os.O_RDWR | os.O_CREAT, 0o644)
     if fcntl is not None:
         try:
