@@ -4,6 +4,7 @@ The messages name the hook, the plugin with file and line, and what was expected
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import CodeType
 from typing import Any
 
 import pluggy
@@ -11,9 +12,9 @@ from torch import OutOfMemoryError, nn
 
 from coregpt.contract.companion import Companion
 from coregpt.contract.errors import CoreGPTError, PluginError
+from coregpt.contract.record import CORE
 from coregpt.contract.rules import ParamRule, Stages
 
-CORE = "core"
 Impls = Sequence[pluggy.HookImpl]
 
 
@@ -32,7 +33,7 @@ def after(outcome: "pluggy.Result[Any]", hook: str, impls: Impls, arguments: Map
 
 def failed(error: Exception, hook: str, impls: Impls) -> PluginError:
     """The error of a plugin's hook, with the deepest line of the plugins that were asked."""
-    theirs = {impl.function.__code__.co_filename: impl.plugin_name for impl in impls if impl.plugin_name != CORE}
+    theirs = {code_of(impl, hook).co_filename: impl.plugin_name for impl in impls if impl.plugin_name != CORE}
     trace, place = error.__traceback__, None
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
@@ -40,7 +41,7 @@ def failed(error: Exception, hook: str, impls: Impls) -> PluginError:
         trace = trace.tb_next
     what = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
     if place is None:
-        return PluginError(f"{hook}, asked of {sources(impls) or CORE}: {what}")
+        return PluginError(f"{hook}, asked of {sources(hook, impls) or CORE}: {what}")
     return PluginError(f"plugin '{place[0]}' ({place[1]}): {hook}: {what}")
 
 
@@ -53,16 +54,22 @@ def refuse_wrong(hook: str, answer: Any, impls: Impls, arguments: Mapping[str, A
             place = getattr(arguments.get("at") or arguments.get("param"), "path", "")
             place = place or getattr(arguments.get("group"), "role", "")
             where = f"{hook} at '{place}'" if place else hook
-            who = sources(impls) or CORE
+            who = sources(hook, impls) or CORE
             lost = "; a wrapper must return what `yield` gave, or something in its place" if each is None else ""
             raise PluginError(f"{where}: expected {expected}, got {described(each)} from {who}{lost}")
 
 
-def sources(impls: Impls) -> str:
+def sources(hook: str, impls: Impls) -> str:
     """`plugin 'a' (file:line) or plugin 'b' (file:line)`: those that were asked, without core."""
     asked = [impl for impl in impls if impl.plugin_name != CORE]
-    places = [(impl.plugin_name, impl.function.__code__) for impl in asked]
+    places = [(impl.plugin_name, code_of(impl, hook)) for impl in asked]
     return " or ".join(f"plugin '{name}' ({code.co_filename}:{code.co_firstlineno})" for name, code in places)
+
+
+def code_of(impl: pluggy.HookImpl, hook: str) -> CodeType:
+    """Of the method as its author wrote it: what pluggy calls may be wrapped."""
+    code: CodeType = getattr(type(impl.plugin), hook).__code__
+    return code
 
 
 def described(answer: Any) -> str:

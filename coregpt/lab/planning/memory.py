@@ -76,7 +76,7 @@ def estimate(config: RunConfig, plugins: NamedPlugins, inputs: Given | None = No
 
 @contextmanager
 def quiet(name: str) -> Iterator[None]:
-    """Without what torch logs, a page of it, before it raises the same: whoever catches the error tells it in a line."""
+    """Without what torch logs, a page, before it raises the same: whoever catches the error tells it in a line."""
     log = logging.getLogger(name)
     before, log.disabled = log.disabled, True
     try:

@@ -14,8 +14,8 @@ STANDARD = Path(sysconfig.get_path("stdlib"))
 
 
 def told(error: BaseException) -> str | None:
-    """One line: plugin file and line, and the error. None where no plugin had a part in it."""
-    place = place_of(error)
+    """One line: plugin file and line, and the error. None where no plugin had a part in it, or core says all itself."""
+    place = None if isinstance(error, CoreGPTError) else place_of(error)
     return None if place is None else f"plugin code at {place}: {in_one_line(error)}"
 
 

@@ -52,26 +52,22 @@ def write(folder: Path, where: str) -> Path:
 
 
 def test_errors_without_a_plugin_blame_none() -> None:
-    try:
+    with pytest.raises(OSError) as raised:  # noqa: PT011 - any
         Path("/nowhere/at/all").read_text()
-    except OSError as error:
-        assert told(error) is None
-        assert in_one_line(error).startswith("FileNotFoundError: ")
+    assert told(raised.value) is None
+    assert in_one_line(raised.value).startswith("FileNotFoundError: ")
 
 
 def test_the_deepest_line_of_a_plugin_is_named_though_core_and_torch_lie_deeper(tmp_path: Path) -> None:
     path = write(tmp_path, "True")
-    catalogue = Catalogue([path])
-    module = sys.modules[catalogue.cls("double").__module__]
-    try:
+    module = sys.modules[Catalogue([path]).cls("double").__module__]
+    with pytest.raises(RuntimeError) as raised:
         module.Double()(torch.ones(2, 5), None)
-    except RuntimeError as error:
-        assert place_of(error) == f"{path}:{LINE}"
-        assert str(told(error)).startswith(f"plugin code at {path}:{LINE}: RuntimeError: mat1 and mat2 shapes")
-        try:
-            raise ValueError("what a compiler makes of it") from error
-        except ValueError as outer:
-            assert place_of(outer) == f"{path}:{LINE}"
+    assert place_of(raised.value) == f"{path}:{LINE}"
+    assert str(told(raised.value)).startswith(f"plugin code at {path}:{LINE}: RuntimeError: mat1 and mat2 shapes")
+    outer = ValueError("what a compiler makes of it")
+    outer.__cause__ = raised.value
+    assert place_of(outer) == f"{path}:{LINE}"
 
 
 @pytest.mark.parametrize("text", ["import torch\nx = = 1\n", "import torch\nx = 1 / 0\n"])
