@@ -109,9 +109,7 @@ def check(arguments: Sequence[str], asked: Check) -> int:
         case = LawCase(catalogue, name, given, {other: {} for other in beside if other != name})
         holds &= check_case(case, say, fast_laws() if asked.fast else None)
     if asked.fast:
-        say(
-            f"Left out: {', '.join(map(title, SLOW))}, which takes longer than the rest; check without --fast tests it."
-        )
+        say(f"Left out: {', '.join(map(title, SLOW))} (longer than the rest); check without --fast tests that.")
     return 0 if holds else 1
 
 

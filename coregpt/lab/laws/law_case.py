@@ -134,8 +134,7 @@ class LawCase:
                     config.model_copy(update={"inputs": given}),
                     self.catalogue.instances(config.plugins),
                     separator=SEPARATOR,
-                    device="meta",
-                )
+                )  # not on meta, whose first use imports the compiler: longer than most laws take
             except MissingInputError as missing:
                 given[missing.name] = tiny_input()
             except Exception:  # what else is wrong is found, and told, by a law
