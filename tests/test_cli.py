@@ -243,6 +243,52 @@ def test_a_plugin_file_of_ones_own_is_shown_and_checked(
     assert "there is no file" in err
 
 
+def test_check_takes_names_options_and_neighbours(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, object, object]] = []
+
+    def law(case: laws.LawCase) -> str:
+        seen.append((case.name, case.options, case.plugins()))
+        return "nothing"
+
+    monkeypatch.setattr(laws, "LAWS", (law, *laws.SLOW))
+    code, out, _ = run("plugins", "check", "relu2", "rope", "--with", "softcap", "--fast")
+    assert (code, out.count("ok    law: nothing")) == (0, 2)
+    assert "Left out: counts agree, one graph" in out
+    assert seen == [(name, {}, {"softcap": {}, name: {}}) for name in ("relu2", "rope")]
+    monkeypatch.setattr(laws, "LAWS", (law,))
+    assert run("plugins", "check", "softcap", "--options", "cap=7")[0] == 0
+    assert run("plugins", "check", "softcap", "--options", "{cap: 7}")[0] == 0
+    assert seen[2:] == [("softcap", {"cap": 7}, {"softcap": {"cap": 7}})] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("softcap", "--options", "cop=7"), "plugins.softcap.cop: no such option; did you mean 'cap'?"),
+        (("softcap", "--options", "cap=[7"), "--options 'cap=[7': "),
+        (("softcap", "--options", "7"), "expected KEY=VALUE or {KEY: VALUE, ...}"),
+        (("softcap", "rope", "--options", "cap=7"), "--options are of one technique; name one instead of 2"),
+        ((), "name a technique to check"),
+        (("rope", "--with", "softcup"), "unknown plugin 'softcup'; did you mean 'softcap'?"),
+    ],
+)
+def test_check_refuses_in_one_line(run: Run, words: tuple[str, ...], told: str) -> None:
+    code, _, err = run("plugins", "check", *words)
+    assert code == 2
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_pairs_train_or_clash_by_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("relu2", "swiglu", "rope")
+    monkeypatch.setattr("coregpt.lab.study.registry.Catalogue.names", lambda _: sorted(names))
+    code, out, _ = run("plugins", "check", "relu2", "--pairs")
+    assert code == 0
+    assert "clash relu2 + swiglu: make_activation at 'blocks.0.mlp.activation': claimed by 'relu2' and 'swiglu'" in out
+    assert out.endswith("2 pairs: 1 train, 1 clash by name\n")
+    assert run("plugins", "check", "--pairs")[1].endswith("3 pairs: 2 train, 1 clash by name\n")
+
+
 def test_work_cut_short_by_its_reader_does_not_claim_to_be_done() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "coregpt.cli", "plugins", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -32,12 +32,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
     except OSError as error:  # a full disk, a vanished folder
-        print(f"coregpt: error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"coregpt: error: {_blamed(error) or error}", file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:
         print("coregpt: interrupted", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
+    except Exception as error:
+        if (line := _blamed(error)) is None:
+            raise
+        print(f"coregpt: error: {line}", file=sys.stderr)  # noqa: T201
+        return 2
     return code
+
+
+def _blamed(error: Exception) -> str | None:
+    """What to say of an error in a plugin's code; None for any other."""
+    from coregpt.lab.study.blame import told  # what went well does not wait for it
+
+    return told(error)
 
 
 class Parser(argparse.ArgumentParser):

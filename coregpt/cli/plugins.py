@@ -3,15 +3,32 @@
 import ast
 import inspect
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.contract.plugin import PREFIXES, Plugin
-from coregpt.lab.laws.laws import check as check_laws
+from coregpt.lab.laws.laws import SLOW, LawCase, check_case, fast_laws, title
+from coregpt.lab.laws.pairs import check_pairs
 from coregpt.lab.study.checkouts import elsewhere, where_searched
 from coregpt.lab.study.registry import Catalogue, Found
+from coregpt.lab.study.yamlfile import Loader
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is to be checked of each technique."""
+
+    options: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    """Other techniques enabled with it."""
+    pairs: bool = False
+    fast: bool = False
 
 
 def list_all() -> int:
@@ -73,10 +90,48 @@ def show(name: str) -> int:
     return 0
 
 
-def check(name: str) -> int:
-    """Test the laws every plugin must keep; exit code 1 if one is broken."""
-    files, name = named(name)
-    return 0 if check_laws(name, say, files) else 1
+def check(arguments: Sequence[str], asked: Check) -> int:
+    """Test the laws every plugin must keep, of one technique after the other; exit code 1 if one is broken."""
+    files, names = all_named(arguments)
+    with_files, beside = all_named(asked.beside)
+    catalogue = Catalogue(dict.fromkeys([*files, *with_files]))
+    if asked.options and len(names) != 1:
+        raise ConfigError(f"--options are of one technique; name one instead of {len(names)}")
+    given = settings(asked.options)
+    if asked.pairs:
+        return 0 if check_pairs(catalogue, names, dict.fromkeys(names, given), say) else 1
+    if not names:
+        raise ConfigError("name a technique to check; without a name there is only --pairs")
+    holds = True
+    for name in names:
+        if len(names) > 1:
+            say(f"{name}")
+        case = LawCase(catalogue, name, given, {other: {} for other in beside if other != name})
+        holds &= check_case(case, say, fast_laws() if asked.fast else None)
+    if asked.fast:
+        say(f"Left out: {', '.join(map(title, SLOW))} (longer than the rest); check without --fast tests that.")
+    return 0 if holds else 1
+
+
+def settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Options from `{width: 3}` and `width=3`, values read as YAML."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        try:
+            read = {key.strip(): yaml.load(value, Loader)} if equals and key.isidentifier() else yaml.load(text, Loader)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--options {text!r}: {' '.join(str(error).split())}") from error
+        if not isinstance(read, dict):
+            raise ConfigError(f"--options {text!r}: expected KEY=VALUE or {{KEY: VALUE, ...}}")
+        found |= read
+    return found
+
+
+def all_named(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """As `named`, for several."""
+    found = [named(argument) for argument in arguments]
+    return [path for files, _ in found for path in files], list(dict.fromkeys(name for _, name in found))
 
 
 def named(argument: str) -> tuple[list[Path], str]:

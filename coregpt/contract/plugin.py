@@ -32,6 +32,9 @@ class Plugin(Frozen):
     """Names of plugins without which this one has nothing to work on."""
     neutral: ClassVar[dict[str, Any] | None] = None
     """Options with which the technique does nothing; the laws check that this is true to the bit."""
+    rounding_sensitive: ClassVar[str] = ""
+    """Why the last bit of a gradient may turn a step (an eigenbasis whose eigenvalues meet). Ranks are then compared
+    with what one rounding does, which the laws measure and bound."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

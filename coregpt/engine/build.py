@@ -6,9 +6,10 @@ from functools import partial
 
 import torch
 
+from coregpt.contract import answers as checked
 from coregpt.contract.companion import Companion
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import PluginError
+from coregpt.contract.errors import CoreGPTError, PluginError
 from coregpt.contract.hookspecs import Hooks
 from coregpt.contract.input import Inputs
 from coregpt.contract.plugin import HookManager, Plugin
@@ -62,6 +63,7 @@ class Run:
 def hooks_for(config: RunConfig, plugins: NamedPlugins) -> HookManager:
     """A manager with core's defaults innermost and the plugins around them, in the given order."""
     manager = HookManager(Hooks)
+    manager.add_hookcall_monitoring(checked.before, checked.after)
     manager.add(Defaults(manager, config.optim, config.data.document_mask), CORE)
     for name, plugin in plugins:
         manager.add(plugin, name)
@@ -106,7 +108,7 @@ def build(
         given,
     )
     with torch.no_grad():
-        answers = made.manager.named("add_companions", {"run": full})
+        answers = _companions(made.manager, full)
     dials.set(made.timeline.clock(0))
     _refuse_unused(given)
     for each in given.asked.values():
@@ -144,6 +146,21 @@ def _refuse_unused(given: Inputs) -> None:
             raise PluginError(
                 f"inputs.{name}: no plugin of this run asks for it; remove it, or enable the one that does"
             )
+
+
+def _companions(manager: HookManager, view: RunView) -> list[tuple[str, Companion]]:
+    """Each with the plugin it belongs to: asked one by one, past the monitor that checks other answers."""
+    impls = manager.hook.add_companions.get_hookimpls()
+    try:
+        found = manager.named("add_companions", {"run": view})
+    except CoreGPTError:
+        raise
+    except Exception as error:
+        raise checked.failed(error, "add_companions", impls) from error
+    for name, companion in found:
+        own = [impl for impl in impls if impl.plugin_name == name]
+        checked.refuse_wrong("add_companions", [companion], own, {})
+    return found
 
 
 def _refuse_strays(model: GPT, assembly: Assembly) -> None:

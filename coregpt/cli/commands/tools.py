@@ -1,6 +1,6 @@
 """What is there besides studies: techniques and a first look at one, data, the simulation of the statistics."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from coregpt.cli.options import Commands, add_jobs, positive
@@ -33,8 +33,9 @@ def plugins(commands: Commands) -> None:
     check = actions.add_parser("check", help="test a technique's laws")
     new = actions.add_parser("new", help="write a technique to begin with, its test and a small study")
     api = actions.add_parser("api", help="print what a technique may import, and the hooks, as Markdown")
-    for action in (show, check):
-        action.add_argument("name", metavar="NAME", help="a technique or a .py file")
+    show.add_argument("name", metavar="NAME", help="a technique or a .py file")
+    check.add_argument("names", metavar="NAME", nargs="*", help="techniques or .py files")
+    add_check(check)
     new.add_argument("name", metavar="NAME", help="what it will be called, such as head_gain")
     new.add_argument("--hook", required=True, metavar="HOOK", help="the question it answers, such as make_attend")
 
@@ -43,14 +44,33 @@ def plugins(commands: Commands) -> None:
             from coregpt.cli.authoring import begin, print_api
 
             return print_api() if options.action == "api" else begin(options.name, options.hook)
-        from coregpt.cli.plugins import check, list_all, show
+        from coregpt.cli.plugins import Check, check, list_all, show
 
         if options.action == "list":
             return list_all()
-        return show(options.name) if options.action == "show" else check(options.name)
+        if options.action == "show":
+            return show(options.name)
+        asked = Check(tuple(options.options), tuple(options.beside), options.pairs, options.fast)
+        return check(options.names, asked)
 
     for action in (every, show, check, new, api):
         action.set_defaults(execute=execute)
+
+
+def add_check(check: ArgumentParser) -> None:
+    check.add_argument(
+        "--options",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="its options; repeat, or '{k: v, ...}'",
+    )
+    check.add_argument(
+        "--with", dest="beside", action="append", default=[], metavar="NAME", help="another one enabled beside; repeat"
+    )
+    how = check.add_mutually_exclusive_group()
+    how.add_argument("--pairs", action="store_true", help="train it with every other one (no NAME: all with all)")
+    how.add_argument("--fast", action="store_true", help="leave out what takes longer than the rest")
 
 
 def data(commands: Commands) -> None:

@@ -27,6 +27,8 @@ from coregpt.lab.study.outline import Plan, PlannedRun
 POLL_SECONDS = 0.05
 WATCH_SHARE = 0.05
 """The largest part of a launcher's time that goes into looking at runs: slots that are free come first."""
+GLANCE_SECONDS = 0.05
+"""How long another launcher may take to see whether a run is free: no reason to put the run off until a slot ends."""
 PATIENCE_SECONDS = 60.0
 """How long a stopped worker may take to write its checkpoint before it is killed."""
 
@@ -120,7 +122,7 @@ class Launcher:
             task = self.queue.take(len(self.free) + len(self.jobs))
             folder = RunFolder(self.store / task.run.id)
             folder.create(task.run.record, task.run.plugin_files)
-            held = claim(folder) or self.machine.attached(folder, task.until)
+            held = claim(folder, GLANCE_SECONDS) or self.machine.attached(folder, task.until)
             if held is None:
                 self.elsewhere.append(task)
             elif task.done(self.store):
@@ -154,7 +156,7 @@ class Launcher:
             if held is not None:
                 held.release()
                 self.elsewhere.remove(task)
-                self.queue.add(task)
+                self.queue.add_first(task)  # it had begun before what waits
             elif said := self.strangers.ended(folder, self.machine.now()):
                 self.display.event(f"{name(task.run)}: {said}")
 

@@ -34,6 +34,7 @@ from coregpt.lab.atomic import unwritable
 from coregpt.lab.laws.causality import refuse_leaks
 from coregpt.lab.records import trunk as trunks
 from coregpt.lab.records.store import MetricsLog, RunFolder, Unrecorded, claim
+from coregpt.lab.study.blame import in_one_line, told
 from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import digests, inputs_of
 from coregpt.lab.study.part import RunPart
@@ -64,10 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:
         rows = fewer_rows(folder) if out_of_memory(error) else None
         message = explain(error) + (f"; it starts over with {rows} rows per forward pass" if rows else "")
-        folder.write_error(message, traceback.format_exc(), again=rows is not None)
+        folder.write_error(message, trace := traceback.format_exc(), again=rows is not None)
         if rows:
             folder.write_micro_rows(rows)
-        print(message, file=sys.stderr)  # noqa: T201
+        print(message if whole_story(error) else f"{trace}{message}", file=sys.stderr)  # noqa: T201
         return FAILED
     finally:
         if held is not None:
@@ -227,13 +228,17 @@ def fewer_rows(folder: RunFolder) -> int | None:
 
 
 def explain(error: BaseException) -> str:
-    """One line that says what went wrong."""
+    """One line that says what went wrong, and where if a plugin had a part in it."""
     if out_of_memory(error):
         return "out of memory"
     if isinstance(error, CoreGPTError):
         return str(error)
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    return told(error) or in_one_line(error)
+
+
+def whole_story(error: BaseException) -> bool:
+    """Whether the message alone says what to mend; else the log holds the whole traceback."""
+    return out_of_memory(error) or (isinstance(error, CoreGPTError) and error.__cause__ is None)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""What is put before the laws: a plugin in a tiny model, with its tokens and its runs."""
+"""What is put before the laws: a plugin in a tiny model, with its tokens, its runs and what is around it."""
 
 import atexit
+import contextlib
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,19 @@ from coregpt.contract.config import DataConfig, InputSource, ModelShape, OptimCo
 from coregpt.contract.input import MissingInputError
 from coregpt.contract.plugin import Plugin
 from coregpt.engine import weights
-from coregpt.engine.build import Run, build
+from coregpt.engine.build import NamedPlugins, Run, build
+from coregpt.engine.world import World
+from coregpt.lab.laws.surroundings import AROUND, plugins_around
 from coregpt.lab.study.registry import Catalogue
 
 SHAPE = ModelShape(vocab=61, dim=32, depth=4, heads=2, context=24)
+SEPARATOR = 0
+PLAIN: tuple[str, ...] = ()
+MASKS = ("window", "documents")
+MIXED = (*MASKS, "random")
+"""All that leaves sums as they are: results are compared as closely as without."""
+BF16 = ("bf16",)
+EVERYTHING = AROUND
 
 
 @cache
@@ -34,6 +45,17 @@ def tiny_input() -> InputSource:
 class LawError(Exception):
     """A law is broken."""
 
+    def __init__(self, message: str, *, broken: Iterable[str] = (), stop: bool = False):
+        super().__init__(message)
+        self.broken = frozenset(broken)
+        """Surroundings in which the plugin does not work at all, so that other laws are not tested in them."""
+        self.stop = stop
+        """Nothing works: no other law can be tested."""
+
+
+class Limit(str):
+    """What a law that holds has to tell of a technique: where it must not be used, or what it does not keep."""
+
 
 @dataclass
 class LawCase:
@@ -42,6 +64,16 @@ class LawCase:
     catalogue: Catalogue
     name: str
     options: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Other plugins enabled with it."""
+    around: frozenset[str] = frozenset()
+    """Masks, precision, random numbers: some of AROUND."""
+    broken: frozenset[str] = frozenset()
+    """Those in which it does not work."""
+    ranks: Any = None
+    """Two processes that train it already, if somebody has started them."""
+    asked: dict[str, dict[str, InputSource]] = field(default_factory=dict)
+    """What plugins, by their names and options, have been found to ask for."""
 
     @property
     def cls(self) -> type[Plugin]:
@@ -52,34 +84,57 @@ class LawCase:
         """Plugin files outside any package, which other processes must be told of."""
         return tuple(self.catalogue.files.values())
 
+    def under(self, around: Iterable[str]) -> "LawCase":
+        """The same plugin with something around it; what it does not work with is left out."""
+        return replace(self, around=frozenset(around) - self.broken)
+
+    def where(self) -> str:
+        """` under a window, in bf16`; nothing in the plain model."""
+        words = {"window": "under a window", "documents": "under document masks", "bf16": "in bf16"}
+        names = [words.get(name, "with random numbers") for name in AROUND if name in self.around]
+        if self.around.issuperset(MASKS):
+            names[:2] = ["under masks"]
+        return f" {', '.join(names)}" if names else ""
+
+    def bare(self) -> dict[str, dict[str, Any]]:
+        """Everything but the plugin itself: what it requires and what is beside it, with what that requires."""
+        needed = [name for each in (self.name, *self.beside) for name in self.catalogue.cls(each).requires]
+        return {**{name: {} for name in needed}, **self.beside}
+
     def plugins(self, options: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
-        return {**{name: {} for name in self.cls.requires}, self.name: self.options if options is None else options}
+        return {**self.bare(), self.name: self.options if options is None else options}
 
     def config(self, plugins: dict[str, dict[str, Any]] | None = None, steps: int = 8, **changes: Any) -> RunConfig:
         base: dict[str, Any] = {
             "model": SHAPE,
-            "data": DataConfig(source="tiny"),
+            "data": DataConfig(source="tiny", document_mask="documents" in self.around),
             "optim": OptimConfig(lr=0.01),
             "plugins": self.plugins() if plugins is None else plugins,
             "batch_tokens": 4 * SHAPE.context,
             "tokens": 4 * SHAPE.context * steps,
             "eval_tokens": 2 * SHAPE.context,
             "evals": 2,
+            "precision": "bf16" if "bf16" in self.around else "fp32",
         }
         resolved = RunConfig(**{**base, **changes})
         return resolved.model_copy(update={"inputs": self.inputs(resolved)}) if resolved.plugins else resolved
 
     def inputs(self, config: RunConfig) -> dict[str, InputSource]:
         """For each input that the plugins ask for, a tiny untrained model."""
+        key = repr(config.plugins)
+        if key not in self.asked:
+            self.asked[key] = self._inputs(config)
+        return self.asked[key]
+
+    def _inputs(self, config: RunConfig) -> dict[str, InputSource]:
         given: dict[str, InputSource] = {}
         while True:
             try:
                 build(
                     config.model_copy(update={"inputs": given}),
                     self.catalogue.instances(config.plugins),
-                    separator=0,
-                    device="meta",
-                )
+                    separator=SEPARATOR,
+                )  # not on meta, whose first use imports the compiler: longer than most laws take
             except MissingInputError as missing:
                 given[missing.name] = tiny_input()
             except Exception:  # what else is wrong is found, and told, by a law
@@ -87,12 +142,23 @@ class LawCase:
             else:
                 return given
 
-    def run(self, config: RunConfig) -> Run:
-        return build(config, self.catalogue.instances(config.plugins), separator=0)
+    def instances(self, config: RunConfig) -> NamedPlugins:
+        """The plugins of a run, and those that are around it without being named."""
+        return [*self.catalogue.instances(config.plugins), *plugins_around(self.around)]
 
-    def tokens(self, rows: int = 4, seed: int = 0) -> Tensor:
-        """(rows, context) random ids; 0 separates documents."""
-        return torch.randint(0, SHAPE.vocab, (rows, SHAPE.context), generator=torch.Generator().manual_seed(seed))
+    def run(self, config: RunConfig, world: World | None = None) -> Run:
+        return build(config, self.instances(config), separator=SEPARATOR, world=world)
+
+    def autocast(self) -> Any:
+        """The precision of a training pass."""
+        return torch.autocast("cpu", torch.bfloat16) if "bf16" in self.around else contextlib.nullcontext()
+
+    def tokens(self, rows: int = 4, seed: int = 0, length: int = SHAPE.context) -> Tensor:
+        """(rows, length) random ids; 0 separates documents, which under a document mask each row has three of."""
+        tokens = torch.randint(0, SHAPE.vocab, (rows, length), generator=torch.Generator().manual_seed(seed))
+        if "documents" in self.around:
+            tokens[:, SHAPE.context // 4 :: SHAPE.context // 3] = SEPARATOR
+        return tokens
 
     def stir(self, run: Run) -> None:
         """Move every weight off its initial value, where zeros could hide what a technique does."""

@@ -1,24 +1,16 @@
-"""What the laws need: a tiny source, a log in memory, a graph-counting compiler, two real ranks."""
+"""What the laws need: a tiny source, a log in memory, a graph-counting compiler, a count of executed products."""
 
 import math
 import os
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from coregpt.contract.config import RunConfig
-from coregpt.engine.build import build
 from coregpt.engine.data import TokenSource, TokenStream
-from coregpt.engine.trainer import train
-from coregpt.engine.world import join, leave
-from coregpt.lab.study.registry import Catalogue
 
 
 def tiny_source(vocab: int = 61) -> TokenSource:
@@ -60,15 +52,19 @@ def stop_after(steps: int) -> Callable[[], bool]:
     return stop
 
 
-def counting_backend(model: nn.Module) -> tuple[Any, list[torch.fx.GraphModule]]:
-    """The model compiled whole by a backend that only counts graphs (aot_eager underneath)."""
-    from torch._dynamo.backends.debugging import aot_eager
+def counting_backend(model: nn.Module, inner: str = "aot_eager") -> tuple[Any, list[torch.fx.GraphModule]]:
+    """The model compiled whole by a backend that counts graphs; `inner` runs them.
+
+    `eager` is quick, `aot_eager` also traces the backward pass.
+    """
+    from torch._dynamo.backends import debugging
 
     graphs: list[torch.fx.GraphModule] = []
+    run = {"eager": debugging.eager, "aot_eager": debugging.aot_eager}[inner]
 
     def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
         graphs.append(graph)
-        return aot_eager(graph, inputs)
+        return run(graph, inputs)
 
     torch._dynamo.reset()
     return torch.compile(model, fullgraph=True, dynamic=False, backend=backend), graphs
@@ -94,27 +90,3 @@ def _products(name: str, shapes: list[list[int]]) -> int:
         # B H T D x T multiply-adds a product: two products forward, four backward.
         return 2 * math.prod(q) * k[-2] * (4 if backward else 2)
     return 0
-
-
-def two_ranks(configs: list[RunConfig], files: tuple[Path, ...] = ()) -> list[dict[str, Tensor]]:
-    """Final weights of each config trained by two gloo processes on the tiny source."""
-    with tempfile.TemporaryDirectory() as folder:
-        spawn(_rank, (folder, configs, files), nprocs=2)
-        return [torch.load(Path(folder) / f"{i}.pt") for i in range(len(configs))]
-
-
-def _rank(rank: int, folder: str, configs: list[RunConfig], files: tuple[Path, ...]) -> None:
-    torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2")
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    world, catalogue, source = join("cpu"), Catalogue(files), tiny_source()
-    for i, config in enumerate(configs):
-        run = build(config, catalogue.instances(config.plugins), separator=0, world=world)
-        train(run, source, Rows(), Path(folder) / f"checkpoint-{i}.pt")
-        if rank == 0:
-            torch.save(
-                {name: param.detach().clone() for name, param in run.assembly.params.items()}, f"{folder}/{i}.pt"
-            )
-    world.barrier()
-    leave()
-    os._exit(0)  # gloo's threads now and then abort a process that ends the long way (SIGABRT, seen in torch 2.13)

@@ -1,7 +1,9 @@
 """How much memory a run will need, before it is started: an estimate from one forward pass that allocates nothing."""
 
+import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -54,7 +56,7 @@ class Memory:
 def estimate(config: RunConfig, plugins: NamedPlugins, inputs: Given | None = None, ranks: int = 1) -> Memory:
     """Traces one forward pass of a rank's share on shapes alone: of each batch and sequence length, the largest."""
     hollow = {name: stored.hollow() for name, stored in (inputs or {}).items()}
-    with FakeTensorMode():
+    with quiet("torch._subclasses.fake_tensor"), FakeTensorMode():
         run = build(config.model_copy(update={"device": "cpu"}), plugins, inputs=hollow, separator=0)
         weights, gradients, states = (_bytes(tensors) for tensors in _lasting(run))
         kept, rows = max((_saved(run, step, ranks) for step in _sizes(run)), key=lambda found: sum(found[0]))
@@ -70,6 +72,17 @@ def estimate(config: RunConfig, plugins: NamedPlugins, inputs: Given | None = No
         max(gradient, UPDATE_COPIES * largest_stack // ranks - activations) + holes,
         rows,
     )
+
+
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Without what torch logs, a page, before it raises the same: whoever catches the error tells it in a line."""
+    log = logging.getLogger(name)
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def fitting_rows(memory: Memory, room: int) -> int | None:

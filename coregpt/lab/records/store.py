@@ -14,6 +14,8 @@ result.json    written last: it exists if and only if the run is complete
 import json
 import os
 import platform
+import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,10 @@ except ImportError:  # Windows has no advisory locks
 
 Row = dict[str, float | int]
 RECENT_BYTES = 4096
+TRACEBACK = re.compile(
+    r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*\S.*\n(?:\n(?:The above|During handling).*\n\n)?", re.M
+)
+"""A traceback in a log, its last line and what leads to the next one included."""
 PROBE = ".probe-"
 """How the names of folders beside the runs begin in which something is measured."""
 
@@ -188,12 +194,12 @@ class RunFolder:
         return {key: value for row in _parse(raw) for key, value in row.items()}
 
     def log_tail(self, lines: int = 8) -> str:
-        """The end of what the process printed."""
+        """The end of what the process printed, without tracebacks: those are for whoever opens the log."""
         try:
             text = self.log.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
-        return "\n".join(text.rstrip().splitlines()[-lines:])
+        return "\n".join(TRACEBACK.sub("", text).rstrip().splitlines()[-lines:])
 
 
 class MetricsLog:
@@ -256,8 +262,18 @@ class Claim:
             self.descriptor = -1
 
 
-def claim(folder: RunFolder) -> Claim | None:
-    """Claim a run; None if a living process has it."""
+def claim(folder: RunFolder, patience: float = 0.0) -> Claim | None:
+    """Claim a run; None if a living process has it, still after `patience` seconds.
+
+    Whoever only looks whether a run is free has it for an instant too.
+    """
+    until = time.monotonic() + patience
+    while (held := _claim(folder)) is None and time.monotonic() < until:
+        time.sleep(0.005)
+    return held
+
+
+def _claim(folder: RunFolder) -> Claim | None:
     descriptor = os.open(folder.path / "claim", os.O_RDWR | os.O_CREAT, 0o644)
     if fcntl is not None:
         try:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from coregpt.contract.config import InputSource
 from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
 from coregpt.contract.plugin import Plugin
+from coregpt.lab.study.blame import place_of
 from coregpt.lab.study.checkouts import GROUP, elsewhere, where_searched
 from coregpt.lab.study.closure import Closure, closure
 from coregpt.lab.study.origin import CORE
@@ -133,7 +134,7 @@ class Catalogue:
             except CoreGPTError as error:
                 raise PluginError(f"plugin '{name}': {error}") from error
             except (Exception, SystemExit) as error:  # a module that exits must not end the command as if all were well
-                where = self.files.get(name, found.module)
+                where = place_of(error, found.path) or self.files.get(name, found.module)
                 raise PluginError(f"plugin '{name}' ({where}) cannot be imported: {error!r}") from error
             own = [
                 value

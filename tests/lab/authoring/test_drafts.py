@@ -12,7 +12,7 @@ from coregpt.contract.plugin import PREFIXES
 from coregpt.lab.authoring.draft import write
 from coregpt.lab.authoring.homes import HOMES, QUESTIONS
 from coregpt.lab.laws import laws
-from coregpt.lab.laws.tools import two_ranks
+from coregpt.lab.laws.ranks import STEPS, begin
 from coregpt.lab.planning.load import load
 from coregpt.lab.study.registry import Catalogue
 from tests.test_structure import questions
@@ -93,5 +93,5 @@ def test_law(hook: str, law, written: Path) -> None:
 def test_two_ranks_equal_one_for_every_draft(written: Path) -> None:
     files = tuple(written / f"my_{hook}.py" for hook in HOOKS)
     subjects = {hook: laws.LawCase(Catalogue(files), f"my_{hook}") for hook in HOOKS}
-    weights = two_ranks([subject.config(steps=4) for subject in subjects.values()], files)
+    weights = begin(list(subjects.values()), steps=STEPS).weights()
     laws.compare_ranks(dict(zip(subjects, weights, strict=True)), subjects)

@@ -154,7 +154,7 @@ class Siege:
             while folder.result() is None and self.starts(folder) == starts:
                 if launcher.poll() is not None:  # an earlier strike had hit it: whoever comes next goes on
                     return True
-                assert time.monotonic() - asked < PROMPT, f"{folder.path} was not started again"
+                assert time.monotonic() - asked < PROMPT, f"{folder.path} was not started again: {self.story(folder)}"
                 time.sleep(0.02)
             self.requeued.append(time.monotonic() - asked)
         return True
@@ -226,6 +226,12 @@ class Siege:
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
                 there.add(pid)
         return there
+
+    def story(self, folder: RunFolder) -> str:
+        """The last that the ledger knows of all runs, and what this one said."""
+        entries = Ledger.of(self.lab.runs).read()[-12:]
+        told = [f"{entry['run']} {entry.event} {entry.get('reason')}" for entry in entries]
+        return f"{folder.error()}; {told}; {self.out.read_text()[-1500:]}"
 
     def starts(self, folder: RunFolder) -> int:
         entries = Ledger.of(self.lab.runs).read()

@@ -199,3 +199,15 @@ def test_a_run_out_of_memory_starts_over_with_smaller_passes_of_the_same_batch(
     }
     for run in hungry:
         assert (RunFolder(tmp_path / "runs" / run.id).result() or {})["value"] == values[run.arm, run.seed]
+
+
+def test_a_run_that_another_launcher_has_given_up_comes_before_what_waits(executed: Lab, tmp_path: Path) -> None:
+    made = plan(outline(load(executed.study)))
+    launcher = Launcher(made, tmp_path, [Slot(())] * 2, Display(io.StringIO()))
+    given_up = launcher.queue.tasks.pop()
+    RunFolder(tmp_path / given_up.run.id).create(given_up.run.record, given_up.run.plugin_files)
+    launcher.elsewhere.append(given_up)
+    launcher.look_elsewhere()
+    assert launcher.elsewhere == []
+    assert launcher.queue.tasks[0] == given_up
+    launcher.machine.close()

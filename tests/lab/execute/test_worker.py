@@ -110,10 +110,10 @@ def test_an_exception_is_told_in_one_line_and_kept_in_full(
     assert main([str(folder.path)]) == FAILED
     error = folder.error()
     assert error is not None
-    assert error["message"] == "ValueError: sprung"
+    assert error["message"] == f"plugin code at {folder.path}/plugins/broken.py:12: ValueError: sprung"
     assert "before_step" in error["traceback"]
     assert folder.result() is None
-    assert capsys.readouterr().err == "ValueError: sprung\n"
+    assert capsys.readouterr().err == error["traceback"] + error["message"] + "\n"
 
 
 def test_the_frozen_copy_of_a_plugin_file_is_what_runs(folder_of: Callable[..., RunFolder], tmp_path: Path) -> None:

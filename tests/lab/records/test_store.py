@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,20 @@ def test_one_process_at_a_time_has_a_run(folder: RunFolder) -> None:
     again = claim(folder)
     assert again is not None
     again.release()
+
+
+def test_a_claim_held_for_an_instant_is_waited_for(folder: RunFolder) -> None:
+    """A launcher that looks whether a run is free must not make another one put it off until a slot ends."""
+    glance = claim(folder)
+    assert glance is not None
+    assert claim(folder) is None
+    begun = time.monotonic()
+    assert claim(folder, patience=0.02) is None
+    assert time.monotonic() - begun >= 0.02
+    threading.Timer(0.02, glance.release).start()
+    held = claim(folder, patience=30)
+    assert held is not None
+    held.release()
 
 
 def test_the_claim_of_a_killed_process_is_free(folder: RunFolder) -> None:

@@ -1,0 +1,71 @@
+"""Every two techniques train together, or clash with an error that names two of those enabled."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+
+from coregpt.contract.errors import CoreGPTError
+from coregpt.lab.laws.law_case import EVERYTHING, PLAIN, LawCase, LawError
+from coregpt.lab.laws.loop import steps_on_one_batch
+from coregpt.lab.study.blame import in_one_line, told
+from coregpt.lab.study.registry import Catalogue
+
+STEPS = (0, 1, 7)
+"""Of eight: the first two, of which the second sees what the first has moved, and the last, with dials at their end."""
+
+
+def trains_or_clashes(case: LawCase, other: str) -> str:
+    """`trains`, or the error with which the two clash; they train plain and with everything around.
+
+    Raises LawError if they fail in any other way, or clash without saying which two do.
+    """
+    beside: dict[str, dict[str, Any]] = {**case.beside, other: {}}
+    both = LawCase(case.catalogue, case.name, case.options, beside, broken=case.broken)
+    for around in (PLAIN, EVERYTHING):
+        here = both.under(around)
+        try:
+            run = here.run(here.config())
+        except CoreGPTError as error:
+            if error.__cause__ is None and sum(f"'{name}'" in str(error) for name in here.plugins()) > 1:
+                return str(error)
+            raise LawError(f"they do not build{here.where()}, and the error names no two of them: {error}") from error
+        try:
+            trainer = steps_on_one_batch(run, here)
+            finite = all(bool(torch.isfinite(trainer.train_step(step)).all()) for step in STEPS)
+        except Exception as error:  # plugins may fail in any way
+            raise LawError(f"they do not train{here.where()}: {told(error) or in_one_line(error)}") from error
+        if not finite:
+            raise LawError(f"the loss is not finite{here.where()}")
+    return "trains"
+
+
+def all_pairs(catalogue: Catalogue, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each of `names` with every technique of the catalogue; no names: all with all. No pair comes twice."""
+    wanted = set(names) or set(catalogue.names())
+    for one, other in itertools.combinations(catalogue.names(), 2):
+        if one in wanted or other in wanted:
+            yield (one, other) if one in wanted else (other, one)
+
+
+def check_pairs(
+    catalogue: Catalogue, names: Iterable[str], options: Mapping[str, dict[str, Any]], say: Callable[[str], None]
+) -> bool:
+    """One line for each pair that fails or clashes, and how many train. `options` are those of some of `names`."""
+    torch.set_num_threads(1)
+    counts = {"trains": 0, "clashes": 0, "fails": 0}
+    for one, other in all_pairs(catalogue, names):
+        try:
+            found = trains_or_clashes(LawCase(catalogue, one, options.get(one, {})), other)
+        except Exception as error:  # a broken technique of somebody else is one line, not the end
+            what = str(error) if isinstance(error, LawError) else told(error) or in_one_line(error)
+            say(f"FAIL  {one} + {other}: {what}")
+            counts["fails"] += 1
+            continue
+        if found != "trains":
+            say(f"clash {one} + {other}: {found}")
+        counts["trains" if found == "trains" else "clashes"] += 1
+    said = f"{sum(counts.values())} pairs: {counts['trains']} train, {counts['clashes']} clash by name"
+    say(said + (f", {counts['fails']} fail" if counts["fails"] else ""))
+    return not counts["fails"]
