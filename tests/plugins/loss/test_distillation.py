@@ -7,7 +7,7 @@ from coregpt.contract.config import InputSource, ModelShape, RunConfig
 from coregpt.contract.errors import PluginError
 from coregpt.engine import weights
 from coregpt.engine.build import build as engine_build
-from tests.conftest import TINY
+from coregpt.testing import TINY
 from tests.plugins.slow import SlowGPT, assert_equals_slow_model
 
 
@@ -16,7 +16,7 @@ def taught(build, tmp_path):
     """`taught(share=..)`: a run with a teacher of another depth, and the teacher."""
 
     def make(shape=None, **options):
-        model = ModelShape(**{**TINY.model_dump(), "depth": 2, **(shape or {})})
+        model = ModelShape(**{**TINY, "depth": 2, **(shape or {})})
         sizes = {"batch_tokens": model.context, "eval_tokens": model.context, "tokens": model.context}
         config = RunConfig(model=model, seed=7, **sizes)
         teacher = engine_build(config, [])
@@ -67,7 +67,7 @@ def test_two_ids_by_hand(taught):
 
 
 def test_a_student_that_equals_its_teacher_has_no_divergence_and_no_gradient_of_it(taught, build, tmp_path, batch):
-    run, teacher = taught({"depth": TINY.depth}, share=1.0)
+    run, teacher = taught({"depth": TINY["depth"]}, share=1.0)
     with torch.no_grad():
         for path, param in run.assembly.params.items():
             param.copy_(teacher.assembly.params[path])
