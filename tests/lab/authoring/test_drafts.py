@@ -91,7 +91,6 @@ def test_law(hook: str, law, written: Path) -> None:
 
 @pytest.mark.slow
 def test_two_ranks_equal_one_for_every_draft(written: Path) -> None:
-    files = tuple(written / f"my_{hook}.py" for hook in HOOKS)
-    subjects = {hook: laws.LawCase(Catalogue(files), f"my_{hook}") for hook in HOOKS}
+    subjects = {hook: case(written, hook) for hook in HOOKS}
     weights = begin(list(subjects.values()), steps=STEPS).weights()
     laws.compare_ranks(dict(zip(subjects, weights, strict=True)), subjects)
