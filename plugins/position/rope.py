@@ -37,6 +37,11 @@ def frequencies(dim: int, base: float, truncate: bool) -> Tensor:
     return found
 
 
+def rows(table: Tensor, length: int, ctx: Context) -> Tensor:
+    """The rows of a table (context, 1, D) for the tokens of this pass: the first ones, or those that were selected."""
+    return table[:length] if ctx.positions is None else table[ctx.positions]
+
+
 class Rotate(torch.autograd.Function):
     """x cos + swap(x) sin, swap exchanging the halves of D; its gradient turns by the opposite angles."""
 
@@ -67,11 +72,13 @@ class Rotary(nn.Module):
         self.register_buffer("sin", torch.cat((sin, -sin), dim=-1), persistent=False)
 
     def forward(self, q: Tensor, k: Tensor, ctx: Context) -> tuple[Tensor, Tensor]:
-        return self.rotate(q), self.rotate(k)
+        cos, sin = (rows(table, q.shape[1], ctx) for table in (self.cos, self.sin))
+        return self.rotate(q, cos, sin), self.rotate(k, cos, sin)
 
-    def rotate(self, x: Tensor) -> Tensor:
+    @staticmethod
+    def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """(B, T, H, D) turned by its positions, in fp32 at least."""
-        return Rotate.apply(x, self.cos[: x.shape[1]], self.sin[: x.shape[1]])  # type: ignore[no-untyped-call]
+        return Rotate.apply(x, cos, sin)  # type: ignore[no-untyped-call]
 
 
 class Published(nn.Module):
@@ -88,11 +95,13 @@ class Published(nn.Module):
         self.register_buffer("factors", factors.float()[:, None].to(at.device), persistent=False)
 
     def forward(self, q: Tensor, k: Tensor, ctx: Context) -> tuple[Tensor, Tensor]:
-        return self.swapped(q), self.swapped(k)
+        factors = rows(self.factors, q.shape[1], ctx)
+        return self.swapped(q, factors), self.swapped(k, factors)
 
-    def swapped(self, x: Tensor) -> Tensor:
+    @staticmethod
+    def swapped(x: Tensor, factors: Tensor) -> Tensor:
         """Neighbours exchanged, each times its factor, in fp32 at least."""
-        return (x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2) * self.factors[: x.shape[1]]).to(x.dtype)
+        return (x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2) * factors).to(x.dtype)
 
 
 class Rope(Plugin):

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from coregpt.api import AdamW, Companion, Context, ParamGroup, ParamRule, Plugin, PluginError, Site, hookimpl
-from coregpt.contract.config import ModelShape, OptimConfig, RunConfig
+from coregpt.contract.config import DataConfig, ModelShape, OptimConfig, RunConfig
 from coregpt.engine.build import Run, build
 from coregpt.engine.trainer import train
 from coregpt.lab.laws.tools import Rows, tiny_source
+from coregpt.lab.study.registry import Catalogue
 
 SHAPE = ModelShape(vocab=61, dim=32, depth=3, heads=2, context=16)
 CONFIG = RunConfig(model=SHAPE, tokens=640, batch_tokens=64, eval_tokens=32, optim=OptimConfig(lr=0.01))
@@ -275,3 +276,43 @@ def test_a_second_pass_gives_the_gradient_at_the_moved_weights(tmp_path) -> None
     for path, wanted in second.items():
         assert torch.allclose(run.companions[0].gradient[path], wanted, rtol=1e-4, atol=1e-6), path
         assert not torch.allclose(first[path], wanted, rtol=1e-4, atol=1e-6), path
+
+
+class OddOnes(Plugin):
+    """The last block sees every other token only; the rest passes by."""
+
+    @hookimpl(wrapper=True)
+    def make_block(self, at: Site) -> Any:
+        inner = yield
+
+        class Half(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = inner
+
+            def forward(self, x: Tensor, ctx: Context) -> Tensor:
+                index = torch.arange(0, x.shape[1], 2).expand(len(x), -1)
+                some = index.unsqueeze(-1).expand(-1, -1, x.shape[-1])
+                return x.scatter(1, some, self.inner(x.gather(1, some), ctx.select(index)))
+
+        return Half() if at.layer == 2 else inner
+
+
+def test_selected_tokens_keep_their_places_and_their_masks() -> None:
+    """Against the same block on the whole row, from which the tokens left out are hidden."""
+    catalogue = Catalogue()
+    others: dict[str, dict[str, Any]] = {"rope": {}, "window_warmup": {"start": 6, "final": 6, "step": 1}}
+    named = catalogue.instances(others)
+    config = CONFIG.model_copy(update={"plugins": others, "data": DataConfig(document_mask=True)})
+    run = build(config, [*named, ("odd", OddOnes())], separator=0)
+    plain = build(config, named, separator=0)
+    run.dials.set(run.timeline.clock(0))
+    tokens = torch.randint(0, 61, (3, 16), generator=torch.Generator().manual_seed(0))
+    x = torch.randn(3, 16, 32, generator=torch.Generator().manual_seed(1))
+    ctx = plain.model._context(tokens, run.dials.values)
+    hidden = torch.arange(16) % 2 == 1
+    ctx.masks = {key: mask & ~hidden for key, mask in ctx.masks.items()}
+    wanted = plain.model.blocks[2](x, ctx)[:, ::2]
+    found = run.model.blocks[2](x, run.model._context(tokens, run.dials.values))
+    torch.testing.assert_close(found[:, ::2], wanted, rtol=1e-4, atol=1e-5)
+    assert torch.equal(found[:, 1::2], x[:, 1::2])

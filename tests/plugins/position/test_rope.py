@@ -4,8 +4,11 @@ import math
 import pytest
 import torch
 
+from coregpt.contract.context import Context
 from coregpt.contract.errors import ConfigError, PluginError
 from tests.plugins.slow import SlowGPT, assert_equals_slow_model
+
+HERE = Context(torch.zeros(1, 1, dtype=torch.long), {})
 
 
 def turned(x: list[float], t: int, speeds: list[float]) -> list[float]:
@@ -54,7 +57,7 @@ def part(run, layer=0):
 def test_every_vector_is_turned_as_a_complex_number(build, options, speeds):
     generator = torch.Generator().manual_seed(0)
     q, k = torch.randn(2, 2, 24, 2, 16, generator=generator)
-    for given, got in zip((q, k), part(build(rope=options))(q, k, None), strict=True):
+    for given, got in zip((q, k), part(build(rope=options))(q, k, HERE), strict=True):
         wanted = torch.tensor(
             [[[turned(head, t, speeds) for head in heads] for t, heads in enumerate(row)] for row in given.tolist()],
             dtype=torch.float64,
@@ -72,7 +75,7 @@ def test_the_whole_model_equals_the_definition(build, options, speeds):
 
 def test_length_is_kept_and_position_zero_is_untouched(build):
     x = torch.randn(3, 24, 2, 16, generator=torch.Generator().manual_seed(0))
-    y, _ = part(build(rope={}))(x, x, None)
+    y, _ = part(build(rope={}))(x, x, HERE)
     torch.testing.assert_close(y.norm(dim=-1), x.norm(dim=-1), rtol=1e-6, atol=0)
     assert torch.equal(y[:, 0], x[:, 0])
 
@@ -80,7 +83,7 @@ def test_length_is_kept_and_position_zero_is_untouched(build):
 def test_scores_depend_on_distance_only(build):
     q, k = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
     everywhere = [x.expand(1, 24, 1, 16).contiguous() for x in (q, k)]
-    q, k = part(build(rope={"base": 100}))(*everywhere, None)
+    q, k = part(build(rope={"base": 100}))(*everywhere, HERE)
     scores = q[0, :, 0] @ k[0, :, 0].T
     for distance in range(-5, 6):
         along = scores.diagonal(distance)
@@ -90,7 +93,7 @@ def test_scores_depend_on_distance_only(build):
 
 def test_still_dimensions_are_still_to_the_bit(build):
     x = torch.randn(2, 24, 2, 16, generator=torch.Generator().manual_seed(0))
-    y, _ = part(build(rope={"truncate": True, "base": 1024}))(x, x, None)
+    y, _ = part(build(rope={"truncate": True, "base": 1024}))(x, x, HERE)
     still = [*range(4, 8), *range(12, 16)]
     turning = [*range(4), *range(8, 12)]
     assert torch.equal(y[..., still], x[..., still])
@@ -112,9 +115,9 @@ def test_there_is_no_learned_position_table(build):
 def test_bfloat16_heads_come_back_as_bfloat16_and_are_turned_in_fp32(build):
     rope = part(build(rope={}))
     x = torch.randn(2, 24, 2, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
-    y, _ = rope(x, x, None)
+    y, _ = rope(x, x, HERE)
     assert y.dtype == torch.bfloat16
-    assert torch.equal(y, rope.rotate(x.float()).bfloat16())
+    assert torch.equal(y, rope(x.float(), x.float(), HERE)[0].bfloat16())
 
 
 def published(x: list[float], t: int, base: float = 10_000) -> list[float]:
@@ -136,7 +139,7 @@ class SlowPublished(SlowGPT):
 
 def test_the_published_form_number_by_number(build):
     q, k = torch.randn(2, 2, 24, 2, 16, generator=torch.Generator().manual_seed(0))
-    for given, got in zip((q, k), part(build(rope={"form": "nvidia"}))(q, k, None), strict=True):
+    for given, got in zip((q, k), part(build(rope={"form": "nvidia"}))(q, k, HERE), strict=True):
         wanted = [[[published(head, t) for head in heads] for t, heads in enumerate(row)] for row in given.tolist()]
         torch.testing.assert_close(got, torch.tensor(wanted), rtol=1e-6, atol=1e-6)
 
@@ -145,7 +148,7 @@ def test_the_published_form_in_the_whole_model_is_no_rotation(build):
     run = build(rope={"form": "nvidia"})
     assert_equals_slow_model(run, SlowPublished)
     x = torch.randn(64, 24, 2, 16, generator=torch.Generator().manual_seed(0))
-    ratios = part(run)(x, x, None)[0].norm(dim=-1).mean((0, 2)) / x.norm(dim=-1).mean((0, 2))
+    ratios = part(run)(x, x, HERE)[0].norm(dim=-1).mean((0, 2)) / x.norm(dim=-1).mean((0, 2))
     assert 0.4 < float(ratios.min()) < float(ratios.max()) < 0.95
 
 
