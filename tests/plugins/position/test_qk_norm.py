@@ -1,5 +1,6 @@
 import torch
 
+from coregpt.contract.context import Context
 from tests.plugins.position.test_rope import plain_speeds, slow_rope
 from tests.plugins.slow import FP32_EPS, SlowGPT, assert_equals_slow_model
 
@@ -32,7 +33,7 @@ def test_with_rope_the_norm_comes_first(build):
 
 def test_every_head_vector_has_length_root_d(build):
     q, k = torch.randn(2, 3, 24, 2, 16, generator=torch.Generator().manual_seed(0))
-    for x in part(build(qk_norm={}, rope={}))(q, 50 * k, None):
+    for x in part(build(qk_norm={}, rope={}))(q, 50 * k, Context(torch.zeros(1, 1, dtype=torch.long), {})):
         torch.testing.assert_close(x.norm(dim=-1), torch.full((3, 24, 2), 4.0), rtol=1e-5, atol=0)
 
 
@@ -50,7 +51,7 @@ def test_logits_do_not_see_the_size_of_query_and_key_weights(build, batch):
 def test_it_adds_no_parameter_and_keeps_the_precision_of_heads(build):
     assert build(qk_norm={}).assembly.params.keys() == build().assembly.params.keys()
     x = torch.randn(1, 24, 2, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
-    y, _ = part(build(qk_norm={}))(x, x, None)
+    y, _ = part(build(qk_norm={}))(x, x, Context(torch.zeros(1, 1, dtype=torch.long), {}))
     assert y.dtype == torch.bfloat16
     wanted = x.double() / (x.double().square().mean(-1, keepdim=True) + FP32_EPS).sqrt()
     assert torch.equal(y, wanted.bfloat16())
