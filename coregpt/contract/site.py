@@ -7,7 +7,6 @@ identical shared weights and no plugin shifts another's random numbers.
 
 import hashlib
 import math
-import sys
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -49,7 +48,7 @@ class Assembly:
     watched: dict[str, dict[str, str]] = field(default_factory=dict)
     """By site: what is asked of attention there beside its output, with the key in `ctx.saved`."""
     watchers: dict[str, str] = field(default_factory=dict)
-    """By site: the module that asked first."""
+    """By site: the plugin that asked first."""
     serving: set[str] = field(default_factory=set)
     """Sites with an attend part that knows what is asked of it."""
     inputs: Inputs = field(default_factory=lambda: Inputs({}))
@@ -180,8 +179,7 @@ class Site:
         """
         if what not in get_args(Watched):
             raise PluginError(f"watch at '{self.path}': expected one of {', '.join(get_args(Watched))}, got {what!r}")
-        asker = str(sys._getframe(1).f_globals.get("__name__", "")).rsplit(".", 1)[-1]
-        self.assembly.watchers.setdefault(self.path, asker)
+        self.assembly.watchers.setdefault(self.path, self.assembly.record.turn)
         return self.assembly.watched.setdefault(self.path, {}).setdefault(what, f"{self.path}.{what}")
 
     def watched(self) -> Mapping[str, str]:

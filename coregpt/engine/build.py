@@ -13,7 +13,7 @@ from coregpt.contract.errors import CoreGPTError, PluginError
 from coregpt.contract.hookspecs import Hooks
 from coregpt.contract.input import Inputs
 from coregpt.contract.plugin import HookManager, Plugin
-from coregpt.contract.record import CORE
+from coregpt.contract.record import CORE, quoted
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Assembly
 from coregpt.engine.defaults import Defaults
@@ -175,7 +175,7 @@ def _refuse_unserved(assembly: Assembly) -> None:
     """What a plugin asked of attention must come from somewhere, or its first forward pass would fail."""
     for path, wanted in assembly.watched.items():
         if wanted and path not in assembly.serving:
-            asker = f"plugin '{assembly.watchers[path]}'" if assembly.watchers[path] else "a plugin"
+            asker = f"plugin {quoted(assembly.watchers[path])}"
             raise PluginError(
                 f"{asker} watches {' and '.join(sorted(wanted))} at '{path}', but no attention there gives it"
             )
