@@ -119,7 +119,7 @@ def methods(node: ast.ClassDef) -> Iterator[str]:
     for each in node.body:
         if isinstance(each, ast.FunctionDef) and (each.name[0] != "_" or each.name == "__call__"):
             marks = [ast.unparse(mark) for mark in each.decorator_list]
-            if "property" in marks:
+            if not {"property", "cached_property"}.isdisjoint(marks):
                 returns = f": {ast.unparse(each.returns)}" if each.returns else ""
                 yield item(f"{each.name}{returns}", doc(each))
             elif not any("validator" in mark for mark in marks):

@@ -35,6 +35,11 @@ def test_a_class_is_told_by_its_fields_and_methods() -> None:
     assert "- `progress: float`: 0 before the first step, 1 after the last." in lines
 
 
+def test_a_property_is_told_without_a_call_also_where_it_is_kept() -> None:
+    lines = list(told(defined("Input", "coregpt.contract.input", "Input")))
+    assert any(line.startswith("- `weights: Mapping[str, Tensor]`") for line in lines)
+
+
 def test_a_name_is_followed_to_where_it_is_made() -> None:
     assert defined("Clock", "coregpt.contract.companion", "Clock").module == "coregpt.contract.rules"
     with pytest.raises(LookupError, match="does not define Clocks"):
