@@ -25,7 +25,8 @@ class Context:
     saved: dict[Hashable, Tensor] = field(default_factory=dict)
     """Activations one part leaves for a later one, keyed by the plugin that owns them."""
     losses: dict[str, Tensor] = field(default_factory=dict)
-    """Scalars a part adds to the training loss (never to the evaluation)."""
+    """Scalars a part adds to the training loss (never to the evaluation), by a key of its own: its site's path, say.
+    What is set twice under one key counts once."""
     metrics: dict[str, Tensor] = field(default_factory=dict)
     """Scalars a part wants to see logged."""
     training: bool = False
@@ -34,6 +35,8 @@ class Context:
     """(B,) int64 where each row begins in all that the run trains on; None: rows stand one after the other from 0."""
     positions: Tensor | None = None
     """(B or 1, T) int64 where tokens stand in their row, where that is not 0 .. T - 1 (see `select`)."""
+    row_documents: Tensor | None = None
+    """`documents` of the whole row, which mask rules look up by position, where tokens were selected."""
     hidden: Tensor | None = None
     """(B, T, dim) the stream after the final norm: what losses may read."""
     model: Any = None
@@ -62,11 +65,15 @@ class Context:
         return x
 
     def select(self, index: Tensor) -> Self:
-        """The context of some tokens of each row: `index` (B, S) int64, rising. Collects into the same dicts."""
-        tokens = self.tokens.gather(1, index)
+        """The context of some tokens of each row: `index` (B, S) int64, rising. Collects into the same dicts.
+
+        For parts that are handed it; `at.live.ctx` stays the whole row's, and `saved` may hold tensors of whole rows.
+        """
+        row = self.documents if self.row_documents is None else self.row_documents
         positions = index if self.positions is None else self.positions.expand_as(self.tokens).gather(1, index)
-        some = replace(self, tokens=tokens, positions=positions, masks={})
-        some.masks = self.model.masks(some)
+        some = replace(self, tokens=self.tokens.gather(1, index), positions=positions, masks={}, row_documents=row)
+        some.documents = None if self.documents is None else self.documents.gather(1, index)
+        some.masks = self.model.masks(replace(some, documents=row))  # rules look documents up by position
         return some
 
 

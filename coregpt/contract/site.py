@@ -38,6 +38,8 @@ class Assembly:
     infos: dict[str, ParamInfo] = field(default_factory=dict)
     rules: dict[str, ParamRule] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
+    shared_by: dict[str, str] = field(default_factory=dict)
+    """By key the module whose function made the part."""
     masks: dict[Hashable, tuple[Any, ...]] = field(default_factory=dict)
     """Distinct sets of mask rules; filled by attention parts, built once per forward pass."""
     noises: set[str] = field(default_factory=set)
@@ -130,9 +132,14 @@ class Site:
 
         `layer` is the number of the block that it stands for, where a shared part needs one.
         """
-        if key not in self.assembly.shared:
-            self.assembly.shared[key] = make(Site(self.assembly, f"shared.{key}", layer))
-        return self.assembly.shared[key]
+        made, owner = self.assembly, make.__module__
+        if key not in made.shared:
+            made.shared_by[key] = owner
+            made.shared[key] = make(Site(made, f"shared.{key}", layer))
+        elif made.shared_by.get(key) != owner:
+            names = " and in ".join(sorted((str(made.shared_by.get(key)), owner)))
+            raise PluginError(f"the shared part '{key}' is made in {names}; give each part a key of its own")
+        return made.shared[key]
 
     def has_shared(self, key: str) -> bool:
         """Whether a part asked for the shared part `key` (core's own: `positions`, the learned table)."""

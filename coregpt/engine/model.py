@@ -1,12 +1,13 @@
 """GPT: embedding -> stack of blocks -> final norm -> head -> logit transforms -> loss."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from coregpt.contract.context import Context
 from coregpt.contract.errors import PluginError
+from coregpt.contract.record import Record, quoted
 from coregpt.contract.rules import Dials
 from coregpt.contract.site import Assembly, Site
 from coregpt.engine.attention import build_mask
@@ -32,8 +33,8 @@ class GPT(nn.Module):
         self.transforms = nn.ModuleList(hook.add_logit_transforms(at=root.child("logits")))
         self.loss = root.part("loss")
         self.extra_losses = nn.ModuleDict()
-        for losses in hook.add_losses(at=root.child("losses")):
-            self.extra_losses.update(losses)
+        for name, loss in _by_name(hook.add_losses(at=root.child("losses")), assembly.record):
+            self.extra_losses[name] = loss
         self.needs_logits = any(
             getattr(loss, "needs_logits", True) for loss in (self.loss, *self.extra_losses.values())
         )
@@ -43,7 +44,13 @@ class GPT(nn.Module):
         self.mask_heads = assembly.mask_heads
 
     def _block_at(self, root: Site) -> Callable[[int], nn.Module]:
+        record, builders = root.assembly.record, dict[int, str]()
+
         def block(layer: int) -> nn.Module:
+            first = builders.setdefault(layer, record.turn)
+            if first != record.turn:
+                names = " and ".join(map(quoted, (first, record.turn)))
+                raise PluginError(f"make_stack at 'stack': claimed by {names}; enable only one of them there")
             if layer in self.built or not 0 <= layer < root.shape.depth:
                 raise PluginError(
                     f"make_stack: block({layer}) of a model with {root.shape.depth} layers, each built once"
@@ -109,3 +116,15 @@ class GPT(nn.Module):
             x = x + self.positions(tokens.shape[1])
         hidden: Tensor = self.final_norm(self.stack(self.entry_norm(x), ctx))
         return hidden
+
+
+def _by_name(answers: list[Mapping[str, nn.Module]], record: Record) -> Iterator[tuple[str, nn.Module]]:
+    """(name, loss) of all answers to `add_losses`. Raises PluginError, naming both, for two of one name."""
+    owner: dict[str, Mapping[str, nn.Module]] = {}
+    for losses in answers:
+        for name, loss in losses.items():
+            if name in owner:
+                names = " and by ".join(map(quoted, record.givers([owner[name], losses])))
+                raise PluginError(f"add_losses: '{name}' is given by {names}; give each loss a name of its own")
+            owner[name] = losses
+            yield name, loss

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from coregpt.contract.errors import PluginError
 from coregpt.contract.rules import DecayRule, Dials, ParamGroup, UpdateRule
 from coregpt.contract.site import Assembly
 from coregpt.engine.world import World
@@ -41,6 +42,12 @@ class Stack:
         p, g = self.data[self.mine], self.grad[self.mine]
         seen = {**dials, "rows": self.rows}
         direction = self.rule.direction(p, g, self.state, seen)
+        if direction.shape != p.shape:
+            rule, wanted = type(self.rule).__name__, tuple(p.shape)
+            raise PluginError(
+                f"update rule {rule} of {self.group.name}: expected a direction (n, *shape) = {wanted}, "
+                f"got {tuple(direction.shape)}"
+            )
         lr = self.lr[self.mine] * lr_factor
         amount = self.decay.amount(p, direction, lr, self.weight_decay[self.mine], seen)
         p.sub_(amount).sub_(direction * lr)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from coregpt.contract.context import Context
 BLOCK = 128
 
 Numbers = Mapping[str, float | int]
-_numbers: ContextVar[Numbers] = ContextVar("numbers", default=MappingProxyType({}))
+_numbers: ContextVar[Numbers | None] = ContextVar("numbers", default=None)
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,17 @@ class Pairs:
 
 @contextmanager
 def counting(numbers: Numbers) -> Iterator[None]:
-    """Inside, mask rules on the meta device find these values of smooth dials."""
+    """Inside, masks on the meta device are what they cost, and their rules find these values of smooth dials."""
     token = _numbers.set(numbers)
     try:
         yield
     finally:
         _numbers.reset(token)
+
+
+def is_counting() -> bool:
+    """Whether a FLOP count is going on."""
+    return _numbers.get() is not None
 
 
 def causal_pairs(queries: int) -> Pairs:
@@ -82,4 +86,4 @@ def _mean(pairs: float, queries: int) -> Pairs:
 
 
 def _known(name: str, value: Tensor | int | float) -> Tensor | int | float:
-    return torch.tensor(float(_numbers.get()[name])) if isinstance(value, Tensor) else value
+    return torch.tensor(float((_numbers.get() or {})[name])) if isinstance(value, Tensor) else value

@@ -96,7 +96,7 @@ def one_block(
     sums = scores.logsumexp(-1)
     if mask is not None and not visible:
         blind = ~seen.any(-1, keepdim=True)
-        if torch.compiler.is_compiling() or bool(blind.any()):  # softmax of nothing is NaN
+        if torch.compiler.is_compiling() or blind.is_meta or bool(blind.any()):  # softmax of nothing is NaN
             sums = scores.masked_fill(blind, 0.0).logsumexp(-1).masked_fill(blind.squeeze(-1), float("-inf"))
             probs = torch.softmax(scores.masked_fill(blind, 0.0), -1).masked_fill(blind, 0.0)
         else:

@@ -316,3 +316,61 @@ def test_selected_tokens_keep_their_places_and_their_masks() -> None:
     found = run.model.blocks[2](x, run.model._context(tokens, run.dials.values))
     torch.testing.assert_close(found[:, ::2], wanted, rtol=1e-4, atol=1e-5)
     assert torch.equal(found[:, 1::2], x[:, 1::2])
+
+
+def gives(**losses: nn.Module) -> Plugin:
+    class Extra(Plugin):
+        @hookimpl
+        def add_losses(self) -> dict[str, nn.Module]:
+            return losses
+
+    return Extra()
+
+
+def test_two_losses_of_one_name_are_both_named() -> None:
+    with pytest.raises(PluginError, match="'extra' is given by 'p0' and by 'p1'"):
+        made(gives(extra=Prefix()), gives(extra=Prefix(), more=Prefix()))
+
+
+def test_two_stacks_are_both_named() -> None:
+    with pytest.raises(PluginError, match="make_stack at 'stack': claimed by 'p[01]' and 'p[01]'"):
+        made(Twice(), type("Again", (Twice,), {"__module__": __name__})())
+
+
+class Shares(Plugin):
+    where: str
+
+    @hookimpl(wrapper=True)
+    def make_mlp(self, at: Site) -> Any:
+        inner = yield
+        make = lambda site: nn.Identity()  # noqa: E731
+        make.__module__ = self.where
+        at.shared("table", make)
+        return inner
+
+
+def test_one_key_of_two_modules_is_refused() -> None:
+    made(Shares(where="a"), type("Same", (Shares,), {"__module__": __name__})(where="a"))
+    with pytest.raises(PluginError, match="shared part 'table' is made in a and in b"):
+        made(Shares(where="a"), Shares(where="b"))
+
+
+class Scalar(Plugin):
+    @hookimpl
+    def make_update(self, group: ParamGroup) -> Any:
+        class Sum:
+            lr, weight_decay = 1.0, 0.0
+
+            def init(self, p: Tensor) -> dict[str, Tensor]:
+                return {}
+
+            def direction(self, p: Tensor, g: Tensor, state: Any, dials: Any) -> Tensor:
+                return g.sum()
+
+        return Sum()
+
+
+def test_a_direction_of_another_shape_is_refused() -> None:
+    run = made(Scalar())
+    with pytest.raises(PluginError, match=r"update rule Sum of embedding .*expected a direction"):
+        run.optimizer.step(1.0, {})

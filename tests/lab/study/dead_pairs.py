@@ -13,6 +13,26 @@ from coregpt.api import *
 from coregpt.api import hookimpl, Plugin
 '''
 FILES = {
+    # A mask that hides few keys, all of them within one block: it costs as much as none.
+    "head_windows": """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Windows:
+    base: int
+    def __call__(self, b, h, q, k, ctx): return q - k < self.base * 2 ** h
+
+class HeadWindows(Plugin):
+    base: int = 4
+    @hookimpl
+    def add_masks(self, at): return Windows(self.base)
+""",
+    # A mask that hides nothing.
+    "open": """
+class Open(Plugin):
+    @hookimpl
+    def add_masks(self, at): return lambda b, h, q, k, ctx: q >= k
+""",
     # Never asks for a position or for masks, as delta nets do not.
     "recurrent": """
 class Mean(nn.Module):

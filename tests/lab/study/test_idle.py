@@ -82,6 +82,8 @@ def test_what_does_nothing_is_found_with_its_reason(look: Any, arm: dict[str, An
         {"ema": {}, "cosine": {}, "muon": {}, "normuon": {}},
         {"watch": {}},
         {"in_place": {}},
+        {"head_windows": {}},
+        {"head_windows": {}, "alibi": {}},
     ],
     ids="+".join,
 )
@@ -124,6 +126,8 @@ MATTERS: list[dict[str, Any]] = [
     {"plugins": {"mtp": {"share": 0.5}}},
     {"plugins": {"window_warmup": {"final": 12}}},
     {"plugins": {"window_warmup": {"final": 14}}},
+    {"plugins": {"head_windows": {"base": 4}}},
+    {"plugins": {"head_windows": {"base": 5}}},
     {"plugins": {"softcap": {"cap": 14}}},
     {"plugins": {"softcap": {"cap": 16}}},
     {"plugins": {"value_embeddings": {"std": 0.01}}},
