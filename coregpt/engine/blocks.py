@@ -77,7 +77,8 @@ def _attend(
     size = Sizes.of(q, k)
     sums, tops, qs, ks, vs, saved = _room(q, k, v, mask, lse, top)
     for grouped, t in ((qs, q), (ks, k), (vs, v)):
-        _grouped_view(grouped, size).copy_(_by_key_head(t, size))
+        parts = _by_key_head(t, size)
+        grouped.view(parts.shape).copy_(parts)
     found = q.new_empty((*qs.shape[:2], v.shape[-1]))
     future = _future(qs, size) if mask is None else qs
     seen = None if mask is None else _seen_by_group(mask, size)
@@ -220,12 +221,6 @@ def _of(mask: Tensor, rows: slice) -> slice:
 def _by_key_head(t: Tensor, size: Sizes) -> Tensor:
     """(B, T, Hk G, D) as (B, Hk, T, G, D), a view."""
     return t.unflatten(2, (size.heads, -1)).transpose(1, 2)
-
-
-def _grouped_view(grouped: Tensor, size: Sizes) -> Tensor:
-    """(B Hk, T G, D) as (B, Hk, T, G, D), where T is the number of tokens of whatever it is."""
-    length = size.queries if grouped.shape[1] == size.queries * size.group else size.keys
-    return grouped.view(size.batch, size.heads, length, -1, grouped.shape[-1])
 
 
 def _by_token(grouped: Tensor, size: Sizes) -> Tensor:

@@ -20,7 +20,7 @@ def by_query(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """One query at a time over the keys it may see; zeros for a query that sees none."""
     rows = []
     for t in range(q.shape[1]):
-        seen = torch.arange(q.shape[1]) <= t
+        seen = torch.arange(k.shape[1]) <= t
         allowed = seen.expand(len(q), -1) if mask is None else mask[:, 0, t].expand(len(q), -1)
         scores = torch.einsum("bhd,bjhd->bhj", q[:, t], k) / q.shape[-1] ** 0.5
         weights = scores.exp() * allowed[:, None]
@@ -55,6 +55,18 @@ def test_causal(length: int) -> None:
 def test_masked_by_one_mask_or_one_for_each_row(length: int, batch: int) -> None:
     inputs, mask = heads(length), window(length, 20, batch)
     same(blocked_attention(*inputs, mask), by_query(*inputs, mask), inputs)
+
+
+@pytest.mark.parametrize("queries", [4, 9])
+def test_as_many_keys_as_a_group_has_queries(queries: int) -> None:
+    generator = torch.Generator().manual_seed(queries)
+    q, k, v = (
+        torch.randn(2, n, h, 6, generator=generator, dtype=torch.float64).requires_grad_()
+        for n, h in ((queries, 4), (2 * queries, 2), (2 * queries, 2))
+    )
+    mask = torch.ones(1, 1, queries, 2 * queries, dtype=torch.bool).tril(queries)
+    wanted = by_query(q, k.repeat_interleave(2, 2), v.repeat_interleave(2, 2), mask)
+    same(blocked_attention(q, k, v, mask), wanted, (q, k, v))
 
 
 def test_queries_that_see_nothing_get_zeros_and_give_no_gradient() -> None:
