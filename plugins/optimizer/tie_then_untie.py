@@ -43,10 +43,6 @@ class TieThenUntie(Plugin):
         embedding, head = run.params[EMBEDDING], run.params[HEAD]
         if embedding.shape != head.shape:
             raise PluginError(f"tie_then_untie: embedding {tuple(embedding.shape)} and head {tuple(head.shape)} differ")
-        if head.device.type != "meta" and not head.any():
-            raise PluginError(
-                "'tie_then_untie': the head starts at zero ('zero_init' may do that), so would the embedding"
-            )
         return Tie(embedding, head, self.until)
 
 
@@ -56,6 +52,12 @@ class Tie(Companion):
     def __init__(self, embedding: nn.Parameter, head: nn.Parameter, until: float):
         self.embedding, self.head, self.until = embedding, head, until
         self.copy()
+
+    def before_step(self, clock: Clock) -> None:
+        if clock.step == 0 and not self.head.any():
+            raise PluginError(
+                "'tie_then_untie': the head starts at zero ('zero_init' may do that), and so would the embedding"
+            )
 
     def tied(self, clock: Clock) -> bool:
         return clock.step < clock.span(self.until)

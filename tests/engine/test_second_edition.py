@@ -333,7 +333,7 @@ def test_two_losses_of_one_name_are_both_named() -> None:
 
 
 def test_two_stacks_are_both_named() -> None:
-    with pytest.raises(PluginError, match="make_stack at 'stack': claimed by 'p[01]' and 'p[01]'"):
+    with pytest.raises(PluginError, match=r"make_stack at 'stack': claimed by 'p[01]' and 'p[01]'"):
         made(Twice(), type("Again", (Twice,), {"__module__": __name__})())
 
 

@@ -9,8 +9,10 @@ from coregpt.contract.errors import PluginError
 
 BY_NAME = ("import_module", "__import__")
 """Functions that import the module they are given the name of."""
-BY_FILE = ("spec_from_file_location", "SourceFileLoader", "run_path", "run_module")
-"""Functions that execute a file which need not be a module of any name."""
+BY_FILE = ("spec_from_file_location", "SourceFileLoader", "run_path", "run_module", "resolve_name")
+"""Functions that execute what nobody can tell from the call."""
+BUILTIN = ("exec", "compile")
+"""As functions of Python itself; a method may be called so."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ def uses(text: str, package: str) -> tuple[Use, ...]:
     Raises SyntaxError for what is not Python, and PluginError with the line for an import that cannot be read.
     """
     tree = ast.parse(text)
+    if any(name in text for name in (*BY_NAME, *BY_FILE)):
+        _refuse_handed_on(tree)
     called = _renamed(tree) if any(name in text for name in (*BY_NAME, *BY_FILE)) else {}
     return tuple(use for node, needed in _walk(tree, True) for use in _imported(node, package, needed, called))
 
@@ -67,10 +71,27 @@ def _imported(node: ast.AST, package: str, needed: bool, called: dict[str, str])
         function = called.get(function, function)
         if function in BY_NAME:
             yield Use(_literal(node, package), node.lineno, needed)
-        elif function in BY_FILE or (function == "exec" and isinstance(node.func, ast.Name)):
+        elif function in BY_FILE or (function in BUILTIN and _of_python(node.func)):
             raise PluginError(
                 f"{node.lineno}: {function}() executes code that cannot be followed; import it by its name"
             )
+
+
+def _refuse_handed_on(tree: ast.AST) -> None:
+    """A function that imports may only be called where it stands: nobody follows `load = importlib.import_module`."""
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        name = node.value if isinstance(node, ast.Constant) else _last_name(node) if isinstance(node, ast.expr) else ""
+        if name in (*BY_NAME, *BY_FILE) and id(node) not in called:
+            raise PluginError(
+                f"{node.lineno}: {name} is handed on, so nobody can tell what it imports; call it by its name"
+            )
+
+
+def _of_python(function: ast.expr) -> bool:
+    """`exec` and `builtins.exec`."""
+    plain = isinstance(function, ast.Attribute) and _last_name(function.value) == "builtins"
+    return isinstance(function, ast.Name) or plain
 
 
 def _literal(call: ast.Call, package: str) -> str:

@@ -3,6 +3,7 @@ import torch
 
 from coregpt.contract.config import OptimConfig
 from coregpt.contract.errors import ConfigError, PluginError
+from coregpt.contract.rules import Clock
 from coregpt.engine.build import Run
 
 EMBEDDING, HEAD = "embedding.weight", "head.out.weight"
@@ -96,8 +97,9 @@ def test_rules_that_move_the_two_apart_cannot_part_them_early(build, batch):
 
 
 def test_what_cannot_be_tied_is_refused(build):
+    zero = build(tie_then_untie={}, zero_init={"head": True})
     with pytest.raises(PluginError, match="'tie_then_untie': the head starts at zero"):
-        build(tie_then_untie={}, zero_init={"head": True})
+        zero.companions[0].before_step(Clock(0, 10))
     with pytest.raises(PluginError, match="'tie_then_untie' and 'mup' conflict"):
         build(tie_then_untie={}, mup={})
     with pytest.raises(ConfigError, match=r"plugins\.tie_then_untie\.until"):
