@@ -193,7 +193,8 @@ def build_mask(rules: Sequence[Any], ctx: Context, places: Tensor | None = None,
 
     Returns None for no rules (the kernels know causal), a BlockMask on CUDA, in a FLOP count what it costs, else a bool
     tensor (B or 1, H or 1, P, P), True where query row may see key column. `places` (P,), (1, P) or (B, P) int64 says
-    what token each index stands for: causal order is that of indices, rules see tokens. Rules may tell `heads` heads apart.
+    what token each index stands for: causal order is that of indices, rules see tokens, and may tell `heads` heads
+    apart.
     """
     if not rules:
         return None

@@ -81,11 +81,12 @@ def _refuse_handed_on(tree: ast.AST) -> None:
     """A function that imports may only be called where it stands: nobody follows `load = importlib.import_module`."""
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
-        name = node.value if isinstance(node, ast.Constant) else _last_name(node) if isinstance(node, ast.expr) else ""
-        if name in (*BY_NAME, *BY_FILE) and id(node) not in called:
-            raise PluginError(
-                f"{node.lineno}: {name} is handed on, so nobody can tell what it imports; call it by its name"
-            )
+        if not isinstance(node, ast.expr) or id(node) in called:
+            continue
+        name = node.value if isinstance(node, ast.Constant) else _last_name(node)
+        if name in (*BY_NAME, *BY_FILE):
+            what = f"{name} is handed on, so nobody can tell what it imports"
+            raise PluginError(f"{node.lineno}: {what}; call it by its name")
 
 
 def _of_python(function: ast.expr) -> bool:
