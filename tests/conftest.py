@@ -17,6 +17,12 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _denormals() -> None:
+    """A test that sets the process up for training must not round the numbers of the next one to zero."""
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture(scope="session")
 def catalogue() -> Catalogue:
     return Catalogue()

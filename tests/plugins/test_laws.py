@@ -9,11 +9,12 @@ from coregpt.lab.laws import laws
 from coregpt.lab.laws.law_case import MIXED
 from coregpt.lab.laws.pairs import trains_or_clashes
 from coregpt.lab.laws.ranks import STEPS, begin, two_ranks_equal_one
+from coregpt.lab.laws.training import one_graph
 from coregpt.lab.study.registry import Catalogue
 
 CATALOGUE = Catalogue()
 NAMES = CATALOGUE.names()
-ALONE = [law for law in laws.LAWS if law is not two_ranks_equal_one]
+ALONE = [law for law in laws.LAWS if law not in (two_ranks_equal_one, one_graph)]
 PAIRS = list(itertools.combinations(NAMES, 2))
 SAMPLE = 200
 """Pairs tested each time, drawn anew with each technique; `coregpt plugins check --pairs` tests all."""

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from coregpt.engine.data import NAMES
 from coregpt.lab.study.identity import canonical, settled
 
 
@@ -14,6 +13,8 @@ def source_name(source: str) -> str:
 
     What is in it has a digest of its own, which belongs to every run.
     """
+    from coregpt.engine.data import NAMES  # torch comes along, which pages of a report do without
+
     return source if source in NAMES else PurePath(source).name or source
 
 

@@ -18,7 +18,7 @@ def test_arms_differ_in_the_technique_and_its_options(tmp_path: Path) -> None:
     study = loaded(tmp_path, "softcap", {"cap": 5.5, "shape": "tanh"})
     assert [arm.name for arm in study.arms] == ["without", "softcap"]
     assert study.arms[0].run.plugins == {}
-    assert study.arms[1].run.plugins["softcap"] == {"cap": 5.5, "shape": "tanh"}
+    assert study.arms[1].run.plugins["softcap"].items() >= {"cap": 5.5, "shape": "tanh"}.items()
     assert study.criterion.baseline == "without"
 
 

@@ -1,5 +1,6 @@
 """`gpus_per_run: auto`: what a measurement leads to, the measurement itself with real ranks, and that it is kept."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +99,8 @@ def test_a_measurement_that_fails_says_why(lab: Callable[..., Lab], tmp_path: Pa
     broken = plan(outline(load(lab(gpus_per_run="auto", arms=arms, plugin_files=["broken.py"]).study)))
     run = next(run for run in broken.runs if run.arm == "broken")
     (found,) = split.measured(run, 250, {1: Slot(())}, tmp_path / "runs")
-    assert found == Trial(1, None, "ValueError: sprung")
+    assert (found.gpus, found.seconds) == (1, None)
+    assert re.fullmatch(r"plugin code at .*broken\.py:12: ValueError: sprung", found.why)
 
 
 def test_where_memory_is_short_smaller_passes_are_measured(lab: Callable[..., Lab], tmp_path: Path) -> None:

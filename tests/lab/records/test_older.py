@@ -108,9 +108,9 @@ def test_a_setting_that_came_later_is_an_amendment_where_it_is_not_the_default()
         return {"arms": {"a.b": {"data": {"source": "ok"}, "optim": {"lr": 0.1}, **own}}, "seeds": [0]}
 
     assert amendments(said(), said(micro_rows=None), same_data=True) == []
-    assert amendments(said(), said(evals=20), same_data=True) == []
-    assert amendments(said(), said(evals=21), same_data=True) == ["arms.a.b.evals"]
-    assert amendments(said(evals=20), said(), same_data=True) == ["arms.a.b.evals"]
+    assert amendments(said(), said(evals=7), same_data=True) == []
+    assert amendments(said(), said(evals=8), same_data=True) == ["arms.a.b.evals"]
+    assert amendments(said(evals=7), said(), same_data=True) == ["arms.a.b.evals"]
     other = {**said(data={"source": "x"}), "seeds": [0, 1]}
     assert amendments(said(), other, same_data=True) == ["seeds"]
     assert amendments(said(), other, same_data=False) == ["arms.a.b.data.source", "seeds"]

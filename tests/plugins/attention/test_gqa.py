@@ -31,7 +31,7 @@ class SlowGroupedWithValueTables(SlowGrouped):
     def values(self, v, x, tokens, layer, head):
         table = self.p[f"shared.value_embeddings.{layer % 2}.weight"]
         assert table.shape[1] == 2 * self.shape.head_dim
-        own, share = (self.layer(layer, f"attention.attend.{name}") for name in ("own", "table"))
+        own, share = (self.layer(layer, f"attention.attend.value_embeddings.{name}") for name in ("own", "table"))
         columns = slice(head * self.shape.head_dim, (head + 1) * self.shape.head_dim)
         return own * v + share * table[tokens][:, columns]
 
