@@ -3,6 +3,7 @@
 import contextlib
 import os
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,8 @@ def write(path: Path, weights: Weights) -> None:
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> Weights:
-    """Raises RunError for a file that is none, or that holds no mapping of tensors. No code of the file is run."""
+    """Raises RunError for a file that is none, is damaged, or holds no mapping of tensors. No code of it is run."""
+    _refuse_damaged(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of files that torch did not write; they are refused in any case
@@ -74,6 +76,16 @@ def read(path: Path, device: torch.device | str = "cpu") -> Weights:
     if not weights.params or not all(isinstance(value, Tensor) for value in weights.params.values()):
         raise RunError(f"{path}: expected a mapping from names to tensors, found {_kind(found)}")
     return weights
+
+
+def _refuse_damaged(path: Path) -> None:
+    """torch.load does not look at the checksums that torch.save writes: one bit elsewhere is another model."""
+    with contextlib.suppress(OSError, zipfile.BadZipFile):  # told by torch.load
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise RunError(f"{path}: the file is damaged (checksum of {damaged}); make it again")
 
 
 def persistent_buffers(model: nn.Module) -> dict[str, Tensor]:

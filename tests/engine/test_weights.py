@@ -104,3 +104,13 @@ def _pickled(trap: object) -> Callable[[Path], object]:
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no such file"):
         read(tmp_path / "none.pt")
+
+
+def test_one_bit_that_changed_is_told(build: Callable[..., Run], tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    save(path, build(), RECORD)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1  # inside of the numbers
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"the file is damaged \(checksum of "):
+        read(path)
