@@ -24,7 +24,7 @@ FORK: dict[str, Any] = {
     "base": {**STUDY["base"], "tokens": 64 * STEPS, "plugins": {"wsd": {"cooldown": 0.3}}},
     "arms": {
         "cooldown": {},
-        "constant": {"plugins": {"wsd": {"cooldown": 0}}},
+        "constant": {"plugins": {"wsd": {"cooldown": 0}}, "inert": True},
         "averaged": {"plugins": {"ema": {"start": STEP + 1, "horizon": 10}}},
     },
     "seeds": 2,
