@@ -11,7 +11,7 @@ class SlowRules(SlowGPT):
     """Attention that changes every score by itself."""
 
     def score(self, s, head, i, j):
-        raise NotImplementedError
+        return s
 
     def attention(self, x, tokens, layer):
         width, heads = self.shape.head_dim, []
