@@ -27,7 +27,7 @@ META = "meta.json"
 GPT2_VOCAB = 50304  # 50257 ids, padded to a multiple of 128
 GPT2_SEPARATOR = 50256
 SELECT_SHARE = 8
-"""At most one token of so many in the training shards is kept for `select`: what chooses must not starve what learns."""
+"""At most one token of so many in the training shards is kept for `select`: choosing must not starve training."""
 SMALL_FILE = 16 * 2**20  # bytes; smaller shards are hashed at every opening, larger ones when they change
 
 
