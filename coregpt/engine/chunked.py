@@ -59,7 +59,7 @@ def next_token_loss(
     with torch.no_grad(), without_autocast(hidden):
         h, w = hidden.detach().to(dtype), weight.detach().to(dtype)
         total = hidden.new_zeros((), dtype=wide)
-        by_hidden = list[Tensor]()
+        by_hidden: list[Tensor] = []
         by_weight = torch.zeros_like(weight, dtype=wide) if wanted else None
         for x, y in zip(h.split(rows), targets.split(rows), strict=True):
             loss, up = _chunk(x @ w.T, y, transforms, ctx, wide, wanted)
@@ -81,7 +81,8 @@ def _chunk(
 
     Not divided by the number of tokens: in fp16 a share of 1 / 65,536 would vanish.
     """
-    z, slopes = logits.to(wide), list[Tensor]()
+    z = logits.to(wide)
+    slopes: list[Tensor] = []
     for transform in transforms:
         bent = transform(z, ctx)
         if wanted:

@@ -84,7 +84,7 @@ class GPT(nn.Module):
         """
         ctx = self.live.ctx = self._context(tokens, dials, starts)
         ctx.hidden = self._hidden(tokens, ctx)
-        if self.bends is not None and chunked.too_many(tokens, self.vocab):
+        if self.in_chunks(tokens):
             logits, main = None, self._loss_in_chunks(ctx.hidden, targets, ctx)
         else:
             logits = self.logits_of(ctx.hidden, ctx) if self.needs_logits else None
@@ -102,6 +102,10 @@ class GPT(nn.Module):
         """The logit transforms, where head and loss are core's own and nobody else wants the logits; else None."""
         own = type(self.loss) is NextToken and type(self.head) is Head and type(self.head.out) is Linear
         return chunked.bends(self.transforms) if own else None
+
+    def in_chunks(self, tokens: Tensor) -> bool:
+        """Whether the loss of so many tokens is taken without keeping their logits."""
+        return self.bends is not None and chunked.too_many(tokens, self.vocab)
 
     def _loss_in_chunks(self, hidden: Tensor, targets: Tensor, ctx: Context) -> Tensor:
         """What `loss` would say of logits that are too many to be made whole."""
