@@ -195,7 +195,7 @@ def late_graphs(scale: Scale) -> tuple[int, int]:
 
 
 def shallow(scale: Scale) -> Scale:
-    """Two layers, a small vocabulary and batch: the number of graphs hangs on none of them, the time to compile does."""
+    """Two layers, few words, a small batch: the number of graphs hangs on none of them, the time to compile does."""
     return replace(
         scale,
         shape=scale.shape.model_copy(update={"depth": 2, "vocab": min(scale.shape.vocab, 1024)}),

@@ -38,7 +38,8 @@ def measured_with() -> str:
     """A line for the top of a page."""
     found = facts()
     where = f"{found['GPU']}, driver {found['driver']}, " if "GPU" in found else ""
-    return f"Measured on {where}{found['processor']}, bf16 in hardware: {found['bf16 in hardware']}, torch {found['torch']}."
+    low = f"bf16 in hardware: {found['bf16 in hardware']}"
+    return f"Measured on {where}{found['processor']}, {low}, torch {found['torch']}."
 
 
 def table(header: str, rows: Sequence[Sequence[str]]) -> list[str]:

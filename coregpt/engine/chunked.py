@@ -109,7 +109,7 @@ class _Known(torch.autograd.Function):
         return mean.clone()
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, *ups: Tensor) -> tuple[None, Tensor, Tensor, None, None, None]:
         by_hidden, by_weight = ctx.saved_tensors
         share = ups[0] / ctx.count

@@ -29,7 +29,7 @@ class AdamW:
 
     def numbers(self, dials: Dials) -> dict[str, float]:
         """All of a step that `toward` is told besides tensors: the corrections of both biases."""
-        t = dials["step"]
+        t: Any = dials["step"]
         return {"bias1": 1 - self.beta1**t, "bias2": 1 - self.beta2**t}
 
     def toward(self, g: Tensor, state: dict[str, Tensor], bias1: Any, bias2: Any) -> Tensor:

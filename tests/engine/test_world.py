@@ -18,7 +18,7 @@ def test_two_ranks_equal_two_micro_batches_to_the_bit(catalogue) -> None:
 
 
 def test_eight_ranks_share_stacks_of_fewer_matrices(catalogue) -> None:
-    """A node's worth of ranks, some of which hold nothing but padding of a stack; gathers run beside the next update."""
+    """A node's worth of ranks, some of which hold nothing but padding; gathers run beside the next update."""
     subject = LawCase(catalogue, "muon")
     changes = {"batch_tokens": 8 * SHAPE.context, "steps": 3, "tokens": 24 * SHAPE.context}
     changes["model"] = SHAPE.model_copy(update={"depth": 2})

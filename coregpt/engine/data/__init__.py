@@ -9,8 +9,8 @@ from coregpt.engine.data.shards import TokenStream, read_shard, write_shard
 from coregpt.engine.data.source import TokenSource, open_folder
 
 __all__ = [
-    "Ahead",
     "NAMES",
+    "Ahead",
     "RowOrder",
     "TokenSource",
     "TokenStream",

@@ -157,7 +157,7 @@ def _executed(case: LawCase, run: Run, stage: StageCost) -> float:
 def slopes_are_derivatives(case: LawCase) -> str | None:
     """A logit transform with a `slope` works on each logit by itself, and the slope is its derivative."""
     run = case.run(case.config())
-    bends = [transform for transform in run.model.transforms if hasattr(transform, "slope")]
+    bends: list[Any] = [transform for transform in run.model.transforms if hasattr(transform, "slope")]
     if not bends:
         return "no logit transform says its slope"
     tokens = case.tokens()

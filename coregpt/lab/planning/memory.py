@@ -27,7 +27,7 @@ UPDATE_COPIES = 4
 """Temporaries of an update, in copies of the largest stack: direction, decay and what leads to them."""
 
 CHUNK_COPIES = 4
-"""Temporaries of a chunk of logits, in copies in fp32: logits, probabilities, what they are made into, their gradient."""
+"""Temporaries of a chunk of logits, in copies in fp32: logits, what they become, probabilities, their gradient."""
 
 
 @dataclass(frozen=True)
