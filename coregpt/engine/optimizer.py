@@ -1,10 +1,10 @@
 """One optimizer for every rule: stacks equal shapes, shards stacks over ranks, asks rules for directions.
 
 Parameters and their gradients are views into stacks (n, *shape), so stacking costs no copy. Each rank holds
-the state of its part of every stack, moves that part, and the parts are gathered.
+the state of its part of every stack, moves that part, and the parts are gathered while the next stack moves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from coregpt.contract.errors import PluginError
 from coregpt.contract.rules import DecayRule, Dials, ParamGroup, UpdateRule
 from coregpt.contract.site import Assembly
+from coregpt.engine.updates import AdamW, Decoupled
 from coregpt.engine.world import World
 
 
@@ -32,6 +33,8 @@ class Stack:
     rows: Tensor
     """(n,) int64 numbers of this rank's parameters in the group: what random draws of a rule count by."""
     state: dict[str, Tensor]
+    move: Callable[..., None] | None = None
+    """The whole update as compiled code, told the step's numbers as 0-d tensors; None: operation by operation."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -41,6 +44,11 @@ class Stack:
         """Move this rank's part: p <- p - decay - lr x direction."""
         p, g = self.data[self.mine], self.grad[self.mine]
         seen = {**dials, "rows": self.rows}
+        lr = self.lr[self.mine] * lr_factor
+        if self.move is not None:
+            rule: Any = self.rule
+            numbers = {name: self.number(value) for name, value in rule.numbers(seen).items()}
+            return self.move(p, g, self.state, lr, self.weight_decay[self.mine], numbers)
         direction = self.rule.direction(p, g, self.state, seen)
         if direction.shape != p.shape:
             rule, wanted = type(self.rule).__name__, tuple(p.shape)
@@ -48,9 +56,36 @@ class Stack:
                 f"update rule {rule} of {self.group.name}: expected a direction (n, *shape) = {wanted}, "
                 f"got {tuple(direction.shape)}"
             )
-        lr = self.lr[self.mine] * lr_factor
         amount = self.decay.amount(p, direction, lr, self.weight_decay[self.mine], seen)
         p.sub_(amount).sub_(direction * lr)
+
+    def number(self, value: float) -> Tensor:
+        """0-d, on the device: a number that changes is no reason to compile anew."""
+        return torch.full((), value, dtype=self.data.dtype, device=self.data.device)
+
+    def compile(self) -> None:
+        """Makes `move`, and runs it once on copies. Rules that need more than tensors and numbers stay as they are.
+
+        One pass over weights, gradients and states instead of a dozen. Raises whatever the compiler does.
+        """
+        rule, decay = self.rule, self.decay
+        if not (isinstance(rule, AdamW) and isinstance(decay, Decoupled)):
+            return
+
+        def move(
+            p: Tensor, g: Tensor, state: dict[str, Tensor], lr: Tensor, weight_decay: Tensor, numbers: dict[str, Tensor]
+        ) -> None:
+            direction = rule.toward(g, state, **numbers)
+            amount = decay.amount(p, direction, lr, weight_decay, {})
+            p.sub_(amount).sub_(direction * lr)
+
+        compiled = torch.compile(move, fullgraph=True, dynamic=False)
+        p, g, lr = (each[self.mine] for each in (self.data, self.grad, self.lr))
+        state = {name: value.clone() for name, value in self.state.items()}
+        numbers = {name: self.number(value) for name, value in rule.numbers({"step": 1}).items()}
+        with torch.no_grad():
+            compiled(p.clone(), g.clone(), state, lr.clone(), self.weight_decay[self.mine], numbers)
+        self.move = compiled
 
 
 class Optimizer:
@@ -82,10 +117,13 @@ class Optimizer:
             for stack in self.stacks:
                 stack.grad.mul_(factor)
         seen = {**dials, "step": self.steps}
+        arriving = []
         for stack in self.stacks:
             stack.step(lr_factor, seen)
-            self.world.all_gather(stack.data, stack.data[stack.mine])
+            arriving.append(self.world.begin_gather(stack.data, stack.data[stack.mine]))
             stack.grad.zero_()
+        for wait in arriving:
+            wait()
         return norm
 
     def state_of(self) -> Iterator[tuple[str, str, Tensor]]:
