@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from coregpt.contract.errors import PluginError
 from coregpt.contract.rules import DecayRule, Dials, ParamGroup, UpdateRule
 from coregpt.contract.site import Assembly
+from coregpt.engine.updates import AdamW, Decoupled
 from coregpt.engine.world import World
 
 
@@ -32,6 +33,8 @@ class Stack:
     rows: Tensor
     """(n,) int64 numbers of this rank's parameters in the group: what random draws of a rule count by."""
     state: dict[str, Tensor]
+    at_once: tuple[float, float] | None = None
+    """Learning rate and weight decay of every parameter, where core's own rules move all alike on a CPU."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -40,6 +43,11 @@ class Stack:
     def step(self, lr_factor: float, dials: Dials) -> None:
         """Move this rank's part: p <- p - decay - lr x direction."""
         p, g = self.data[self.mine], self.grad[self.mine]
+        if self.at_once is not None:
+            rate, weight_decay = self.at_once
+            assert isinstance(self.rule, AdamW)
+            self.rule.move(p, g, self.state, dials, rate * lr_factor, weight_decay)
+            return
         seen = {**dials, "rows": self.rows}
         direction = self.rule.direction(p, g, self.state, seen)
         if direction.shape != p.shape:
@@ -76,7 +84,8 @@ class Optimizer:
     def step(self, lr_factor: float, dials: Dials) -> Tensor:
         """Clip, move, gather, clear gradients; returns the gradient norm before clipping (0-d)."""
         self.steps += 1
-        norm = torch.stack([stack.grad.square().sum() for stack in self.stacks]).sum().sqrt()
+        flat = [stack.grad.view(-1) for stack in self.stacks]
+        norm = torch.stack([torch.dot(grad, grad) for grad in flat]).sum().sqrt()
         if self.grad_clip:
             factor = (self.grad_clip / (norm + 1e-6)).clamp(max=1.0)
             for stack in self.stacks:
@@ -142,10 +151,13 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
             _adopt(param, data[row], grad[row])
     mine = slice(world.rank * share, (world.rank + 1) * share)
     rules = [assembly.rules[path] for path in group.paths]
+    decay: DecayRule = assembly.hook.make_decay(group=group)
+    alike = {(rule.lr * own.lr, rule.weight_decay * own.weight_decay) for own in rules}
+    plain = len(alike) == 1 and data.is_cpu and type(rule) is AdamW and type(decay) is Decoupled
     return Stack(
         group,
         rule,
-        assembly.hook.make_decay(group=group),
+        decay,
         data,
         grad,
         _column([rule.lr * own.lr for own in rules], data),
@@ -153,6 +165,7 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
         mine,
         torch.arange(mine.start, mine.stop, device=data.device),
         rule.init(data[mine]),
+        alike.pop() if plain else None,
     )
 
 
