@@ -42,12 +42,8 @@ class Stack:
         p, g = self.data[self.mine], self.grad[self.mine]
         seen = {**dials, "rows": self.rows}
         direction = self.rule.direction(p, g, self.state, seen)
-        if direction.shape != p.shape:
-            rule, wanted = type(self.rule).__name__, tuple(p.shape)
-            raise PluginError(
-                f"update rule {rule} of {self.group.name}: expected a direction (n, *shape) = {wanted}, "
-                f"got {tuple(direction.shape)}"
-            )
+        if getattr(direction, "shape", None) != p.shape:
+            raise PluginError(wrong_direction(self.rule, self.group, p, direction))
         lr = self.lr[self.mine] * lr_factor
         amount = self.decay.amount(p, direction, lr, self.weight_decay[self.mine], seen)
         p.sub_(amount).sub_(direction * lr)
@@ -105,6 +101,17 @@ class Optimizer:
             for name, mine in stack.state.items():
                 for row in rows:
                     mine[row - stack.mine.start].copy_(saved[stack.paths[row]][name])
+
+
+def wrong_direction(rule: UpdateRule, group: ParamGroup, p: Tensor, direction: Any) -> str:
+    """What to say of a direction that is none."""
+    place = getattr(rule.direction, "__code__", None)
+    where = f" ({place.co_filename}:{place.co_firstlineno})" if place else ""
+    got = tuple(direction.shape) if isinstance(direction, Tensor) else type(direction).__name__
+    return (
+        f"update rule {type(rule).__name__}{where} of {group.name}: expected a direction (n, *shape) = "
+        f"{tuple(p.shape)}, got {got}"
+    )
 
 
 def groups(assembly: Assembly) -> list[ParamGroup]:
