@@ -57,12 +57,8 @@ class Stack:
             numbers = {name: self.number(value) for name, value in rule.numbers(seen).items()}
             return self.compiled(p, g, self.state, lr, self.weight_decay[self.mine], numbers)
         direction = self.rule.direction(p, g, self.state, seen)
-        if direction.shape != p.shape:
-            rule, wanted = type(self.rule).__name__, tuple(p.shape)
-            raise PluginError(
-                f"update rule {rule} of {self.group.name}: expected a direction (n, *shape) = {wanted}, "
-                f"got {tuple(direction.shape)}"
-            )
+        if getattr(direction, "shape", None) != p.shape:
+            raise PluginError(wrong_direction(self.rule, self.group, p, direction))
         amount = self.decay.amount(p, direction, lr, self.weight_decay[self.mine], seen)
         p.sub_(amount).sub_(direction * lr)
 
@@ -151,6 +147,17 @@ class Optimizer:
             for name, mine in stack.state.items():
                 for row in rows:
                     mine[row - stack.mine.start].copy_(saved[stack.paths[row]][name])
+
+
+def wrong_direction(rule: UpdateRule, group: ParamGroup, p: Tensor, direction: Any) -> str:
+    """What to say of a direction that is none."""
+    place = getattr(rule.direction, "__code__", None)
+    where = f" ({place.co_filename}:{place.co_firstlineno})" if place else ""
+    got = tuple(direction.shape) if isinstance(direction, Tensor) else type(direction).__name__
+    return (
+        f"update rule {type(rule).__name__}{where} of {group.name}: expected a direction (n, *shape) = "
+        f"{tuple(p.shape)}, got {got}"
+    )
 
 
 def groups(assembly: Assembly) -> list[ParamGroup]:

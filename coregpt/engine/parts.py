@@ -223,7 +223,6 @@ class Branch(nn.Module):
         y = self.inner(self.pre(connection.read(x, ctx)), ctx)
         return connection.write(x, self.post(y), ctx)
 
-
     def _plain(self) -> bool:
         """Whether all but what is inside the attention or the MLP is core's own."""
         return (
