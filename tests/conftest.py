@@ -23,7 +23,7 @@ HEAVIEST = (
     "test_cli.py",
     "lab/execute/test_trouble.py",
     "plugins/test_one_graph.py",
-    "lab/study/test_idle.py",
+    "lab/study/idle/test_known.py",
     "lab/designs/test_match.py",
     "lab/execute/test_launcher.py",
     "lab/execute/test_orphans.py",
