@@ -18,6 +18,7 @@ from coregpt.engine import checkpoint
 from coregpt.engine.build import Run
 from coregpt.engine.compiling import prepare
 from coregpt.engine.data import RowOrder, TokenSource, eval_rows
+from coregpt.engine.ends import accumulating
 from coregpt.engine.evaluate import evaluate
 from coregpt.engine.outcome import Outcome, Progress, Sink
 from coregpt.engine.platform import peak_memory
@@ -149,7 +150,8 @@ class Trainer:
         return finite
 
     def backward(self, loss: Tensor) -> None:
-        (loss if self.scale is None else loss * self.scale.scale).backward()
+        with accumulating():
+            (loss if self.scale is None else loss * self.scale.scale).backward()
 
     def unscaled(self) -> bool:
         """Undo the loss scale; False where gradients overflowed, which become zero. The same on every rank."""
