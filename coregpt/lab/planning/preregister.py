@@ -98,7 +98,7 @@ def declare(plan: Plan, ledger: Ledger) -> None:
 def amended(before: Entry, study: Study, now: Mapping[str, Any]) -> bool:
     """Whether a study is not what was declared; its data may lie elsewhere, and versions may know more settings."""
     declaration = json.loads(canonical(study.preregistration()))  # as the ledger gives it back
-    known = before.get("unsaid", {}), unsaid(study)
+    known = before.get("unsaid") or {}, unsaid(study)
     return bool(amendments(before["declaration"], declaration, before["code"]["data"] == now["data"], known))
 
 
@@ -108,7 +108,8 @@ def unsaid(study: Study) -> dict[str, dict[str, Any]]:
     for arm in study.written:
         for name, options in arm.run.plugins.items():
             found[name] = dict(_left_out(study.catalogue, name, options))
-    return json.loads(canonical(found))  # type: ignore[no-any-return]
+    plain: dict[str, dict[str, Any]] = json.loads(canonical(found))  # as the ledger gives it back
+    return plain
 
 
 def _left_out(catalogue: Catalogue, name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

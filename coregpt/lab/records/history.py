@@ -139,7 +139,7 @@ class History:
     def _amended(self, before: Entry, after: Entry) -> list[str]:
         started = self._started_between(self.declared[0].n, after.n)
         old, new = before["declaration"], after["declaration"]
-        unsaid = before.get("unsaid", {}), after.get("unsaid", {})
+        unsaid = before.get("unsaid") or {}, after.get("unsaid") or {}
         keys = amendments(old, new, before["code"]["data"] == after["code"]["data"], unsaid)
         if not keys or not started:
             return []
@@ -166,7 +166,7 @@ class History:
         return reasons
 
     def _repeated(self, runs: Iterable[str]) -> tuple[int, int]:
-        """Of complete runs: how many came out otherwise in the newest declaration, and how many have no result there."""
+        """Of complete runs: how many came out otherwise as declared last, and how many have no result there."""
         now = {(arm, seed): run for run, arm, seed in self.declared[-1]["runs"]}
         otherwise = missing = 0
         for run in runs:

@@ -110,6 +110,6 @@ def _reasons(past: Past, history: History, now: Mapping[str, Any]) -> list[str]:
         if then["plugins"][name] != code["plugins"][name]:
             reasons.append(f"plugin {name}, or what it imports, changed")
     if arm["arms"][past.arm] and same["arms"][past.arm]:
-        changed = amendments(arm, same, True, (before.get("unsaid", {}), now["unsaid"]))
+        changed = amendments(arm, same, True, (before.get("unsaid") or {}, now["unsaid"]))
         reasons += ["settings changed"] if changed else []
     return reasons or ["settings or the machine changed"]

@@ -15,6 +15,7 @@ from coregpt.engine.trainer import train
 from coregpt.lab.execute.worker import explain
 from coregpt.lab.laws.tools import Rows, tiny_source
 from coregpt.lab.planning.load import load
+from coregpt.lab.study.code import blame
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.registry import Catalogue
 from tests.lab.conftest import Lab
@@ -92,7 +93,7 @@ def hook(name: str, body: str, before: str = "", mark: str = "") -> str:
 
 def told(lab: Callable[..., Lab], text: str) -> str:
     """What `plan` says of it, without a forecast."""
-    made = lab(arms={"plain": {}, "failing": {"plugins": {"failing": {}}}}, plugin_files=["failing.py"])
+    made = lab(arms={"gelu": {}, "failing": {"plugins": {"failing": {}}}}, plugin_files=["failing.py"])
     (made.folder / "failing.py").write_text(text)
     with pytest.raises(CoreGPTError) as raised:
         counted(load(made.study))
@@ -322,7 +323,8 @@ AT_WORK = {
 
 
 @pytest.mark.parametrize("what", AT_WORK)
-def test_what_fails_in_a_run(tmp_path: Path, what: str) -> None:
+def test_what_fails_in_a_run(tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blame, "plugin_roots", lambda: {tmp_path})  # plugins of other tests make a root of all tests
     (tmp_path / "failing.py").write_text(AT_WORK[what])
     config = CONFIG.model_copy(update={"plugins": {"failing": {}}})
     with pytest.raises(Exception) as raised:  # noqa: PT011 - of any kind; told alike
