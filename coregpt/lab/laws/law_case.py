@@ -137,9 +137,7 @@ class LawCase:
                 )  # not on meta, whose first use imports the compiler: longer than most laws take
             except MissingInputError as missing:
                 given[missing.name] = tiny_input()
-            except (
-                Exception
-            ):  # of any kind: `works_in_every_study` builds the same and tells what is wrong, with its line
+            except Exception:  # of any kind: `works_in_every_study` builds the same, and tells
                 return given
             else:
                 return given

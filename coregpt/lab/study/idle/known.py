@@ -90,7 +90,7 @@ class _Looks:
                 if self.same(whole, Case(without, rest, whole.inputs), name):
                     found[name] = why_idle(self.sketch(whole).run.assembly.record, name)
             except Exception:
-                # Every one counts: code of other plugins runs here without a neighbour that it may lean on, and on shapes
+                # Every one counts: code of other plugins runs here without a neighbour it may lean on, and on shapes
                 # where it may want numbers. What cannot be traced is taken to act, so nothing is claimed of it; errors
                 # of the arm as it is are told by whoever counts it.
                 continue
@@ -112,9 +112,7 @@ class _Looks:
             return False
         try:
             return self.same(self.case(one), self.case(other))
-        except (
-            Exception
-        ):  # of any kind, since plugins may want numbers where there are shapes; not equal claims nothing
+        except Exception:  # of any kind: plugins may want numbers where there are shapes; nothing is claimed
             return False
 
     def same(self, one: Case, other: Case, extra: str = "") -> bool:
