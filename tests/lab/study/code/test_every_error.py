@@ -184,8 +184,8 @@ RULES = {
     "init=lambda value: None": "must give a tensor of shape",
     "init=lambda value: value[:1]": "must give a tensor of shape (16, 8), got (1, 8)",
     "role='what'": "one of matrix, embedding",
-    "lr='x'": "`lr` a number, not 'x'",
-    "betas=0.9": "`betas` a pair of numbers, not 0.9",
+    "lr='x'": "a ParamRule with lr a number, not 'x'",
+    "betas=0.9": "a ParamRule with betas a pair of numbers, not 0.9",
 }
 
 
