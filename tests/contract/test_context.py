@@ -1,137 +1,139 @@
-"""Losses that parts leave in the context: each key has one owner."""
+"""What a pass hands to parts and losses: random numbers by the place of a row, hidden states, the head, some tokens."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from coregpt.api import Context, Plugin, Site, hookimpl
-from coregpt.contract.config import ModelShape, RunConfig
-from coregpt.contract.errors import PluginError
-from coregpt.engine.build import Run, build
-from coregpt.lab.laws.tools import counting_backend
+from coregpt.api import Context, Plugin, PluginError, Site, hookimpl
+from coregpt.contract.config import DataConfig
+from coregpt.engine.build import build
+from coregpt.engine.trainer import train
+from coregpt.lab.laws.tools import Rows, tiny_source
 from coregpt.lab.study.registry import Catalogue
-
-CONFIG = RunConfig(
-    model=ModelShape(vocab=61, dim=32, depth=2, heads=2, context=16), tokens=640, batch_tokens=64, eval_tokens=32
-)
-TOKENS = torch.arange(32).view(2, 16) % 61
-FILE = '''"""Leaves a loss.
-
-Source: nobody.
-"""
-from torch import nn
-
-from coregpt.api import Plugin, hookimpl
+from tests.made import CONFIG, TOKENS, made
 
 
-class Leaves(nn.Module):
-    def forward(self, z, ctx):
-        ctx.losses["size"] = z.square().mean()
-        return z
+class Noisy(nn.Module):
+    """Keeps what it drew."""
 
-
-class Leaving(Plugin):
-    @hookimpl
-    def add_logit_transforms(self, at):
-        return Leaves()
-'''
-LINE = 12
-
-
-class Balanced(nn.Module):
-    """Sets its loss as often as it is called."""
-
-    def __init__(self, at: Site, key: str):
+    def __init__(self, at: Site):
         super().__init__()
-        self.key = key.format(at.path)
+        self.noise, self.live = at.random("drop"), at.live
+        self.drawn: list[Tensor | None] = []
 
-    def forward(self, x: Tensor, ctx: Context) -> Tensor:
-        ctx.losses[self.key] = x.square().mean()
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.live.ctx is not None
+        self.drawn.append(self.live.ctx.random(self.noise, tuple(x.shape)))
         return x
 
 
-class Balance(Plugin):
-    key: str = "{}"
-
+class NoisyNorm(Plugin):
     @hookimpl
-    def make_mlp(self, at: Site) -> nn.Module:
-        return Balanced(at, self.key)
+    def make_norm(self, at: Site, dim: int) -> nn.Module | None:
+        return Noisy(at) if at.name == "final_norm" else None
 
 
-class Twice(Plugin):
+def test_a_norm_sees_the_context_and_draws_by_the_place_of_its_rows() -> None:
+    run = made(NoisyNorm())
+    starts = torch.arange(4) * 16 + 640
+    for rows in (slice(0, 4), slice(1, 3)):
+        run.model(TOKENS[rows], TOKENS[rows], run.dials.values, starts[rows])
+    whole, part = run.model.final_norm.drawn
+    assert torch.equal(whole[1:3], part)
+    assert run.model.live.ctx is None
+
+
+def test_nothing_is_random_in_evaluation() -> None:
+    run = made(NoisyNorm())
+    run.model.eval()
+    run.model.logits(TOKENS, run.dials.values)
+    assert run.model.final_norm.drawn == [None]
+
+
+def test_micro_batches_and_ranks_draw_the_same_numbers(tmp_path) -> None:
+    drawn = []
+    for micro in (None, 1):
+        run = made(NoisyNorm(), micro_rows=micro)
+        train(run, tiny_source(), Rows(), tmp_path / f"{micro}.pt")
+        drawn.append(torch.cat([u for u in run.model.final_norm.drawn if u is not None]))
+    assert torch.equal(*drawn)
+    assert len(drawn[0].unique(dim=0)) == len(drawn[0])  # no two rows of a run are alike
+
+
+class TwoStreamsOfOneName(Plugin):
     @hookimpl
-    def make_stack(self, at: Site, block: Any) -> nn.Module:
-        return Repeated(block(0))
+    def make_norm(self, at: Site) -> None:
+        if at.name == "final_norm":
+            at.random("x")
+            at.random("x")
 
 
-class Repeated(nn.Module):
-    def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x: Tensor, ctx: Context) -> Tensor:
-        return self.inner(self.inner(x, ctx), ctx)  # type: ignore[no-any-return]
+def test_one_name_is_one_stream() -> None:
+    with pytest.raises(PluginError, match=r"random numbers 'final_norm\.x' are asked for twice"):
+        made(TwoStreamsOfOneName())
 
 
-class Extra(nn.Module):
-    def forward(self, logits: Tensor, targets: Tensor, ctx: Context) -> Tensor:
-        return logits.mean()
+class Prefix(nn.Module):
+    needs_logits = False
+
+    def forward(self, logits: Tensor | None, targets: Tensor, ctx: Context) -> Tensor:
+        assert logits is None
+        assert ctx.hidden is not None
+        assert ctx.embed(targets).shape == ctx.hidden.shape
+        first = ctx.head(ctx.hidden[:, :4])
+        return nn.functional.cross_entropy(first.flatten(0, 1), targets[:, :4].flatten())
 
 
-class Gives(Plugin):
+class PrefixLoss(Plugin):
     @hookimpl
-    def add_losses(self, at: Site) -> dict[str, nn.Module]:
-        return {"mine": Extra()}
+    def make_loss(self, at: Site) -> nn.Module:
+        return Prefix()
 
 
-def losses(run: Run) -> dict[str, Tensor]:
-    return run.model(TOKENS, TOKENS, run.dials.values)[1]  # type: ignore[no-any-return]
+def test_a_loss_that_needs_no_logits_reads_hidden_states_and_the_head() -> None:
+    run = made(PrefixLoss())
+    loss, _ = run.model(TOKENS, TOKENS, run.dials.values)
+    logits = run.model.logits(TOKENS, run.dials.values)[:, :4]
+    assert torch.equal(loss, nn.functional.cross_entropy(logits.flatten(0, 1), TOKENS[:, :4].flatten()))
 
 
-def test_each_part_has_a_key_of_its_own_and_both_count() -> None:
-    run = build(CONFIG, [("balance", Balance())])
-    loss, logged = run.model(TOKENS, TOKENS, run.dials.values)
-    assert [name for name in logged if "mlp" in name] == ["blocks.0.mlp", "blocks.1.mlp"]
-    assert torch.isclose(loss, sum(logged.values()))
+class OddOnes(Plugin):
+    """The last block sees every other token only; the rest passes by."""
+
+    @hookimpl(wrapper=True)
+    def make_block(self, at: Site) -> Any:
+        inner = yield
+
+        class Half(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = inner
+
+            def forward(self, x: Tensor, ctx: Context) -> Tensor:
+                index = torch.arange(0, x.shape[1], 2).expand(len(x), -1)
+                some = index.unsqueeze(-1).expand(-1, -1, x.shape[-1])
+                return x.scatter(1, some, self.inner(x.gather(1, some), ctx.select(index)))
+
+        return Half() if at.layer == 2 else inner
 
 
-def test_one_part_that_is_used_twice_counts_once() -> None:
-    assert "blocks.0.mlp" in losses(build(CONFIG, [("balance", Balance()), ("twice", Twice())]))
-
-
-def test_two_plugins_with_one_key_are_both_named(tmp_path: Path) -> None:
-    for name in ("one", "other"):
-        (tmp_path / f"{name}.py").write_text(FILE)
-    catalogue = Catalogue([tmp_path / "one.py", tmp_path / "other.py"])
-    run = build(CONFIG, catalogue.instances({"one": {}, "other": {}}))
-    one, other = (f"'{name}' ({tmp_path}/{name}.py:{LINE})" for name in ("one", "other"))
-    with pytest.raises(PluginError) as told:
-        losses(run)
-    message = f"ctx.losses['size'] is set by {one} and by {other}; give each loss a key of its own"
-    assert str(told.value) == message
-
-
-@pytest.mark.parametrize(
-    ("key", "others", "message"),
-    [
-        ("same", [], r"'same'\] is set by 'test_context' \(.*\) and by 'test_context'"),
-        ("mine", [("gives", Gives())], r"'mine'\] is set by 'test_context' \(.*\) and by 'test_context' \(.*:\d+\)"),
-        ("loss", [], r"'loss'\] is set by 'test_context' \(.*\): the main loss has that name"),
-    ],
-)
-def test_two_parts_of_one_plugin_an_extra_loss_and_the_main_one(key: str, others: Any, message: str) -> None:
-    with pytest.raises(PluginError, match=message):
-        losses(build(CONFIG, [("balance", Balance(key=key)), *others]))
-
-
-def test_a_compiled_pass_has_no_break_and_the_same_losses() -> None:
-    run = build(CONFIG, [("balance", Balance())])
-    plain = losses(run)
-    compiled, graphs = counting_backend(run.model, "eager")
-    found = compiled(TOKENS, TOKENS, run.dials.values)[1]
-    assert len(graphs) == 1
-    assert found.keys() == plain.keys()
-    assert all(torch.allclose(found[name], plain[name]) for name in plain)
+def test_selected_tokens_keep_their_places_and_their_masks() -> None:
+    """Against the same block on the whole row, from which the tokens left out are hidden."""
+    catalogue = Catalogue()
+    others: dict[str, dict[str, Any]] = {"rope": {}, "window_warmup": {"start": 6, "final": 6, "step": 1}}
+    named = catalogue.instances(others)
+    config = CONFIG.model_copy(update={"plugins": others, "data": DataConfig(document_mask=True)})
+    run = build(config, [*named, ("odd", OddOnes())], separator=0)
+    plain = build(config, named, separator=0)
+    run.dials.set(run.timeline.clock(0))
+    tokens = torch.randint(0, 61, (3, 16), generator=torch.Generator().manual_seed(0))
+    x = torch.randn(3, 16, 32, generator=torch.Generator().manual_seed(1))
+    ctx = plain.model._context(tokens, run.dials.values)
+    hidden = torch.arange(16) % 2 == 1
+    ctx.masks = {key: mask & ~hidden for key, mask in ctx.masks.items()}
+    wanted = plain.model.blocks[2](x, ctx)[:, ::2]
+    found = run.model.blocks[2](x, run.model._context(tokens, run.dials.values))
+    torch.testing.assert_close(found[:, ::2], wanted, rtol=1e-4, atol=1e-5)
+    assert torch.equal(found[:, 1::2], x[:, 1::2])

@@ -33,7 +33,7 @@ def complete(made: Plan, run: PlannedRun, store: Path, *, started: bool = True, 
     folder.create(run.record, {})
     if started:
         start(made, run, store)
-    folder.write_result({"status": "finished", "value": value})
+    folder.write_result({"status": "finished", "value": value, "select": value})
 
 
 def events(store: Path) -> list[str]:
