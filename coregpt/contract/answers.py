@@ -6,7 +6,7 @@ The messages name the hook, the plugin with file and line, and what was expected
 import inspect
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from types import CodeType
-from typing import Any
+from typing import Any, get_args
 
 import pluggy
 from torch import OutOfMemoryError, nn
@@ -14,7 +14,7 @@ from torch import OutOfMemoryError, nn
 from coregpt.contract.companion import Companion
 from coregpt.contract.errors import CoreGPTError, PluginError, in_one_line
 from coregpt.contract.record import CORE
-from coregpt.contract.rules import ParamRule, Stages
+from coregpt.contract.rules import ParamRule, Role, Stages
 
 Impls = Sequence[pluggy.HookImpl]
 
@@ -163,6 +163,8 @@ def _wrong_words(rule: ParamRule) -> Iterator[tuple[str, str]]:
         yield "eps", "a number"
     if not (rule.label is None or isinstance(rule.label, str)):
         yield "label", "a word"
+    if not (rule.role is None or rule.role in get_args(Role)):
+        yield "role", f"one of {', '.join(get_args(Role))} (a `label` keeps apart what has one role)"
 
 
 def _is_number(value: Any) -> bool:
