@@ -206,15 +206,15 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
             _adopt(param, data[row], grad[row])
     mine = slice(world.rank * share, (world.rank + 1) * share)
     rules = [assembly.rules[path] for path in group.paths]
-    decay: DecayRule = assembly.hook.make_decay(group=group)
-    alike = {(rule.lr * own.lr, rule.weight_decay * own.weight_decay) for own in rules}
-    plain = len(alike) == 1 and data.is_cpu and type(rule) is AdamW and type(decay) is Decoupled
     state: Any = rule.init(data[mine])
     if not isinstance(state, dict):
         raise PluginError(_wrong("dict of tensors", rule.init, group, data[mine], state))
     for value in state.values():
         if not isinstance(value, Tensor) or value.shape[:1] != (share,):
             raise PluginError(_wrong("state", rule.init, group, data[mine], value))
+    decay: DecayRule = assembly.hook.make_decay(group=group)
+    alike = {(rule.lr * own.lr, rule.weight_decay * own.weight_decay) for own in rules}
+    plain = len(alike) == 1 and data.is_cpu and type(rule) is AdamW and type(decay) is Decoupled
     return Stack(
         group,
         rule,
