@@ -13,7 +13,7 @@ from coregpt.engine.build import Run
 from coregpt.engine.trainer import train
 from coregpt.lab.laws.loop import furthest, steps_on_one_batch, weights
 from coregpt.lab.laws.tools import Rows, stop_after, tiny_source
-from tests.gpu.tiny import case, config, on
+from tests.gpu.tiny import DRY, case, config, on, some
 
 pytestmark = pytest.mark.gpu
 
@@ -84,7 +84,7 @@ def run_to_the_end(run: Run, path: Path, rows: Rows, stop: int | None = None) ->
     train(run, tiny_source(), rows, path, never)
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
+@pytest.mark.parametrize("compiled", some([False, True], False), ids=["plain", "compiled"][: 1 if DRY else 2])
 def test_a_checkpoint_goes_on_to_the_bit(compiled: bool, device: str, tmp_path: Path) -> None:
     """What was saved is what is loaded; what follows differs by no more than two runs without a break do."""
     made = config(rope={}, muon={}, ema={}).model_copy(update={"compile": compiled, "precision": "bf16"})
