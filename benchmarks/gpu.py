@@ -96,8 +96,8 @@ def source(scale: Scale) -> TokenSource:
     """Random ids: speed does not depend on what they say."""
     shape = scale.shape
     ids = np.random.default_rng(0).integers(1, shape.vocab, 8 * scale.batch_rows * shape.context, dtype=np.uint16)
-    streams = TokenStream([ids]), TokenStream([ids[: 4 * shape.context]])
-    return TokenSource("random", "token", shape.vocab, *streams, separator=0, digest="random")
+    train, held_out = TokenStream([ids]), TokenStream([ids[: 4 * shape.context]])
+    return TokenSource("random", "token", shape.vocab, train, held_out, held_out, separator=0, digest="random")
 
 
 def wall(call: Callable[[], object], device: str) -> float:

@@ -62,7 +62,7 @@ def _compile_updates(run: Run) -> str | None:
             stack.compile()
     except Exception as error:  # as above: the run goes on without it
         for stack in run.optimizer.stacks:
-            stack.move = None
+            stack.compiled = None
         return f"the optimizer is not compiled: {_first_line(error)}"
     return None
 

@@ -33,7 +33,9 @@ class Stack:
     rows: Tensor
     """(n,) int64 numbers of this rank's parameters in the group: what random draws of a rule count by."""
     state: dict[str, Tensor]
-    move: Callable[..., None] | None = None
+    at_once: tuple[float, float] | None = None
+    """Learning rate and weight decay of every parameter, where core's own rules move all alike on a CPU."""
+    compiled: Callable[..., None] | None = None
     """The whole update as compiled code, told the step's numbers as 0-d tensors; None: operation by operation."""
 
     @property
@@ -43,19 +45,20 @@ class Stack:
     def step(self, lr_factor: float, dials: Dials) -> None:
         """Move this rank's part: p <- p - decay - lr x direction."""
         p, g = self.data[self.mine], self.grad[self.mine]
+        if self.at_once is not None:
+            rate, weight_decay = self.at_once
+            assert isinstance(self.rule, AdamW)
+            self.rule.move(p, g, self.state, dials, rate * lr_factor, weight_decay)
+            return
         seen = {**dials, "rows": self.rows}
         lr = self.lr[self.mine] * lr_factor
-        if self.move is not None:
+        if self.compiled is not None:
             rule: Any = self.rule
             numbers = {name: self.number(value) for name, value in rule.numbers(seen).items()}
-            return self.move(p, g, self.state, lr, self.weight_decay[self.mine], numbers)
+            return self.compiled(p, g, self.state, lr, self.weight_decay[self.mine], numbers)
         direction = self.rule.direction(p, g, self.state, seen)
-        if direction.shape != p.shape:
-            rule, wanted = type(self.rule).__name__, tuple(p.shape)
-            raise PluginError(
-                f"update rule {rule} of {self.group.name}: expected a direction (n, *shape) = {wanted}, "
-                f"got {tuple(direction.shape)}"
-            )
+        if getattr(direction, "shape", None) != p.shape:
+            raise PluginError(wrong_direction(self.rule, self.group, p, direction))
         amount = self.decay.amount(p, direction, lr, self.weight_decay[self.mine], seen)
         p.sub_(amount).sub_(direction * lr)
 
@@ -64,7 +67,7 @@ class Stack:
         return torch.full((), value, dtype=self.data.dtype, device=self.data.device)
 
     def compile(self) -> None:
-        """Makes `move`, and runs it once on copies. Rules that need more than tensors and numbers stay as they are.
+        """Makes `compiled`, and runs it once on copies. Rules that need more than tensors and numbers stay as they are.
 
         One pass over weights, gradients and states instead of a dozen. Raises whatever the compiler does.
         """
@@ -85,7 +88,7 @@ class Stack:
         numbers = {name: self.number(value) for name, value in rule.numbers({"step": 1}).items()}
         with torch.no_grad():
             compiled(p.clone(), g.clone(), state, lr.clone(), self.weight_decay[self.mine], numbers)
-        self.move = compiled
+        self.compiled = compiled
 
 
 class Optimizer:
@@ -111,7 +114,8 @@ class Optimizer:
     def step(self, lr_factor: float, dials: Dials) -> Tensor:
         """Clip, move, gather, clear gradients; returns the gradient norm before clipping (0-d)."""
         self.steps += 1
-        norm = torch.stack([stack.grad.square().sum() for stack in self.stacks]).sum().sqrt()
+        flat = [stack.grad.view(-1) for stack in self.stacks]
+        norm = torch.stack([torch.dot(grad, grad) for grad in flat]).sum().sqrt()
         if self.grad_clip:
             factor = (self.grad_clip / (norm + 1e-6)).clamp(max=1.0)
             for stack in self.stacks:
@@ -143,6 +147,17 @@ class Optimizer:
             for name, mine in stack.state.items():
                 for row in rows:
                     mine[row - stack.mine.start].copy_(saved[stack.paths[row]][name])
+
+
+def wrong_direction(rule: UpdateRule, group: ParamGroup, p: Tensor, direction: Any) -> str:
+    """What to say of a direction that is none."""
+    place = getattr(rule.direction, "__code__", None)
+    where = f" ({place.co_filename}:{place.co_firstlineno})" if place else ""
+    got = tuple(direction.shape) if isinstance(direction, Tensor) else type(direction).__name__
+    return (
+        f"update rule {type(rule).__name__}{where} of {group.name}: expected a direction (n, *shape) = "
+        f"{tuple(p.shape)}, got {got}"
+    )
 
 
 def groups(assembly: Assembly) -> list[ParamGroup]:
@@ -180,10 +195,13 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
             _adopt(param, data[row], grad[row])
     mine = slice(world.rank * share, (world.rank + 1) * share)
     rules = [assembly.rules[path] for path in group.paths]
+    decay: DecayRule = assembly.hook.make_decay(group=group)
+    alike = {(rule.lr * own.lr, rule.weight_decay * own.weight_decay) for own in rules}
+    plain = len(alike) == 1 and data.is_cpu and type(rule) is AdamW and type(decay) is Decoupled
     return Stack(
         group,
         rule,
-        assembly.hook.make_decay(group=group),
+        decay,
         data,
         grad,
         _column([rule.lr * own.lr for own in rules], data),
@@ -191,6 +209,7 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
         mine,
         torch.arange(mine.start, mine.stop, device=data.device),
         rule.init(data[mine]),
+        alike.pop() if plain else None,
     )
 
 

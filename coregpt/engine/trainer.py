@@ -19,7 +19,7 @@ from coregpt.engine.build import Run
 from coregpt.engine.compiling import prepare
 from coregpt.engine.data import Ahead, RowOrder, TokenSource, eval_rows
 from coregpt.engine.evaluate import evaluate
-from coregpt.engine.outcome import Outcome, Progress, Sink
+from coregpt.engine.outcome import HELD_OUT, SELECT, Outcome, Progress, Sink
 from coregpt.engine.platform import peak_memory
 from coregpt.engine.scaling import LossScale, autocast
 from coregpt.engine.timeline import cut
@@ -55,7 +55,13 @@ class Trainer:
                 f"model.vocab is {config.model.vocab}, but {self.source.name} has ids up to {self.source.vocab - 1}"
             )
         self.order = RowOrder(self.source.train, config.model.context, config.data_seed)
-        self.eval_data = eval_rows(self.source.val, config.model.context, config.eval_tokens)
+        self.eval_data = {
+            name: eval_rows(stream, config.model.context, config.eval_tokens, called)
+            for name, stream, called in (
+                (SELECT, self.source.select, "select"),
+                (HELD_OUT, self.source.held_out, "held_out"),
+            )
+        }
         spaced = {round(i * timeline.steps / config.evals) for i in range(config.evals + 1)}
         self.eval_steps = spaced | {timeline.steps}
         self.scale = LossScale() if config.precision == "fp16" else None
@@ -274,25 +280,29 @@ class Trainer:
         return bad
 
     def measure(self, step: int) -> bool:
-        """Evaluate and record; False when the loss is not finite."""
-        run = self.run
+        """Evaluate and record; False when a loss is not finite. `held_out` is left alone where nobody may read it."""
+        run, both = self.run, step == self.run.timeline.steps or self.run.config.held_out_curve
         with contextlib.ExitStack() as stack:
             for companion in run.companions:
                 stack.enter_context(companion.evaluating())
-            inputs, targets = self.eval_data
-            share = -(-len(inputs) // run.world.size)
-            mine = slice(run.world.rank * share, (run.world.rank + 1) * share)
-            rows = max(1, EVAL_TOKENS[run.device.type] // run.config.model.context)
-            total = torch.zeros((), dtype=torch.float64, device=run.device)
-            if len(inputs[mine]):
-                loss = evaluate(run.model, self.calls.logits, inputs[mine], targets[mine], run.dials.values, rows)
-                total += loss * (len(inputs[mine]) / len(inputs))
-            value = float(run.world.all_reduce(total))
+            losses = {name: self.loss(*self.eval_data[name]) for name in ((SELECT, HELD_OUT) if both else (SELECT,))}
         extra = {name: number for companion in run.companions for name, number in companion.metrics().items()}
         extra |= {} if self.scale is None else self.scale.metrics()
-        self.record(step, {"val_loss": value, **extra}, self.progress.seconds)
-        self.progress.value = value
-        return math.isfinite(value)
+        self.record(step, {**losses, **extra}, self.progress.seconds)
+        self.progress.select, self.progress.value = losses[SELECT], losses.get(HELD_OUT)
+        return all(math.isfinite(loss) for loss in losses.values())
+
+    def loss(self, inputs: Tensor, targets: Tensor) -> float:
+        """Mean over rows (N, T) that all ranks share, in nats per token."""
+        run = self.run
+        share = -(-len(inputs) // run.world.size)
+        mine = slice(run.world.rank * share, (run.world.rank + 1) * share)
+        rows = max(1, EVAL_TOKENS[run.device.type] // run.config.model.context)
+        total = torch.zeros((), dtype=torch.float64, device=run.device)
+        if len(inputs[mine]):
+            found = evaluate(run.model, self.calls.logits, inputs[mine], targets[mine], run.dials.values, rows)
+            total += found * (len(inputs[mine]) / len(inputs))
+        return float(run.world.all_reduce(total))
 
     def record(self, step: int, numbers: dict[str, float], seconds: float) -> None:
         if self.run.world.rank == 0:
@@ -308,6 +318,7 @@ class Trainer:
         return Outcome(
             status,
             done.value if status == "finished" else None,
+            done.select if status == "finished" else None,
             reason,
             done.step,
             tokens,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from coregpt.contract.config import OptimConfig
@@ -39,6 +40,26 @@ class AdamW:
         v.mul_(self.beta2).addcmul_(g, g, value=1 - self.beta2)
         root = (v / bias2).sqrt_().add_(self.eps)
         return (m / bias1).div_(root)
+
+    def move(
+        self, p: Tensor, g: Tensor, state: dict[str, Tensor], dials: Dials, lr: float, weight_decay: float
+    ) -> None:
+        """The whole step, decoupled decay with it, in one pass over memory instead of sixteen; in place."""
+        torch._fused_adamw_(
+            [p],
+            [g],
+            [state["m"]],
+            [state["v"]],
+            [],
+            [torch.tensor(float(dials["step"]))],
+            lr=lr,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            weight_decay=weight_decay,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 class Decoupled:

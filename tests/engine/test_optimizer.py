@@ -75,7 +75,7 @@ def test_compiled_updates_are_those_of_the_rule(build, monkeypatch, plugins) -> 
         before = {name: value.clone() for name, value in stack.state.items()}
         stack.compile()
         assert all(torch.equal(value, stack.state[name]) for name, value in before.items())
-    own = [stack for stack in compiled.optimizer.stacks if stack.move is not None]
+    own = [stack for stack in compiled.optimizer.stacks if stack.compiled is not None]
     assert own
     assert (len(own) == len(compiled.optimizer.stacks)) == (not plugins)
     graphs = counters["stats"]["unique_graphs"]

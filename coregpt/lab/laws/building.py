@@ -21,7 +21,7 @@ from coregpt.lab.laws.law_case import EVERYTHING, PLAIN, SHAPE, LawCase, LawErro
 from coregpt.lab.laws.loop import steps_on_one_batch, weights
 from coregpt.lab.laws.surroundings import AROUND
 from coregpt.lab.laws.tools import executed_flops
-from coregpt.lab.study.blame import in_one_line, told
+from coregpt.lab.study.code.blame import in_one_line, told
 
 FLOPS_LIMIT = 0.01
 SLOPE_LIMIT = 1e-6
