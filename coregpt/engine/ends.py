@@ -4,7 +4,8 @@ At laptop sizes half of a step is the price of calling operators one by one. Eac
 pass of its own, and what lies between (positions, attention, an activation) is asked as ever.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +34,37 @@ def untouched(module: nn.Module, kind: type[nn.Module]) -> bool:
         and not (module._forward_pre_hooks or module._forward_hooks)
         and not (module._backward_pre_hooks or module._backward_hooks)
     )
+
+
+class _Mode:
+    """Whether the backward pass that is running adds to the gradients that parameters have."""
+
+    accumulating = False
+
+
+@contextlib.contextmanager
+def accumulating() -> Iterator[None]:
+    """While it lasts, gradients of weights are added where they lie, by the product that makes them.
+
+    For `loss.backward()` only: `torch.autograd.grad` would miss them.
+    """
+    _Mode.accumulating = True
+    try:
+        yield
+    finally:
+        _Mode.accumulating = False
+
+
+def _gradient(weight: Tensor, up: Tensor, rows: Tensor) -> Tensor | None:
+    """up^T rows for the weight (d_out, d_in), or None where it has been added to the weight's gradient already."""
+    grad = weight.grad if _Mode.accumulating and weight.is_leaf else None
+    if grad is None or weight._backward_hooks or getattr(weight, "_post_accumulate_grad_hooks", None):
+        return torch.mm(up.t(), rows).to(weight.dtype)
+    if grad.dtype == up.dtype:
+        grad.addmm_(up.t(), rows)
+    else:
+        grad.add_(torch.mm(up.t(), rows))
+    return None
 
 
 def normed_products(x: Tensor, weights: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
@@ -65,23 +97,23 @@ class _NormedProducts(torch.autograd.Function):
             torch.mm(normed, weight.t(), out=out.view(len(rows), -1))
             outs.append(out)
         ctx.save_for_backward(normed, scale, *used)
-        ctx.like = x
+        ctx.like, ctx.weights = (x.shape, x.dtype), weights
         return tuple(outs)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *ups: Tensor | None) -> tuple[Tensor | None, ...]:
-        normed, scale, *weights = ctx.saved_tensors
-        shape, dtype = ctx.like.shape, ctx.like.dtype
+        normed, scale, *used = ctx.saved_tensors
+        shape, dtype = ctx.like
         above: Tensor | None = None
         grads: list[Tensor | None] = []
-        for up, weight, wanted in zip(ups, weights, ctx.needs_input_grad[3:], strict=True):
+        for up, weight, narrow, wanted in zip(ups, ctx.weights, used, ctx.needs_input_grad[3:], strict=True):
             if up is None:
                 grads.append(None)
                 continue
             up = up.reshape(len(normed), -1)
-            above = torch.mm(up, weight) if above is None else above.addmm_(up, weight)
-            grads.append(torch.mm(up.t(), normed).to(dtype) if wanted else None)
+            above = torch.mm(up, narrow) if above is None else above.addmm_(up, narrow)
+            grads.append(_gradient(weight, up, normed) if wanted else None)
         if above is None or not ctx.needs_input_grad[0]:
             return None, None, None, *grads
         above, wide = above.to(dtype), normed.to(dtype)
@@ -101,14 +133,14 @@ class _AddedProduct(torch.autograd.Function):
         else:
             out = x + torch.mm(rows, used.t()).view(x.shape)
         ctx.save_for_backward(rows, used)
-        ctx.like = y.shape
+        ctx.like, ctx.weight = y.shape, weight
         return out
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, up: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight = ctx.saved_tensors
+        rows, used = ctx.saved_tensors
         narrow = up.reshape(len(rows), -1).to(rows.dtype)
-        dy = torch.mm(narrow, weight).view(ctx.like) if ctx.needs_input_grad[1] else None
-        dweight = torch.mm(narrow.t(), rows).to(up.dtype) if ctx.needs_input_grad[2] else None
+        dy = torch.mm(narrow, used).view(ctx.like) if ctx.needs_input_grad[1] else None
+        dweight = _gradient(ctx.weight, narrow, rows) if ctx.needs_input_grad[2] else None
         return up, dy, dweight

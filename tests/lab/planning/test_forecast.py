@@ -33,7 +33,8 @@ def planned(made: Lab) -> Plan:
 
 
 def by_hand(made: Plan, arm: str, speed: float) -> float:
-    """Training, seven evaluations of 256 tokens (six of `select`, one of `held_out`) at a third of the cost, and the start of the process."""
+    """Training, seven evaluations of 256 tokens at a third of the cost (six of `select`, one of `held_out`), and the
+    start of the process."""
     return (made.costs[arm].tokens + 256 * 7 / 3) / speed + START_SECONDS
 
 
