@@ -1,10 +1,10 @@
 """`python -m benchmarks.guard BASE [HEAD]`: is anything slower at HEAD than at BASE?
 
 Both commits are unpacked beside each other (without HEAD the working tree is taken), and the same probes run on them
-in processes of their own, in alternating order: the training step in fp32 and bf16, an evaluation, a whole small study in
-fp32 from start to report, start-up, plan and report. Processor time, so that a neighbour who takes the core away does not count. A probe is slower when the whole interval
-of the ratio lies above 1: Student's t on the logarithms of the pairs' ratios, at 99% for all probes together. Exit code
-1 then, 0 otherwise.
+in processes of their own, in alternating order: the training step in fp32 and bf16, an evaluation, a whole small study
+in fp32 from start to report, start-up, plan and report. Processor time, so that a neighbour who takes the core away
+does not count. A probe is slower when the whole interval of the ratio lies above 1: Student's t on the logarithms of
+the pairs' ratios, at 99% for all probes together. Exit code 1 then, 0 otherwise.
 """
 
 import argparse

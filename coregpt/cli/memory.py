@@ -1,4 +1,4 @@
-"""`coregpt plan STUDY --gpus N`: what each rank of a run would hold on a machine with N GPUs. Needs no GPU and no data."""
+"""`coregpt plan STUDY --gpus N`: what each of N GPUs would hold. Needs no GPU and no data."""
 
 from pathlib import Path
 

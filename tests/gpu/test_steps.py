@@ -89,7 +89,7 @@ def run_to_the_end(run: Run, path: Path, rows: Rows, stop: int | None = None) ->
 
 @pytest.mark.parametrize("compiled", some([False, True], False), ids=["plain", "compiled"][: 1 if DRY else 2])
 def test_a_checkpoint_goes_on_to_the_bit(compiled: bool, device: str, tmp_path: Path) -> None:
-    """What was saved is what is loaded; what follows is the same, or where two runs without a break differ, not much further."""
+    """What was saved is what is loaded. What follows is the same, or no further off than unbroken runs are, by ten."""
     made = config(rope={}, muon={}, ema={}).model_copy(update={"compile": compiled, "precision": "bf16"})
     straight = [on(device, made) for _ in range(2)]
     logs = [Rows() for _ in range(3)]
