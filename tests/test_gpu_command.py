@@ -68,7 +68,8 @@ def test_wheels_are_unpacked_aside_and_this_checkout_beside_them(command: Module
     site.mkdir()
     with zipfile.ZipFile(wheels / "some_thing-1.0-py3-none-any.whl", "w") as file:
         file.writestr("some_thing.py", "answer = 42")
-    assert command.installed(wheels, site) == ["some-thing"]
+    assert command.installed(wheels, site, "2.7") == []
+    assert command.installed(wheels, site, "{}.{}".format(*sys.version_info)) == ["some-thing"]
     command.this_checkout(site)
     ask = "import some_thing, coregpt; from coregpt.lab.study.registry import Catalogue; "
     ask += "print(some_thing.answer, coregpt.__file__, 'muon' in Catalogue().names())"
