@@ -17,7 +17,7 @@ from coregpt.contract.rules import Clock
 from coregpt.engine import checkpoint
 from coregpt.engine.build import Run
 from coregpt.engine.compiling import prepare
-from coregpt.engine.data import RowOrder, TokenSource, eval_rows
+from coregpt.engine.data import Ahead, RowOrder, TokenSource, eval_rows
 from coregpt.engine.evaluate import evaluate
 from coregpt.engine.outcome import HELD_OUT, SELECT, Outcome, Progress, Sink
 from coregpt.engine.platform import peak_memory
@@ -65,6 +65,8 @@ class Trainer:
         spaced = {round(i * timeline.steps / config.evals) for i in range(config.evals + 1)}
         self.eval_steps = spaced | {timeline.steps}
         self.scale = LossScale() if config.precision == "fp16" else None
+        on_cuda = self.run.device.type == "cuda"
+        self.ahead = Ahead(wanted=on_cuda, pinned=on_cuda)
         self.started = time.perf_counter()
 
     # -- one step ------------------------------------------------------------------------------------------
@@ -75,6 +77,11 @@ class Trainer:
         if rows % size:
             raise ConfigError(f"a batch of {rows} rows cannot be shared by {size} ranks")
         return rows // size
+
+    def place(self, step: int) -> tuple[int, int]:
+        """First row, and number of rows, that this rank handles in one step."""
+        share = self.rank_rows(step)
+        return self.run.timeline.first_rows[step] + self.run.world.rank * share, share
 
     def micro_rows(self, step: int) -> int:
         """Rows of one forward pass: the largest divisor of the rank's share that `micro_rows` allows."""
@@ -96,9 +103,10 @@ class Trainer:
         run.dials.set(clock)
         for companion in run.companions:
             companion.before_step(clock)
-        share, micro, length = self.rank_rows(step), self.micro_rows(step), timeline.lengths[step]
-        first = timeline.first_rows[step] + run.world.rank * share
-        inputs, targets = (cut(rows, length) for rows in self.order.rows(first, share))
+        micro, length = self.micro_rows(step), timeline.lengths[step]
+        first, _ = place = self.place(step)
+        following = self.place(step + 1) if step + 1 < timeline.steps else None
+        inputs, targets = (cut(rows, length) for rows in self.ahead.take(self.order.rows, place, following))
         for companion in run.companions:
             companion.sees_batch(clock, inputs, targets)
         batch = self.micro_batches(inputs, targets, first, micro * timeline.sequences(step))
@@ -182,6 +190,12 @@ class Trainer:
     # -- the loop ------------------------------------------------------------------------------------------
 
     def go(self) -> Outcome:
+        try:
+            return self.to_the_end()
+        finally:
+            self.ahead.close()
+
+    def to_the_end(self) -> Outcome:
         run, steps = self.run, self.run.timeline.steps
         pause = steps if self.until is None else min(self.until, steps)
         torch.manual_seed(run.config.seed)
