@@ -177,7 +177,7 @@ def slopes_are_derivatives(case: LawCase) -> str | None:
         flat = logits.detach().flatten(0, 1).flip(-1)
         alone = (bend(flat, ctx).flip(-1).view_as(bent) - bent).abs().max()
         gap = (bend.slope(logits, bent) - true).abs().max() / true.abs().max()
-        worst = max(worst, float(gap), float(alone.detach()))
+        worst = max(worst, float(gap.detach()), float(alone.detach()))
         if not worst <= SLOPE_LIMIT:
             raise LawError(f"the slope of a logit transform is off by {worst:.2g}, limit {SLOPE_LIMIT:g}")
     return f"slopes within {worst:.2g}, limit {SLOPE_LIMIT:g}"
