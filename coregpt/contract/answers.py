@@ -42,14 +42,15 @@ def refuse_failed(error: BaseException, hook: str, impls: Impls) -> None:
     trace, place = error.__traceback__, ""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        place = f"plugin '{theirs[file]}' ({file}:{trace.tb_lineno}): {hook}" if file in theirs else place
+        place = f"plugin '{theirs[file]}' ({file}:{trace.tb_lineno})" if file in theirs else place
         trace = trace.tb_next
     if isinstance(error, CoreGPTError):
         if place and not error.placed:
-            error.args = (f"{place}: {error}",)
+            error.args = (f"{place}: {error}" if str(error).startswith(hook) else f"{place}: {hook}: {error}",)
         error.placed = True  # further out nobody's line is nearer
     elif place or theirs:
-        raise PluginError(f"{place or f'{hook}, asked of {sources(hook, impls)}'}: {in_one_line(error)}") from error
+        where = f"{place}: {hook}" if place else f"{hook}, asked of {sources(hook, impls)}"
+        raise PluginError(f"{where}: {in_one_line(error)}") from error
 
 
 def refuse_wrong(hook: str, answer: Any, impls: Impls, arguments: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ Suggested settings: capacity 0.125, every second block; larger models or longer 
 When it hurts / conflicts: `top_k` is not causal: whether a token passes depends on later ones, so the law that no logit
 sees the future fails in training, and training and evaluation differ. With `threshold` the first tokens of a row take
 the places until the scores have learned, also from later documents of the row. Parts that hand tensors of whole rows
-from block to block do not fit.
+from block to block do not fit, nor does a stream of another width.
 Source: Raposo et al. 2024, arXiv:2404.02258 (top-k, and the auxiliary loss of its section on sampling).
 """
 
@@ -33,7 +33,7 @@ Route = Literal["threshold", "top_k"]
 
 
 class MixtureOfDepths(Plugin):
-    conflicts: ClassVar[tuple[str, ...]] = ("unet_skips",)
+    conflicts: ClassVar[tuple[str, ...]] = ("hyper_connections", "unet_skips")
 
     capacity: Annotated[float, Field(gt=0, le=1)] = 0.125
     """k as a share of the row."""
