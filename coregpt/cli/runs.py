@@ -9,10 +9,11 @@ from pathlib import Path
 
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError
+from coregpt.engine.outcome import SELECT
 from coregpt.lab import progress
 from coregpt.lab.progress import duration
 from coregpt.lab.records.ledger import Entry, Ledger
-from coregpt.lab.records.older import older_of, older_runs
+from coregpt.lab.records.older import moved_runs, older_of, older_runs
 from coregpt.lab.records.status import (
     Planned,
     RunStatus,
@@ -68,6 +69,8 @@ def _overview(entry: Entry, store: Path) -> tuple[str, str, str, str, str]:
     ages = [each.age for each in found if each.age is not None]
     last = f"{duration(min(ages))} ago" if ages else "never"
     words = ", ".join(f"{number} {state}" for state, number in states.items())
+    older = len(moved_runs(entry) & {each.planned.id for each in found if each.state != "waiting"})
+    words += f" ({older} older)" if older else ""
     return entry["study"], f"{sum(each.share for each in found) / len(found):.0%}", words, hours(found), last
 
 
@@ -113,7 +116,7 @@ def list_runs(study: str | None, store: Path, as_json: bool) -> int:
     if as_json:
         say(json.dumps([_as_data(each, each.planned.id in older) for each in found], indent=1))
         return 0
-    rows = [("id", "study", "arm", "seed", "state", "value", "step", "training", "last sign")]
+    rows = [("id", "study", "arm", "seed", "state", SELECT, "step", "training", "last sign")]
     rows += [
         (
             each.planned.id,
@@ -150,7 +153,7 @@ def _as_data(found: RunStatus, older: bool) -> dict[str, object]:
         "seed": run.seed,
         "state": found.state,
         "older": older,
-        "value": found.value,
+        SELECT: found.value,
         "reason": found.note,
         "step": found.step,
         "seconds": found.seconds,

@@ -1,10 +1,10 @@
 """One optimizer for every rule: stacks equal shapes, shards stacks over ranks, asks rules for directions.
 
 Parameters and their gradients are views into stacks (n, *shape), so stacking costs no copy. Each rank holds
-the state of its part of every stack, moves that part, and the parts are gathered.
+the state of its part of every stack, moves that part, and the parts are gathered while the next stack moves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from coregpt.contract.errors import PluginError
+from coregpt.contract.plugin import place_of
 from coregpt.contract.rules import DecayRule, Dials, ParamGroup, UpdateRule
 from coregpt.contract.site import Assembly
 from coregpt.engine.updates import AdamW, Decoupled
@@ -35,6 +36,8 @@ class Stack:
     state: dict[str, Tensor]
     at_once: tuple[float, float] | None = None
     """Learning rate and weight decay of every parameter, where core's own rules move all alike on a CPU."""
+    compiled: Callable[..., None] | None = None
+    """The whole update as compiled code, told the step's numbers as 0-d tensors; None: operation by operation."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -49,16 +52,46 @@ class Stack:
             self.rule.move(p, g, self.state, dials, rate * lr_factor, weight_decay)
             return
         seen = {**dials, "rows": self.rows}
-        direction = self.rule.direction(p, g, self.state, seen)
-        if direction.shape != p.shape:
-            rule, wanted = type(self.rule).__name__, tuple(p.shape)
-            raise PluginError(
-                f"update rule {rule} of {self.group.name}: expected a direction (n, *shape) = {wanted}, "
-                f"got {tuple(direction.shape)}"
-            )
         lr = self.lr[self.mine] * lr_factor
+        if self.compiled is not None:
+            rule: Any = self.rule
+            numbers = {name: self.number(value) for name, value in rule.numbers(seen).items()}
+            return self.compiled(p, g, self.state, lr, self.weight_decay[self.mine], numbers)
+        direction = self.rule.direction(p, g, self.state, seen)
+        if getattr(direction, "shape", None) != p.shape:
+            raise PluginError(_wrong("direction", self.rule.direction, self.group, p, direction))
         amount = self.decay.amount(p, direction, lr, self.weight_decay[self.mine], seen)
+        if not _spreads(amount, p):
+            raise PluginError(_wrong("amount", self.decay.amount, self.group, p, amount))
         p.sub_(amount).sub_(direction * lr)
+
+    def number(self, value: float) -> Tensor:
+        """0-d, on the device: a number that changes is no reason to compile anew."""
+        return torch.full((), value, dtype=self.data.dtype, device=self.data.device)
+
+    def compile(self) -> None:
+        """Makes `compiled`, and runs it once on copies. Rules that need more than tensors and numbers stay as they are.
+
+        One pass over weights, gradients and states instead of a dozen. Raises whatever the compiler does.
+        """
+        rule, decay = self.rule, self.decay
+        if not (isinstance(rule, AdamW) and isinstance(decay, Decoupled)):
+            return
+
+        def move(
+            p: Tensor, g: Tensor, state: dict[str, Tensor], lr: Tensor, weight_decay: Tensor, numbers: dict[str, Tensor]
+        ) -> None:
+            direction = rule.toward(g, state, **numbers)
+            amount = decay.amount(p, direction, lr, weight_decay, {})
+            p.sub_(amount).sub_(direction * lr)
+
+        compiled = torch.compile(move, fullgraph=True, dynamic=False)
+        p, g, lr = (each[self.mine] for each in (self.data, self.grad, self.lr))
+        state = {name: value.clone() for name, value in self.state.items()}
+        numbers = {name: self.number(value) for name, value in rule.numbers({"step": 1}).items()}
+        with torch.no_grad():
+            compiled(p.clone(), g.clone(), state, lr.clone(), self.weight_decay[self.mine], numbers)
+        self.compiled = compiled
 
 
 class Optimizer:
@@ -91,10 +124,13 @@ class Optimizer:
             for stack in self.stacks:
                 stack.grad.mul_(factor)
         seen = {**dials, "step": self.steps}
+        arriving = []
         for stack in self.stacks:
             stack.step(lr_factor, seen)
-            self.world.all_gather(stack.data, stack.data[stack.mine])
+            arriving.append(self.world.begin_gather(stack.data, stack.data[stack.mine]))
             stack.grad.zero_()
+        for wait in arriving:
+            wait()
         return norm
 
     def state_of(self) -> Iterator[tuple[str, str, Tensor]]:
@@ -114,6 +150,25 @@ class Optimizer:
             for name, mine in stack.state.items():
                 for row in rows:
                     mine[row - stack.mine.start].copy_(saved[stack.paths[row]][name])
+
+
+def _spreads(amount: Any, p: Tensor) -> bool:
+    """Whether a decay can be subtracted from a stack."""
+    if not isinstance(amount, Tensor):
+        return False
+    if amount.shape == p.shape:
+        return True
+    sizes = zip(reversed(amount.shape), reversed(p.shape), strict=False)
+    return amount.dim() <= p.dim() and all(own in (1, whole) for own, whole in sizes)
+
+
+def _wrong(what: str, method: Callable[..., Any], group: ParamGroup, like: Tensor, answer: Any) -> str:
+    """What to say of a rule's answer that is no tensor of the stack's shape, or has another."""
+    shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+    return (
+        f"{type(getattr(method, '__self__', method)).__name__}.{method.__name__}{place_of(method)} of {group.name}: "
+        f"expected a {what} (n, *shape) = {tuple(like.shape)}, got {shape}"
+    )
 
 
 def groups(assembly: Assembly) -> list[ParamGroup]:
@@ -151,6 +206,12 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
             _adopt(param, data[row], grad[row])
     mine = slice(world.rank * share, (world.rank + 1) * share)
     rules = [assembly.rules[path] for path in group.paths]
+    state: Any = rule.init(data[mine])
+    if not isinstance(state, dict):
+        raise PluginError(_wrong("dict of tensors", rule.init, group, data[mine], state))
+    for value in state.values():
+        if not isinstance(value, Tensor) or value.shape[:1] != (share,):
+            raise PluginError(_wrong("state", rule.init, group, data[mine], value))
     decay: DecayRule = assembly.hook.make_decay(group=group)
     alike = {(rule.lr * own.lr, rule.weight_decay * own.weight_decay) for own in rules}
     plain = len(alike) == 1 and data.is_cpu and type(rule) is AdamW and type(decay) is Decoupled
@@ -164,7 +225,7 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
         _column([rule.weight_decay * own.weight_decay for own in rules], data),
         mine,
         torch.arange(mine.start, mine.stop, device=data.device),
-        rule.init(data[mine]),
+        state,
         alike.pop() if plain else None,
     )
 

@@ -21,7 +21,7 @@ import torch
 
 from coregpt import __version__
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import CoreGPTError, RunError
+from coregpt.contract.errors import CoreGPTError, RunError, in_one_line
 from coregpt.engine import weights
 from coregpt.engine.build import Run, build
 from coregpt.engine.data import TokenSource, open_source
@@ -34,7 +34,7 @@ from coregpt.lab.atomic import unwritable
 from coregpt.lab.laws.causality import refuse_leaks
 from coregpt.lab.records import trunk as trunks
 from coregpt.lab.records.store import MetricsLog, RunFolder, Unrecorded, claim
-from coregpt.lab.study.blame import in_one_line, told
+from coregpt.lab.study.code.blame import told
 from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import digests, inputs_of
 from coregpt.lab.study.part import RunPart

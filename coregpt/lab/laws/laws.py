@@ -11,12 +11,14 @@ from pathlib import Path
 
 import torch
 
+from coregpt.contract.errors import in_one_line
 from coregpt.lab.laws.building import (
     counts_agree,
     documented,
     every_parameter_in_one_group,
     leaves_global_randomness_alone,
     neutral_setting_does_nothing,
+    slopes_are_derivatives,
     works_in_every_study,
 )
 from coregpt.lab.laws.law_case import MIXED, SHAPE, LawCase, LawError, Limit
@@ -24,7 +26,7 @@ from coregpt.lab.laws.loop import train_tiny, trained
 from coregpt.lab.laws.ranks import STEPS, begin, compare_ranks, two_ranks_equal_one
 from coregpt.lab.laws.seeing import evaluation_leaves_no_trace, keeps_to_masks, rows_do_not_meet, sees_no_future
 from coregpt.lab.laws.training import loss_falls, one_graph, resumes_to_the_bit
-from coregpt.lab.study.blame import in_one_line, told
+from coregpt.lab.study.code.blame import told
 from coregpt.lab.study.registry import Catalogue
 
 __all__ = [
@@ -47,6 +49,7 @@ LAWS: tuple[Law, ...] = (
     leaves_global_randomness_alone,
     every_parameter_in_one_group,
     counts_agree,
+    slopes_are_derivatives,
     sees_no_future,
     rows_do_not_meet,
     keeps_to_masks,

@@ -13,6 +13,7 @@ from coregpt.lab.study.bracket_file import BracketFile
 from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.space import TuningFile
+from coregpt.lab.study.tuned_file import TunedFile
 from coregpt.stats.sequential import Spending
 
 Combination = Literal["leave_one_out", "add_one", "factorial"]
@@ -25,6 +26,8 @@ Axis = Literal["tokens", "flops", "seconds", "steps"]
 Match = Literal["tokens", "params", "flops", "seconds"]
 """What arms are adjusted to spend as much of as the baseline (see `lab.designs.match`)."""
 Keep = Literal["weights", "nothing"]
+Stream = Literal["held_out", "select"]
+"""Tokens that no run trains on: `held_out` is for verdicts, `select` for everything that is chosen."""
 TOLERANCE = 0.01
 """How far arms may differ in what the study holds equal."""
 
@@ -114,6 +117,8 @@ class StudyFile(BaseModel):
     tuning: TuningFile | None = None
     bracket: BracketFile | None = None
     """Each arm's learning rate, or another setting, found before the test (see `lab.designs.bracket`)."""
+    tuned: TunedFile | None = None
+    """Each arm's settings as the bracket of an earlier report found them (see `lab.designs.tuned`)."""
     test: dict[str, Any]
     plugin_files: list[str] = []
     gpus_per_run: PositiveInt | Literal["auto"] = 1
@@ -176,6 +181,8 @@ class Study:
     """Which of them this study is; empty for a single study."""
     splits: bool = False
     """Whether a measurement decides `gpus_per_run`, as declared by `auto` (see `lab.planning.split`)."""
+    reads: Stream = "held_out"
+    """What its runs are compared on: a study that chooses (trials, a screen) never sees what verdicts are made on."""
     keep: Keep = "weights"
     """What its runs leave beside their numbers. It changes none, so it is no part of any identity."""
 

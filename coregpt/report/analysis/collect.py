@@ -7,6 +7,7 @@ from typing import Any
 from coregpt.lab.planning.preregister import code
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.records.losses import METRIC
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import changes, differences
 from coregpt.lab.study.outline import Plan
@@ -14,7 +15,7 @@ from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.inputs import ArmFacts, Confound, DataFacts, OtherRun, RunFacts, StudyFacts
 from coregpt.report.reading.environment import compiled, environment
-from coregpt.report.reading.runs import collect_runs, ledger_of
+from coregpt.report.reading.runs import collect_runs, curves_of, ledger_of
 
 
 @nothing_is_garbage()
@@ -58,7 +59,9 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         question=study.question,
         baseline=test.baseline,
         arms=_arms(plan),
-        metric=test.metric,
+        metric=METRIC[study.reads],
+        reads=study.reads,
+        curves=curves_of(plan.runs[0].config),
         unit=f"nats per {plan.source.unit}",
         alpha=test.alpha,
         margin=test.margin,
@@ -113,7 +116,8 @@ def _data(plan: Plan) -> DataFacts:
         name=plan.source.name,
         sha256=plan.source.digest,
         train_tokens=len(plan.source.train),
-        val_tokens=len(plan.source.val),
+        val_tokens=len(plan.source.held_out),
+        select_tokens=len(plan.source.select),
         eval_tokens=plan.study.arms[0].run.eval_tokens,
         split_rule=str(facts.get("split", "training and validation are separate shards")),
     )
