@@ -58,7 +58,9 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
 
     missed = conclude(made, store, folder, exploratory(made.study, store), found, use.mlflow)
     if tally.failed:
-        say(f"{len(tally.failed)} of {len(made.runs)} runs failed; the same command tries them again")
+        mend = "the study was stopped: mend what is wrong, then" if tally.hopeless else ""
+        words = f"{len(tally.failed)} of {len(made.runs)} runs failed;", mend, "the same command tries them again"
+        say(" ".join(filter(None, words)))
     for line in missed:
         say(line)
     return 1 if tally.failed or missed else 0
