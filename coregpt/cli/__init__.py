@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from coregpt import __version__
 from coregpt.cli.commands import COMMANDS
+from coregpt.cli.encoding import lenient
 from coregpt.contract.errors import CoreGPTError
 
 INTERRUPTED = 130
@@ -22,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     if sys.stdout is None:  # started with standard output closed
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    lenient(sys.stdout)
     try:
         code: int = options.execute(options)
         sys.stdout.flush()
@@ -31,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `coregpt plan ... | head`: whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
+    except PermissionError as error:  # somebody else's
+        print(f"coregpt: error: {_blamed(error) or _denied(error)}", file=sys.stderr)  # noqa: T201
+        return 2
     except OSError as error:  # a full disk, a vanished folder
         print(f"coregpt: error: {_blamed(error) or error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -50,6 +55,15 @@ def _blamed(error: Exception) -> str | None:
     from coregpt.lab.study.code.blame import told  # what went well does not wait for it
 
     return told(error)
+
+
+def _denied(error: PermissionError) -> str:
+    """What to say of a file that is another user's; where the system named none, what it said."""
+    from pathlib import Path
+
+    from coregpt.lab.atomic import denied
+
+    return str(denied(Path(os.fsdecode(error.filename)), error) if error.filename else error)
 
 
 class Parser(argparse.ArgumentParser):

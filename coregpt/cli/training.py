@@ -2,10 +2,12 @@
 
 import importlib
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
+from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs.design import Task
 from coregpt.lab.execute import decisions
@@ -32,7 +34,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
     store = use.store
     refuse_in_vain(made, use)
     folder = writable_folder(use.reports / made.study.name)
-    writable_folder(store)
+    ready(store, made)
     say(f"{made.study.question}")
     say(
         f"{len(made.study.arms)} arms x {len(made.study.seeds)} seeds = {len(made.runs)} runs"
@@ -62,6 +64,16 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
     for line in missed:
         say(line)
     return 1 if tally.failed or missed else 0
+
+
+def ready(store: Path, made: Plan) -> Path:
+    """The folder of runs, proven writable; one that may only be read will do where every run is in it."""
+    try:
+        return writable_folder(store)
+    except ConfigError:
+        if not store.is_dir() or left(made, store):
+            raise
+        return store
 
 
 def refuse_in_vain(made: Plan, use: Resources) -> None:

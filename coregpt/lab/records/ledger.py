@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coregpt.contract.errors import RunError
-from coregpt.lab.atomic import unwritable
+from coregpt.lab.atomic import MAY_NOT, unwritable
 from coregpt.lab.study.identity import canonical
 
 try:
@@ -95,14 +95,27 @@ class Ledger:
     def locked(self) -> Iterator[None]:
         """Nobody else writes meanwhile; on a file system without locks that is up to the user."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = self._opened_lock()
         try:
-            if fcntl is not None:
+            if fcntl is not None and descriptor is not None:
                 with suppress(OSError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _opened_lock(self) -> int | None:
+        """None in a folder that nobody may write in: what is only read needs no lock, and writing says what is wrong."""
+        path = self.path.with_suffix(".lock")
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # the umask says who else may
+        except OSError as error:
+            if error.errno not in MAY_NOT:
+                raise
+        with suppress(OSError):
+            return os.open(path, os.O_RDONLY)
+        return None
 
     def add(self, event: Event, **payload: Any) -> Entry:
         """`append` for a caller that holds the lock."""
