@@ -1,7 +1,10 @@
 """The stacked optimizer against torch.optim.AdamW and by hand."""
 
+import functools
+
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from coregpt.contract.config import OptimConfig
 from coregpt.engine.updates import AdamW
@@ -60,3 +63,30 @@ def test_the_first_adam_step_is_the_sign_of_the_gradient() -> None:
     rule = AdamW(OptimConfig(eps=1e-30))
     p, g = torch.zeros(2, 3), torch.tensor([[1.0, -2, 3], [-4, 5, -6]])
     assert torch.allclose(rule.direction(p, g, rule.init(p), {"step": 1}), g.sign())
+
+
+@pytest.mark.parametrize("plugins", [{}, {"muon": {}}], ids=["adamw alone", "muon beside it"])
+def test_compiled_updates_are_those_of_the_rule(build, monkeypatch, plugins) -> None:
+    """What CUDA runs, made by a compiler that changes no operation. Rules of plugins stay as they are."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    torch._dynamo.reset()
+    plain, compiled = build(**plugins), build(**plugins)
+    for stack in compiled.optimizer.stacks:
+        before = {name: value.clone() for name, value in stack.state.items()}
+        stack.compile()
+        assert all(torch.equal(value, stack.state[name]) for name, value in before.items())
+    own = [stack for stack in compiled.optimizer.stacks if stack.compiled is not None]
+    assert own
+    assert (len(own) == len(compiled.optimizer.stacks)) == (not plugins)
+    graphs = counters["stats"]["unique_graphs"]
+    for step in range(3):
+        generator = torch.Generator().manual_seed(step)
+        for one, other in zip(plain.optimizer.stacks, compiled.optimizer.stacks, strict=True):
+            one.grad.copy_(torch.randn(one.grad.shape, generator=generator))
+            other.grad.copy_(one.grad)
+        for run in (plain, compiled):
+            run.dials.set(run.timeline.clock(step))
+            run.optimizer.step(run.dials.lr_factor, run.dials.values)
+    assert counters["stats"]["unique_graphs"] == graphs
+    for path, value in plain.assembly.params.items():
+        torch.testing.assert_close(compiled.assembly.params[path], value, rtol=1e-6, atol=1e-7, msg=path)

@@ -1,11 +1,12 @@
 """The loop: accumulation, ranks, stages, divergence, bf16, compilation with a fallback that says why."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from coregpt.contract.errors import ConfigError, RunError
+from coregpt.contract.errors import ConfigError, DataError, RunError
 from coregpt.engine import compiling, trainer
 from coregpt.engine.outcome import Outcome
 from coregpt.engine.trainer import train
@@ -26,9 +27,49 @@ def test_a_run_finishes_and_logs_every_step(build, tmp_path) -> None:
     outcome, rows = finish(run, tmp_path)
     assert (outcome.status, outcome.steps, outcome.tokens) == ("finished", 10, 960)
     assert [row["step"] for row in rows.rows if "loss" in row] == list(range(1, 11))
-    evaluations = {row["step"]: row["val_loss"] for row in rows.rows if "val_loss" in row}
-    assert list(evaluations) == [0, 5, 10]
-    assert outcome.value == evaluations[10] < evaluations[0]
+    watched = {row["step"]: row["select_loss"] for row in rows.rows if "select_loss" in row}
+    assert list(watched) == [0, 5, 10]
+    assert outcome.select == watched[10] < watched[0]
+
+
+def test_held_out_is_read_once_and_at_the_end(build, tmp_path) -> None:
+    outcome, rows = finish(build(config={"evals": 2}), tmp_path)
+    assert {row["step"]: row["val_loss"] for row in rows.rows if "val_loss" in row} == {10: outcome.value}
+    assert outcome.value != outcome.select
+
+
+def test_a_run_that_declares_it_evaluates_held_out_all_along_and_is_otherwise_the_same(build, tmp_path) -> None:
+    plain, rows = finish(build(config={"evals": 2}), tmp_path / "a")
+    curved, more = finish(build(config={"evals": 2, "held_out_curve": True}), tmp_path / "b")
+    held_out = {row["step"]: row["val_loss"] for row in more.rows if "val_loss" in row}
+    assert list(held_out) == [0, 5, 10]
+    assert (curved.value, curved.select, held_out[10]) == (plain.value, plain.select, plain.value)
+    others = [
+        [{k: v for k, v in row.items() if k not in ("seconds", "val_loss")} for row in each.rows]
+        for each in (rows, more)
+    ]
+    assert others[0] == others[1]
+
+
+@pytest.mark.parametrize("stream", ["select", "held_out"])
+def test_each_loss_is_the_mean_over_its_own_stream(build, tmp_path, stream) -> None:
+    run = build()
+    outcome, _ = finish(run, tmp_path)
+    tokens = getattr(tiny_source(), stream).slice(0, run.config.eval_tokens + 1)
+    rows = torch.from_numpy(tokens)
+    x, y = rows[:-1].view(-1, run.config.model.context), rows[1:]
+    with torch.no_grad():
+        logits = run.model.eval().logits(x, run.dials.values).double().flatten(0, 1)
+    expected = torch.logsumexp(logits, -1) - logits.gather(-1, y[:, None])[:, 0]
+    found = {"select": outcome.select, "held_out": outcome.value}[stream]
+    assert found == pytest.approx(expected.mean().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("stream", ["select", "held_out"])
+def test_a_stream_too_short_for_what_is_evaluated_is_named(build, tmp_path, stream) -> None:
+    source = replace(tiny_source(), **{stream: tiny_source().held_out.part(0, 48)})
+    with pytest.raises(DataError, match=f"48 tokens needs 49, but the stream '{stream}' has 48; lower eval_tokens"):
+        train(build(), source, Rows(), tmp_path / "checkpoint.pt")
 
 
 def test_accumulated_micro_batches_equal_one_batch(build, tmp_path) -> None:
