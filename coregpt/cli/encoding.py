@@ -3,7 +3,10 @@
 import codecs
 from typing import TextIO
 
-SPELLED = {"±": "+-", "×": "x", "−": "-", "…": "...", "▲": "+", "▼": "-", "→": "->", "·": "*", "²": "^2", "∞": "inf"}
+SPELLED = {
+    **{"±": "+-", "×": "x", "−": "-", "–": "-", "·": "*", "∞": "inf", "…": "..."},
+    **{"▲": "+", "▼": "-", "→": "->"},
+}
 """What is printed in place of a sign of ours; other letters are printed as their code, `\\xe9`."""
 NAME = "coregpt"
 UNKNOWN_BYTE = range(0xDC80, 0xDD00)

@@ -22,11 +22,10 @@ from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.slurm.cluster import cluster, refuse_unless_submittable
 from coregpt.lab.slurm.queued import refuse_if_queued
 from coregpt.lab.study.outline import Plan
+from coregpt.report.verdicts.exit_codes import DONE, FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
     from coregpt.report.reading.found import Found
-
-INTERRUPTED = 130
 
 
 def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
@@ -63,7 +62,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
         say(f"{len(tally.failed)} of {len(made.runs)} runs failed; the same command tries them again")
     for line in missed:
         say(line)
-    return 1 if tally.failed or missed else 0
+    return FAILED if tally.failed or missed else DONE
 
 
 def ready(store: Path, made: Plan) -> Path:

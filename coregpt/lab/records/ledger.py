@@ -9,7 +9,7 @@ not seen start are therefore recorded as `found`.
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,6 +67,19 @@ class Entry:
         return self.payload.get(key)
 
 
+_listening: list[Callable[[Entry], None]] = []
+
+
+@contextmanager
+def told_to(listener: Callable[[Entry], None]) -> Iterator[None]:
+    """Meanwhile `listener` hears of every entry that this process adds, to whichever ledger, once it is on disk."""
+    _listening.append(listener)
+    try:
+        yield
+    finally:
+        _listening.remove(listener)
+
+
 class Ledger:
     """A ledger on disk; several processes may append at the same time."""
 
@@ -106,7 +119,7 @@ class Ledger:
                 os.close(descriptor)
 
     def _opened_lock(self) -> int | None:
-        """None in a folder that nobody may write in: what is only read needs no lock, and writing says what is wrong."""
+        """None in a folder that is only to be read: reading needs no lock, and writing says what is wrong."""
         path = self.path.with_suffix(".lock")
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # the umask says who else may
@@ -131,7 +144,10 @@ class Ledger:
                 os.fsync(file.fileno())
         except OSError as error:
             raise unwritable(self.path, error) from error
-        return Entry(n, time, event, payload, previous, line["hash"])
+        entry = Entry(n, time, event, payload, previous, line["hash"])
+        for tell in _listening:
+            tell(entry)
+        return entry
 
     # -- reading -------------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ class Merged:
                 target[name] = value
 
     def _mapping(self, target: dict[str, Any], name: str, here: Key) -> dict[str, Any]:
-        """What lies at a key, to be laid over. A whole section that is no mapping is a mistake and not replaced unsaid."""
+        """What lies at a key, to be laid over. A section that is no mapping is a mistake, and not replaced unsaid."""
         inner = target.get(name)
         if not isinstance(inner, dict):
             if len(here) == 1 and name in target:
