@@ -11,6 +11,7 @@ from coregpt.cli.training import execute, refuse_in_vain
 from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.designs.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
 from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.records.losses import METRIC
 from coregpt.lab.study.outline import Plan
 from coregpt.report.designs.noise.analysis import NoiseReport, components, sharing
 from coregpt.report.designs.noise.pages import noise_lines, render_noise
@@ -65,7 +66,7 @@ def noise_report(study_plan: Plan, made: Plan, found: Measured, command: str) ->
         name=made.study.name,
         arm=base.name,
         question=study.question,
-        metric=test.metric,
+        metric=METRIC[made.study.reads],
         unit=f"nats per {made.source.unit}",
         scale=study.scale,
         device=made.runs[0].config.device,

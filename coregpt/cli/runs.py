@@ -14,7 +14,7 @@ from coregpt.engine.outcome import SELECT
 from coregpt.lab import progress
 from coregpt.lab.progress import duration
 from coregpt.lab.records.ledger import Entry, Ledger
-from coregpt.lab.records.older import older_of, older_runs
+from coregpt.lab.records.older import moved_runs, older_of, older_runs
 from coregpt.lab.records.status import (
     Planned,
     RunStatus,
@@ -74,6 +74,8 @@ def _overview(entry: Entry, store: Path) -> tuple[str, str, str, str, str]:
     ages = [each.age for each in found if each.age is not None]
     last = f"{duration(min(ages))} ago" if ages else "never"
     words = ", ".join(f"{number} {state}" for state, number in states.items())
+    older = len(moved_runs(entry) & {each.planned.id for each in found if each.state != "waiting"})
+    words += f" ({older} older)" if older else ""
     return entry["study"], f"{sum(each.share for each in found) / len(found):.0%}", words, hours(found), last
 
 

@@ -15,7 +15,7 @@ from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.launcher import Launcher, Tally
 from coregpt.lab.execute.slots import find_slots
 from coregpt.lab.execute.tasks import everything, left
-from coregpt.lab.planning.preregister import older_lines, register
+from coregpt.lab.planning.preregister import exploratory, older_lines, register
 from coregpt.lab.planning.split import settled
 from coregpt.lab.progress import Display
 from coregpt.lab.records.ledger import LedgerError
@@ -42,7 +42,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
         + f", preregistration {made.study.digest[:12]}"
     )
     try:
-        exploratory = register(made, store)
+        register(made, store)
     except LedgerError as error:
         from coregpt.cli.conclude import report_invalid
 
@@ -57,9 +57,11 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
         return INTERRUPTED
     from coregpt.cli.conclude import conclude
 
-    missed = conclude(made, store, folder, exploratory, found, use.mlflow)
+    missed = conclude(made, store, folder, exploratory(made.study, store), found, use.mlflow)
     if tally.failed:
-        say(f"{len(tally.failed)} of {len(made.runs)} runs failed; the same command tries them again")
+        mend = "the study was stopped: mend what is wrong, then" if tally.hopeless else ""
+        words = f"{len(tally.failed)} of {len(made.runs)} runs failed;", mend, "the same command tries them again"
+        say(" ".join(filter(None, words)))
     for line in missed:
         say(line)
     return FAILED if tally.failed or missed else DONE

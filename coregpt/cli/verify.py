@@ -14,7 +14,7 @@ from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs.found import frozen
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outline, plan
-from coregpt.lab.planning.preregister import code, register
+from coregpt.lab.planning.preregister import code, register, unsaid
 from coregpt.lab.planning.redeclare import for_fresh_seeds, redeclare
 from coregpt.lab.records.amendment import amendments
 from coregpt.lab.records.ledger import LedgerError
@@ -111,7 +111,9 @@ def same_study(study: Study, report: Report) -> bool:
     facts, mine = report.study, study.preregistration()
     if facts.digest in digests_of(mine):
         return True
-    return bool(facts.declaration) and not amendments(meant(facts.declaration), meant(mine), same_data=False)
+    if not facts.declaration:
+        return False
+    return not amendments(meant(facts.declaration), meant(mine), same_data=False, unsaid=({}, unsaid(study)))
 
 
 def as_tuned(study: Study, report: Report) -> Study:

@@ -21,6 +21,7 @@ def plan(commands: Commands) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--emit", choices=["sbatch"], help="declare the study and print a script of its missing runs")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the script here")
+    parser.add_argument("--gpus", type=positive, metavar="N", help="only the memory of each GPU, as if there were N")
     parser.add_argument("--combinations", action=Combinations, help="print which designs go together, and end")
     add_options(parser)
 
@@ -29,6 +30,10 @@ def plan(commands: Commands) -> None:
             from coregpt.cli.emit import emit
 
             return emit(options.study, options.scale, options.runs, options.out, slurm)
+        if options.gpus:
+            from coregpt.cli.memory import show_memory
+
+            return show_memory(options.study, options.scale, options.gpus, options.runs)
         from coregpt.cli.costs import Asked
         from coregpt.cli.plan import show_plan
 

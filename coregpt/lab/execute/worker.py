@@ -21,7 +21,7 @@ import torch
 
 from coregpt import __version__
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import CoreGPTError, RunError
+from coregpt.contract.errors import ConfigError, CoreGPTError, DataError, PluginError, RunError, in_one_line
 from coregpt.engine import weights
 from coregpt.engine.build import Run, build
 from coregpt.engine.data import TokenSource, open_source
@@ -34,7 +34,7 @@ from coregpt.lab.atomic import unwritable
 from coregpt.lab.laws.causality import refuse_leaks
 from coregpt.lab.records import trunk as trunks
 from coregpt.lab.records.store import MetricsLog, RunFolder, Unrecorded, claim
-from coregpt.lab.study.code.blame import in_one_line, told
+from coregpt.lab.study.code.blame import told
 from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import digests, inputs_of
 from coregpt.lab.study.part import RunPart
@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:
         rows = fewer_rows(folder) if out_of_memory(error) else None
         message = explain(error) + (f"; it starts over with {rows} rows per forward pass" if rows else "")
-        folder.write_error(message, trace := traceback.format_exc(), again=rows is not None)
+        repeats = isinstance(error, ConfigError | DataError | PluginError)
+        folder.write_error(message, trace := traceback.format_exc(), again=rows is not None, must_repeat=repeats)
         if rows:
             folder.write_micro_rows(rows)
         print(message if whole_story(error) else f"{trace}{message}", file=sys.stderr)  # noqa: T201

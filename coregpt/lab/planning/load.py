@@ -235,13 +235,23 @@ class _Loader:
         found: list[Problem] = []
         for name, options in plugins.items() if isinstance(plugins, dict) else ():
             try:
-                model = self.catalogue.cls(name)
+                self.catalogue.cls(name)
+                if not isinstance(options, dict):
+                    continue
+                taken = self.catalogue.instance(name, options)
+                wrong = coerced(options, taken.model_dump())
+            except ValidationError as error:
+                wrong = self.option_problems(name, options, error)
             except CoreGPTError as error:
-                found.append((("plugins", name), str(error)))
-                continue
-            if isinstance(options, dict):
-                found += [(("plugins", name, *key), text) for key, text in _check(model, options)]
+                wrong = iter([((), str(error))])
+            found += [(("plugins", name, *key), text) for key, text in wrong]
         return found
+
+    def option_problems(self, name: str, given: Mapping[str, Any], error: ValidationError) -> Iterator[Problem]:
+        """What is wrong with options; where the file does not give one, the plugin's own default is wrong."""
+        for key, text in explain(error, self.catalogue.cls(name)):
+            theirs = text == "is missing" or not key or key[0] in given
+            yield key, text if theirs else f"its default {text} ({self.catalogue.source(name)})"
 
     def check_inputs(self, given: Any, found: dict[str, InputSource]) -> Iterator[Problem]:
         """Finds every input on disk; what cannot be read as one is told with the other settings."""

@@ -163,10 +163,10 @@ class RunFolder:
     def error(self) -> dict[str, Any] | None:
         return read_json(self.path / "error.json")
 
-    def write_error(self, message: str, details: str, *, again: bool = False) -> None:
-        """`again`: another attempt will go differently."""
-        error = {"message": message, "traceback": details}
-        write_json(self.path / "error.json", {**error, "again": True} if again else error)
+    def write_error(self, message: str, details: str, *, again: bool = False, must_repeat: bool = False) -> None:
+        """`again`: another attempt will go differently; `must_repeat`: none will, nor would another run of the arm."""
+        signs = {name: True for name, given in (("again", again), ("must_repeat", must_repeat)) if given}
+        write_json(self.path / "error.json", {"message": message, "traceback": details, **signs})
 
     def clear_error(self) -> None:
         (self.path / "error.json").unlink(missing_ok=True)
