@@ -7,7 +7,7 @@ first run, whatever becomes of it. Entries of other machines' ledgers count like
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from coregpt.lab.records.ledger import Entry
@@ -77,7 +77,7 @@ class Chains:
                 continue
             key = (each.machine, each["study"], each["chain"])
             if each.event == "chained":
-                latest[key] = _registration(each)
+                latest[key] = _kept(latest.get(key), _registration(each))
             else:
                 self._outcomes[key] = Outcome(each["arms"])
         self.registrations = list(latest.values())
@@ -134,11 +134,20 @@ def seeds_of(entries: Iterable[Entry]) -> set[int]:
     """Every seed of any run that was ever planned, of trials and brackets too, on any machine whose ledger is here."""
     found: set[int] = set()
     for each in told(entries):
+        if isinstance(seed := each.get("seed"), int):
+            found.add(seed)
         if each.event in ("declared", "amended", "replanned"):
             found |= {seed for _, _, seed in each["runs"]}
             declared = (value for value in each["declaration"].values() if isinstance(value, dict))
             found |= {seed for value in declared for seed in _listed(value.get("seeds"))}
     return found
+
+
+def _kept(before: Registration | None, now: Registration) -> Registration:
+    """What was registered as a confirmation stays one, whatever its file says later."""
+    if before is None or before.place is None or now.place is not None:
+        return now
+    return replace(now, stage="confirmation", place=before.place)
 
 
 def _listed(seeds: Any) -> list[int]:

@@ -77,7 +77,7 @@ def merge(ledger: Ledger, other: Ledger) -> tuple[int, int]:
                 "its end was cut off; nothing was taken"
             )
         if theirs and any(entry.hash == theirs[0].hash for entry in ledger.read()):
-            raise LedgerError(f"{other.path} is this ledger, or a copy of it; nothing was taken")
+            raise LedgerError(f"{other.path} is this ledger, or began as a copy of it; nothing was taken")
         for entry in theirs[len(known) :]:
             line = {**entry.payload, "n": entry.n, "time": entry.time, "event": entry.event}
             line |= {"previous": entry.previous, "hash": entry.hash}

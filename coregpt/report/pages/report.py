@@ -50,7 +50,7 @@ def _card(report: Report, c: Comparison) -> str:
     size = f' <span class="soft">({c.size})</span>' if c.size else ""
     word = f'<span aria-hidden="true">{SYMBOLS[c.verdict]}</span> {_word(report, c)}{size}'
     return (
-        f'<li class="verdict {c.verdict}"><h2><span>{escape(c.arm)}</span><span class="word">{word}</span></h2>'
+        f'<li class="verdict {c.verdict.replace(" ", "-")}"><h2><span>{escape(c.arm)}</span><span class="word">{word}</span></h2>'
         f'<p>{escape(c.sentence)}</p><p class="cost">{escape(_cost(report, c.arm))}</p></li>'
     )
 
