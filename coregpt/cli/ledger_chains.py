@@ -1,4 +1,4 @@
-"""`coregpt ledger chains`, `merge` and `find`: what was tried on which baseline, on every machine whose record is here."""
+"""`coregpt ledger chains`, `merge` and `find`: what was tried on which baseline, on all machines on record."""
 
 import json
 from contextlib import suppress
@@ -44,10 +44,13 @@ def chain_lines(chain: str, chains: Chains) -> list[str]:
         place, where = each.place, f" (ledger {each.machine[:8]})" if each.machine else ""
         numbers = [f"{place.k}", f"{place.level:.3g}"] if place else ["-", "-"]
         rows.append([each.study + where, each.stage, *numbers, outcome_words(each, chains), each.time])
-    lines = [f"chain {chain}: {alpha}{len(spent)} confirmations, {confirmed} of them confirmed", *table(rows)]
+    number = "1 confirmation" if len(spent) == 1 else f"{len(spent)} confirmations"
+    lines = [f"chain {chain}: {alpha}{number}, {confirmed} of them confirmed", *table(rows)]
     if twice := chains.twice(chain):
         which = ", ".join(map(str, twice))
-        lines.append(f"  place {which} is taken twice: two machines registered before their ledgers were merged, so the")
+        lines.append(
+            f"  place {which} is taken twice: two machines registered before their ledgers were merged, so the"
+        )
         lines.append("  levels of this chain add up to more than its alpha allows")
     return [*lines, ""]
 
@@ -115,12 +118,11 @@ def query(technique: str | None, options: str, arm: str | None) -> Query:
 
 
 def _row(each: Tried) -> list[str]:
-    differs = "; ".join(
-        f"without {name}" if options is None else name + _options(options) for name, options in each.plugins.items()
-    )
+    differs = [f"without {name}" if said is None else name + _options(said) for name, said in each.plugins.items()]
+    differs += [f"{key} {value}" for key, value in each.settings.items()]
     code = {True: "as now", False: "another version", None: "-"}[each.same_code]
     where = f" (ledger {each.machine[:8]})" if each.machine else ""
-    return [each.study + where, each.arm, differs or "settings only", code, each.verdict or "none yet", each.time]
+    return [each.study + where, each.arm, "; ".join(differs), code, each.verdict or "none yet", each.time]
 
 
 def _options(options: Any) -> str:

@@ -65,14 +65,19 @@ def show_study(made: Outline, asked: Asked, idle: Known) -> None:
         say(line)
     expected = forecast(ready, asked.store, asked.jobs)
     power = power_of(ready, asked.store)
-    lines = (*test_lines(ready, power), *chain_lines(ready, power.sd, asked), "", *time_lines(ready, expected, asked.price))
+    lines = (
+        *test_lines(ready, power),
+        *chain_lines(ready, power.sd, asked),
+        "",
+        *time_lines(ready, expected, asked.price),
+    )
     lines = (*lines, *split_lines(ready, decided), *kept_lines(ready, asked.store))
     for line in lines:
         say(line)
 
 
 def chain_lines(ready: Plan, sd: float, asked: Asked) -> list[str]:
-    """The level of a study among all on its baseline; nothing where the ledger cannot be read, which ablate will say."""
+    """The level of a study among all on its baseline; nothing where the ledger cannot be read: ablate will say it."""
     try:
         found = chain.standing(ready, sd, asked.store)
     except LedgerError:

@@ -11,7 +11,7 @@ from coregpt.cli.screen import say
 from coregpt.cli.training import INTERRUPTED, execute, refuse_in_vain
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
-from coregpt.lab.planning.chain import conclude, in_chain_of, resolved
+from coregpt.lab.planning.chain import conclude, in_chain_of, place_of, resolved
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.preregister import code, register
@@ -48,7 +48,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
         return DISAGREES
     made = plan(outline(study if use.slurm else measured([study], use.store)[0]), use.nodes)
     refuse_in_vain(made, use)
-    for line in (*announced(report, predictions, study), *moved(report, made)):
+    for line in (*announced(report, predictions, study), *spending(made.study, use.store), *moved(report, made)):
         say(line)
     try:
         exploratory = register(made, writable_folder(use.store))
@@ -120,6 +120,19 @@ def announced(report: Report, predictions: Sequence[Prediction], study: Study) -
     if len(predictions) > 1:
         lines.append(f"Intervals are widened for {plural(len(predictions), 'arm')}: all agree with {LEVEL:.0%}.")
     return lines
+
+
+def spending(study: Study, store: Path) -> list[str]:
+    """What an own study's verification costs its chain; nothing of a stranger's."""
+    if confirms(study) is None:
+        return []
+    place = place_of(study, "", Chains(Ledger.of(store).read()))
+    if place is None:
+        return ["The study is on record here. So few seeds allow no test, so this spends nothing of its chain."]
+    return [
+        f"The study is on record here, so this is confirmation {place.k} of its chain, at the settings of the report; "
+        f"it is tested at {place.level:.2g}."
+    ]
 
 
 def moved(report: Report, made: Plan) -> list[str]:

@@ -48,7 +48,7 @@ def test_impossible_counts_are_refused(k: int, confirmed: int):
 
 
 def slow_chain(rng: np.random.Generator, real: set[int], effect: float, ideas: int) -> Iterator[tuple[int, bool]]:
-    """(idea, whether it is real) of every confirmed one: 6 seeds against a shared baseline at 0.2, then 12 fresh ones."""
+    """(idea, whether it is real) of every confirmed one: 6 seeds at 0.2, on a shared baseline, then 12 fresh ones."""
     share = 0.45
     luck = rng.normal(size=6) * math.sqrt(share)
     baseline = luck + rng.normal(size=6) * math.sqrt(1 - share)

@@ -67,7 +67,7 @@ class Bracket(Design):
         each = each if isinstance(each, int) else len(each)
         if each < 2:
             found.append((("bracket", "seeds"), "at least 2 are needed: one cannot tell a rate from luck"))
-        # The baseline is in every comparison: what its rate misses flatters all arms at once, those of later screens too.
+        # The baseline is in every comparison: what its rate misses flatters all arms, those of later screens too.
         shared = len(study.compared) > 2 or screens(study)
         baseline = max(each, len(study.seeds)) if shared else each
         given = asked.seeds if isinstance(asked.seeds, list) else baseline

@@ -1,9 +1,8 @@
 """Chains of studies: `stage: screen` looks for candidates, `confirms` tests one on fresh seeds, `chain` names a chain.
 
-Whoever tries one idea after another is wrong more often than alpha. So studies of one baseline are a chain: screens spend
-nothing and call nothing better; whatever may say "better" is a confirmation, tested at a level that falls with their
-number (`stats.lond`). What the chain is and which level a study gets is known to the ledger alone
-(`lab.planning.chain`).
+Whoever tries one idea after another is wrong more often than alpha. So studies of one baseline are a chain: screens
+spend nothing and call nothing better; whatever may say "better" is a confirmation, tested at a level that falls with
+their number (`stats.lond`). Which chain and which level a study gets, the ledger decides (`lab.planning.chain`).
 """
 
 from collections.abc import Iterator, Mapping

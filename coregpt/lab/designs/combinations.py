@@ -79,10 +79,10 @@ CLASHES = (
     ),
     *(Clash("bracket", key, NOT_TUNED) for key in ("match", "sizes", "tuning")),
     *(
-        Clash(key, STAGE_SCREEN, "'{other}' ends in a candidate or no sign of one, and '{at}' asks for more; remove one")
+        Clash(key, STAGE_SCREEN, "'{other}' ends in a candidate or no sign, and '{at}' asks for more; remove one")
         for key in (*ENDS_EARLY, "test.target", "test.yardstick", "test.screen")
     ),
-    Clash(STAGE_SCREEN, FACTORIAL, "'{other}' asks for effects and interactions, not for candidates; remove one of them"),
+    Clash(STAGE_SCREEN, FACTORIAL, "'{other}' asks for effects and interactions, not for candidates; remove one"),
     Clash(STAGE_SCREEN, "sizes", "a trend over sizes is no candidate; screen one size, or remove one of them"),
     *(
         Clash("confirms", key, "a confirmation tests one arm at settings that are fixed; remove '{other}'")

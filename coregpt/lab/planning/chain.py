@@ -70,8 +70,8 @@ def source(study: Study, chains: Chains) -> Registration:
     found = chains.anywhere(asked.study, asked.digest)
     if found is None:
         raise ConfigError(
-            f"{study.path}: confirms: the ledger has no study '{asked.study}' with digest {asked.digest[:12]}, so which "
-            "seeds its chain has used is not known here; take in the ledger of the machine on which it ran: "
+            f"{study.path}: confirms: the ledger has no study '{asked.study}' with digest {asked.digest[:12]}, so "
+            "which seeds its chain has used is not known here; take in the ledger of the machine on which it ran: "
             "coregpt ledger merge FOLDER"
         )
     return found
@@ -101,8 +101,8 @@ def place_of(study: Study, data: str, chains: Chains) -> Place | None:
     alone = known is not None and chains.confirmations(chain) == [known]
     if first is not None and first.alpha != alpha and not alone:
         raise ConfigError(
-            f"{_where(study)}: alpha is {alpha:g}, but {first.alpha:g} in the chain of studies on this baseline, set by "
-            f"its first one, '{first.study}': alpha is the share of false claims among all that a chain confirms. Write "
+            f"{_where(study)}: is {alpha:g}, but {first.alpha:g} in the chain of studies on this baseline, set by its "
+            f"first one, '{first.study}': it is the share of false claims among all that a chain confirms. Write "
             f"alpha: {first.alpha:g}, or declare another chain (chain: NAME)"
         )
     if known is not None and known.place is not None:
@@ -197,7 +197,8 @@ def conclude(study: Study, arms: Mapping[str, Mapping[str, Any]], store: Path) -
         if known is None:
             return
         said = {arm: dict(each) for arm, each in arms.items()}
-        before = [e for e in entries if e.event == "concluded" and (e["study"], e["chain"]) == (study.name, known.chain)]
+        own = [e for e in entries if e.event == "concluded" and e["study"] == study.name]
+        before = [e for e in own if e["chain"] == known.chain]
         if not before or (before[-1]["arms"], before[-1]["digest"]) != (said, study.digest):
             ledger.add("concluded", study=study.name, digest=study.digest, chain=known.chain, arms=said)
 

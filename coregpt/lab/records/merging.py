@@ -70,7 +70,8 @@ def merge(ledger: Ledger, other: Ledger) -> tuple[int, int]:
         known = merged(ledger.read()).get(_machine(theirs), []) if theirs else []
         for old, new in zip(known, theirs, strict=False):
             if old.hash != new.hash:
-                raise LedgerError(f"{other.path}: line {new.n} is not the line that was merged before; nothing was taken")
+                text = f"line {new.n} is not the line that was merged before; nothing was taken"
+                raise LedgerError(f"{other.path}: {text}")
         if len(known) > len(theirs):
             raise LedgerError(
                 f"{other.path} has {len(theirs)} entries, and {len(known)} of it were merged before: "

@@ -8,6 +8,7 @@ from typing import Any
 from coregpt.lab.records.chains import Chains
 from coregpt.lab.records.ledger import Entry
 from coregpt.lab.records.merging import Told, told
+from coregpt.lab.study.differences import flatten
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,10 @@ class Tried:
     arm: str
     time: str
     """UTC, of the declaration."""
-    plugins: Mapping[str, Mapping[str, Any]]
+    plugins: Mapping[str, Mapping[str, Any] | None]
     """Techniques, with options, in which the arm differs from its baseline; None for one that it goes without."""
+    settings: Mapping[str, Any]
+    """Other settings in which it differs, by dotted key."""
     same_code: bool | None
     """Whether the technique's code is that of now; None where no technique was asked for."""
     verdict: str
@@ -74,7 +77,13 @@ def _arms(each: Told, query: Query, verdicts: Mapping[str, str]) -> Iterator[Tri
                 continue
             same = any(codes.get(name) in query.codes for name in names)
         if arm != said["test"]["baseline"]:
-            yield Tried(each["study"], each.machine, arm, each.time, differs, same, verdicts.get(arm, ""))
+            more = _apart(said["arms"][said["test"]["baseline"]], settings)
+            yield Tried(each["study"], each.machine, arm, each.time, differs, more, same, verdicts.get(arm, ""))
+
+
+def _apart(baseline: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
+    base, own = ({k: v for k, v in flatten(each).items() if not k.startswith("plugins")} for each in (baseline, arm))
+    return {key: own.get(key) for key in sorted({*base, *own}) if base.get(key) != own.get(key)}
 
 
 def _has(options: Mapping[str, Any] | None, wanted: Mapping[str, Any] | None) -> bool:

@@ -1,10 +1,11 @@
 """Chains of studies: many ideas against one baseline, each screened, and the candidates confirmed at falling levels.
 
 A screen has 6 seeds and passes on what is better at level 0.2; its baseline runs are those of every other screen. A
-confirmation has 12 seeds that nothing has used, for both arms, at the settings of the screen, and is tested at the level
-that `lond` gives it. Bracketed arms have optima anywhere within an octave of their declared rate, and all lean on one
-bracket of the baseline, which a screen therefore makes with as many seeds as it tests with. A real idea is better by 1.5 standard deviations of a run; of the ideas without effect, any that
-is confirmed is false, though the baseline's own rate may be off its optimum.
+confirmation has 12 seeds that nothing has used, for both arms, at the settings of the screen, and is tested at the
+level that `lond` gives it. Bracketed arms have optima anywhere within an octave of their declared rate, and all lean on
+one bracket of the baseline, which a screen therefore makes with as many seeds as it tests with. A real idea is better
+by 1.5 standard deviations of a run; of the ideas without effect, any that is confirmed is false, though the baseline's
+own rate may be off its optimum.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,7 @@ _BLOCK = 50  # chains at once, for memory's sake
 
 @dataclass(frozen=True)
 class Case:
-    """Chains of one kind; without a curve every arm trains as declared. The first `real` ideas, shuffled, have effect."""
+    """Chains of one kind; without a curve every arm trains as declared. Somewhere among the ideas, `real` ones."""
 
     curve: Curve | None = None
     ideas: int = 30

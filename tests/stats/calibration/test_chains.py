@@ -18,9 +18,8 @@ def test_confirmations_of_many_chains_are_those_of_each():
     rng = np.random.default_rng(0)
     candidate, gain, p = rng.random((40, 12)) < 0.4, rng.normal(size=(40, 12)), rng.random((40, 12)) ** 4
     for row, found in enumerate(confirm(candidate, gain, p)):
-        k = confirmed = 0
-        for idea in np.flatnonzero(candidate[row]):
-            k += 1
+        confirmed = 0
+        for k, idea in enumerate(np.flatnonzero(candidate[row]), 1):
             better = gain[row, idea] > 0 and p[row, idea] < level(0.05, k, confirmed)
             assert found[idea] == better
             confirmed += better

@@ -9,8 +9,8 @@ from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison
 
 SCREEN_NOTE = (
-    "This study is a screen: it looks for candidates and calls nothing better. Of ideas that do nothing, about {share:.0%} "
-    "come out as candidates; `coregpt confirm` tests one on fresh seeds."
+    "This study is a screen: it looks for candidates and calls nothing better. Of ideas that do nothing, up to "
+    "{share:.0%} come out as candidates; `coregpt confirm` tests one on fresh seeds."
 )
 
 
@@ -83,8 +83,8 @@ def notes(study: StudyFacts) -> list[str]:
         return found
     if speaks(study) and not chain.source:
         found.append(
-            f"{chain.confirmations} studies of this baseline could call an arm better. Each verdict above holds for its "
-            "study alone; the sentence on the chain counts all of them."
+            f"{chain.confirmations} studies of this baseline could call an arm better. The verdict above holds for "
+            "this study alone; the sentence on the chain counts all of them."
         )
     if chain.beside:
         others = [f"{name} ({plural(number, 'confirmation')})" for name, number in chain.beside.items()]
@@ -94,8 +94,8 @@ def notes(study: StudyFacts) -> list[str]:
     if chain.twice:
         places = listing([ordinal(k) for k in chain.twice])
         found.append(
-            f"Two confirmations were registered as the {places} of this chain, on machines whose records were not merged "
-            "before: its levels add up to more than they should."
+            f"Two confirmations were registered as the {places} of this chain, on machines whose records were not "
+            "merged before: its levels add up to more than they should."
         )
     return found
 
@@ -107,11 +107,11 @@ def method(study: StudyFacts) -> list[str]:
         return []
     text = (
         f"Chain {chain.chain}: studies that test ideas against one baseline and may call an arm better share alpha "
-        f"{chain.alpha:g}. This is the {ordinal(chain.k)}, registered when {chain.confirmed} of the others were confirmed; "
-        f"its level is {chain.level:.3g}, by LOND (Javanmard & Montanari 2015) with shares k^-1.6/zeta(1.6). The share of "
-        "false claims among all that the chain confirms is then at most alpha on average; so is the chance of any false "
-        "one while nothing true was found."
+        f"{chain.alpha:g}. This is the {ordinal(chain.k)}, registered when {chain.confirmed} of the others were "
+        f"confirmed; its level is {chain.level:.3g}, by LOND (Javanmard & Montanari 2015) with shares "
+        "k^-1.6/zeta(1.6). The share of false claims among all that the chain confirms is then at most alpha on "
+        "average; so is the chance of any false one while nothing true was found."
     )
     if chain.source:
-        text += f" Settings are those of {chain.source}, and the claim holds at these; no run of the chain had these seeds."
+        text += f" Settings are those of {chain.source}, and the claim holds at these; no earlier run had these seeds."
     return [text]
