@@ -79,6 +79,10 @@ def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, use
     Of a study that the ledger has, they are seeds that no run on record has, and the study is one of its chain's.
     """
     facts = report.study
+    if facts.stage == "screen":
+        raise ConfigError(
+            f"{source}: a screen claims nothing that fresh seeds could verify; coregpt confirm tests a candidate"
+        )
     study = published_study(report, yaml, source, use)
     chains = Chains(Ledger.of(use.store).read())
     if (known := chains.anywhere(facts.name, facts.digest)) is not None:

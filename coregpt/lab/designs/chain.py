@@ -6,10 +6,11 @@ their number (`stats.lond`). Which chain and which level a study gets, the ledge
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from coregpt.lab.designs.design import Design, Wrong
-from coregpt.lab.study.chaining import unresolved
+from coregpt.lab.study.chaining import screens, unresolved
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.problems import Problem
 
@@ -40,4 +41,7 @@ class Chain(Design):
         return {key: value for key, value in said.items() if value is not None}
 
     def reshape(self, study: Study, file: StudyFile, wrong: Wrong) -> Study:
-        return study if file.confirms is None else unresolved(study)
+        if file.confirms is not None:
+            return unresolved(study)
+        # What a screen chooses by is never what a verdict is made of.
+        return replace(study, reads="select") if screens(study) else study

@@ -1,6 +1,6 @@
 """Whole chains of studies, through the report: screens by its words, confirmations at their levels, the chain's word.
 
-Where `stats.calibration.chains` simulates many chains at once, this makes for every idea the reports that a reader sees.
+Where `stats.calibration.chains` simulates many chains at once, this makes the reports that a reader sees of each idea.
 """
 
 from collections.abc import Iterator, Sequence

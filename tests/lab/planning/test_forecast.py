@@ -59,7 +59,7 @@ def test_an_arm_with_earlier_runs_is_taken_at_its_own_speed(lab: Callable[..., L
     run = next(run for run in made.runs if run.arm == "deep")
     folder = RunFolder(here.runs / run.id)
     folder.create(run.record, {})
-    folder.write_result({"tokens_per_second": 50.0, "value": 1.0, "status": "finished"})
+    folder.write_result({"tokens_per_second": 50.0, "value": 1.0, "select": 1.0, "status": "finished"})
     found = forecast(made, here.runs, jobs=1)
     assert found is not None
     assert found.arms["deep"].runs == 2
