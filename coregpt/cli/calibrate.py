@@ -12,10 +12,8 @@ def show_calibration(seed: int, quick: bool) -> int:
     replicates = QUICK if quick else FULL
     say(f"{replicates:,} simulated studies per line (fewer where each takes long), seed {seed}.")
     say("Noise: normal, and residuals of real runs. Promised: rates at most nominal, power within 3 points of the")
-    say(
-        "formula or at least nominal, coverage within 1 point or at least nominal. NOT OK: the number is so far from its"
-    )
-    say("promise that a table without any broken promise has such a line with a probability of at most 1%.")
+    say("formula or at least nominal, coverage within 1 point or at least nominal. NOT OK: the number is so far from")
+    say("its promise that a table without any broken promise has such a line with a probability of at most 1%.")
     say()
     rows = [*calibrate(replicates, seed), *null_studies(replicates, seed), *null_chains(replicates, seed)]
     ok = kept(rows)

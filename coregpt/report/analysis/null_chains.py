@@ -52,8 +52,16 @@ def _chain(noise: Noise, real: Sequence[bool]) -> list[bool]:
             continue
         k += 1
         level = lond.level(ALPHA, k, sum(found))
-        place = {"k": k, "confirmed": sum(found), "level": level, "confirmations": k}
-        facts = ChainFacts(chain="b", stage="confirmation", source="screen", alpha=ALPHA, **place)
+        facts = ChainFacts(
+            chain="b",
+            stage="confirmation",
+            source="screen",
+            alpha=ALPHA,
+            k=k,
+            confirmed=sum(found),
+            level=level,
+            confirmations=k,
+        )
         found.append(_confirms(noise.study(1, 2, CONFIRM_SEEDS)[0], effect, level, facts))
     return found
 
