@@ -6,6 +6,7 @@ from coregpt.cli.loading import load_studies
 from coregpt.cli.resources import Resources
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.found import frozen
+from coregpt.lab.planning.preregister import unsaid
 from coregpt.lab.planning.redeclare import for_fresh_seeds, redeclare
 from coregpt.lab.records.amendment import amendments
 from coregpt.lab.study.declaration import Study
@@ -41,7 +42,9 @@ def same_study(study: Study, report: Report) -> bool:
     facts, mine = report.study, study.preregistration()
     if facts.digest in digests_of(mine):
         return True
-    return bool(facts.declaration) and not amendments(meant(facts.declaration), meant(mine), same_data=False)
+    if not facts.declaration:
+        return False
+    return not amendments(meant(facts.declaration), meant(mine), same_data=False, unsaid=({}, unsaid(study)))
 
 
 def as_tuned(study: Study, report: Report) -> Study:

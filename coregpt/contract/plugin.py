@@ -49,7 +49,9 @@ class Plugin(Frozen):
         for word in ("after", "conflicts", "requires"):
             names = getattr(cls, word)
             if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-                raise PluginError(f"{cls.__name__}.{word}: expected names of plugins, as in ('rope',), got {names!r}")
+                raise PluginError(
+                    f"{cls.__name__}.{word}: expected names of plugins, as in ('other_technique',), got {names!r}"
+                )
         if not isinstance(cls.neutral, dict | None):
             raise PluginError(f"{cls.__name__}.neutral: expected options and values, got {cls.neutral!r}")
         for name, method in inspect.getmembers_static(cls):

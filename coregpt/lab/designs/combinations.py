@@ -18,7 +18,7 @@ ENDS_EARLY = ("test.looks", "test.anytime", "test.abort")
 """Designs that give up arms before their end."""
 NAMES = (
     *(LEAVE_ONE_OUT, ADD_ONE, FACTORIAL, FORK),
-    *("match", SECONDS, "sizes", "tuning", "bracket"),
+    *("match", SECONDS, "sizes", "tuning", "bracket", "tuned"),
     *(STAGE_SCREEN, "confirms"),
     *ENDS_EARLY,
     *("test.target", "test.yardstick", "test.screen", "test.history"),
@@ -74,10 +74,12 @@ CLASHES = (
         for key in (FORK, "match", "sizes", *ENDS_EARLY, "test.yardstick", "test.history")
     ),
     *(
-        Clash("bracket", key, "no allowance for tuning is derived and calibrated for '{full}'; remove one of them")
+        Clash(at, key, "no allowance for tuning is derived and calibrated for '{full}'; remove one of them")
+        for at in ("bracket", "tuned")
         for key in (FACTORIAL, FORK, *ENDS_EARLY, "test.target", "test.yardstick", "test.screen", "test.history")
     ),
     *(Clash("bracket", key, NOT_TUNED) for key in ("match", "sizes", "tuning")),
+    *(Clash("tuned", key, NOT_TUNED) for key in ("match", "sizes", "tuning", "bracket")),
     *(
         Clash(key, STAGE_SCREEN, "'{other}' ends in a candidate or no sign, and '{at}' asks for more; remove one")
         for key in (*ENDS_EARLY, "test.target", "test.yardstick", "test.screen")
@@ -86,7 +88,17 @@ CLASHES = (
     Clash(STAGE_SCREEN, "sizes", "a trend over sizes is no candidate; screen one size, or remove one of them"),
     *(
         Clash("confirms", key, "a confirmation tests one arm at settings that are fixed; remove '{other}'")
-        for key in (LEAVE_ONE_OUT, ADD_ONE, FACTORIAL, "sizes", "tuning", "bracket", "test.screen", STAGE_SCREEN)
+        for key in (
+            LEAVE_ONE_OUT,
+            ADD_ONE,
+            FACTORIAL,
+            "sizes",
+            "tuning",
+            "bracket",
+            "tuned",
+            "test.screen",
+            STAGE_SCREEN,
+        )
     ),
 )
 

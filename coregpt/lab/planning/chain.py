@@ -142,7 +142,7 @@ def standing(made: Plan, sd: float, store: Path) -> Standing | None:
     alone = place.k == 1 and len(chains.confirmations(chain)) <= known and not confirms(study)
     level, test = place.alpha if alone else place.level, study.criterion
     at = replace(study, criterion=test.model_copy(update={"alpha": level, "power": POWER}))
-    treatments, tuned = len(study.compared) - 1, "bracket" in study.designs
+    treatments, tuned = len(study.compared) - 1, bool({"bracket", "tuned"} & study.designs.keys())
     needed = seeds_to_detect(test.margin, sd, treatments, alpha=level, power=POWER, tuned=tuned)
     return Standing(chain, place, known, level, POWER, announced(at, sd)[1], needed)
 

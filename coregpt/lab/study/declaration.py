@@ -14,6 +14,7 @@ from coregpt.lab.study.chain_file import ChainName, ConfirmsFile, Stage
 from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.space import TuningFile
+from coregpt.lab.study.tuned_file import TunedFile
 from coregpt.stats.sequential import Spending
 
 Combination = Literal["leave_one_out", "add_one", "factorial"]
@@ -117,6 +118,8 @@ class StudyFile(BaseModel):
     tuning: TuningFile | None = None
     bracket: BracketFile | None = None
     """Each arm's learning rate, or another setting, found before the test (see `lab.designs.bracket`)."""
+    tuned: TunedFile | None = None
+    """Each arm's settings as the bracket of an earlier report found them (see `lab.designs.tuned`)."""
     stage: Stage | None = None
     """What the study is in a chain of studies, unless it may call an arm better (see `lab.designs.chain`)."""
     chain: ChainName | None = None
