@@ -114,6 +114,7 @@ def confirm(commands: Commands) -> None:
     add_reports(parser)
     add_training(parser)
     parser.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
+    add_program(parser, judges=True)
 
     def execute(options: Namespace) -> int:
         with training(options, options.json) as use:
