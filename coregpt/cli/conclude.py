@@ -4,11 +4,13 @@ from pathlib import Path
 
 from coregpt.cli.report import write_report
 from coregpt.cli.screen import say
+from coregpt.lab.planning import chain
 from coregpt.lab.records.mirror import database_uri, mirror
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
+from coregpt.report.designs.chain.words import outcomes
 from coregpt.report.reading.found import Found, with_facts, with_found
 
 
@@ -17,6 +19,7 @@ def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Fou
     facts, runs = collect(made, store, exploratory)
     report = summarise(with_facts(facts, found) if found else facts, runs)
     write_report(with_found(report, found) if found else report, folder)
+    chain.conclude(made.study, outcomes(report.study, report.comparisons), store)
     if mlflow:
         warning = mirror(made, store, folder)
         say()

@@ -9,7 +9,7 @@ from coregpt.cli.plan_data import plan_data
 from coregpt.cli.screen import say, table
 from coregpt.cli.trials import stages_of, trial_lines
 from coregpt.lab.designs import DESIGNS
-from coregpt.lab.planning import split
+from coregpt.lab.planning import chain, split
 from coregpt.lab.planning.enough import pass_lines
 from coregpt.lab.planning.forecast import forecast
 from coregpt.lab.planning.measured import measured
@@ -65,10 +65,25 @@ def show_study(made: Outline, asked: Asked, idle: Known) -> None:
     for line in filter(None, (ready.place(), *pass_lines(ready), *not_counted(ready, asked))):
         say(line)
     expected = forecast(ready, asked.store, asked.jobs)
-    lines = (*test_lines(ready, power_of(ready, asked.store)), "", *time_lines(ready, expected, asked.price))
+    power = power_of(ready, asked.store)
+    lines = (
+        *test_lines(ready, power),
+        *chain_lines(ready, power.sd, asked),
+        "",
+        *time_lines(ready, expected, asked.price),
+    )
     lines = (*lines, *split_lines(ready, decided), *kept_lines(ready, asked.store))
     for line in lines:
         say(line)
+
+
+def chain_lines(ready: Plan, sd: float, asked: Asked) -> list[str]:
+    """The level of a study among all on its baseline; nothing where the ledger cannot be read: ablate will say it."""
+    try:
+        found = chain.standing(ready, sd, asked.store)
+    except LedgerError:
+        return []
+    return chain.told(found, ready.study, f"nats per {ready.source.unit}") if found else []
 
 
 def not_counted(ready: Plan, asked: Asked) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from coregpt.cli.costs import Asked
 from coregpt.lab.designs.match import achieved, matched_on
+from coregpt.lab.planning.chain import standing
 from coregpt.lab.planning.forecast import Forecast, forecast
 from coregpt.lab.planning.kept import kept
 from coregpt.lab.planning.power import power_of
@@ -53,9 +54,28 @@ def plan_data(made: Plan, asked: Asked, idle: Known) -> dict[str, Any]:
             "detectable": power.detectable,
             "unit": f"nats per {made.source.unit}",
         },
+        "chain": _chain(made, power.sd, asked.store),
         "differs": dict(differences(study, made.derived)),
         "idle": idle.idle,
         "equal_numbers": [list(group) for group in idle.equal],
+    }
+
+
+def _chain(made: Plan, sd: float, store: Path) -> dict[str, Any] | None:
+    """None for what spends nothing of its chain."""
+    found = standing(made, sd, store)
+    if found is None:
+        return None
+    return {
+        "name": found.chain,
+        "confirmation": found.place.k,
+        "confirmed_before": found.place.confirmed,
+        "alpha": found.place.alpha,
+        "level": found.level,
+        "power": found.power,
+        "detectable": found.detectable,
+        "seeds_for_margin": found.needed,
+        "registered": found.registered,
     }
 
 

@@ -34,7 +34,8 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     early = _early(study, basis, ordered)
     known = Known(study, early.runs, Outcomes.of(study, early.counted))
     compared = tuple(_worded(study, c) for c in compare_all(study, basis, known.outcomes, early.settled))
-    said = {"headline": headline(study, compared)}
+    more = "".join(design.headline(study, compared) for design in DESIGNS)
+    said = {"headline": headline(study, compared) + more}
     report = Report(
         schema=SCHEMA,
         study=study,

@@ -60,6 +60,10 @@ class ReportDesign:
         """Published facts of its own that do not follow from the others, by the rules of this version."""
         return ()
 
+    def headline(self, study: StudyFacts, comparisons: Sequence[Comparison]) -> str:
+        """What follows the headline; begins with a space."""
+        return ""
+
     def remark(self, study: StudyFacts, comparison: Comparison) -> str:
         """What follows the sentence on one arm; begins with a space."""
         return ""

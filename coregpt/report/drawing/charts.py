@@ -12,6 +12,8 @@ SYMBOLS = {
     "worse": "▼",
     "equivalent": "=",
     "screened": "→",
+    "candidate": "→",
+    "no sign": "?",
     "inconclusive": "?",
     "unstable": "!",
     "invalid": "×",

@@ -15,6 +15,7 @@ from pydantic import (
 
 from coregpt.report.facts.base import Facts, Stream, metric_on, without_nothing
 from coregpt.report.facts.bracket import Bracketed
+from coregpt.report.facts.chain import ChainFacts
 
 RunStatus = Literal["finished", "diverged", "failed", "missing", "spared", "aborted"]
 """Spared: never needed, as its arm was decided before. Aborted: paused, and not finished for want of prospects."""
@@ -195,6 +196,10 @@ class StudyFacts(Facts):
     decided: tuple[Decided, ...] = ()
     bracket: Bracketed | None = None
     """What was found of each arm's own setting before the test; None where settings are as declared."""
+    stage: Literal["screen"] | None = None
+    """Of a study that looks for candidates and calls nothing better; None for any other."""
+    chain: ChainFacts | None = None
+    """What the ledger knows of the chain of studies on this baseline; None where nothing is registered."""
     target: float | None = Field(None, gt=0)
     """A value of the metric: which arms reach it, and how soon. None where none was declared."""
     yardstick: str = ""
@@ -242,7 +247,7 @@ class StudyFacts(Facts):
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "bracket", "inert", "reads", "curves")
+        return without_nothing(handler(self), "bracket", "inert", "stage", "chain", "reads", "curves")
 
     @property
     def level(self) -> float:

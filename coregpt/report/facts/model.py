@@ -17,7 +17,9 @@ from coregpt.report.facts.target import Race, Targets
 from coregpt.report.facts.tuning import Tuned
 from coregpt.stats.design import Design
 
-Word = Literal["better", "worse", "equivalent", "screened", "inconclusive", "unstable", "invalid"]
+Word = Literal[
+    "better", "worse", "equivalent", "screened", "candidate", "no sign", "inconclusive", "unstable", "invalid"
+]
 
 SCHEMA: Literal[1] = 1
 

@@ -49,8 +49,9 @@ def _word(report: Report, c: Comparison) -> str:
 def _card(report: Report, c: Comparison) -> str:
     size = f' <span class="soft">({c.size})</span>' if c.size else ""
     word = f'<span aria-hidden="true">{SYMBOLS[c.verdict]}</span> {_word(report, c)}{size}'
+    tone = c.verdict.replace(" ", "-")
     return (
-        f'<li class="verdict {c.verdict}"><h2><span>{escape(c.arm)}</span><span class="word">{word}</span></h2>'
+        f'<li class="verdict {tone}"><h2><span>{escape(c.arm)}</span><span class="word">{word}</span></h2>'
         f'<p>{escape(c.sentence)}</p><p class="cost">{escape(_cost(report, c.arm))}</p></li>'
     )
 

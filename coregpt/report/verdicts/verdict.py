@@ -6,6 +6,8 @@
 4. better or worse: adjusted p below alpha; in a screen only "screened", and nothing but inconclusive otherwise.
 5. equivalent: shown to lie within the margin.
 6. inconclusive.
+
+A screen of a chain (`stage: screen`) has two words in place of 3 to 6: better is "candidate", all else "no sign".
 """
 
 from collections.abc import Mapping
@@ -48,6 +50,8 @@ def decide(
     `frozen` names arms whose seeds all gave the same number; `direction` is positive if the test favours the arm.
     """
     word, cause = _rule(study, design, comparison, frozen, direction, stopped)
+    if study.stage == "screen" and word not in ("invalid", "unstable"):
+        word, cause = _of_screen(word, cause)
     size = _size(study, comparison) if word in ("better", "worse") else ""
     return comparison.model_copy(update={"verdict": word, "cause": cause, "size": size})
 
@@ -88,6 +92,13 @@ def _rule(
     if c.p_equivalence is not None and c.p_equivalence < EQUIVALENCE_LEVEL and not c.noisy:
         return "equivalent", ""
     return "inconclusive", _undecided(study, design, c, stopped)
+
+
+def _of_screen(word: Word, cause: str) -> tuple[Word, str]:
+    """What a study that only looks for candidates makes of a verdict."""
+    if word == "better":
+        return "candidate", ""
+    return "no sign", {"worse": "it ended worse", "equivalent": "the difference is within the margin"}.get(word, cause)
 
 
 def _unstable(c: Comparison) -> bool:

@@ -231,6 +231,18 @@ def _screened(study: StudyFacts, c: Comparison) -> str:
     )
 
 
+def _candidate(study: StudyFacts, c: Comparison) -> str:
+    return (
+        f"{c.arm} is a candidate: it ended {_amount(study, c)} lower than {study.baseline} ({_evidence(study, c)}). "
+        f"That is no claim that it is better: confirm it on fresh seeds (coregpt confirm)."
+    )
+
+
+def _no_sign(study: StudyFacts, c: Comparison) -> str:
+    around = f" (95% gain interval {span(c.interval, decimals(study, (c,)))})" if c.interval else ""
+    return f"No sign that {c.arm} is better{around}: {c.cause}."
+
+
 def _invalid(study: StudyFacts, c: Comparison) -> str:
     return f"No valid comparison for {c.arm}: {c.cause}."
 
@@ -240,6 +252,8 @@ _SENTENCES = {
     "worse": _worse,
     "equivalent": _equivalent,
     "screened": _screened,
+    "candidate": _candidate,
+    "no sign": _no_sign,
     "inconclusive": _inconclusive,
     "unstable": _unstable,
     "invalid": _invalid,
@@ -249,6 +263,8 @@ _SHORT = {
     "worse": "{arm} is worse than {baseline}.",
     "equivalent": "{arm} and {baseline} make no difference that matters.",
     "screened": "{arm} is passed on for confirmation on fresh seeds.",
+    "candidate": "{arm} is a candidate: to be confirmed on fresh seeds.",
+    "no sign": "No sign that {arm} is better than {baseline}.",
     "inconclusive": "Not decided yet: {arm} against {baseline}.",
     "unstable": "{arm} is unstable.",
     "invalid": "{arm} cannot be judged: the study is incomplete.",
@@ -258,6 +274,8 @@ _COUNTED = {
     "worse": "worse than {baseline}: {arms}",
     "equivalent": "no difference that matters: {arms}",
     "screened": "passed on for confirmation on fresh seeds: {arms}",
+    "candidate": "candidates, to be confirmed on fresh seeds: {arms}",
+    "no sign": "no sign of being better: {arms}",
     "unstable": "unstable: {arms}",
     "inconclusive": "not decided: {arms}",
     "invalid": "cannot be judged: {arms}",
