@@ -233,7 +233,7 @@ def test_an_option_that_only_one_version_of_a_technique_knows_is_an_amendment_wh
 
 def test_arms_must_spend_what_the_study_holds_equal(lab: Callable[..., Lab]) -> None:
     arms = {"gelu": {}, "relu2": {"plugins": {"relu2": {}}, "tokens": 64 * 300}}
-    with pytest.raises(ConfigError, match=r"equal tokens, within 1%, but it is 16,000 in 'gelu', 19,200 in 'relu2'"):
+    with pytest.raises(ConfigError, match=r"equal tokens, within 1%, but it is 7,680 in 'gelu', 19,200 in 'relu2'"):
         declared(lab, arms=arms)
     with pytest.raises(ConfigError, match="equal steps"):
         declared(lab, arms=arms, equal="steps")

@@ -147,7 +147,7 @@ def test_the_decision_is_printed_recorded_and_never_made_again(
     assert main(here.command("--no-mlflow")) == 0
     out = capsys.readouterr().out
     assert "GPUs per run: 1 of 2, measured with gelu for 4 runs" in out
-    assert "  1: 0.5 s a step, 2 at a time: about 4 min 10 s" in out
+    assert "  1: 0.5 s a step, 2 at a time: about 2 min" in out
     (found,) = decisions(here)
     assert (found["gpus_per_run"], found["digest"]) == (1, load(here.study).digest)
     assert [each["seconds"] for each in found["measured"]["trials"]] == [0.5, 0.4]
