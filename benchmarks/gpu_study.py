@@ -48,7 +48,7 @@ def study(folder: Path, dry: bool) -> Path:
         "base": base,
         "arms": {"adam": {}, "muon": {"plugins": {"muon": {}}}},
         "seeds": SEEDS,
-        "test": {"metric": "val_loss", "baseline": "adam", "alpha": 0.05, "margin": 0.01},
+        "test": {"metric": "val_loss", "baseline": "adam", "alpha": 0.05, "margin": 0.01, "pilot": True},
     }
     path = folder / "muon_on_gpu.yaml"
     path.write_text(yaml.safe_dump(body, sort_keys=False))
