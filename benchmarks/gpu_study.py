@@ -66,9 +66,10 @@ def ablate(path: Path, folder: Path) -> float:
 def runs(store: Path) -> list[dict[str, Any]]:
     found = []
     for result in sorted(store.glob("*/result.json"), key=lambda path: path.stat().st_mtime):
-        config = json.loads((result.parent / "config.json").read_text())
+        config = json.loads((result.parent / "config.json").read_text())["config"]
         environment = json.loads((result.parent / "environment.json").read_text())
-        found.append({"arm": config["arm"], "seed": config["seed"], **json.loads(result.read_text()), **environment})
+        arm = "muon" if "muon" in config["plugins"] else "adam"
+        found.append({"arm": arm, "seed": config["seed"], **json.loads(result.read_text()), **environment})
     return found
 
 
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         done, kept = runs(store), mirrored(store)
         report = json.loads(next((folder / "reports").rglob("report.json")).read_text())
     record: dict[str, Any] = {"where": MEANINGLESS if options.dry else measured_with(), "seconds": seconds}
-    record |= {"runs": done, "mlflow": kept, "verdicts": [each["verdict"] for each in report["comparisons"]]}
+    record |= {"runs": done, "mlflow": kept, "verdicts": [each.get("verdict") for each in report["comparisons"]]}
     lines = ["# A study from end to end on a GPU", "", *(__doc__ or "").strip().split("\n")[2:], "", record["where"]]
     lines += ["", f"{len(done)} runs in {seconds:.0f} s, start to report; MLflow holds {kept['runs']} of them with"]
     lines += [f"{kept['values']} evaluations. Verdict: {', '.join(map(str, record['verdicts']))}.", ""]
