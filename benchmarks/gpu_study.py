@@ -24,6 +24,7 @@ from benchmarks.gpu import MEANINGLESS
 from benchmarks.pages import RESULTS, measured_with, table, write
 from coregpt.engine.outcome import HELD_OUT, SELECT
 from coregpt.lab.records.mirror import database_uri
+from coregpt.lab.records.store import RunFolder
 
 SEEDS = 3
 FULL = {"vocab": 256, "dim": 384, "depth": 4, "heads": 6, "context": 512}
@@ -64,12 +65,13 @@ def ablate(path: Path, folder: Path) -> float:
 
 
 def runs(store: Path) -> list[dict[str, Any]]:
+    """What each finished run recorded, in the order in which they ended."""
     found = []
     for result in sorted(store.glob("*/result.json"), key=lambda path: path.stat().st_mtime):
-        config = json.loads((result.parent / "config.json").read_text())["config"]
-        environment = json.loads((result.parent / "environment.json").read_text())
+        folder = RunFolder(result.parent)
+        config = folder.config()["config"]
         arm = "muon" if "muon" in config["plugins"] else "adam"
-        found.append({"arm": arm, "seed": config["seed"], **json.loads(result.read_text()), **environment})
+        found.append({"arm": arm, "seed": config["seed"], **(folder.result() or {}), **folder.environment()})
     return found
 
 
@@ -108,8 +110,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             f"{run['arm']} {run['seed']}",
             run["status"],
             f"{run['value']:.4f}" if run["value"] is not None else "",
-            run["precision"],
-            run["compile"],
+            run.get("precision", ""),
+            run.get("compile", ""),
             f"{run['compile_seconds']:.1f}",
             f"{run['tokens_per_second']:,.0f}",
             "; ".join(run["notes"]),
