@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 
 from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.study.bracket_file import BracketFile
+from coregpt.lab.study.budget_file import BudgetFile
 from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.space import TuningFile
@@ -119,6 +120,8 @@ class StudyFile(BaseModel):
     """Each arm's learning rate, or another setting, found before the test (see `lab.designs.bracket`)."""
     tuned: TunedFile | None = None
     """Each arm's settings as the bracket of an earlier report found them (see `lab.designs.tuned`)."""
+    budget: BudgetFile | None = None
+    """What runs may spend, in seconds, hours and money (see `lab.designs.budget`)."""
     test: dict[str, Any]
     plugin_files: list[str] = []
     gpus_per_run: PositiveInt | Literal["auto"] = 1

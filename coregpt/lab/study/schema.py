@@ -26,7 +26,7 @@ SEEDS = ("seed", "data_seed")
 def study_schema(catalogue: Catalogue) -> Schema:
     """Draft 2020-12. Techniques that only a study's `plugin_files` have may have any options."""
     techniques = dict(_techniques(catalogue))
-    parts = {StudyFile, RunConfig, Machine, Criterion, *techniques.values()}
+    parts: set[type[BaseModel]] = {StudyFile, RunConfig, Machine, Criterion, *techniques.values()}
     made, shared = models_json_schema(
         [(model, "validation") for model in _ordered(parts)], ref_template="#/$defs/{model}"
     )
