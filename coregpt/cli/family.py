@@ -10,7 +10,7 @@ from coregpt.lab.planning.preregister import register
 from coregpt.lab.study.declaration import Study
 from coregpt.report.designs.sizes.analysis import trends
 from coregpt.report.designs.sizes.pages import render_trend, trend_lines
-from coregpt.report.verdicts.exit_codes import INTERRUPTED
+from coregpt.report.verdicts.exit_codes import INTERRUPTED, UNDECIDED
 
 
 def ablate_family(studies: list[Study], use: Resources) -> int:
@@ -25,8 +25,8 @@ def ablate_family(studies: list[Study], use: Resources) -> int:
     for made in plans:
         say(f"size {made.study.member}")
         codes.append(run_study(made, use))
-        if codes[-1] == INTERRUPTED:
-            return INTERRUPTED
+        if codes[-1] in (INTERRUPTED, UNDECIDED):
+            return codes[-1]
         say()
     each = [read_report(use.reports / study.name / "report.json") for study in studies]
     found = trends(studies[0].family, [study.member for study in studies], each)

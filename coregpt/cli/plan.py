@@ -10,6 +10,7 @@ from coregpt.cli.screen import say, table
 from coregpt.cli.trials import stages_of, trial_lines
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.planning import chain, split
+from coregpt.lab.planning.affordable import Stage, affordable
 from coregpt.lab.planning.enough import pass_lines
 from coregpt.lab.planning.forecast import forecast
 from coregpt.lab.planning.measured import measured
@@ -51,8 +52,10 @@ def show_study(made: Outline, asked: Asked, idle: Known) -> None:
         say(f"\nsize {study.member}")
     if study.scale:
         say(f"scale {study.scale}")
+    before: list[Stage] = []
     if trials_before(made) is not None:
         trials, test = stages_of(made, asked.store)
+        before = [(trials, forecast(trials, asked.store, asked.jobs))]
         for line in trial_lines(study, trials, asked):
             say(line)
         made = test
@@ -72,6 +75,7 @@ def show_study(made: Outline, asked: Asked, idle: Known) -> None:
         "",
         *time_lines(ready, expected, asked.price),
     )
+    lines = (*lines, *affordable([*before, (ready, expected)], asked.store).lines())
     lines = (*lines, *split_lines(ready, decided), *kept_lines(ready, asked.store))
     for line in lines:
         say(line)

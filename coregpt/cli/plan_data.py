@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from coregpt.cli.costs import Asked
+from coregpt.lab.designs.design import Allowance
 from coregpt.lab.designs.match import achieved, matched_on
+from coregpt.lab.planning.affordable import Affordable, affordable
 from coregpt.lab.planning.chain import standing
 from coregpt.lab.planning.forecast import Forecast, forecast
 from coregpt.lab.planning.kept import kept
@@ -43,6 +45,7 @@ def plan_data(made: Plan, asked: Asked, idle: Known) -> dict[str, Any]:
         "gpus_per_run": "auto" if study.splits and split is None else made.study.gpus_per_run,
         "arms": [_arm(name, made, expected, asked.price) for name in made.costs],
         "missing": _missing(expected, asked.price),
+        "budget": _budget(affordable([(made, expected)], asked.store)),
         "kept_weights": _kept(made, asked.store),
         "test": {
             "name": power.design.name,
@@ -102,6 +105,14 @@ def _arm(name: str, made: Plan, expected: Forecast | None, price: float | None) 
 def _kept(made: Plan, store: Path) -> dict[str, int] | None:
     found = kept(made, store)
     return None if found is None else {"runs": found.runs, "bytes": found.bytes, "free_bytes": found.free}
+
+
+def _budget(found: Affordable) -> dict[str, Any] | None:
+    """None without a budget. A study with trials is told in two stages, each with its own hours."""
+    if found.allowance == Allowance():
+        return None
+    hours = {"spent_hours": found.spent, "coming_hours": found.coming}
+    return {**asdict(found.allowance), **hours, "too_slow": found.too_slow, "fits": found.fits}
 
 
 def _missing(expected: Forecast | None, price: float | None) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.slurm.cluster import cluster, refuse_unless_submittable
 from coregpt.lab.slurm.queued import refuse_if_queued
 from coregpt.lab.study.outline import Plan
-from coregpt.report.verdicts.exit_codes import DONE, FAILED, INTERRUPTED
+from coregpt.report.verdicts.exit_codes import DONE, FAILED, INTERRUPTED, UNDECIDED
 
 if TYPE_CHECKING:
     from coregpt.report.reading.found import Found
@@ -55,6 +55,11 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
         done = sum(Task(run).done(store) for run in made.runs)
         say(f"stopped: {done} of {len(made.runs)} runs are complete; the same command goes on from here")
         return INTERRUPTED
+    if tally.spent:
+        done = sum(Task(run).done(store) for run in made.runs)
+        say(f"stopped, its budget is spent: {tally.spent}; {done} of {len(made.runs)} runs are complete")
+        say("with a larger budget in the study the same command goes on from here, and that is no amendment")
+        return UNDECIDED
     from coregpt.cli.conclude import conclude
 
     missed = conclude(made, store, folder, exploratory(made.study, store), found, use.mlflow)
@@ -117,4 +122,4 @@ def execute(made: Plan, use: Resources) -> Tally:
     say(f"{runs} to train, {at_once} at a time{place} ({config.device}, {precisions}){later}")
     # What the report takes a second to import is imported while runs train.
     threading.Thread(target=importlib.import_module, args=("coregpt.cli.conclude",), daemon=True).start()
-    return Launcher(made, store, slots, Display(), use.policy, machine).execute()
+    return Launcher(made, store, slots, Display(), use.policy, machine, use.before).execute()

@@ -1,5 +1,6 @@
 """Studies that find settings of their arms first: all trials, then the test with what was found."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from coregpt.cli.costs import Asked, on_average, time_lines
@@ -17,7 +18,7 @@ from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.reading.found import Found
-from coregpt.report.verdicts.exit_codes import INTERRUPTED
+from coregpt.report.verdicts.exit_codes import INTERRUPTED, UNDECIDED
 
 
 def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
@@ -35,6 +36,11 @@ def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
     for line in trial_words(study, trials)[:1]:
         say(line)
     tally = execute(trials, use)
+    if tally.spent:
+        say(
+            f"stopped, the study's budget is spent by trials: {tally.spent}; with a larger one the same command goes on"
+        )
+        return UNDECIDED
     if tally.interrupted:
         done = sum(Task(run).done(store) for run in trials.runs)
         say(f"stopped: {done} trial runs are complete; the same command goes on from here")
@@ -48,7 +54,7 @@ def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
         say(line)
     say()
     made = plan(outline(frozen(study, found.settings)), nodes)
-    return run_study(made, use, found)
+    return run_study(made, replace(use, before=(trials,)), found)
 
 
 def find(study: Study, trials: Plan, store: Path) -> Found | None:

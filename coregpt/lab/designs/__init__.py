@@ -2,6 +2,7 @@
 
 from coregpt.lab.designs.abort import Abort
 from coregpt.lab.designs.bracket import Bracket
+from coregpt.lab.designs.budget import Budget
 from coregpt.lab.designs.chain import Chain
 from coregpt.lab.designs.design import Design
 from coregpt.lab.designs.fork import Fork
@@ -31,5 +32,6 @@ DESIGNS: tuple[Design, ...] = (
     Fork(),
     Looks(),
     Abort(),
+    Budget(),
 )
 """In the order in which they are asked: what changes arms comes before what looks at them."""

@@ -7,8 +7,8 @@ answer defaults to nothing. In the order in which a study comes to them:
     become a study      declare, reshape
     count its arms      settle
     plan its runs       measure, refuse, check
-    train first         first (a study of trials)
-    train               wave, known, decisions
+    train first         first (a study of trials), of_trials
+    train               allowance, wave, known, decisions
     test                test
     be verified         restore, fresh
     be told             told, told_of_trials, expected, told_of_test
@@ -47,6 +47,18 @@ class Task:
         if folder.result() is not None:
             return True
         return self.until is not None and folder.paused() >= self.until
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What runs may spend, the same for every arm; None where there is no limit."""
+
+    seconds_per_run: float | None = None
+    """Of training. A run that takes longer counts as failed."""
+    hours: float | None = None
+    """Of training on one GPU, or on one core, of all runs together."""
+    price: float | None = None
+    """Of such an hour."""
 
 
 Verdict = Literal["reject", "futile", "accept", "aborted", "continue"]
@@ -132,6 +144,14 @@ class Design:
 
     def first(self, outlined: Outline) -> Outline | None:
         """A study of trials, counted, whose runs must be complete before the settings of this one are known."""
+        return None
+
+    def of_trials(self, study: Study, trials: Study) -> Study:
+        """The trials' study with what of this study holds for them too."""
+        return trials
+
+    def allowance(self, study: Study) -> Allowance | None:
+        """What its runs may spend."""
         return None
 
     def wave(self, plan: Plan, store: Path) -> Iterable[Task] | None:

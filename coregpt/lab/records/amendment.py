@@ -10,6 +10,8 @@ from coregpt.lab.study.differences import flatten
 Options = Mapping[str, Mapping[str, Any]]
 """By technique, options and values."""
 SHOWN = 4
+HOW_MUCH = ("budget.hours", "budget.usd", "budget.usd_per_gpu_hour")
+"""What a study may cost: it decides when a study stops, not what it finds, so more of it is no amendment."""
 
 
 def amendments(
@@ -23,7 +25,7 @@ def amendments(
     technique is its code, which is judged by what its runs come to (`History`).
     """
     old, new = flatten(_told_whole(before, after, unsaid[1])), flatten(_told_whole(after, before, unsaid[0]))
-    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and key not in HOW_MUCH]
     arms = before.get("arms", {}).keys() & after.get("arms", {}).keys()
     return [key for key in keys if not _said_otherwise(key, _setting(key, arms), old, new, same_data)]
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 
 from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.study.bracket_file import BracketFile
+from coregpt.lab.study.budget_file import BudgetFile
 from coregpt.lab.study.chain_file import ChainName, ConfirmsFile, Stage
 from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
@@ -126,6 +127,8 @@ class StudyFile(BaseModel):
     """Another chain than that of all studies on this baseline."""
     confirms: ConfirmsFile | None = None
     """Written by `coregpt confirm`; `seeds` is then how many fresh ones."""
+    budget: BudgetFile | None = None
+    """What runs may spend, in seconds, hours and money (see `lab.designs.budget`)."""
     test: dict[str, Any]
     plugin_files: list[str] = []
     gpus_per_run: PositiveInt | Literal["auto"] = 1

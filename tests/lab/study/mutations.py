@@ -141,18 +141,9 @@ def _at(data: Any, path: Path) -> Any:
 
 
 def _copied(data: Any, path: Path, draw: random.Random) -> None:
-    """One value in another's place; PyYAML writes it as an anchor and an alias."""
-    _holder(data, path)[path[-1]] = _at(data, draw.choice(_places(data)))
-
-
-def _unloop(change: Callable[[Any, Path, random.Random], None]) -> Callable[[Any, Path, random.Random], None]:
-    """On a copy, so that nothing comes to contain itself before it is written."""
-
-    def safe(data: Any, path: Path, draw: random.Random) -> None:
-        taken = deepcopy(_at(data, draw.choice(_places(data))))
-        _holder(data, path)[path[-1]] = taken if draw.random() < 0.5 else [taken, taken]
-
-    return safe
+    """What stands in one place also in another, once or twice; PyYAML writes the second as an alias of an anchor."""
+    taken = deepcopy(_at(data, draw.choice(_places(data))))
+    _holder(data, path)[path[-1]] = taken if draw.random() < 0.5 else [taken, taken]
 
 
 def _indented(text: str, draw: random.Random) -> str:
@@ -187,7 +178,7 @@ MISTAKES: tuple[tuple[str, Callable[[str, random.Random], str]], ...] = (
     ("key", in_data(_key)),
     ("gone", in_data(_gone)),
     ("moved", in_data(_moved)),
-    ("copied", in_data(_unloop(_copied))),
+    ("copied", in_data(_copied)),
     ("indentation", _indented),
     ("letter", _lettered),
     ("cut", _cut),
