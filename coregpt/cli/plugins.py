@@ -87,6 +87,8 @@ def show(name: str) -> int:
     for word, names in (("Requires", plugin.requires), ("After", plugin.after), ("Conflicts", plugin.conflicts)):
         if names:
             say(f"{word}  {', '.join(names)}")
+    for path, (value, source) in plugin.prescribes.items():
+        say(f"Prescribes  {path} {'not enabled' if value is None else f'= {value!r}'} ({source})")
     return 0
 
 
