@@ -1,10 +1,12 @@
 """What follows the runs of a study: its report, on the screen and as pages, and its curves in MLflow."""
 
+import shlex
 from pathlib import Path
 
 from coregpt.cli.report import write_report
 from coregpt.cli.screen import say
-from coregpt.lab.records.mirror import database_uri, mirror
+from coregpt.lab.records.mirror import mirror
+from coregpt.lab.records.tracking import database_uri
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.summary import summarise
@@ -20,7 +22,7 @@ def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Fou
     if mlflow:
         warning = mirror(made, store, folder)
         say()
-        say(warning or f"MLflow:  mlflow ui --backend-store-uri {database_uri(store)}")
+        say(warning or f"MLflow:  mlflow ui --backend-store-uri {shlex.quote(database_uri(store))}")
     return [line for design in DESIGNS for line in design.broken(report)]
 
 

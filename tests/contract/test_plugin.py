@@ -104,9 +104,9 @@ def test_a_parameter_made_behind_the_sites_back_is_refused() -> None:
 
 
 def test_what_a_technique_prescribes_is_a_setting_with_a_source() -> None:
-    with pytest.raises(PluginError, match="'optim.weight_decy' is no setting of a run"):
+    with pytest.raises(PluginError, match=r"'optim\.weight_decy' is no setting of a run"):
         type("Typo", (Plugin,), {"prescribes": {"optim.weight_decy": Prescription(0.0, "a paper")}})
-    with pytest.raises(PluginError, match="'optim.lr' needs its source"):
+    with pytest.raises(PluginError, match=r"'optim\.lr' needs its source"):
         type("Unsaid", (Plugin,), {"prescribes": {"optim.lr": Prescription(0.1, " ")}})
     told = {"optim.weight_decay": Prescription(0.0, "a paper"), "plugins.not_installed.warmup": Prescription(0, "it")}
     assert type("Told", (Plugin,), {"prescribes": told}).prescribes == told  # type: ignore[attr-defined]
