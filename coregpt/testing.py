@@ -67,7 +67,7 @@ def catalogue_with(names: Any, folder: Path, root: Path) -> Any:
 
     In a checkout whose techniques are not the installed ones, also of files among its own.
     """
-    from coregpt.lab.study.checkouts import Checkout
+    from coregpt.lab.study.code.checkouts import Checkout
     from coregpt.lab.study.registry import Catalogue, plain
 
     installed = _catalogues.setdefault((), Catalogue())

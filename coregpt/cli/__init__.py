@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _blamed(error: Exception) -> str | None:
     """What to say of an error in a plugin's code; None for any other."""
-    from coregpt.lab.study.blame import told  # what went well does not wait for it
+    from coregpt.lab.study.code.blame import told  # what went well does not wait for it
 
     return told(error)
 

@@ -8,7 +8,7 @@ from coregpt.cli.training import run_study
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.pilot import refuse_undecidable
 from coregpt.lab.planning.plans import outline, plan, trials_before
-from coregpt.lab.study.inert import refuse_idle
+from coregpt.lab.study.idle.inert import refuse_idle
 
 
 def ablate(path: Path, scale: str | None, use: Resources) -> int:

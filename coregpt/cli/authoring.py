@@ -5,7 +5,7 @@ from pathlib import Path
 
 from coregpt.cli.screen import say, table
 from coregpt.lab.authoring.draft import write
-from coregpt.lab.study.checkouts import Checkout, elsewhere
+from coregpt.lab.study.code.checkouts import Checkout, elsewhere
 from coregpt.lab.study.registry import Catalogue
 
 

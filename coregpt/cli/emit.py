@@ -21,7 +21,7 @@ from coregpt.lab.slurm.job_states import Queue
 from coregpt.lab.slurm.queued import job_of, note_script
 from coregpt.lab.slurm.remote import SIGNAL_SECONDS
 from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.inert import refuse_idle
+from coregpt.lab.study.idle.inert import refuse_idle
 from coregpt.lab.study.outline import Plan
 
 SCRIPT = """\

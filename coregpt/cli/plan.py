@@ -18,8 +18,8 @@ from coregpt.lab.planning.preregister import older_lines
 from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.lab.study.differences import changes, differences
-from coregpt.lab.study.idle import Known
-from coregpt.lab.study.inert import refuse_idle, told_idle
+from coregpt.lab.study.idle.inert import refuse_idle, told_idle
+from coregpt.lab.study.idle.known import Known
 from coregpt.lab.study.outline import Outline, Plan
 
 

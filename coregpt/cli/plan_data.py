@@ -12,7 +12,7 @@ from coregpt.lab.planning.power import power_of
 from coregpt.lab.planning.preregister import older_lines
 from coregpt.lab.planning.split import with_split
 from coregpt.lab.study.differences import differences
-from coregpt.lab.study.idle import Known
+from coregpt.lab.study.idle.known import Known
 from coregpt.lab.study.outline import Plan
 
 

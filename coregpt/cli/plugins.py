@@ -15,7 +15,7 @@ from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.contract.plugin import PREFIXES, Plugin
 from coregpt.lab.laws.laws import SLOW, LawCase, check_case, fast_laws, title
 from coregpt.lab.laws.pairs import check_pairs
-from coregpt.lab.study.checkouts import elsewhere, where_searched
+from coregpt.lab.study.code.checkouts import elsewhere, where_searched
 from coregpt.lab.study.registry import Catalogue, Found
 from coregpt.lab.study.yamlfile import Loader
 

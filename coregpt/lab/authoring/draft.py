@@ -12,7 +12,7 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import write_text
 from coregpt.lab.authoring.homes import HOMES, QUESTIONS
 from coregpt.lab.authoring.small_study import study_text
-from coregpt.lab.study.checkouts import Checkout
+from coregpt.lab.study.code.checkouts import Checkout
 from coregpt.lab.study.registry import Catalogue
 
 HERE = Path(__file__).parent

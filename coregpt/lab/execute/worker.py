@@ -34,7 +34,7 @@ from coregpt.lab.atomic import unwritable
 from coregpt.lab.laws.causality import refuse_leaks
 from coregpt.lab.records import trunk as trunks
 from coregpt.lab.records.store import MetricsLog, RunFolder, Unrecorded, claim
-from coregpt.lab.study.blame import in_one_line, told
+from coregpt.lab.study.code.blame import in_one_line, told
 from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import digests, inputs_of
 from coregpt.lab.study.part import RunPart

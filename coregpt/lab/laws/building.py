@@ -20,7 +20,7 @@ from coregpt.lab.laws.law_case import EVERYTHING, PLAIN, LawCase, LawError
 from coregpt.lab.laws.loop import steps_on_one_batch, weights
 from coregpt.lab.laws.surroundings import AROUND
 from coregpt.lab.laws.tools import executed_flops
-from coregpt.lab.study.blame import in_one_line, told
+from coregpt.lab.study.code.blame import in_one_line, told
 
 FLOPS_LIMIT = 0.01
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -9,7 +9,7 @@ import torch
 from coregpt.contract.errors import CoreGPTError
 from coregpt.lab.laws.law_case import EVERYTHING, PLAIN, LawCase, LawError
 from coregpt.lab.laws.loop import steps_on_one_batch
-from coregpt.lab.study.blame import in_one_line, told
+from coregpt.lab.study.code.blame import in_one_line, told
 from coregpt.lab.study.registry import Catalogue
 
 STEPS = (0, 1, 7)

@@ -19,7 +19,7 @@ from coregpt.engine.world import join, leave
 from coregpt.lab.laws.law_case import MIXED, LawCase, LawError
 from coregpt.lab.laws.loop import finish, trained, weights
 from coregpt.lab.laws.tools import Rows, tiny_source
-from coregpt.lab.study.blame import in_one_line, told
+from coregpt.lab.study.code.blame import in_one_line, told
 from coregpt.lab.study.registry import Catalogue
 
 LIMIT = 1e-3

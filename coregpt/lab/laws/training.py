@@ -10,7 +10,7 @@ from coregpt.engine.trainer import train
 from coregpt.lab.laws.law_case import EVERYTHING, MASKS, MIXED, PLAIN, SHAPE, LawCase, LawError
 from coregpt.lab.laws.loop import furthest, steps_on_one_batch, weights
 from coregpt.lab.laws.tools import Rows, counting_backend, stop_after, tiny_source
-from coregpt.lab.study.blame import in_one_line, place_of
+from coregpt.lab.study.code.blame import in_one_line, place_of
 
 FALL = 0.05
 SHALLOW = 2

@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from coregpt.contract.config import InputSource
 from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
 from coregpt.contract.plugin import Plugin
-from coregpt.lab.study.blame import place_of
-from coregpt.lab.study.checkouts import GROUP, elsewhere, where_searched
-from coregpt.lab.study.closure import Closure, closure
-from coregpt.lab.study.origin import CORE
-from coregpt.lab.study.serving import FILE_MODULE, remember, serve, sources_loaded
+from coregpt.lab.study.code.blame import place_of
+from coregpt.lab.study.code.checkouts import GROUP, elsewhere, where_searched
+from coregpt.lab.study.code.closure import Closure, closure
+from coregpt.lab.study.code.origin import CORE
+from coregpt.lab.study.code.serving import FILE_MODULE, remember, serve, sources_loaded
 
 if TYPE_CHECKING:
     from coregpt.engine.inputs import Stored

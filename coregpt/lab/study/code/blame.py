@@ -8,7 +8,7 @@ from pathlib import Path
 from coregpt.contract.errors import CoreGPTError
 from coregpt.contract.plugin import Plugin
 
-CORE = Path(__file__).parents[2]
+CORE = Path(__file__).parents[3]
 INSTALLED = ("site-packages", "dist-packages")
 STANDARD = Path(sysconfig.get_path("stdlib"))
 

@@ -7,8 +7,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from coregpt.contract.errors import PluginError
-from coregpt.lab.study.imports import Use, uses
-from coregpt.lab.study.origin import CORE, distributions, find, of_python, place, search
+from coregpt.lab.study.code.imports import Use, uses
+from coregpt.lab.study.code.origin import CORE, distributions, find, of_python, place, search
 
 HASHED = ("api", "contract", "engine")
 """Of coregpt itself: what every run's identity has anyway."""

@@ -17,8 +17,8 @@ from coregpt.contract.record import Record
 from coregpt.engine.build import Run
 from coregpt.lab.study.declaration import Arm, Study
 from coregpt.lab.study.identity import canonical
+from coregpt.lab.study.idle.numbers import Case, loss_of, name_of, over_time
 from coregpt.lab.study.inputs import inputs_of
-from coregpt.lab.study.numbers import Case, loss_of, name_of, over_time
 
 DEEP = 4
 """How far into the attributes of a rule or companion its settings are looked for."""

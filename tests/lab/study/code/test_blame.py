@@ -12,7 +12,7 @@ from coregpt.cli import main
 from coregpt.lab.execute.worker import FAILED
 from coregpt.lab.execute.worker import main as work
 from coregpt.lab.records.store import RunFolder
-from coregpt.lab.study.blame import in_one_line, place_of, told
+from coregpt.lab.study.code.blame import in_one_line, place_of, told
 from coregpt.lab.study.registry import Catalogue
 from tests.lab.conftest import Lab
 from tests.lab.execute import test_worker

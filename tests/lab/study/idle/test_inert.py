@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from coregpt.cli import main
-from tests.lab.study.dead_pairs import write
+from tests.lab.study.idle.dead_pairs import write
 
 ARMS = {"gelu": {}, "delta": {"plugins": {"recurrent": {}}}}
 

@@ -12,9 +12,9 @@ from coregpt.contract.config import ModelShape, RunConfig
 from coregpt.contract.errors import PluginError
 from coregpt.engine.build import build
 from coregpt.lab.planning.load import load, load_family
-from coregpt.lab.study.idle import Known, known
+from coregpt.lab.study.idle.known import Known, known
 from coregpt.lab.study.registry import Catalogue
-from tests.lab.study.dead_pairs import FILES, write
+from tests.lab.study.idle.dead_pairs import FILES, write
 
 BASE: dict[str, Any] = {
     "model": {"vocab": 32, "dim": 16, "depth": 4, "heads": 2, "context": 16},

@@ -21,7 +21,7 @@ from coregpt.contract.rules import Dials, Schedule
 from coregpt.engine.build import NamedPlugins, Run, build
 from coregpt.engine.inputs import Given
 from coregpt.engine.optimizer import Stack
-from coregpt.lab.study.symbols import Symbols, WithContent, digest
+from coregpt.lab.study.idle.symbols import Symbols, WithContent, digest
 
 SAMPLES = 2000
 """At so many steps, evenly spaced, schedules and static dials are compared."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.idle import Known, known
+from coregpt.lab.study.idle.known import Known, known
 from coregpt.lab.study.yamlfile import read
 
 

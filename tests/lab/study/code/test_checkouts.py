@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.study.checkouts import Checkout, elsewhere, folders, where_searched
+from coregpt.lab.study.code.checkouts import Checkout, elsewhere, folders, where_searched
 from coregpt.lab.study.registry import Catalogue
 
-ROOT = Path(__file__).parent.parent.parent.parent
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab.study.origin import distributions, find, of_python
+from coregpt.lab.study.code.origin import distributions, find, of_python
 
 FILE_MODULE = "coregpt_file_"
 """How the name of a plugin file's module begins in this process."""
