@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coregpt.lab.planning.credit import credited, departures
 from coregpt.lab.planning.preregister import code
+from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.differences import changes, differences
+from coregpt.lab.study.differences import changes
 from coregpt.lab.study.outline import Plan
 from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.facts.gathering import nothing_is_garbage
@@ -76,10 +78,11 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         scale=study.scale,
         digest=study.digest,
         command=_command(study),
-        confounds=tuple(
-            Confound(setting=setting, values=values) for setting, values in differences(study, plan.derived)
-        )
+        confounds=tuple(Confound(setting=d.setting, values=d.values, why=dict(d.why)) for d in credited(plan))
         + compiled(plan, store),
+        untuned=untuned(plan) or None,
+        departures=tuple(departures(plan)) or None,
+        pilot=test.pilot or None,
         data=_data(plan),
         environment=environment(plan, store),
         **of_designs,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from coregpt.report.drawing.numbers import decimals, short, signed, span
 from coregpt.report.drawing.svg import Scale, element, line, padded, text, tick_labels
+from coregpt.report.drawing.words import verdict_words
 from coregpt.report.facts.model import Comparison, Report, RunResult
 
 SYMBOLS = {
@@ -15,6 +16,7 @@ SYMBOLS = {
     "inconclusive": "?",
     "unstable": "!",
     "invalid": "×",
+    "pilot": "○",
 }
 
 _WIDTH = 640.0
@@ -73,7 +75,7 @@ def _forest_row(report: Report, c: Comparison, index: int, x: Scale, digits: int
     numbers = signed(c.gain, digits) + (f"  ({span(c.interval, digits)})" if c.interval else "")
     parts = [
         line(x(0), top + 28, x(0), top + _ROW - 7, "zero"),  # beside the interval, not through the words above it
-        text(x.start, top + 20, f"{short(c.arm, 30)} {SYMBOLS[c.verdict]} {c.verdict}", "row"),
+        text(x.start, top + 20, f"{short(c.arm, 30)} {SYMBOLS[c.verdict]} {verdict_words(c)}", "row"),
         text(x.stop, top + 20, numbers if c.interval else f"{numbers} no interval", "value", "end"),
     ]
     if c.test_interval and c.interval and not single:
