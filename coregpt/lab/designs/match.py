@@ -73,7 +73,7 @@ class Match(Design):
 
     def matches(self, study: Study) -> list[str]:
         quantity = matched_on(study)
-        return [".".join(_SETS[quantity])] if quantity in _SETS else []
+        return [".".join(map(str, _SETS[quantity]))] if quantity in _SETS else []
 
     def measure(self, study: Study, store: Path, planned: Planner, record: bool) -> Study:
         """Tokens from measured speeds, or from those on record."""

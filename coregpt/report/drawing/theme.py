@@ -122,6 +122,7 @@ footer{color:var(--soft);font-size:.85rem;margin-top:2rem}
 }
 @media print{
  html{background:#fff;font-size:12px}body{max-width:none;padding:0}section,.verdict{break-inside:avoid;border-color:#ccc}
+ .verdict{border-left-color:var(--tone)}
  .switch,.legend input,summary,button{display:none}
  .panel{display:none!important}.panel.axis-steps{display:block!important}
  .scroll{overflow:visible}table{font-size:.72rem}th,td{padding-right:.4rem}
