@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 ADVICE = (
     (
         "mlflow db upgrade",
-        "the database was made by another MLflow version; run 'mlflow db upgrade {uri}' or delete it",
+        "the database was made by another MLflow version; run `mlflow db upgrade {uri}` or delete it",
     ),
     ("not a database", "the file is damaged; delete it and call again ({uri})"),
     ("malformed", "the file is damaged; delete it and call again ({uri})"),
@@ -58,7 +59,7 @@ def told(error: Exception, store: Path) -> str:
         return str(error)
     text = f"{type(error).__name__}: {error}"
     advice = next((advice for sign, advice in ADVICE if sign in text.partition("[SQL")[0]), None)
-    return advice.format(uri=database_uri(store)) if advice else shortened(text)
+    return advice.format(uri=shlex.quote(database_uri(store))) if advice else shortened(text)
 
 
 def shortened(text: str) -> str:

@@ -1,5 +1,6 @@
 """From run folders to the facts a report is made of. Reads, and decides nothing."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
 def _command(study: Study) -> str:
     """What a reader types beside the study file; a path of this machine would mean nothing to them."""
     path = study.path.name if study.path.is_absolute() else study.path
-    return f"coregpt ablate {path}" + (f" --scale {study.scale}" if study.scale else "")
+    return shlex.join(["coregpt", "ablate", str(path), *(["--scale", study.scale] if study.scale else [])])
 
 
 def _arms(plan: Plan) -> tuple[ArmFacts, ...]:

@@ -212,7 +212,7 @@ def _worse(study: StudyFacts, c: Comparison) -> str:
 
 def _moved(study: StudyFacts, c: Comparison, verb: str) -> str:
     tail = {
-        "below the margin": f" That is real, and less than the {study.margin:g} that {_declared(study)} to matter.",
+        "below the margin": f" That is real, and smaller than the {study.margin:g} that {_declared(study)} to matter.",
         "at least the margin": f" That is more than the {study.margin:g} that {_declared(study)} to matter.",
         "": "",
     }[c.size]
