@@ -2,17 +2,17 @@
 
 524,288 tokens a step in passes of 64 rows, bf16, compiled; random tokens from memory, so that no disk takes part.
 Tokens per second, share of the matrix-product ceiling that this GPU was measured to have, peak memory, seconds to
-compile, graphs compiled after the clock has started while window, batch and momentum move, and the price of each
-technique. `--dry` does all of it with a tiny model on the CPU: it shows that the program runs, and its numbers mean
-nothing.
+compile, and graphs compiled after the clock has started while window, batch and momentum move. Each number is written
+as soon as it is known. `--dry` does all of it with a tiny model on the CPU: it shows that the program runs, and its
+numbers mean nothing. Writes `benchmarks/results/gpu.{json,md}`.
 """
 
 import argparse
-import functools
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ import torch
 from torch._dynamo.utils import counters
 
 from benchmarks.bare_speedrun import SpeedrunGPT, SpeedrunLoop
-from benchmarks.pages import publish, table
-from benchmarks.prices import Plugins, cases
+from benchmarks.pages import RESULTS, measured_with, table, write
+from benchmarks.prices import Plugins
 from benchmarks.steps import Stepper
 from coregpt.api import Clock, Plugin, RunView, Schedule, hookimpl
 from coregpt.contract.config import ModelShape, OptimConfig, RunConfig
@@ -37,6 +37,7 @@ BASELINE: dict[str, dict[str, Any]] = {
     "softcap": {"shape": "isru", "cap": 15},
     "muon": {"lr": 0.025, "weight_decay": 0.05, "polar": "ns12"},
 }
+MEANINGLESS = "A tiny model on the CPU: these numbers mean nothing."
 OPTIM = OptimConfig(lr=0.004, beta1=0.8, beta2=0.95, eps=1e-10, weight_decay=0.05, grad_clip=0)
 
 
@@ -95,8 +96,8 @@ def source(scale: Scale) -> TokenSource:
     """Random ids: speed does not depend on what they say."""
     shape = scale.shape
     ids = np.random.default_rng(0).integers(1, shape.vocab, 8 * scale.batch_rows * shape.context, dtype=np.uint16)
-    streams = TokenStream([ids]), TokenStream([ids[: 4 * shape.context]])
-    return TokenSource("random", "token", shape.vocab, *streams, separator=0, digest="random")
+    train, held_out = TokenStream([ids]), TokenStream([ids[: 4 * shape.context]])
+    return TokenSource("random", "token", shape.vocab, train, held_out, held_out, separator=0, digest="random")
 
 
 def wall(call: Callable[[], object], device: str) -> float:
@@ -193,54 +194,64 @@ def late_graphs(scale: Scale) -> tuple[int, int]:
     return before, counters["stats"]["unique_graphs"] - before
 
 
+def shallow(scale: Scale) -> Scale:
+    """Two layers, few words, a small batch: the number of graphs hangs on none of them, the time to compile does."""
+    return replace(
+        scale,
+        shape=scale.shape.model_copy(update={"depth": 2, "vocab": min(scale.shape.vocab, 1024)}),
+        batch_rows=min(scale.batch_rows, 8 * scale.pass_rows),
+    )
+
+
+def page(record: dict[str, Any]) -> list[str]:
+    """What has been measured so far."""
+    lines = ["# The speedrun's optimizer baseline on one GPU", "", record["where"], ""]
+    if "ceiling" in record:
+        lines += [f"Measured ceiling of one large matrix product: {record['ceiling'] / 1e12:.3g} TFLOP/s.", ""]
+    cells = [
+        [
+            name,
+            f"{s['tokens_per_second']:,.0f}",
+            f"{s['mfu']:.1%}",
+            f"{s['peak_bytes'] / 2**30:.1f}",
+            f"{s['first_step_seconds']:.1f}",
+        ]
+        for name, s in record["sides"].items()
+    ]
+    lines += table("loop|tokens/s|of the ceiling|peak GiB|seconds to the end of the first step", cells)
+    if len(record["sides"]) == 2:
+        ours, bare = (record["sides"][name]["tokens_per_second"] for name in ("CoreGPT", "bare"))
+        lines += ["", f"CoreGPT makes {ours / bare:.3f} times as many tokens per second as the bare loop."]
+    if "graphs" in record:
+        lines += ["", f"Graphs compiled before the clock starts: {record['graphs']}; after, while window, batch and"]
+        lines += [f"momentum move: {record['late_graphs']} (a model of two layers)."]
+    return lines
+
+
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="The speedrun's baseline on a GPU.")
-    parser.add_argument("--dry", action="store_true", help="tiny, on the CPU; writes nothing")
-    parser.add_argument("--only", help="price these techniques only, separated by commas")
+    parser.add_argument("--dry", action="store_true", help="tiny, on the CPU; writes nothing unless told where")
+    parser.add_argument("--out", type=Path, help="folder for the result (benchmarks/results)")
     options = parser.parse_args(argv)
     scale = DRY if options.dry else FULL
     if scale.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no usable GPU here; --dry runs a tiny model on the CPU")
-    most = ceiling(scale)
+    record: dict[str, Any] = {"where": MEANINGLESS if options.dry else measured_with(), "sides": {}}
+    out = options.out or (None if options.dry else RESULTS)
+
+    def found(**more: Any) -> None:
+        """Written at once: the machine may be taken away before the end."""
+        record.update(more)
+        if out:
+            write("gpu", page(record), record, out)
+
+    found(ceiling=ceiling(scale))
     flops = count(scale.config(BASELINE), Catalogue().instances(BASELINE)).flops_per_token
-    sides = {
-        "CoreGPT": side(scale, lambda: ours(scale, BASELINE), flops, most),
-        "bare": side(scale, lambda: bare(scale), flops, most),
-    }
-    before, late = late_graphs(scale)
-    plain = side(scale, lambda: ours(scale, {}), flops, most)
-    chosen = options.only.split(",") if options.only else None
-    priced = [case for case in cases() if chosen is None or case.name in chosen]
-    prices = {}
-    for case in priced:
-        found = side(scale, functools.partial(ours, scale, case.ours), flops, most)
-        prices[case.name] = plain.tokens_per_second / found.tokens_per_second
-    device = torch.cuda.get_device_name() if scale.device == "cuda" else "CPU, tiny model: these numbers mean nothing"
-    lines = [
-        "# The speedrun's optimizer baseline on one GPU",
-        "",
-        f"{device}; measured ceiling {most / 1e12:.3g} TFLOP/s.",
-    ]
-    lines += [f"Graphs compiled before the clock starts: {before}; after, while schedules move: {late}.", ""]
-    cells = [
-        [
-            name,
-            f"{s.tokens_per_second:,.0f}",
-            f"{s.mfu:.1%}",
-            f"{s.peak_bytes / 2**30:.1f}",
-            f"{s.first_step_seconds:.1f}",
-        ]
-        for name, s in sides.items()
-    ]
-    lines += table("loop|tokens/s|of the ceiling|peak GiB|seconds to the end of the first step", cells)
-    lines += ["", "Time per token over the plain GPT of the same size:", ""]
-    lines += table("technique|ratio", [[name, f"{ratio:.3f}"] for name, ratio in prices.items()])
-    record = {"device": device, "ceiling": most, "graphs": before, "late_graphs": late, "prices": prices}
-    record |= {"sides": {name: asdict(s) for name, s in sides.items()}}
-    if options.dry:
-        print("\n".join(lines))
-    else:
-        publish("gpu", lines, record)
+    for name, make in (("CoreGPT", lambda: ours(scale, BASELINE)), ("bare", lambda: bare(scale))):
+        found(sides={**record["sides"], name: asdict(side(scale, make, flops, record["ceiling"]))})
+    before, late = late_graphs(shallow(scale))
+    found(graphs=before, late_graphs=late)
+    print("\n".join(page(record)))
     return record
 
 

@@ -2,18 +2,44 @@
 
 import json
 import platform
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from coregpt.engine.platform import fast_precision
+from coregpt.lab.execute.worker import processor
+
 RESULTS = Path(__file__).parent / "results"
 
 
 def facts() -> dict[str, str]:
-    """What the numbers were measured with."""
-    return {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
+    """What the numbers were measured with: a ratio of one processor says nothing about another."""
+    found = {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
+    found |= {"processor": processor(), "bf16 in hardware": "yes" if fast_precision("cpu") == "bf16" else "no"}
+    if torch.cuda.is_available():
+        found |= {"GPU": torch.cuda.get_device_name(), "driver": driver(), "CUDA": str(torch.version.cuda)}
+    return found
+
+
+def driver() -> str:
+    """The version of NVIDIA's driver, as `nvidia-smi` says."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.split()
+    except (OSError, subprocess.TimeoutExpired):
+        said = []
+    return said[0] if said else "unknown"
+
+
+def measured_with() -> str:
+    """A line for the top of a page."""
+    found = facts()
+    where = f"{found['GPU']}, driver {found['driver']}, " if "GPU" in found else ""
+    low = f"bf16 in hardware: {found['bf16 in hardware']}"
+    return f"Measured on {where}{found['processor']}, {low}, torch {found['torch']}."
 
 
 def table(header: str, rows: Sequence[Sequence[str]]) -> list[str]:
@@ -22,8 +48,12 @@ def table(header: str, rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {header.replace('|', ' | ')} |", "|" + "---|" * (header.count("|") + 1), *cells]
 
 
-def publish(name: str, lines: Sequence[str], record: dict[str, Any], folder: Path = RESULTS) -> None:
-    folder.mkdir(exist_ok=True)
+def write(name: str, lines: Sequence[str], record: dict[str, Any], folder: Path = RESULTS) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text("\n".join([*lines, ""]))
     (folder / f"{name}.json").write_text(json.dumps({"facts": facts(), **record}, indent=2) + "\n")
+
+
+def publish(name: str, lines: Sequence[str], record: dict[str, Any], folder: Path = RESULTS) -> None:
+    write(name, lines, record, folder)
     print("\n".join(lines))

@@ -72,7 +72,14 @@ class Worker:
                     file.write("\n")
             return None
         if self.code == 0 and self.folder.result() is None:
-            result = {"status": "finished", "value": 1.0, "reason": "", "notes": [], "train_seconds": 0.0}
+            result = {
+                "status": "finished",
+                "value": 1.0,
+                "select": 1.0,
+                "reason": "",
+                "notes": [],
+                "train_seconds": 0.0,
+            }
             self.folder.write_result({**result, "tokens_per_second": 1.0, "compile_seconds": 0.0})
         return self.code
 

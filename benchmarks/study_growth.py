@@ -49,10 +49,13 @@ def finish(made: Plan, store: Path) -> None:
         for i in range(EVALUATIONS):
             step = round(steps * i / (EVALUATIONS - 1))
             value = end + 0.1 * (1 - i / (EVALUATIONS - 1))
-            rows.append({"step": step, "tokens": 64 * step, "seconds": 0.1 * i, "val_loss": value})
+            rows.append({"step": step, "tokens": 64 * step, "seconds": 0.1 * i, "select_loss": value})
+        rows[-1]["val_loss"] = end
         folder.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        result = {"status": "finished", "value": rows[-1]["val_loss"], "reason": "", "notes": [], "train_seconds": 2.0}
-        folder.write_result({**result, "tokens_per_second": 1e3, "compile_seconds": 0.0, "peak_memory_bytes": 0})
+        result = {"status": "finished", "value": end, "select": rows[-1]["select_loss"], "reason": "", "notes": []}
+        folder.write_result(
+            {**result, "train_seconds": 2.0, "tokens_per_second": 1e3, "compile_seconds": 0.0, "peak_memory_bytes": 0}
+        )
 
 
 def start_seconds(times: int = 5) -> tuple[float, float]:

@@ -93,14 +93,14 @@ def bare(config: RunConfig, threads: int) -> float:
     begun = time.perf_counter()
     loop = BareLoop(BareGPT(shape.vocab, shape.dim, shape.depth, shape.heads, shape.context), bf16=False)
     order = RowOrder(source.train, shape.context, config.data_seed)
-    held, answers = eval_rows(source.val, shape.context, config.eval_tokens)
+    select, held_out = (eval_rows(each, shape.context, config.eval_tokens) for each in (source.select, source.held_out))
     rows, steps = config.batch_tokens // shape.context, config.tokens // config.batch_tokens
     at_once = EVAL_TOKENS["cpu"] // shape.context
     evaluated = {round(i * steps / config.evals) for i in range(config.evals + 1)}
     for step in range(steps + 1):
-        if step in evaluated:
+        for inputs, targets in (select, *([held_out] if step == steps else [])) if step in evaluated else ():
             with torch.no_grad():
-                for x, y in zip(held.split(at_once), answers.split(at_once), strict=True):
+                for x, y in zip(inputs.split(at_once), targets.split(at_once), strict=True):
                     loop.model(x, y).item()
         if step < steps:
             loop.step(*order.rows(step * rows, rows))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from coregpt.cli.screen import say, table
+from coregpt.engine.outcome import SELECT
 from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.rerun import again, prepare
 from coregpt.lab.execute.slots import Slot, find_slots
@@ -37,7 +38,7 @@ def rerun(name: str, study: str | None, store: Path, reason: str, slurm: SlurmOp
     if past is not None and past.contradiction:
         say(f"{past.contradiction}; the run counts no longer, and reports that need it say so")
         return FAILED
-    value = "" if result["value"] is None else f", val_loss {result['value']:.4f}"
+    value = "" if result["select"] is None else f", {SELECT} {result['select']:.4f}"
     say(f"{result['status']}{value}" + (", as before" if before is not None else ""))
     return 0
 

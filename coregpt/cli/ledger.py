@@ -37,9 +37,8 @@ def _not_reproduced(entries: list[Entry]) -> list[str]:
 
 def _contradiction(store: Path, run: str, entry: Entry) -> str:
     result = RunFolder(store / run).result()
-    recorded = entry["status"], entry["value"]
-    if result is None or (result["status"], result["value"]) == recorded:
+    recorded = {key: entry.payload[key] for key in ("status", "value", "select") if key in entry.payload}
+    if result is None or {key: result.get(key) for key in recorded} == recorded:
         return ""
-    return (
-        f"run {run}: result.json says {result['status']}, {result['value']}; recorded were {recorded[0]}, {recorded[1]}"
-    )
+    says, were = (", ".join(str(found.get(key)) for key in recorded) for found in (result, recorded))
+    return f"run {run}: result.json says {says}; recorded were {were}"

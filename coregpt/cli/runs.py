@@ -9,6 +9,7 @@ from pathlib import Path
 
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError
+from coregpt.engine.outcome import SELECT
 from coregpt.lab import progress
 from coregpt.lab.progress import duration
 from coregpt.lab.records.ledger import Entry, Ledger
@@ -113,7 +114,7 @@ def list_runs(study: str | None, store: Path, as_json: bool) -> int:
     if as_json:
         say(json.dumps([_as_data(each, each.planned.id in older) for each in found], indent=1))
         return 0
-    rows = [("id", "study", "arm", "seed", "state", "value", "step", "training", "last sign")]
+    rows = [("id", "study", "arm", "seed", "state", SELECT, "step", "training", "last sign")]
     rows += [
         (
             each.planned.id,
@@ -150,7 +151,7 @@ def _as_data(found: RunStatus, older: bool) -> dict[str, object]:
         "seed": run.seed,
         "state": found.state,
         "older": older,
-        "value": found.value,
+        SELECT: found.value,
         "reason": found.note,
         "step": found.step,
         "seconds": found.seconds,

@@ -3,7 +3,8 @@
 The messages name the hook, the plugin with file and line, and what was expected.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from types import CodeType
 from typing import Any
 
@@ -11,7 +12,7 @@ import pluggy
 from torch import OutOfMemoryError, nn
 
 from coregpt.contract.companion import Companion
-from coregpt.contract.errors import CoreGPTError, PluginError
+from coregpt.contract.errors import CoreGPTError, PluginError, in_one_line
 from coregpt.contract.record import CORE
 from coregpt.contract.rules import ParamRule, Stages
 
@@ -25,24 +26,30 @@ def before(hook: str, impls: Impls, arguments: Mapping[str, Any]) -> None:
 def after(outcome: "pluggy.Result[Any]", hook: str, impls: Impls, arguments: Mapping[str, Any]) -> None:
     """For `add_hookcall_monitoring`: raises PluginError if plugins failed or answered with what cannot be used."""
     if (error := outcome.exception) is not None:
-        if isinstance(error, Exception) and not isinstance(error, CoreGPTError | MemoryError | OutOfMemoryError):
-            raise failed(error, hook, impls) from error
+        refuse_failed(error, hook, impls)
         return
     refuse_wrong(hook, outcome.get_result(), impls, arguments)
 
 
-def failed(error: Exception, hook: str, impls: Impls) -> PluginError:
-    """The error of a plugin's hook, with the deepest line of the plugins that were asked."""
+def refuse_failed(error: BaseException, hook: str, impls: Impls) -> None:
+    """Raises PluginError for an error of the plugins that were asked, with the deepest line of theirs.
+
+    What core says of their line gets the line too. Errors in which they had no part are left to whoever asked core.
+    """
+    if isinstance(error, MemoryError | OutOfMemoryError) or not isinstance(error, Exception | SystemExit):
+        return
     theirs = {code_of(impl, hook).co_filename: impl.plugin_name for impl in impls if impl.plugin_name != CORE}
-    trace, place = error.__traceback__, None
+    trace, place = error.__traceback__, ""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        place = (theirs[file], f"{file}:{trace.tb_lineno}") if file in theirs else place
+        place = f"plugin '{theirs[file]}' ({file}:{trace.tb_lineno}): {hook}" if file in theirs else place
         trace = trace.tb_next
-    what = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
-    if place is None:
-        return PluginError(f"{hook}, asked of {sources(hook, impls) or CORE}: {what}")
-    return PluginError(f"plugin '{place[0]}' ({place[1]}): {hook}: {what}")
+    if isinstance(error, CoreGPTError):
+        if place and not error.placed:
+            error.args = (f"{place}: {error}",)
+        error.placed = True  # further out nobody's line is nearer
+    elif place or theirs:
+        raise PluginError(f"{place or f'{hook}, asked of {sources(hook, impls)}'}: {in_one_line(error)}") from error
 
 
 def refuse_wrong(hook: str, answer: Any, impls: Impls, arguments: Mapping[str, Any]) -> None:
@@ -68,7 +75,7 @@ def sources(hook: str, impls: Impls) -> str:
 
 def code_of(impl: pluggy.HookImpl, hook: str) -> CodeType:
     """Of the method as its author wrote it: what pluggy calls may be wrapped."""
-    code: CodeType = getattr(type(impl.plugin), hook).__code__
+    code: CodeType = inspect.unwrap(getattr(type(impl.plugin), hook)).__code__
     return code
 
 
@@ -125,16 +132,41 @@ def _no_mask(answer: Any) -> str | None:
 
 def _no_losses(answer: Any) -> str | None:
     good = isinstance(answer, Mapping) and all(isinstance(part, nn.Module) for part in answer.values())
+    good = good and all(isinstance(name, str) for name in answer)
     return None if good else "a dict of a name and a torch module for each loss"
 
 
 def _no_schedules(answer: Any) -> str | None:
     good = isinstance(answer, Mapping) and all(isinstance(f, Stages) or callable(f) for f in answer.values())
+    good = good and all(isinstance(name, str) for name in answer)
     return None if good else "a dict of a dial's name and a function of the clock, or Stages, for each schedule"
 
 
 def _no_param_rule(answer: Any) -> str | None:
-    return None if isinstance(answer, ParamRule) else "a ParamRule"
+    if not isinstance(answer, ParamRule):
+        return "a ParamRule"
+    wrong = [f"{name} {answer_to}, not {getattr(answer, name)!r}" for name, answer_to in _wrong_words(answer)]
+    return f"a ParamRule with {' and '.join(wrong)}" if wrong else None
+
+
+def _wrong_words(rule: ParamRule) -> Iterator[tuple[str, str]]:
+    """(field, what it may be) of every field of a ParamRule that is none of that."""
+    for name in ("lr", "weight_decay"):
+        if not _is_number(getattr(rule, name)):
+            yield name, "a number"
+    if not (callable(rule.init) or _is_number(rule.init)):
+        yield "init", "a number or a function of the drawn value"
+    pair: Any = rule.betas
+    if not (pair is None or (isinstance(pair, tuple) and len(pair) == 2 and all(map(_is_number, pair)))):
+        yield "betas", "a pair of numbers"
+    if not (rule.eps is None or _is_number(rule.eps)):
+        yield "eps", "a number"
+    if not (rule.label is None or isinstance(rule.label, str)):
+        yield "label", "a word"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _no_companion(answer: Any) -> str | None:

@@ -149,9 +149,12 @@ class RunConfig(Frozen):
     micro_rows: PositiveInt | None = None
     """Rows per forward pass. Empty: the whole share of a rank. Changes memory, not the maths."""
     eval_tokens: PositiveInt = 16_384
-    """Length of the fixed evaluation stream, in tokens; a multiple of `model.context`."""
+    """Tokens of each stream that a loss is evaluated on, the first ones, always the same; a multiple of
+    `model.context`."""
     evals: PositiveInt = 7
-    """How many times the loss is evaluated, evenly spaced, the last time after the last step."""
+    """How many times the loss on `select` is evaluated, evenly spaced, the last time after the last step."""
+    held_out_curve: bool = False
+    """Evaluate `held_out` as often as `select`, as a target's steps need it; otherwise after the last step alone."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Fixes initial weights (with each parameter's path) and anything random in a plugin."""
     data_seed: Annotated[int, Field(ge=0)] = 0

@@ -1,13 +1,55 @@
 """What one forward pass knows (tokens, dials, masks) and what it collects (saved, losses, metrics)."""
 
+import sys
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from coregpt.contract.errors import PluginError
 from coregpt.contract.randomness import Noise, uniform
+
+MAIN = "loss"
+"""What the main loss is called in the log."""
+CORE_FILES = "coregpt."
+
+
+class OwnKeys(dict[str, Tensor]):
+    """Losses by key. Of two parts that set one key only the last would count, in silence: both are named instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._by: dict[str, tuple[object, str]] = {}
+
+    def __setitem__(self, key: str, value: Tensor) -> None:
+        frame = sys._getframe(1)
+        part, who = frame.f_locals.get("self", frame.f_code), _setter(frame)
+        first, before = self._by.setdefault(key, (part, who))
+        if first is not part:
+            raise PluginError(f"ctx.losses['{key}'] is set by {before} and by {who}; give each loss a key of its own")
+        if key == MAIN:
+            raise PluginError(f"ctx.losses['{key}'] is set by {who}: the main loss has that name; use another")
+        if not isinstance(value, Tensor) or value.dim():
+            got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise PluginError(f"ctx.losses['{key}'] is set by {who}: expected a scalar tensor, got {got}")
+        super().__setitem__(key, value)
+
+
+def _setter(frame: FrameType) -> str:
+    """The plugin whose line it is, by the name of its file."""
+    name = str(frame.f_globals.get("__name__", ""))
+    if name.startswith(CORE_FILES):
+        return "add_losses"
+    return f"'{Path(frame.f_code.co_filename).stem}' ({frame.f_code.co_filename}:{frame.f_lineno})"
+
+
+def own_keys() -> dict[str, Tensor]:
+    """A compiled pass has a plain dict: before it every run is counted in one that is not compiled."""
+    return {} if torch.compiler.is_compiling() else OwnKeys()
 
 
 @dataclass
@@ -24,9 +66,9 @@ class Context:
     """One attention mask per distinct set of mask rules."""
     saved: dict[Hashable, Tensor] = field(default_factory=dict)
     """Activations one part leaves for a later one, keyed by the plugin that owns them."""
-    losses: dict[str, Tensor] = field(default_factory=dict)
+    losses: dict[str, Tensor] = field(default_factory=own_keys)
     """Scalars a part adds to the training loss (never to the evaluation), by a key of its own: its site's path, say.
-    What is set twice under one key counts once."""
+    What one part sets twice counts once; PluginError for two parts with one key."""
     metrics: dict[str, Tensor] = field(default_factory=dict)
     """Scalars a part wants to see logged."""
     training: bool = False

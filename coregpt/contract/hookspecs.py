@@ -131,7 +131,11 @@ class Hooks:
 
     @hookspec
     def add_logit_transforms(self, at: Site) -> Answer:
-        """Module `(logits, ctx) -> logits`, part of the model (evaluation sees it). Applied in order."""
+        """Module `(logits, ctx) -> logits`, part of the model (evaluation sees it). Applied in order.
+
+        One that works on each logit by itself may have a method `slope(logits, bent)`, its derivative at each logit,
+        `bent` being what it made of them: then training never holds more logits than fit, where they are too many.
+        """
 
     @hookspec
     def add_masks(self, at: Site) -> MaskRule | None:

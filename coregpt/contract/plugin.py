@@ -1,6 +1,8 @@
 """The base class of every technique, and the manager that binds techniques to hooks."""
 
-from collections.abc import Callable, Mapping
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pluggy
@@ -12,6 +14,8 @@ from coregpt.contract.record import CORE, Record
 
 PROJECT = "coregpt"
 PREFIXES = ("make_", "add_")
+MARK = f"{PROJECT}_impl"
+"""The attribute that `hookimpl` gives a method."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -47,17 +51,34 @@ class Plugin(Frozen):
         for field in cls.model_fields:
             if field.startswith(PREFIXES):
                 raise PluginError(f"{cls.__name__}.{field}: an option may not start with make_ or add_")
-        for name in dir(cls):
-            if name.startswith(PREFIXES):
+        for word in ("after", "conflicts", "requires"):
+            names = getattr(cls, word)
+            if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+                raise PluginError(
+                    f"{cls.__name__}.{word}: expected names of plugins, as in ('other_technique',), got {names!r}"
+                )
+        if not isinstance(cls.neutral, dict | None):
+            raise PluginError(f"{cls.__name__}.neutral: expected options and values, got {cls.neutral!r}")
+        for name, method in inspect.getmembers_static(cls):
+            if name.startswith(PREFIXES) or hasattr(method, MARK):
                 _check_marked(cls, name)
 
 
 def _check_marked(cls: type[Plugin], name: str) -> None:
-    options = getattr(getattr(cls, name), f"{PROJECT}_impl", None)
+    method = getattr(cls, name)
+    options, here = getattr(method, MARK, None), f"{cls.__name__}.{name}{place_of(method)}"
     if options is None:
-        raise PluginError(f"{cls.__name__}.{name}: hooks must be marked with @hookimpl")
+        raise PluginError(f"{here}: hooks must be marked with @hookimpl")
+    if not name.startswith(PREFIXES):
+        raise PluginError(f"{here}: there is no such hook; names of hooks begin with {' or '.join(PREFIXES)}")
     if options["tryfirst"] or options["trylast"]:
-        raise PluginError(f"{cls.__name__}.{name}: tryfirst/trylast are not allowed; order comes from `after`")
+        raise PluginError(f"{here}: tryfirst/trylast are not allowed; order comes from `after`")
+
+
+def place_of(method: Any) -> str:
+    """` (file:line)` of a function; nothing for anything else."""
+    code = getattr(inspect.unwrap(method) if callable(method) else method, "__code__", None)
+    return f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
 
 
 class HookManager(pluggy.PluginManager):
@@ -71,32 +92,61 @@ class HookManager(pluggy.PluginManager):
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
         """Look at the class only: a plugin's options are data and can never be hooks."""
         method = getattr(type(plugin), name, None) if name.startswith(PREFIXES) else None
-        return getattr(method, f"{PROJECT}_impl", None) if callable(method) else None
+        return getattr(method, MARK, None) if callable(method) else None
 
     def add(self, plugin: object, name: str) -> None:
-        """Register, and turn pluggy's complaints (unknown hook, wrong argument) into a PluginError."""
+        """Register. Raises PluginError for an unknown hook or a wrong argument."""
+        for hook, method in inspect.getmembers_static(type(plugin), lambda each: hasattr(each, MARK)):
+            if problem := self._misfit(hook, getattr(plugin, hook)):
+                raise PluginError(f"plugin '{name}'{place_of(method)}: {problem}")
         try:
             self.register(plugin, name)
             self.check_pending()
-        except pluggy.PluginValidationError as error:
-            message = str(error).replace("\n", " ").strip()
-            raise PluginError(f"plugin '{name}': {message}") from error
+        except pluggy.PluginValidationError as error:  # all that pluggy minds beside those
+            where = str(inspect.getsourcefile(type(plugin)))
+            raise PluginError(f"plugin '{name}' ({where}): {' '.join(str(error).split())}") from error
         for caller in (self.get_hookcallers(plugin) or ()) if name != CORE else ():
             for impl in caller.get_hookimpls():
                 if impl.plugin is plugin and not impl.hookwrapper:
                     watched = self.record.watched(caller.name, name, impl.function, impl.wrapper)
                     impl.function = watched  # type: ignore[misc]
 
+    def _misfit(self, hook: str, method: Any) -> str:
+        """What is wrong with the name or the arguments of an implementation; empty if nothing is."""
+        hooks = [name for name in vars(self.hook) if name.startswith(PREFIXES)]
+        if hook not in hooks:
+            return f"there is no hook '{hook}'{_nearest(hook, hooks)}"
+        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+            return f"{hook} is `async`, and hooks are asked while a model is built; write a plain method"
+        there = self.hook.__dict__[hook].spec.argnames
+        wanted = pluggy._hooks.varnames(method)[0]
+        wrong = [argument for argument in wanted if argument not in there]
+        if wrong:
+            return f"{hook} has no argument {' and '.join(map(repr, wrong))}; it has: {', '.join(there)}"
+        if getattr(method, MARK)["wrapper"] and not inspect.isgeneratorfunction(method):
+            return f"{hook} is marked as a wrapper, which goes around `part = yield`, and has no yield"
+        if not getattr(method, MARK)["wrapper"] and inspect.isgeneratorfunction(method):
+            return f"{hook} has a yield; mark it with @hookimpl(wrapper=True), or return the answer"
+        return ""
+
     def named(self, hook: str, arguments: dict[str, Any]) -> list[tuple[str, Any]]:
         """(plugin, answer) of every plugin that answers `hook`, first registered first."""
         found = []
         for impl in getattr(self.hook, hook).get_hookimpls():
             if impl.wrapper or impl.hookwrapper:
-                raise PluginError(f"plugin '{impl.plugin_name}': {hook} cannot be wrapped, its answers have owners")
+                where = place_of(getattr(type(impl.plugin), hook))
+                raise PluginError(
+                    f"plugin '{impl.plugin_name}'{where}: {hook} cannot be wrapped, its answers have owners"
+                )
             answer = impl.function(*(arguments[key] for key in impl.argnames))
             if answer is not None:
                 found.append((impl.plugin_name, answer))
         return found
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(sorted(names))}"
 
 
 Hook = Callable[..., Any]

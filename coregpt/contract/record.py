@@ -3,6 +3,7 @@
 It is how two claimants of one place or one parameter are both named, and why a technique does nothing.
 """
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Generator
 from typing import Any
@@ -50,7 +51,9 @@ class Record:
         return answering
 
     def _wrapper(self, hook: str, plugin: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        wrong = PluginError(f"plugin '{plugin}': {hook} is a wrapper and must yield exactly once")
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        where = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+        wrong = PluginError(f"plugin '{plugin}'{where}: {hook} is a wrapper and must yield exactly once")
 
         def wrapping(*args: Any, **kwargs: Any) -> Generator[None, Any, Any]:
             self.asked[plugin, hook] += 1

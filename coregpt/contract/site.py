@@ -218,9 +218,16 @@ class Site:
         if path in made.params:
             raise PluginError(_made_twice(path, made.record))
         info = ParamInfo(path, shape, _known(role, path), self.writes, self.layer, made.shape)
-        rule = merge_rules(path, made.hook.add_param_rules(param=info))
+        rules = made.hook.add_param_rules(param=info)
+        rule = merge_rules(path, rules)
         value = draw(shape, made.seed, path, std, mean, made.device)
         value = rule.init(value) if callable(rule.init) else value * rule.init if rule.init != 1 else value
+        if getattr(value, "shape", None) != shape:
+            who = " or ".join(map(quoted, made.record.givers(rules)))
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise PluginError(
+                f"parameter '{path}': `init` of the ParamRule of {who} must give a tensor of shape {shape}, got {got}"
+            )
         made.params[path] = nn.Parameter(value)
         made.infos[path] = replace(info, role=_known(rule.role or role, path))
         made.rules[path] = rule

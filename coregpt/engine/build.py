@@ -9,7 +9,7 @@ import torch
 from coregpt.contract import answers as checked
 from coregpt.contract.companion import Companion
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import CoreGPTError, PluginError
+from coregpt.contract.errors import PluginError
 from coregpt.contract.hookspecs import Hooks
 from coregpt.contract.input import Inputs
 from coregpt.contract.plugin import HookManager, Plugin
@@ -17,7 +17,7 @@ from coregpt.contract.record import CORE, quoted
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Assembly
 from coregpt.engine.defaults import Defaults
-from coregpt.engine.dials import Dials, collect
+from coregpt.engine.dials import SIZES, Dials, collect, owners
 from coregpt.engine.inputs import Given, open_inputs
 from coregpt.engine.model import GPT
 from coregpt.engine.optimizer import Optimizer
@@ -125,7 +125,11 @@ def assemble(
     manager = hooks_for(config, plugins)
     view = RunView(config.model, config.tokens, config.batch_tokens, config.seed, inputs=inputs)
     schedules = collect(manager, view)
-    timeline = plan_steps(config, schedules)
+    try:
+        timeline = plan_steps(config, schedules)
+    except PluginError as error:
+        who = checked.sources("add_schedules", owners(manager, view, *SIZES))
+        raise PluginError(f"{who}: add_schedules: {error}") from None
     assembly = Assembly(config.model, config.seed, where, manager.hook, inputs=inputs, record=manager.record)
     model = GPT(assembly, separator if config.data.document_mask else None)
     return Assembled(model, assembly, Dials(schedules, where), timeline, manager)
@@ -153,10 +157,9 @@ def _companions(manager: HookManager, view: RunView) -> list[tuple[str, Companio
     impls = manager.hook.add_companions.get_hookimpls()
     try:
         found = manager.named("add_companions", {"run": view})
-    except CoreGPTError:
+    except BaseException as error:
+        checked.refuse_failed(error, "add_companions", impls)
         raise
-    except Exception as error:
-        raise checked.failed(error, "add_companions", impls) from error
     for name, companion in found:
         own = [impl for impl in impls if impl.plugin_name == name]
         checked.refuse_wrong("add_companions", [companion], own, {})

@@ -47,11 +47,28 @@ def prepare(run: Run, rows_of: Callable[[int], int], autocast: Callable[[], Any]
                     loss, _ = forward(tokens, tokens.clone(), run.dials.values, starts)
                 loss.backward()
     except Exception as error:  # any failure of the compiler means: go on without it, and say so
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return Callables(plain.forward, plain.logits, time.perf_counter() - started, f"not compiled: {reason[:300]}")
+        seconds = time.perf_counter() - started
+        return Callables(plain.forward, plain.logits, seconds, f"not compiled: {_first_line(error)}")
+    note = _compile_updates(run) if run.device.type == "cuda" else None
     # On a CPU most of an evaluation is fp32 products, which compiled code would leave to the slower library.
     logits = torch.compile(run.model.logits, dynamic=False) if run.device.type == "cuda" else plain.logits
-    return Callables(forward, logits, time.perf_counter() - started)
+    return Callables(forward, logits, time.perf_counter() - started, note)
+
+
+def _compile_updates(run: Run) -> str | None:
+    """The updates of stacks as compiled code, where their rules can be; what to say if the compiler fails."""
+    try:
+        for stack in run.optimizer.stacks:
+            stack.compile()
+    except Exception as error:  # as above: the run goes on without it
+        for stack in run.optimizer.stacks:
+            stack.compiled = None
+        return f"the optimizer is not compiled: {_first_line(error)}"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _first_of_each_stage(run: Run, rows_of: Callable[[int], int]) -> list[int]:

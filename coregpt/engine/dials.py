@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import pluggy
 import torch
 from torch import Tensor
 
+from coregpt.contract.answers import sources
 from coregpt.contract.errors import PluginError
 from coregpt.contract.plugin import HookManager
+from coregpt.contract.record import quoted
 from coregpt.contract.rules import Clock, Schedule, Stages
 from coregpt.contract.runview import RunView
 
@@ -47,22 +50,31 @@ SIZES = ("batch_tokens", "seq_len")
 
 
 def collect(manager: HookManager, view: RunView) -> dict[str, Schedule]:
-    """Asks `add_schedules`; one dial has one owner, and the sizes of a batch can only be Stages."""
+    """Asks `add_schedules`; one dial has one owner, and the sizes of a batch can only be Stages of whole numbers."""
     merged: dict[str, Schedule] = {}
     for answer in manager.hook.add_schedules(run=view):
         for name, schedule in answer.items():
             if name in merged:
-                raise PluginError(_two_owners(manager, view, name))
-            if name in SIZES and not isinstance(schedule, Stages):
-                raise PluginError(f"add_schedules: '{name}' must be Stages, it sizes the batch")
+                names = " and ".join(sorted(quoted(impl.plugin_name) for impl in owners(manager, view, name)))
+                raise PluginError(f"add_schedules at '{name}': claimed by {names}; enable only one of them")
+            if name in SIZES and not _whole(schedule):
+                who = sources("add_schedules", owners(manager, view, name))
+                raise PluginError(f"{who}: add_schedules: '{name}' must be Stages of whole numbers, it sizes the batch")
             merged[name] = schedule
     return merged
 
 
-def _two_owners(manager: HookManager, view: RunView, dial: str) -> str:
-    owners = []
+def owners(manager: HookManager, view: RunView, *dials: str) -> list[pluggy.HookImpl]:
+    """Implementations of `add_schedules` that answer with one of these dials."""
+    found = []
     for impl in manager.hook.add_schedules.get_hookimpls():
         if not impl.wrapper:
             answer: Any = impl.function(view) if impl.argnames else impl.function()
-            owners += [f"'{impl.plugin_name}'"] if dial in (answer or {}) else []
-    return f"add_schedules at '{dial}': claimed by {' and '.join(sorted(owners))}; enable only one of them"
+            found += [impl] if set(dials) & set(answer or {}) else []
+    return found
+
+
+def _whole(schedule: Schedule) -> bool:
+    if not isinstance(schedule, Stages):
+        return False
+    return all(isinstance(value, int | float) and value == int(value) for value in schedule.values)

@@ -10,8 +10,10 @@ from coregpt.contract.errors import PluginError
 from coregpt.contract.record import Record, quoted
 from coregpt.contract.rules import Dials
 from coregpt.contract.site import Assembly, Site
+from coregpt.engine import chunked
 from coregpt.engine.attention import build_mask
 from coregpt.engine.masks import document_numbers
+from coregpt.engine.parts import Head, Linear, NextToken
 
 
 class GPT(nn.Module):
@@ -23,6 +25,7 @@ class GPT(nn.Module):
         root = Site(assembly, "")
         shape = assembly.shape
         self.separator = separator
+        self.vocab = shape.vocab
         self.embedding = root.part("embedding")
         self.built: dict[int, nn.Module] = {}
         self.stack = root.ask("make_stack", root.child("stack"), block=self._block_at(root))
@@ -35,9 +38,9 @@ class GPT(nn.Module):
         self.extra_losses = nn.ModuleDict()
         for name, loss in _by_name(hook.add_losses(at=root.child("losses")), assembly.record):
             self.extra_losses[name] = loss
-        self.needs_logits = any(
-            getattr(loss, "needs_logits", True) for loss in (self.loss, *self.extra_losses.values())
-        )
+        extra = any(getattr(loss, "needs_logits", True) for loss in self.extra_losses.values())
+        self.needs_logits = extra or getattr(self.loss, "needs_logits", True)
+        self.bends = None if extra else self._bends()
         self.live = assembly.live
         self.positions: nn.Module | None = assembly.shared.get("positions")
         self.mask_rules = assembly.masks
@@ -81,8 +84,12 @@ class GPT(nn.Module):
         """
         ctx = self.live.ctx = self._context(tokens, dials, starts)
         ctx.hidden = self._hidden(tokens, ctx)
-        logits = self.logits_of(ctx.hidden, ctx) if self.needs_logits else None
-        loss = main = self.loss(logits, targets, ctx)
+        if self.in_chunks(tokens):
+            logits, main = None, self._loss_in_chunks(ctx.hidden, targets, ctx)
+        else:
+            logits = self.logits_of(ctx.hidden, ctx) if self.needs_logits else None
+            main = self.loss(logits, targets, ctx)
+        loss = main
         for name, extra in self.extra_losses.items():
             ctx.losses[name] = extra(logits, targets, ctx)
         for value in ctx.losses.values():
@@ -90,6 +97,21 @@ class GPT(nn.Module):
         self.live.ctx = None
         logged = {"loss": main, **ctx.losses, **ctx.metrics}
         return loss, {name: value.detach() for name, value in logged.items()}
+
+    def _bends(self) -> list[Any] | None:
+        """The logit transforms, where head and loss are core's own and nobody else wants the logits; else None."""
+        own = type(self.loss) is NextToken and type(self.head) is Head and type(self.head.out) is Linear
+        return chunked.bends(self.transforms) if own else None
+
+    def in_chunks(self, tokens: Tensor) -> bool:
+        """Whether the loss of so many tokens is taken without keeping their logits."""
+        return self.bends is not None and chunked.too_many(tokens, self.vocab)
+
+    def _loss_in_chunks(self, hidden: Tensor, targets: Tensor, ctx: Context) -> Tensor:
+        """What `loss` would say of logits that are too many to be made whole."""
+        weight: Tensor = self.head.out.weight  # type: ignore[union-attr,assignment]
+        assert self.bends is not None
+        return chunked.next_token_loss(hidden.flatten(0, 1), weight, targets.flatten(), self.bends, ctx)
 
     def logits_of(self, hidden: Tensor, ctx: Context) -> Tensor:
         """Logits (B, T, V) in fp32 of final hidden states (B, T, dim)."""

@@ -1,10 +1,10 @@
 """One optimizer for every rule: stacks equal shapes, shards stacks over ranks, asks rules for directions.
 
 Parameters and their gradients are views into stacks (n, *shape), so stacking costs no copy. Each rank holds
-the state of its part of every stack, moves that part, and the parts are gathered.
+the state of its part of every stack, moves that part, and the parts are gathered while the next stack moves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from coregpt.contract.errors import PluginError
 from coregpt.contract.rules import DecayRule, Dials, ParamGroup, UpdateRule
 from coregpt.contract.site import Assembly
+from coregpt.engine.updates import AdamW, Decoupled
 from coregpt.engine.world import World
 
 
@@ -32,6 +33,10 @@ class Stack:
     rows: Tensor
     """(n,) int64 numbers of this rank's parameters in the group: what random draws of a rule count by."""
     state: dict[str, Tensor]
+    at_once: tuple[float, float] | None = None
+    """Learning rate and weight decay of every parameter, where core's own rules move all alike on a CPU."""
+    compiled: Callable[..., None] | None = None
+    """The whole update as compiled code, told the step's numbers as 0-d tensors; None: operation by operation."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -40,17 +45,50 @@ class Stack:
     def step(self, lr_factor: float, dials: Dials) -> None:
         """Move this rank's part: p <- p - decay - lr x direction."""
         p, g = self.data[self.mine], self.grad[self.mine]
+        if self.at_once is not None:
+            rate, weight_decay = self.at_once
+            assert isinstance(self.rule, AdamW)
+            self.rule.move(p, g, self.state, dials, rate * lr_factor, weight_decay)
+            return
         seen = {**dials, "rows": self.rows}
-        direction = self.rule.direction(p, g, self.state, seen)
-        if direction.shape != p.shape:
-            rule, wanted = type(self.rule).__name__, tuple(p.shape)
-            raise PluginError(
-                f"update rule {rule} of {self.group.name}: expected a direction (n, *shape) = {wanted}, "
-                f"got {tuple(direction.shape)}"
-            )
         lr = self.lr[self.mine] * lr_factor
+        if self.compiled is not None:
+            rule: Any = self.rule
+            numbers = {name: self.number(value) for name, value in rule.numbers(seen).items()}
+            return self.compiled(p, g, self.state, lr, self.weight_decay[self.mine], numbers)
+        direction = self.rule.direction(p, g, self.state, seen)
+        if getattr(direction, "shape", None) != p.shape:
+            raise PluginError(wrong_direction(self.rule, self.group, p, direction))
         amount = self.decay.amount(p, direction, lr, self.weight_decay[self.mine], seen)
         p.sub_(amount).sub_(direction * lr)
+
+    def number(self, value: float) -> Tensor:
+        """0-d, on the device: a number that changes is no reason to compile anew."""
+        return torch.full((), value, dtype=self.data.dtype, device=self.data.device)
+
+    def compile(self) -> None:
+        """Makes `compiled`, and runs it once on copies. Rules that need more than tensors and numbers stay as they are.
+
+        One pass over weights, gradients and states instead of a dozen. Raises whatever the compiler does.
+        """
+        rule, decay = self.rule, self.decay
+        if not (isinstance(rule, AdamW) and isinstance(decay, Decoupled)):
+            return
+
+        def move(
+            p: Tensor, g: Tensor, state: dict[str, Tensor], lr: Tensor, weight_decay: Tensor, numbers: dict[str, Tensor]
+        ) -> None:
+            direction = rule.toward(g, state, **numbers)
+            amount = decay.amount(p, direction, lr, weight_decay, {})
+            p.sub_(amount).sub_(direction * lr)
+
+        compiled = torch.compile(move, fullgraph=True, dynamic=False)
+        p, g, lr = (each[self.mine] for each in (self.data, self.grad, self.lr))
+        state = {name: value.clone() for name, value in self.state.items()}
+        numbers = {name: self.number(value) for name, value in rule.numbers({"step": 1}).items()}
+        with torch.no_grad():
+            compiled(p.clone(), g.clone(), state, lr.clone(), self.weight_decay[self.mine], numbers)
+        self.compiled = compiled
 
 
 class Optimizer:
@@ -76,16 +114,20 @@ class Optimizer:
     def step(self, lr_factor: float, dials: Dials) -> Tensor:
         """Clip, move, gather, clear gradients; returns the gradient norm before clipping (0-d)."""
         self.steps += 1
-        norm = torch.stack([stack.grad.square().sum() for stack in self.stacks]).sum().sqrt()
+        flat = [stack.grad.view(-1) for stack in self.stacks]
+        norm = torch.stack([torch.dot(grad, grad) for grad in flat]).sum().sqrt()
         if self.grad_clip:
             factor = (self.grad_clip / (norm + 1e-6)).clamp(max=1.0)
             for stack in self.stacks:
                 stack.grad.mul_(factor)
         seen = {**dials, "step": self.steps}
+        arriving = []
         for stack in self.stacks:
             stack.step(lr_factor, seen)
-            self.world.all_gather(stack.data, stack.data[stack.mine])
+            arriving.append(self.world.begin_gather(stack.data, stack.data[stack.mine]))
             stack.grad.zero_()
+        for wait in arriving:
+            wait()
         return norm
 
     def state_of(self) -> Iterator[tuple[str, str, Tensor]]:
@@ -105,6 +147,17 @@ class Optimizer:
             for name, mine in stack.state.items():
                 for row in rows:
                     mine[row - stack.mine.start].copy_(saved[stack.paths[row]][name])
+
+
+def wrong_direction(rule: UpdateRule, group: ParamGroup, p: Tensor, direction: Any) -> str:
+    """What to say of a direction that is none."""
+    place = getattr(rule.direction, "__code__", None)
+    where = f" ({place.co_filename}:{place.co_firstlineno})" if place else ""
+    got = tuple(direction.shape) if isinstance(direction, Tensor) else type(direction).__name__
+    return (
+        f"update rule {type(rule).__name__}{where} of {group.name}: expected a direction (n, *shape) = "
+        f"{tuple(p.shape)}, got {got}"
+    )
 
 
 def groups(assembly: Assembly) -> list[ParamGroup]:
@@ -142,10 +195,13 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
             _adopt(param, data[row], grad[row])
     mine = slice(world.rank * share, (world.rank + 1) * share)
     rules = [assembly.rules[path] for path in group.paths]
+    decay: DecayRule = assembly.hook.make_decay(group=group)
+    alike = {(rule.lr * own.lr, rule.weight_decay * own.weight_decay) for own in rules}
+    plain = len(alike) == 1 and data.is_cpu and type(rule) is AdamW and type(decay) is Decoupled
     return Stack(
         group,
         rule,
-        assembly.hook.make_decay(group=group),
+        decay,
         data,
         grad,
         _column([rule.lr * own.lr for own in rules], data),
@@ -153,6 +209,7 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
         mine,
         torch.arange(mine.start, mine.stop, device=data.device),
         rule.init(data[mine]),
+        alike.pop() if plain else None,
     )
 
 

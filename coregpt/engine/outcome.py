@@ -1,9 +1,15 @@
 """What a run writes while it trains, what it says at its end, and what it must remember in between."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 Row = dict[str, float | int]
+
+SELECT: Final = "select_loss"
+"""Loss on `select`, at every evaluation: for curves that people watch and for whatever is chosen."""
+HELD_OUT: Final = "val_loss"
+"""Loss on `held_out`, the whole validation stream: for verdicts. After the last step, or along the whole run where its
+configuration says so."""
 
 
 class Sink(Protocol):
@@ -22,7 +28,9 @@ class Outcome:
 
     status: Literal["finished", "diverged", "stopped"]
     value: float | None
-    """Final evaluation loss in nats per token; None unless finished."""
+    """Final loss on `held_out` in nats per token; None unless finished."""
+    select: float | None
+    """The same on `select`."""
     reason: str
     steps: int
     tokens: int
@@ -41,6 +49,7 @@ class Progress:
     seconds: float = 0.0
     compile_seconds: float = 0.0
     value: float | None = None
+    select: float | None = None
     shared_step: int = 0
     """Steps of another run that this one began with."""
     shared_seconds: float = 0.0

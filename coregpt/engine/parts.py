@@ -13,6 +13,7 @@ from coregpt.contract.context import Context
 from coregpt.contract.heads import Heads
 from coregpt.contract.site import Site
 from coregpt.engine.attention import attend
+from coregpt.engine.ends import added_product, at_once, normed_products, untouched
 from coregpt.engine.fused import cross_entropy, rms_norm, working_dtype
 
 
@@ -137,6 +138,17 @@ class Attention(nn.Module):
         q, k = self.position(q, k, ctx)
         return self.out(self.attend(q, k, v, x, ctx).flatten(-2))
 
+    def at_once(self, x: Tensor, ctx: Context) -> Tensor | None:
+        """x + self(rms_norm(x)), both ends of it in one operation each; None where a plugin has claimed one."""
+        linears, heads = (self.q, self.k, self.v, self.out), self.heads
+        if not untouched(self.attend, Attend) or not all(untouched(each, Linear) for each in linears):
+            return None
+        widths = (heads.query, heads.width), (heads.keys, heads.width), (heads.keys, heads.value_width)
+        q, k, v = normed_products(x, [each.weight for each in linears[:3]], widths)
+        if not untouched(self.position, LearnedPosition):
+            q, k = self.position(q, k, ctx)
+        return added_product(x, self.attend(q, k, v, x, ctx), self.out.weight)
+
     def _projections(self) -> tuple[tuple[nn.Module, int], ...]:
         return (self.q, self.heads.query), (self.k, self.heads.keys), (self.v, self.heads.keys)
 
@@ -171,6 +183,15 @@ class MLP(nn.Module):
         up = self.up(x)
         return self.down(self.activation(up) if self.gate is None else self.activation(up, self.gate(x)))
 
+    def at_once(self, x: Tensor, ctx: Context) -> Tensor | None:
+        """x + self(rms_norm(x)), both ends of it in one operation each; None where a plugin has claimed one."""
+        reading = [self.up] if self.gate is None else [self.up, self.gate]
+        if not all(untouched(each, Linear) for each in (*reading, self.down)):
+            return None
+        weights = [each.weight for each in reading]
+        hidden = self.activation(*normed_products(x, weights, [(len(weight),) for weight in weights]))
+        return added_product(x, hidden, self.down.weight)
+
 
 class Residual(nn.Module):
     """The plain connection: a branch reads the stream and adds to it."""
@@ -195,8 +216,21 @@ class Branch(nn.Module):
 
     def forward(self, x: Tensor, ctx: Context) -> Tensor:
         connection: Any = self.connection
+        if at_once(x) and self._plain():
+            found: Tensor | None = self.inner.at_once(x, ctx)  # type: ignore[operator]
+            if found is not None:
+                return found
         y = self.inner(self.pre(connection.read(x, ctx)), ctx)
         return connection.write(x, self.post(y), ctx)
+
+    def _plain(self) -> bool:
+        """Whether all but what is inside the attention or the MLP is core's own."""
+        return (
+            untouched(self.connection, Residual)
+            and untouched(self.pre, RMSNorm)
+            and untouched(self.post, nn.Identity)
+            and (untouched(self.inner, Attention) or untouched(self.inner, MLP))
+        )
 
 
 class Block(nn.Module):

@@ -17,9 +17,10 @@ from coregpt.contract.rules import Clock
 from coregpt.engine import checkpoint
 from coregpt.engine.build import Run
 from coregpt.engine.compiling import prepare
-from coregpt.engine.data import RowOrder, TokenSource, eval_rows
+from coregpt.engine.data import Ahead, RowOrder, TokenSource, eval_rows
+from coregpt.engine.ends import accumulating
 from coregpt.engine.evaluate import evaluate
-from coregpt.engine.outcome import Outcome, Progress, Sink
+from coregpt.engine.outcome import HELD_OUT, SELECT, Outcome, Progress, Sink
 from coregpt.engine.platform import peak_memory
 from coregpt.engine.scaling import LossScale, autocast
 from coregpt.engine.timeline import cut
@@ -55,10 +56,18 @@ class Trainer:
                 f"model.vocab is {config.model.vocab}, but {self.source.name} has ids up to {self.source.vocab - 1}"
             )
         self.order = RowOrder(self.source.train, config.model.context, config.data_seed)
-        self.eval_data = eval_rows(self.source.val, config.model.context, config.eval_tokens)
+        self.eval_data = {
+            name: eval_rows(stream, config.model.context, config.eval_tokens, called)
+            for name, stream, called in (
+                (SELECT, self.source.select, "select"),
+                (HELD_OUT, self.source.held_out, "held_out"),
+            )
+        }
         spaced = {round(i * timeline.steps / config.evals) for i in range(config.evals + 1)}
         self.eval_steps = spaced | {timeline.steps}
         self.scale = LossScale() if config.precision == "fp16" else None
+        on_cuda = self.run.device.type == "cuda"
+        self.ahead = Ahead(wanted=on_cuda, pinned=on_cuda)
         self.started = time.perf_counter()
 
     # -- one step ------------------------------------------------------------------------------------------
@@ -69,6 +78,11 @@ class Trainer:
         if rows % size:
             raise ConfigError(f"a batch of {rows} rows cannot be shared by {size} ranks")
         return rows // size
+
+    def place(self, step: int) -> tuple[int, int]:
+        """First row, and number of rows, that this rank handles in one step."""
+        share = self.rank_rows(step)
+        return self.run.timeline.first_rows[step] + self.run.world.rank * share, share
 
     def micro_rows(self, step: int) -> int:
         """Rows of one forward pass: the largest divisor of the rank's share that `micro_rows` allows."""
@@ -90,9 +104,10 @@ class Trainer:
         run.dials.set(clock)
         for companion in run.companions:
             companion.before_step(clock)
-        share, micro, length = self.rank_rows(step), self.micro_rows(step), timeline.lengths[step]
-        first = timeline.first_rows[step] + run.world.rank * share
-        inputs, targets = (cut(rows, length) for rows in self.order.rows(first, share))
+        micro, length = self.micro_rows(step), timeline.lengths[step]
+        first, _ = place = self.place(step)
+        following = self.place(step + 1) if step + 1 < timeline.steps else None
+        inputs, targets = (cut(rows, length) for rows in self.ahead.take(self.order.rows, place, following))
         for companion in run.companions:
             companion.sees_batch(clock, inputs, targets)
         batch = self.micro_batches(inputs, targets, first, micro * timeline.sequences(step))
@@ -149,7 +164,8 @@ class Trainer:
         return finite
 
     def backward(self, loss: Tensor) -> None:
-        (loss if self.scale is None else loss * self.scale.scale).backward()
+        with accumulating():
+            (loss if self.scale is None else loss * self.scale.scale).backward()
 
     def unscaled(self) -> bool:
         """Undo the loss scale; False where gradients overflowed, which become zero. The same on every rank."""
@@ -176,6 +192,12 @@ class Trainer:
     # -- the loop ------------------------------------------------------------------------------------------
 
     def go(self) -> Outcome:
+        try:
+            return self.to_the_end()
+        finally:
+            self.ahead.close()
+
+    def to_the_end(self) -> Outcome:
         run, steps = self.run, self.run.timeline.steps
         pause = steps if self.until is None else min(self.until, steps)
         torch.manual_seed(run.config.seed)
@@ -260,25 +282,29 @@ class Trainer:
         return bad
 
     def measure(self, step: int) -> bool:
-        """Evaluate and record; False when the loss is not finite."""
-        run = self.run
+        """Evaluate and record; False when a loss is not finite. `held_out` is left alone where nobody may read it."""
+        run, both = self.run, step == self.run.timeline.steps or self.run.config.held_out_curve
         with contextlib.ExitStack() as stack:
             for companion in run.companions:
                 stack.enter_context(companion.evaluating())
-            inputs, targets = self.eval_data
-            share = -(-len(inputs) // run.world.size)
-            mine = slice(run.world.rank * share, (run.world.rank + 1) * share)
-            rows = max(1, EVAL_TOKENS[run.device.type] // run.config.model.context)
-            total = torch.zeros((), dtype=torch.float64, device=run.device)
-            if len(inputs[mine]):
-                loss = evaluate(run.model, self.calls.logits, inputs[mine], targets[mine], run.dials.values, rows)
-                total += loss * (len(inputs[mine]) / len(inputs))
-            value = float(run.world.all_reduce(total))
+            losses = {name: self.loss(*self.eval_data[name]) for name in ((SELECT, HELD_OUT) if both else (SELECT,))}
         extra = {name: number for companion in run.companions for name, number in companion.metrics().items()}
         extra |= {} if self.scale is None else self.scale.metrics()
-        self.record(step, {"val_loss": value, **extra}, self.progress.seconds)
-        self.progress.value = value
-        return math.isfinite(value)
+        self.record(step, {**losses, **extra}, self.progress.seconds)
+        self.progress.select, self.progress.value = losses[SELECT], losses.get(HELD_OUT)
+        return all(math.isfinite(loss) for loss in losses.values())
+
+    def loss(self, inputs: Tensor, targets: Tensor) -> float:
+        """Mean over rows (N, T) that all ranks share, in nats per token."""
+        run = self.run
+        share = -(-len(inputs) // run.world.size)
+        mine = slice(run.world.rank * share, (run.world.rank + 1) * share)
+        rows = max(1, EVAL_TOKENS[run.device.type] // run.config.model.context)
+        total = torch.zeros((), dtype=torch.float64, device=run.device)
+        if len(inputs[mine]):
+            found = evaluate(run.model, self.calls.logits, inputs[mine], targets[mine], run.dials.values, rows)
+            total += found * (len(inputs[mine]) / len(inputs))
+        return float(run.world.all_reduce(total))
 
     def record(self, step: int, numbers: dict[str, float], seconds: float) -> None:
         if self.run.world.rank == 0:
@@ -294,6 +320,7 @@ class Trainer:
         return Outcome(
             status,
             done.value if status == "finished" else None,
+            done.select if status == "finished" else None,
             reason,
             done.step,
             tokens,

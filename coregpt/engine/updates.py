@@ -1,5 +1,8 @@
 """Core's update and decay rules: AdamW, decoupled."""
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from coregpt.contract.config import OptimConfig
@@ -23,11 +26,40 @@ class AdamW:
         return {"m": p.new_zeros(p.shape), "v": p.new_zeros(p.shape)}
 
     def direction(self, p: Tensor, g: Tensor, state: dict[str, Tensor], dials: Dials) -> Tensor:
-        m, v, t = state["m"], state["v"], dials["step"]
+        return self.toward(g, state, **self.numbers(dials))
+
+    def numbers(self, dials: Dials) -> dict[str, float]:
+        """All of a step that `toward` is told besides tensors: the corrections of both biases."""
+        t: Any = dials["step"]
+        return {"bias1": 1 - self.beta1**t, "bias2": 1 - self.beta2**t}
+
+    def toward(self, g: Tensor, state: dict[str, Tensor], bias1: Any, bias2: Any) -> Tensor:
+        """The direction, of nothing but tensors and these two numbers, which may be 0-d tensors in compiled code."""
+        m, v = state["m"], state["v"]
         m.lerp_(g, 1 - self.beta1)
         v.mul_(self.beta2).addcmul_(g, g, value=1 - self.beta2)
-        root = (v / (1 - self.beta2**t)).sqrt_().add_(self.eps)
-        return (m / (1 - self.beta1**t)).div_(root)
+        root = (v / bias2).sqrt_().add_(self.eps)
+        return (m / bias1).div_(root)
+
+    def move(
+        self, p: Tensor, g: Tensor, state: dict[str, Tensor], dials: Dials, lr: float, weight_decay: float
+    ) -> None:
+        """The whole step, decoupled decay with it, in one pass over memory instead of sixteen; in place."""
+        torch._fused_adamw_(
+            [p],
+            [g],
+            [state["m"]],
+            [state["v"]],
+            [],
+            [torch.tensor(float(dials["step"]))],
+            lr=lr,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            weight_decay=weight_decay,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 class Decoupled:

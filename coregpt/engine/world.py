@@ -1,6 +1,7 @@
 """The ranks that train one run together. One process alone is a world of size 1."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,10 @@ from torch import Tensor
 
 # The newer name where there is one: torch 2.13 deprecates the older.
 gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
+
+def _nothing() -> None:
+    """There is nobody to wait for."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,17 @@ class World:
 
     def all_gather(self, whole: Tensor, mine: Tensor) -> None:
         """Fill `whole` (size x n, ...) with every rank's `mine` (n, ...)."""
-        if self.size > 1:
-            gather(whole, mine.clone())
+        self.begin_gather(whole, mine)()
+
+    def begin_gather(self, whole: Tensor, mine: Tensor) -> Callable[[], object]:
+        """Begin to fill `whole`; it must not be touched before what is returned has been called.
+
+        Ranks must begin in one order. On CUDA, NCCL copies beside the kernels that come next.
+        """
+        if self.size == 1:
+            return _nothing
+        wait: Callable[[], object] = gather(whole, mine.clone(), async_op=True).wait
+        return wait
 
     def barrier(self) -> None:
         if self.size > 1:

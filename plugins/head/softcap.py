@@ -34,12 +34,19 @@ class TanhCap(nn.Module):
     def forward(self, logits: Tensor, ctx: Context) -> Tensor:
         return self.cap * torch.tanh(logits / self.cap)
 
+    def slope(self, logits: Tensor, bent: Tensor) -> Tensor:
+        """The derivative at each logit: what core needs where logits are too many to be kept."""
+        return 1 - (bent / self.cap).square()
+
 
 class IsruCap(TanhCap):
     """z / sqrt(1 + (z / cap)^2), which is cap z / sqrt(z^2 + cap^2)."""
 
     def forward(self, logits: Tensor, ctx: Context) -> Tensor:
         return logits * torch.rsqrt(1 + (logits / self.cap).square())
+
+    def slope(self, logits: Tensor, bent: Tensor) -> Tensor:
+        return (1 + (logits / self.cap).square()).pow(-1.5)
 
 
 class SigmoidCap(TanhCap):
@@ -51,6 +58,9 @@ class SigmoidCap(TanhCap):
 
     def forward(self, logits: Tensor, ctx: Context) -> Tensor:
         return self.cap * torch.sigmoid((logits * self.factor + self.shift) / self.width)
+
+    def slope(self, logits: Tensor, bent: Tensor) -> Tensor:
+        return bent * (1 - bent / self.cap) * (self.factor / self.width)
 
 
 class Softcap(Plugin):

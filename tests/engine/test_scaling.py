@@ -74,7 +74,7 @@ def test_fp16_trains_close_to_fp32(build, tmp_path) -> None:
     assert b.value == pytest.approx(a.value, abs=0.02)
     assert b.notes == ()
     assert all(param.dtype == torch.float32 for param in half.assembly.params.values())
-    assert [row["loss_scale"] for row in rows.rows if "val_loss" in row][-1] == 2.0**16
+    assert [row["loss_scale"] for row in rows.rows if "select_loss" in row][-1] == 2.0**16
 
 
 def test_small_gradients_do_not_vanish(build, batch) -> None:
@@ -120,7 +120,7 @@ def test_a_step_that_overflows_is_skipped_counted_and_told(build, tmp_path) -> N
     assert outcome.notes == ("3 of 10 steps were skipped: their gradients did not fit in fp16",)
     assert run.companions[0].taken == [0, 1, 4, 5, 6, 8, 9]
     assert run.optimizer.steps == 7  # AdamW's bias correction does not see them, as with torch's GradScaler
-    last = [row for row in rows.rows if "val_loss" in row][-1]
+    last = [row for row in rows.rows if "select_loss" in row][-1]
     assert last["skipped_steps"] == 3
     assert last["loss_scale"] == 2.0**13
     assert [row["step"] for row in rows.rows if "loss" in row] == list(range(1, 11))

@@ -1,15 +1,20 @@
-"""The loop: accumulation, ranks, stages, divergence, bf16, compilation with a fallback that says why."""
+"""The loop: accumulation, ranks, stages, divergence, bf16, second passes, compilation with a fallback that says why."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from coregpt.contract.errors import ConfigError, RunError
+from coregpt.api import Companion, Plugin, hookimpl
+from coregpt.contract.errors import ConfigError, DataError, RunError
 from coregpt.engine import compiling, trainer
 from coregpt.engine.outcome import Outcome
 from coregpt.engine.trainer import train
 from coregpt.lab.laws.tools import Rows, stop_after, tiny_source
+from tests.made import made
 
 
 def finish(run, tmp_path: Path, **options) -> tuple[Outcome, Rows]:
@@ -26,9 +31,49 @@ def test_a_run_finishes_and_logs_every_step(build, tmp_path) -> None:
     outcome, rows = finish(run, tmp_path)
     assert (outcome.status, outcome.steps, outcome.tokens) == ("finished", 10, 960)
     assert [row["step"] for row in rows.rows if "loss" in row] == list(range(1, 11))
-    evaluations = {row["step"]: row["val_loss"] for row in rows.rows if "val_loss" in row}
-    assert list(evaluations) == [0, 5, 10]
-    assert outcome.value == evaluations[10] < evaluations[0]
+    watched = {row["step"]: row["select_loss"] for row in rows.rows if "select_loss" in row}
+    assert list(watched) == [0, 5, 10]
+    assert outcome.select == watched[10] < watched[0]
+
+
+def test_held_out_is_read_once_and_at_the_end(build, tmp_path) -> None:
+    outcome, rows = finish(build(config={"evals": 2}), tmp_path)
+    assert {row["step"]: row["val_loss"] for row in rows.rows if "val_loss" in row} == {10: outcome.value}
+    assert outcome.value != outcome.select
+
+
+def test_a_run_that_declares_it_evaluates_held_out_all_along_and_is_otherwise_the_same(build, tmp_path) -> None:
+    plain, rows = finish(build(config={"evals": 2}), tmp_path / "a")
+    curved, more = finish(build(config={"evals": 2, "held_out_curve": True}), tmp_path / "b")
+    held_out = {row["step"]: row["val_loss"] for row in more.rows if "val_loss" in row}
+    assert list(held_out) == [0, 5, 10]
+    assert (curved.value, curved.select, held_out[10]) == (plain.value, plain.select, plain.value)
+    others = [
+        [{k: v for k, v in row.items() if k not in ("seconds", "val_loss")} for row in each.rows]
+        for each in (rows, more)
+    ]
+    assert others[0] == others[1]
+
+
+@pytest.mark.parametrize("stream", ["select", "held_out"])
+def test_each_loss_is_the_mean_over_its_own_stream(build, tmp_path, stream) -> None:
+    run = build()
+    outcome, _ = finish(run, tmp_path)
+    tokens = getattr(tiny_source(), stream).slice(0, run.config.eval_tokens + 1)
+    rows = torch.from_numpy(tokens)
+    x, y = rows[:-1].view(-1, run.config.model.context), rows[1:]
+    with torch.no_grad():
+        logits = run.model.eval().logits(x, run.dials.values).double().flatten(0, 1)
+    expected = torch.logsumexp(logits, -1) - logits.gather(-1, y[:, None])[:, 0]
+    found = {"select": outcome.select, "held_out": outcome.value}[stream]
+    assert found == pytest.approx(expected.mean().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("stream", ["select", "held_out"])
+def test_a_stream_too_short_for_what_is_evaluated_is_named(build, tmp_path, stream) -> None:
+    source = replace(tiny_source(), **{stream: tiny_source().held_out.part(0, 48)})
+    with pytest.raises(DataError, match=f"48 tokens needs 49, but the stream '{stream}' has 48; lower eval_tokens"):
+        train(build(), source, Rows(), tmp_path / "checkpoint.pt")
 
 
 def test_accumulated_micro_batches_equal_one_batch(build, tmp_path) -> None:
@@ -143,3 +188,58 @@ def test_a_compiled_run_equals_the_plain_one(build, tmp_path) -> None:
     assert b.notes == ()
     assert b.value == pytest.approx(a.value, abs=1e-4)
     assert b.compile_seconds > 0
+
+
+class Ascent(Companion):
+    """Sharpness-aware minimisation by the letter, and what it saw on the way."""
+
+    def __init__(self, params: Any):
+        self.params, self.seen = params, []
+
+    def sees_batch(self, clock: Any, tokens: Tensor, targets: Tensor) -> None:
+        self.seen.append((tokens.clone(), targets.clone()))
+
+    def wants_pass(self, clock: Any) -> bool:
+        return clock.step % 2 == 0
+
+    def before_pass(self, clock: Any) -> None:
+        self.kept = {path: param.detach().clone() for path, param in self.params.items()}
+        norm = torch.stack([param.grad.square().sum() for param in self.params.values()]).sum().sqrt()
+        for param in self.params.values():
+            param.add_(0.05 * param.grad / norm)
+
+    def after_pass(self, clock: Any) -> None:
+        for path, param in self.params.items():
+            param.copy_(self.kept[path])
+
+    def before_update(self, clock: Any) -> None:
+        self.gradient = {path: param.grad.clone() for path, param in self.params.items()}
+
+
+class Sam(Plugin):
+    @hookimpl
+    def add_companions(self, run: Any) -> Companion:
+        return Ascent(run.params)
+
+
+def test_a_second_pass_gives_the_gradient_at_the_moved_weights(tmp_path) -> None:
+    run = made(Sam(), tokens=64, micro_rows=2)
+    train(run, tiny_source(), Rows(), tmp_path / "a.pt")
+    tokens, targets = run.companions[0].seen[0]
+    hand = made(tokens=64)
+    params = hand.assembly.params
+
+    def gradient() -> dict[str, Tensor]:
+        hand.optimizer.clear()
+        hand.model(tokens, targets, hand.dials.values)[0].backward()
+        return {path: param.grad.clone() for path, param in params.items()}
+
+    first = gradient()
+    norm = torch.stack([g.square().sum() for g in first.values()]).sum().sqrt()
+    with torch.no_grad():
+        for path, param in params.items():
+            param.add_(0.05 * first[path] / norm)
+    second = gradient()
+    for path, wanted in second.items():
+        assert torch.allclose(run.companions[0].gradient[path], wanted, rtol=1e-4, atol=1e-6), path
+        assert not torch.allclose(first[path], wanted, rtol=1e-4, atol=1e-6), path

@@ -28,11 +28,11 @@ def complete(lab: Lab, run: PlannedRun, torch: str = "2.0", notes: tuple[str, ..
     folder.create(run.record, {})
     folder.write_environment({"torch": torch, "device": "CPU"})
     log = MetricsLog(folder)
-    log.record({"step": 0, "tokens": 0, "seconds": 0.0, "val_loss": 2.0})
+    log.record({"step": 0, "tokens": 0, "seconds": 0.0, "select_loss": 2.0})
     log.record({"step": 1, "tokens": 64, "seconds": 0.5, "loss": 1.5})
-    log.record({"step": 2, "tokens": 128, "seconds": 1.0, "val_loss": 1.0})
+    log.record({"step": 2, "tokens": 128, "seconds": 1.0, "select_loss": 1.0, "val_loss": 1.0})
     log.close()
-    result = {"status": "finished", "value": 1.0, "reason": "", "notes": list(notes)}
+    result = {"status": "finished", "value": 1.0, "select": 1.0, "reason": "", "notes": list(notes)}
     speed = {"tokens_per_second": 10.0, "train_seconds": 1.0, "compile_seconds": 0.0, "peak_memory_bytes": 1}
     folder.write_result({**result, **speed})
 

@@ -1,5 +1,6 @@
 """Training data: token shards, the embedded corpus, the order of rows."""
 
+from coregpt.engine.data.ahead import Ahead
 from coregpt.engine.data.batches import RowOrder, eval_rows
 from coregpt.engine.data.catalogue import NAMES, fineweb_folder, open_source
 from coregpt.engine.data.corpus import pydocs
@@ -9,6 +10,7 @@ from coregpt.engine.data.source import TokenSource, open_folder
 
 __all__ = [
     "NAMES",
+    "Ahead",
     "RowOrder",
     "TokenSource",
     "TokenStream",

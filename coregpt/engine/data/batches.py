@@ -57,18 +57,18 @@ class RowOrder:
         return self._shuffled[1]
 
 
-def eval_rows(stream: TokenStream, context: int, tokens: int) -> tuple[Tensor, Tensor]:
+def eval_rows(stream: TokenStream, context: int, tokens: int, name: str = "held_out") -> tuple[Tensor, Tensor]:
     """The fixed evaluation rows: the first `tokens` tokens in order, int64 (tokens // context, context).
 
     Each of them has a target; the last one's is the token after it. Raises DataError when `tokens` is not
-    whole rows or the stream is too short.
+    whole rows or the stream, which `name` names, is too short.
     """
     if tokens < 1 or tokens % context:
         raise DataError(f"evaluation tokens must be a positive multiple of the context {context}, but are {tokens}")
     if tokens >= len(stream):
         raise DataError(
-            f"evaluation on {tokens:,} tokens needs {tokens + 1:,} validation tokens, but there are "
-            f"{len(stream):,}; lower eval_tokens"
+            f"evaluation on {tokens:,} tokens needs {tokens + 1:,}, but the stream '{name}' has {len(stream):,}; "
+            "lower eval_tokens"
         )
     both = torch.from_numpy(stream.slice(0, tokens + 1))
     return both[:-1].view(-1, context), both[1:].view(-1, context)

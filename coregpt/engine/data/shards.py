@@ -87,6 +87,15 @@ class TokenStream:
         """How many files the stream is made of."""
         return len(self._shards)
 
+    def part(self, start: int, stop: int) -> "TokenStream":
+        """Tokens start .. stop - 1 as a stream of their own; nothing is loaded."""
+        begins = self._ends - [len(shard) for shard in self._shards]
+        parts = [
+            shard[max(start - begin, 0) : max(stop - begin, 0)]
+            for shard, begin in zip(self._shards, begins.tolist(), strict=True)
+        ]
+        return TokenStream([part for part in parts if len(part)])
+
     def slice(self, start: int, length: int) -> NDArray[np.int64]:
         """A copy of tokens start .. start + length - 1, shape (length,). Raises DataError outside the stream."""
         if start < 0 or length < 0 or start + length > len(self):

@@ -1,4 +1,8 @@
-"""A folder of shards as a data source: train and validation streams, what ids mean, and a digest of it all.
+"""A folder of shards as a data source: three streams, what ids mean, and a digest of it all.
+
+`train` is trained on. `select` is cut from the end of the training shards: curves that people watch and everything
+that is chosen (a learning rate, an arm to give up) reads it. `held_out` is every validation shard, whole: verdicts
+read it and nothing else does, so that nothing was chosen to look good there.
 
 The digest covers every byte of every shard, so two runs with equal digests were trained on equal data.
 """
@@ -22,6 +26,8 @@ from coregpt.engine.data.shards import FETCH_FINEWEB, TokenStream, read_shard
 META = "meta.json"
 GPT2_VOCAB = 50304  # 50257 ids, padded to a multiple of 128
 GPT2_SEPARATOR = 50256
+SELECT_SHARE = 8
+"""At most one token of so many in the training shards is kept for `select`: choosing must not starve training."""
 SMALL_FILE = 16 * 2**20  # bytes; smaller shards are hashed at every opening, larger ones when they change
 
 
@@ -49,14 +55,15 @@ class FolderMeta(BaseModel):
 
 @dataclass(frozen=True)
 class TokenSource:
-    """Where a run's tokens come from. `train` and `val` share no shard."""
+    """Where a run's tokens come from. The streams share no token; `train` and `held_out` share no shard."""
 
     name: str
     unit: Literal["byte", "token"]
     vocab: int
     """Every id is smaller than this; may be padded."""
     train: TokenStream
-    val: TokenStream
+    select: TokenStream
+    held_out: TokenStream
     separator: int | None
     """The id placed before each document, if there is one."""
     digest: str
@@ -73,9 +80,10 @@ class TokenSource:
             "vocab": self.vocab,
             "separator": self.separator,
             "train_tokens": len(self.train),
-            "val_tokens": len(self.val),
+            "select_tokens": len(self.select),
+            "held_out_tokens": len(self.held_out),
             "train_shards": self.train.shards,
-            "val_shards": self.val.shards,
+            "held_out_shards": self.held_out.shards,
         }
 
 
@@ -95,7 +103,8 @@ def open_folder(folder: Path, name: str | None = None, meta: FolderMeta | None =
     """
     train, val = _shard_paths(folder)
     meta = meta or _read_meta(folder)
-    streams = [TokenStream([read_shard(path) for path in paths]) for paths in (train, val)]
+    shards, held_out = (TokenStream([read_shard(path) for path in paths]) for paths in (train, val))
+    trained, select = without_select(shards, held_out)
     facts = shard_facts(folder, [*train, *val])
     _check_shards(folder, meta, facts)
     shas = [[facts[path.name].sha256 for path in paths] for paths in (train, val)]
@@ -107,12 +116,23 @@ def open_folder(folder: Path, name: str | None = None, meta: FolderMeta | None =
         name=name or folder.resolve().name,
         unit=meta.unit,
         vocab=meta.vocab,
-        train=streams[0],
-        val=streams[1],
+        train=trained,
+        select=select,
+        held_out=held_out,
         separator=meta.separator,
         digest=hashlib.sha256(canonical.encode()).hexdigest(),
         about=meta.about,
     )
+
+
+def without_select(shards: TokenStream, held_out: TokenStream) -> tuple[TokenStream, TokenStream]:
+    """(train, select): the end of the training shards, as long as `held_out` where there are tokens enough, apart.
+
+    The cut is a fact of the data and not of a run, so that no run of any study trains on what another one is chosen
+    by. It may lie inside a document, whose beginning is then trained on.
+    """
+    cut = len(shards) - min(len(held_out), len(shards) // SELECT_SHARE)
+    return shards.part(0, cut), shards.part(cut, len(shards))
 
 
 def _shard_paths(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.design import Decision, Design, Task, Verdict
+from coregpt.lab.records.losses import at_step, final
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Outline, Plan
@@ -124,26 +125,25 @@ def critical(study: Study) -> float:
 def chances(plan: Plan, store: Path) -> dict[str, float]:
     """Of every arm that can be decided: its chance of a significant final result."""
     losses, base = losses_at_pause(plan, store), plan.baseline.name
-    results = [RunFolder(store / run.id).result() for run in plan.runs if run.arm == base]
-    if any(result is None for result in results):
+    ended = ends(plan, store)
+    if None in ended:
         return {}
-    ends = [result["value"] if result["status"] == "finished" else np.inf for result in results if result]
-    paused, final = np.array(losses.pop(base), dtype=np.float64), np.array(ends, dtype=np.float64)
+    paused, last = np.array(losses.pop(base), dtype=np.float64), np.array(ended, dtype=np.float64)
     limit = critical(plan.study)
-    found = {arm: chance_at_pause(paused, final, np.array(own, dtype=np.float64), limit) for arm, own in losses.items()}
+    found = {arm: chance_at_pause(paused, last, np.array(own, dtype=np.float64), limit) for arm, own in losses.items()}
     return {arm: chance for arm, chance in found.items() if chance is not None}
 
 
+def ends(plan: Plan, store: Path) -> list[float | None]:
+    """Final losses of the baseline on `select` in seed order, inf if the run diverged, None if it is not complete."""
+    own = [run for run in plan.runs if run.arm == plan.baseline.name]
+    return [final(RunFolder(store / run.id), "select") for run in own]
+
+
 def losses_at_pause(plan: Plan, store: Path) -> dict[str, list[float | None]]:
-    """Per arm in seed order: the loss at the pause, inf if the run diverged before, None if it is not there yet."""
+    """Per arm in seed order: loss on `select` at the pause, inf if the run diverged before, None if not there yet."""
     found: dict[str, list[float | None]] = {arm.name: [] for arm in plan.study.compared}
     step = pause_step(plan)
     for run in plan.runs:
-        folder = RunFolder(store / run.id)
-        there = [float(row["val_loss"]) for row in folder.rows() if row["step"] == step and "val_loss" in row]
-        result = folder.result()
-        if there and np.isfinite(there[-1]):
-            found[run.arm].append(there[-1])
-        else:
-            found[run.arm].append(np.inf if result is not None and result["status"] == "diverged" else None)
+        found[run.arm].append(at_step(RunFolder(store / run.id), step, "select"))
     return found

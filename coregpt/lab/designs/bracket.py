@@ -13,8 +13,9 @@ from typing import Any
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.design import Design, Task, Wrong
-from coregpt.lab.designs.found import tuning_seeds
+from coregpt.lab.designs.found import on_select, tuning_seeds
 from coregpt.lab.designs.rates import at_rate, moving, unmovable
+from coregpt.lab.records.losses import final
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import Criterion, Study, StudyFile
@@ -33,7 +34,7 @@ RATES = tuple(half * walk.HALF for half in range(round(-REACH / walk.HALF), roun
 TYPICAL_RATES = 5.5
 """That a walk tries of one arm, on the average of curves of real models (`benchmarks/tuning_rules.py`)."""
 Outcome = Callable[[PlannedRun], float | None]
-"""Final loss of a run, inf if it diverged, None if it has none yet."""
+"""Final loss of a run on `select`, inf if it diverged, None if it has none yet."""
 
 
 @dataclass(frozen=True)
@@ -151,12 +152,13 @@ def tried_at(outlined: Outline) -> Outline:
     trials = replace(
         study,
         name=f"{study.name}-bracket",
-        arms=tuple(replace(moved, name=name) for name, (_, moved) in arms.items()),
+        arms=tuple(on_select(replace(moved, name=name)) for name, (_, moved) in arms.items()),
         seeds=made.seeds,
         criterion=Criterion(baseline=trial_name(test.baseline, 0.0), alpha=test.alpha, margin=test.margin, sd=test.sd),
         techniques=(),
         as_declared=(),
         designs={"walk": made},
+        reads="select",
     )
     if not made.setting.startswith("optim."):
         return counted(trials)
@@ -213,14 +215,7 @@ def seeds_of(plan: Plan, arm: str) -> tuple[int, ...]:
 
 def results(store: Path) -> Outcome:
     """By what lies on disk."""
-
-    def of(run: PlannedRun) -> float | None:
-        result = RunFolder(store / run.id).result()
-        if result is None:
-            return None
-        return float(result["value"]) if result["status"] == "finished" else float("inf")
-
-    return of
+    return lambda run: final(RunFolder(store / run.id), "select")
 
 
 # -- what cannot be bracketed ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from coregpt.lab.study.yamlfile import Key
 
 FIRST_SEED = 1000
 """Of tuning, where a study says only how many: seeds of tests that are counted off are smaller."""
-COMPARED_AT = ("data", "tokens", "eval_tokens", "evals", *Machine.model_fields)
+COMPARED_AT = ("data", "tokens", "eval_tokens", "evals", "held_out_curve", *Machine.model_fields)
 """Settings in which arms must not be made to differ."""
 
 
@@ -57,6 +57,11 @@ def _put(data: dict[str, Any], path: str, value: Any) -> None:
         data[path] = value
     else:
         _put(data[inside], path.removeprefix(f"{inside}."), value)
+
+
+def on_select(arm: Arm) -> Arm:
+    """A trial: `held_out` is left alone along its course, also where the test's target needs that curve."""
+    return replace(arm, run=arm.run.model_copy(update={"held_out_curve": False}))
 
 
 def not_taken(arm: Arm, point: Point, catalogue: Catalogue) -> Iterator[str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from coregpt.lab.designs.design import Decision, Design, Task
 from coregpt.lab.progress import aligned
+from coregpt.lab.records.losses import final
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Plan
@@ -136,13 +137,16 @@ def courses(plan: Plan, store: Path) -> dict[str, Course]:
 
 
 def final_values(plan: Plan, store: Path) -> dict[str, Vector]:
-    """Per arm in seed order: the final value, inf where the run diverged, NaN where it is not complete."""
+    """Per arm in seed order: the final loss, inf where the run diverged, NaN where it is not complete.
+
+    On `held_out`: a look is a test, and its level counts every one of them.
+    """
     found = {arm.name: [float("nan")] * len(plan.study.seeds) for arm in plan.study.compared}
     order = {seed: place for place, seed in enumerate(plan.study.seeds)}
     for run in plan.runs:
-        result = RunFolder(store / run.id).result()
-        if result is not None:
-            found[run.arm][order[run.seed]] = result["value"] if result["status"] == "finished" else float("inf")
+        loss = final(RunFolder(store / run.id), "held_out")
+        if loss is not None:
+            found[run.arm][order[run.seed]] = loss
     return {arm: np.array(values) for arm, values in found.items()}
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from coregpt.contract.errors import ConfigError, RunError
 from coregpt.lab.atomic import read_json, write_json
+from coregpt.lab.records import losses
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.identity import run_id
@@ -40,7 +41,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Measured:
-    """Final values of the grid, (inits, orders), and of every execution of its first cell, (repeats,)."""
+    """Final losses on `select` of the grid, (inits, orders), and of every execution of its first cell, (repeats,)."""
 
     values: NDArray[np.float64]
     repeats: NDArray[np.float64]
@@ -73,6 +74,7 @@ def noise_plan(made: Plan, grid: Grid) -> Plan:
         criterion=made.study.criterion.model_copy(update={"baseline": names[0]}),
         techniques=(),
         designs={},
+        reads="select",
     )
     runs = [cell(made, init, order, names[order], crossed) for order in range(grid.orders) for init in crossed.seeds]
     costs = dict.fromkeys(names, made.costs[base.name])
@@ -106,9 +108,9 @@ def measured(plan: Plan, store: Path, grid: Grid) -> Measured:
 
 
 def final(run: PlannedRun, store: Path) -> float:
-    """Final value of a run, NaN if it has none."""
-    result = RunFolder(store / run.id).result()
-    return math.nan if result is None or result["value"] is None else float(result["value"])
+    """Final loss of a run on `select`, NaN if it has none."""
+    found = losses.final(RunFolder(store / run.id), "select")
+    return math.nan if found is None or not math.isfinite(found) else found
 
 
 def record(plan: Plan, store: Path, facts: dict[str, Any]) -> None:

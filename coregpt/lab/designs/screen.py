@@ -1,9 +1,10 @@
 """`test.screen`: many arms, of which some are passed on for confirmation and none gets a verdict."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from coregpt.lab.designs.design import Design
+from coregpt.lab.designs.design import Design, Wrong
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.problems import Problem
 from coregpt.stats.design import Design as Test
@@ -15,11 +16,14 @@ FEWEST = 10
 
 
 class Screen(Design):
-    """A false discovery rate instead of a level."""
+    """A false discovery rate instead of a level; what it passes on is confirmed on tokens that did not choose it."""
 
     def names(self, file: StudyFile, test: Mapping[str, Any]) -> Iterator[str]:
         if test.get("screen") is not None:
             yield "test.screen"
+
+    def reshape(self, study: Study, file: StudyFile, wrong: Wrong) -> Study:
+        return study if study.criterion.screen is None else replace(study, reads="select")
 
     def test_problems(self, file: StudyFile, test: Mapping[str, Any], arms: int, seeds: int) -> Iterator[Problem]:
         if test.get("screen") is not None and arms - 1 < FEWEST:

@@ -10,7 +10,7 @@ from typing import Any
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.design import Design, Wrong
-from coregpt.lab.designs.found import COMPARED_AT, not_taken, tuning_seeds, with_settings
+from coregpt.lab.designs.found import COMPARED_AT, not_taken, on_select, tuning_seeds, with_settings
 from coregpt.lab.progress import aligned
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import Arm, Criterion, Study, StudyFile
@@ -94,7 +94,7 @@ def trial_study(study: Study) -> Study:
     tuning = trials_of(study)
     assert tuning is not None
     arms = tuple(
-        replace(with_settings(arm, point, study.catalogue), name=trial_name(arm.name, number))
+        on_select(replace(with_settings(arm, point, study.catalogue), name=trial_name(arm.name, number)))
         for arm in study.written
         for number, point in enumerate(tuning.trials[arm.name], 1)
     )
@@ -108,6 +108,7 @@ def trial_study(study: Study) -> Study:
         techniques=(),
         as_declared=(),
         designs={},
+        reads="select",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from coregpt.engine.outcome import SELECT
 from coregpt.lab.designs.design import Task
 from coregpt.lab.execute import decisions
 from coregpt.lab.execute.eta import Eta
@@ -21,6 +22,7 @@ from coregpt.lab.execute.tasks import everything, known, missing
 from coregpt.lab.execute.waiting import Waiting, Work
 from coregpt.lab.progress import Display, duration
 from coregpt.lab.records.ledger import Event, Follower, Ledger
+from coregpt.lab.records.losses import outcome
 from coregpt.lab.records.store import Claim, RunFolder, claim
 from coregpt.lab.study.outline import Plan, PlannedRun
 
@@ -209,14 +211,14 @@ class Launcher:
         run = job.run
         with self.ledger.locked():  # another launcher may have found the result and entered it
             if not self.others.knows(run.id):
-                outcome = {"status": result["status"], "value": result["value"]}
-                self.ledger.add("ended", study=self.plan.study.name, run=run.id, arm=run.arm, seed=run.seed, **outcome)
+                known = {"study": self.plan.study.name, "run": run.id, "arm": run.arm, "seed": run.seed}
+                self.ledger.add("ended", **known, **outcome(result))
         self.complete += 1
         whole = result["status"] == "finished"
         self.eta.add(job.moving(self.machine.now(), self.work.flops(run), ended=whole))
         self.tally.trained.append(job.run.id)
         seconds = duration(self.machine.now() - job.begun)
-        end = f"val_loss {result['value']:.4f}" if result["status"] == "finished" else f"DIVERGED, {result['reason']}"
+        end = f"{SELECT} {result['select']:.4f}" if whole else f"DIVERGED, {result['reason']}"
         notes = "".join(f" ({note})" for note in result["notes"])
         self.display.event(f"[{self.complete}/{self.total}] {name(job.run)}: {end}, {seconds}{notes}")
 

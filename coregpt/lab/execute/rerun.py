@@ -17,6 +17,7 @@ from coregpt.lab.execute.launcher import POLL_SECONDS, caught_signals
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.execute.worker import environment, refuse_if_moved
 from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.records.losses import outcome
 from coregpt.lab.records.status import Planned
 from coregpt.lab.records.store import RunFolder, claim
 from coregpt.lab.study.inputs import inputs_of
@@ -96,8 +97,7 @@ def again(folder: RunFolder, run: Planned, reason: str, ledger: Ledger, slot: Sl
         raise ConfigError(f"run {folder.id} is being executed by another process; wait for its end")
     known = {"study": run.study, "run": run.id, "arm": run.arm, "seed": run.seed}
     had = folder.result()
-    outcome = {} if had is None else {"status": had["status"], "value": had["value"]}
-    ledger.append("rerun", **known, reason=reason, **outcome)
+    ledger.append("rerun", **known, reason=reason, **({} if had is None else outcome(had)))
     set_aside(folder)
     ledger.append("started", **known)
     child = machine.begin(slot, folder, None, held)
@@ -111,7 +111,7 @@ def again(folder: RunFolder, run: Planned, reason: str, ledger: Ledger, slot: Sl
     machine.close()
     result, error = folder.result(), folder.error()
     if result is not None:
-        ledger.append("ended", **known, status=result["status"], value=result["value"])
+        ledger.append("ended", **known, **outcome(result))
         return True
     if not signals.count:
         why = error["message"] if error else machine.meaning(child, code)

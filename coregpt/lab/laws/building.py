@@ -13,16 +13,18 @@ import torch
 from torch import Tensor
 
 from coregpt.contract.companion import Companion
+from coregpt.contract.context import Context
 from coregpt.engine.accounting import StageCost, count
 from coregpt.engine.build import Run
 from coregpt.engine.timeline import cut
-from coregpt.lab.laws.law_case import EVERYTHING, PLAIN, LawCase, LawError
+from coregpt.lab.laws.law_case import EVERYTHING, PLAIN, SHAPE, LawCase, LawError
 from coregpt.lab.laws.loop import steps_on_one_batch, weights
 from coregpt.lab.laws.surroundings import AROUND
 from coregpt.lab.laws.tools import executed_flops
 from coregpt.lab.study.code.blame import in_one_line, told
 
 FLOPS_LIMIT = 0.01
+SLOPE_LIMIT = 1e-6
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -150,6 +152,29 @@ def _executed(case: LawCase, run: Run, stage: StageCost) -> float:
             again = executed_flops(partial(_pass, companion, loss, whole))
             per_token += again / whole.numel()
     return per_token
+
+
+def slopes_are_derivatives(case: LawCase) -> str | None:
+    """A logit transform with a `slope` works on each logit by itself, and the slope is its derivative."""
+    run = case.run(case.config())
+    bends: list[Any] = [transform for transform in run.model.transforms if hasattr(transform, "slope")]
+    if not bends:
+        return "no logit transform says its slope"
+    tokens = case.tokens()
+    ctx = Context(tokens, dict(run.dials.values), training=True, model=run.model)
+    drawn = torch.randn(*tokens.shape, SHAPE.vocab, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    worst = 0.0
+    for bend in bends:
+        logits = (8 * drawn).requires_grad_()
+        bent = bend(logits, ctx)
+        (true,) = torch.autograd.grad(bent.sum(), logits)
+        flat = logits.detach().flatten(0, 1).flip(-1)
+        alone = (bend(flat, ctx).flip(-1).view_as(bent) - bent).abs().max()
+        gap = (bend.slope(logits, bent) - true).abs().max() / true.abs().max()
+        worst = max(worst, float(gap), float(alone.detach()))
+        if not worst <= SLOPE_LIMIT:
+            raise LawError(f"the slope of a logit transform is off by {worst:.2g}, limit {SLOPE_LIMIT:g}")
+    return f"slopes within {worst:.2g}, limit {SLOPE_LIMIT:g}"
 
 
 def neutral_setting_does_nothing(case: LawCase) -> str | None:

@@ -17,6 +17,7 @@ from coregpt.lab.laws.building import (
     every_parameter_in_one_group,
     leaves_global_randomness_alone,
     neutral_setting_does_nothing,
+    slopes_are_derivatives,
     works_in_every_study,
 )
 from coregpt.lab.laws.law_case import MIXED, SHAPE, LawCase, LawError, Limit
@@ -47,6 +48,7 @@ LAWS: tuple[Law, ...] = (
     leaves_global_randomness_alone,
     every_parameter_in_one_group,
     counts_agree,
+    slopes_are_derivatives,
     sees_no_future,
     rows_do_not_meet,
     keeps_to_masks,

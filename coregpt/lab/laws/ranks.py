@@ -62,8 +62,8 @@ class Ranks:
             process.kill()
 
 
-def begin(cases: Sequence[LawCase], **changes: Any) -> Ranks:
-    """Starts two gloo processes that train each case on the tiny source, one after the other.
+def begin(cases: Sequence[LawCase], size: int = 2, **changes: Any) -> Ranks:
+    """Starts `size` gloo processes that train each case on the tiny source, one after the other.
 
     Where that is safe they are forks, which start in milliseconds: on Linux, before CUDA is touched.
     """
@@ -74,29 +74,29 @@ def begin(cases: Sequence[LawCase], **changes: Any) -> Ranks:
     folder = tempfile.TemporaryDirectory()
     subjects = [(case.name, case.options, case.beside, case.around, changes) for case in cases]
     files = tuple(dict.fromkeys(path for case in cases for path in case.files))
-    arguments = (folder.name, subjects, files)
-    context = start_processes(_rank, arguments, nprocs=2, join=False, start_method="fork" if forks else "spawn")
+    arguments = (size, folder.name, subjects, files)
+    context = start_processes(_rank, arguments, nprocs=size, join=False, start_method="fork" if forks else "spawn")
     assert context is not None
     return Ranks(folder, context, len(subjects))
 
 
-def _rank(rank: int, folder: str, subjects: list[Subject], files: tuple[Path, ...]) -> None:
+def _rank(rank: int, size: int, folder: str, subjects: list[Subject], files: tuple[Path, ...]) -> None:
     torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2")
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(size))
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
     try:
-        _train_all(rank, folder, subjects, files)
+        _train_all(rank, size, folder, subjects, files)
     except BaseException as error:
         line = told(error) or in_one_line(error)
         Path(folder, f"{rank}.failed").write_text(line, encoding="utf-8")
     os._exit(0)  # gloo's threads now and then abort a process that ends the long way (SIGABRT, seen in torch 2.13)
 
 
-def _train_all(rank: int, folder: str, subjects: list[Subject], files: tuple[Path, ...]) -> None:
+def _train_all(rank: int, size: int, folder: str, subjects: list[Subject], files: tuple[Path, ...]) -> None:
     meeting = f"file://{folder}/rendezvous"
-    torch.distributed.init_process_group("gloo", meeting, timedelta(seconds=PATIENCE), rank=rank, world_size=2)
+    torch.distributed.init_process_group("gloo", meeting, timedelta(seconds=PATIENCE), rank=rank, world_size=size)
     world, catalogue, source = join("cpu"), Catalogue(files), tiny_source()
     for i, (name, options, beside, around, changes) in enumerate(subjects):
         case = LawCase(catalogue, name, options, beside, around)

@@ -20,8 +20,8 @@ def tiny_source(vocab: int = 61) -> TokenSource:
     for jump in random.random(6000):
         tokens.append((tokens[-1] * 5 + 3) % vocab if jump < 0.8 else int(random.integers(vocab)))
     array = np.array(tokens, dtype=np.uint16)
-    streams = TokenStream([array[:5000]]), TokenStream([array[5000:]])
-    return TokenSource("tiny", "token", vocab, *streams, separator=0, digest="tiny")
+    train, select, held_out = (TokenStream([part]) for part in (array[:5000], array[5000:5500], array[5500:]))
+    return TokenSource("tiny", "token", vocab, train, select, held_out, separator=0, digest="tiny")
 
 
 class Rows:

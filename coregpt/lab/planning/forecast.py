@@ -90,7 +90,8 @@ def forecast(made: Plan, store: Path, jobs: int | None) -> Forecast | None:
             own = own or speed * baseline.flops_per_token / cost.flops_per_token
             memory = estimate(run.config, *_given(made, run.config), ranks=ranks)
             before = Share(0, 0.0, own, memory)
-        evaluated = run.config.eval_tokens * (run.config.evals + 1) * EVAL_COST
+        times = (run.config.evals + 1) * (2 if run.config.held_out_curve else 1) + (not run.config.held_out_curve)
+        evaluated = run.config.eval_tokens * times * EVAL_COST
         seconds = (cost.tokens + evaluated) * made.share(run) / before.tokens_per_second + START_SECONDS
         arms[run.arm] = Share(before.runs + 1, before.seconds + seconds, before.tokens_per_second, before.memory)
     total = math.fsum(share.seconds for share in arms.values())

@@ -316,6 +316,7 @@ class _Loader:
             for setting, mine, first in (
                 ("data.source", places[arm.name], places[arms[0].name]),
                 ("eval_tokens", arm.run.eval_tokens, arms[0].run.eval_tokens),
+                ("held_out_curve", arm.run.held_out_curve, arms[0].run.held_out_curve),
             ):
                 if mine != first:
                     text = (

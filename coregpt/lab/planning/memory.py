@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, Run, build
+from coregpt.engine.chunked import CHUNK
 from coregpt.engine.inputs import Given
 from coregpt.engine.scaling import autocast
 
@@ -24,6 +25,9 @@ HEAP_HOLES = 0.75
 the heap keeps what does not fit. Between fp32, which leaves more, and bf16; tests hold the sum to 30% of real runs."""
 UPDATE_COPIES = 4
 """Temporaries of an update, in copies of the largest stack: direction, decay and what leads to them."""
+
+CHUNK_COPIES = 4
+"""Temporaries of a chunk of logits, in copies in fp32: logits, what they become, probabilities, their gradient."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def estimate(config: RunConfig, plugins: NamedPlugins, inputs: Given | None = No
     with quiet("torch._subclasses.fake_tensor"), FakeTensorMode():
         run = build(config.model_copy(update={"device": "cpu"}), plugins, inputs=hollow, separator=0)
         weights, gradients, states = (_bytes(tensors) for tensors in _lasting(run))
-        kept, rows = max((_saved(run, step, ranks) for step in _sizes(run)), key=lambda found: sum(found[0]))
+        kept, rows, passing = max((_saved(run, step, ranks) for step in _sizes(run)), key=lambda found: sum(found[0]))
     largest_stack = max(stack.data.nbytes for stack in run.optimizer.stacks)
     activations, gradient = sum(kept), max(kept, default=0)
     process, holes = (PROCESS_BYTES, int(HEAP_HOLES * activations)) if config.device == "cpu" else (0, 0)
@@ -69,7 +73,7 @@ def estimate(config: RunConfig, plugins: NamedPlugins, inputs: Given | None = No
         gradients,
         states // ranks,
         activations,
-        max(gradient, UPDATE_COPIES * largest_stack // ranks - activations) + holes,
+        max(gradient, passing, UPDATE_COPIES * largest_stack // ranks - activations) + holes,
         rows,
     )
 
@@ -119,9 +123,9 @@ def _sizes(run: Run) -> list[int]:
     return list(last.values())
 
 
-def _saved(run: Run, step: int, ranks: int) -> tuple[list[int], int]:
+def _saved(run: Run, step: int, ranks: int) -> tuple[list[int], int, int]:
     """Bytes of every storage that a forward pass of the step keeps for the backward pass and that no parameter owns;
-    and the rows in it."""
+    the rows in it; and the bytes of logits that pass through it in chunks."""
     share = max(1, run.timeline.rows(step) // ranks)
     rows = min(run.config.micro_rows or share, share)
     run.dials.set(run.timeline.clock(step))
@@ -139,7 +143,8 @@ def _saved(run: Run, step: int, ranks: int) -> tuple[list[int], int]:
     precision = run.config.precision if run.config.device == "cpu" else "fp32"
     with autocast("cpu", precision), saved_tensors_hooks(keep, lambda tensor: tensor):
         run.model(tokens, tokens, run.dials.values)
-    return [tensor.untyped_storage().nbytes() for tensor in kept.values()], rows
+    passing = CHUNK_COPIES * 4 * CHUNK if run.model.in_chunks(tokens) else 0
+    return [tensor.untyped_storage().nbytes() for tensor in kept.values()], rows, passing
 
 
 def _bytes(tensors: list[Tensor]) -> int:

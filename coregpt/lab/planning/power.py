@@ -10,6 +10,7 @@ from typing import Any
 from coregpt.contract.errors import RunError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.noise import recorded
+from coregpt.lab.records.losses import final
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
@@ -112,10 +113,10 @@ def floor_of(facts: Mapping[str, Any]) -> Floor:
 
 
 def final_values(made: Plan, store: Path) -> dict[str, dict[int, float]]:
-    """Final metric of every finished run, by arm and seed."""
+    """Final loss of every finished run on `select`, by arm and seed: a plan needs how far runs scatter, no verdict."""
     found: dict[str, dict[int, float]] = {arm.name: {} for arm in made.study.arms}
     for run in made.runs:
-        result = RunFolder(store / run.id).result()
-        if result is not None and result["value"] is not None:
-            found[run.arm][run.seed] = float(result["value"])
+        loss = final(RunFolder(store / run.id), "select")
+        if loss is not None and math.isfinite(loss):
+            found[run.arm][run.seed] = loss
     return found

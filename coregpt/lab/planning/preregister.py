@@ -9,6 +9,7 @@ from coregpt.lab.designs import DESIGNS
 from coregpt.lab.records.amendment import amendments
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Entry, Event, Ledger
+from coregpt.lab.records.losses import outcome
 from coregpt.lab.records.older import why_older
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
@@ -55,8 +56,7 @@ def note_complete_runs(plan: Plan, store: Path, ledger: Ledger) -> None:
         result = RunFolder(store / run).result() if run not in complete else None
         if result is not None:
             event: Event = "ended" if run in started else "found"
-            outcome = {"status": result["status"], "value": result["value"]}
-            ledger.add(event, study=plan.study.name, run=run, arm=arm, seed=seed, **outcome)
+            ledger.add(event, study=plan.study.name, run=run, arm=arm, seed=seed, **outcome(result))
 
 
 def declare(plan: Plan, ledger: Ledger) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 from coregpt.contract.errors import ConfigError
+from coregpt.engine.outcome import SELECT
 from coregpt.lab.execute.children import spawn
 from coregpt.lab.execute.slots import Slot, find_slots
 from coregpt.lab.progress import duration
@@ -189,7 +190,7 @@ def trial(run: PlannedRun, steps: int, gpus: int, slot: Slot, place: Path) -> Tr
     error = folder.error()
     if error is not None:
         return Trial(gpus, None, str(error["message"]))
-    seconds = _per_step([(int(row["step"]), row["seconds"]) for row in folder.rows() if "val_loss" in row])
+    seconds = _per_step([(int(row["step"]), row["seconds"]) for row in folder.rows() if SELECT in row])
     return Trial(gpus, seconds, "" if seconds else folder.log_tail(1) or "it ended before it had trained")
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from coregpt.engine.outcome import SELECT
 from coregpt.lab.records.store import Row
 
-METRIC = "val_loss"
+METRIC = SELECT
 
 
 @dataclass(frozen=True)

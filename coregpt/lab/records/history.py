@@ -23,6 +23,9 @@ class Past:
     status: Status
     """finished, diverged, failed, or unfinished: started, and nothing heard of it since."""
     value: float | None
+    """Final loss on `held_out`."""
+    select: float | None
+    """The same on `select`; None also where an older version recorded no such stream."""
     first_started: str
     """UTC; empty if it was found complete."""
     attempts: int
@@ -62,12 +65,12 @@ class History:
         complete = [entry for entry in events if entry.event in COMPLETING]
         if complete:
             status: Status = complete[-1]["status"]
-            value: float | None = complete[-1]["value"]
+            value, select = complete[-1]["value"], complete[-1].get("select")
         else:
-            status, value = ("failed" if events[-1].event == "failed" else "unfinished"), None
+            status, value, select = ("failed" if events[-1].event == "failed" else "unfinished"), None, None
         told = [entry for entry in events if entry.event in (*COMPLETING, "rerun") and entry.get("status")]
         results = tuple(dict.fromkeys(f"{entry['status']} {entry['value']}" for entry in told))
-        return Past(run, arm, seed, status, value, starts[0].time if starts else "", len(starts), results)
+        return Past(run, arm, seed, status, value, select, starts[0].time if starts else "", len(starts), results)
 
     def superseded(self, planned: dict[str, tuple[str, int]]) -> list[tuple[Past, str]]:
         """Runs that were started and are planned no longer, with the id that took their place, or ""."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from coregpt.contract.errors import ConfigError
+from coregpt.engine.outcome import SELECT
 from coregpt.lab.progress import Line
 from coregpt.lab.records.history import DECLARING
 from coregpt.lab.records.ledger import Entry
@@ -45,6 +46,7 @@ class RunStatus:
     share: float = 0.0
     loss: float | None = None
     value: float | None = None
+    """Final loss on `select`: whoever looks on may choose by what he sees."""
     speed: float | None = None
     """Tokens per second of training so far."""
     seconds: float = 0.0
@@ -84,7 +86,7 @@ def status_of(store: Path, run: Planned, steps: int | None = None, running: bool
     steps = RunPart.of(config).until or steps
     step = int(newest.get("step", 0))
     share = step / steps if steps else tokens / config["config"]["tokens"]
-    loss = newest.get("loss", newest.get("val_loss"))
+    loss = newest.get("loss", newest.get(SELECT))
     own = seconds - _shared(store, config) if newest else 0.0
     return RunStatus(
         run,
@@ -94,7 +96,7 @@ def status_of(store: Path, run: Planned, steps: int | None = None, running: bool
         steps=steps,
         share=1.0 if state == "done" else min(share, 1.0),
         loss=None if loss is None else float(loss),
-        value=None if result is None else result["value"],
+        value=None if result is None else result.get("select"),
         speed=tokens / seconds if seconds else None,
         seconds=own if result is None else result.get("train_seconds", own),
         ranks=int(folder.environment().get("ranks", "1")),

@@ -25,6 +25,8 @@ Axis = Literal["tokens", "flops", "seconds", "steps"]
 Match = Literal["tokens", "params", "flops", "seconds"]
 """What arms are adjusted to spend as much of as the baseline (see `lab.designs.match`)."""
 Keep = Literal["weights", "nothing"]
+Stream = Literal["held_out", "select"]
+"""Tokens that no run trains on: `held_out` is for verdicts, `select` for everything that is chosen."""
 TOLERANCE = 0.01
 """How far arms may differ in what the study holds equal."""
 
@@ -176,6 +178,8 @@ class Study:
     """Which of them this study is; empty for a single study."""
     splits: bool = False
     """Whether a measurement decides `gpus_per_run`, as declared by `auto` (see `lab.planning.split`)."""
+    reads: Stream = "held_out"
+    """What its runs are compared on: a study that chooses (trials, a screen) never sees what verdicts are made on."""
     keep: Keep = "weights"
     """What its runs leave beside their numbers. It changes none, so it is no part of any identity."""
 

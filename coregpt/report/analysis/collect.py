@@ -17,7 +17,7 @@ from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.inputs import ArmFacts, Confound, DataFacts, OtherRun, RunFacts, StudyFacts
 from coregpt.report.reading.environment import compiled, environment
-from coregpt.report.reading.runs import collect_runs, ledger_of
+from coregpt.report.reading.runs import collect_runs, curves_of, ledger_of
 
 
 @nothing_is_garbage()
@@ -62,6 +62,8 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         baseline=test.baseline,
         arms=_arms(plan),
         metric=test.metric,
+        reads=study.reads,
+        curves=curves_of(plan.runs[0].config),
         unit=f"nats per {plan.source.unit}",
         alpha=test.alpha,
         margin=test.margin,
@@ -117,7 +119,8 @@ def _data(plan: Plan) -> DataFacts:
         name=plan.source.name,
         sha256=plan.source.digest,
         train_tokens=len(plan.source.train),
-        val_tokens=len(plan.source.val),
+        val_tokens=len(plan.source.held_out),
+        select_tokens=len(plan.source.select),
         eval_tokens=plan.study.arms[0].run.eval_tokens,
         split_rule=str(facts.get("split", "training and validation are separate shards")),
     )

@@ -145,6 +145,7 @@ def _run_result(run: RunFacts) -> RunResult:
         status=status,
         value=run.value,
         reason=reason,
+        select=run.select,
         curve=tuple(run.curve[i] for i in thin(len(run.curve))),
     )
 

@@ -20,6 +20,10 @@ RunStatus = Literal["finished", "diverged", "failed", "missing", "spared", "abor
 """Spared: never needed, as its arm was decided before. Aborted: paused, and not finished for want of prospects."""
 
 
+Stream = Literal["held_out", "select"]
+"""Tokens that no run trains on: verdicts read `held_out` and nothing else does, `select` is for what is chosen."""
+
+
 class CurvePoint(NamedTuple):
     """One evaluation during training; `value` is in the study's unit and may be NaN after divergence.
 
@@ -79,8 +83,16 @@ class DataFacts(Facts):
     sha256: str
     train_tokens: int | None
     val_tokens: int | None
+    """Of the stream `held_out`."""
     eval_tokens: int | None
+    """The first ones of a stream, on which a loss is evaluated."""
     split_rule: str
+    select_tokens: int | None = None
+    """Of the stream `select`; None where there was none, and curves were of the tokens that decided."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "select_tokens")
 
 
 class EnvironmentFacts(Facts):
@@ -143,6 +155,12 @@ class PauseFacts(Facts):
     step: int
     steps: int
     losses: dict[str, tuple[float | None, ...]]
+    ends: tuple[float | None, ...] | None = None
+    """The baseline's final losses on the stream of `losses`; None in older reports, where there was one stream."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "ends")
 
 
 class Decided(Facts):
@@ -161,6 +179,10 @@ class StudyFacts(Facts):
     baseline: str
     arms: tuple[ArmFacts, ...]
     metric: str = "val_loss"
+    reads: Stream | None = None
+    """What final values were evaluated on; None for logs, and in reports from before there were two streams."""
+    curves: Stream | None = None
+    """The same of learning curves."""
     unit: str = "nats per byte"
     alpha: float = Field(0.05, gt=0, lt=0.5)
     margin: float = Field(0.01, gt=0)
@@ -246,7 +268,8 @@ class StudyFacts(Facts):
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "bracket", "inert", "untuned", "departures", "pilot")
+        extra = ("bracket", "inert", "reads", "curves", "untuned", "departures", "pilot")
+        return without_nothing(handler(self), *extra)
 
     @property
     def level(self) -> float:
@@ -289,13 +312,15 @@ class RunTiming(Facts):
 
 
 class RunFacts(Facts):
-    """One arm with one seed. `value` is the final metric, None when there is none."""
+    """One arm with one seed. `value` is the final loss on the stream that the study reads, None when there is none."""
 
     run_id: str
     arm: str
     seed: int
     status: RunStatus
     value: float | None = None
+    select: float | None = None
+    """Final loss on `select`, where the run has one and the study reads `held_out`."""
     reason: str = ""
     curve: tuple[CurvePoint, ...] = ()
     timing: RunTiming = RunTiming()

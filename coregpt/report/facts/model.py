@@ -117,6 +117,12 @@ class RunResult(Facts):
     value: float | None
     reason: str
     curve: tuple[CurvePoint, ...]
+    select: float | None = None
+    """Final loss on `select`, where `value` is that on `held_out`."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "select")
 
 
 class ArmTiming(Facts):

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from coregpt.contract.config import RunConfig
+from coregpt.lab.records import losses
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger, LedgerError
 from coregpt.lab.records.store import Row, RunFolder
+from coregpt.lab.study.declaration import Stream
 from coregpt.lab.study.identity import counted
 from coregpt.lab.study.outline import Plan, PlannedRun
 from coregpt.report.facts.inputs import CurvePoint, RunFacts, RunStatus, RunTiming
@@ -31,64 +34,72 @@ def ledger_of(plan: Plan, store: Path) -> Seen:
 
 def collect_runs(plan: Plan, store: Path, seen: Seen) -> list[RunFacts]:
     """Facts of every planned run, complete or not."""
-    found = [run_facts(run, plan, store) for run in plan.runs]
-    return [_with_whole_curve(_against_ledger(run, seen.past.get(run.run_id), seen.broken)) for run in found]
+    return [run_facts(run, plan, store, seen) for run in plan.runs]
 
 
-def _against_ledger(run: RunFacts, past: Past | None, broken: str) -> RunFacts:
-    """A run whose result is not the one on record has no outcome that counts."""
-    wrong = f"the ledger is broken: {broken}" if broken else ""
-    if past is not None:
-        seen = {"first_started": past.first_started, "attempts": past.attempts}
-        run = run.model_copy(update={"timing": run.timing.model_copy(update=seen)})
-        complete = run.status in ("finished", "diverged")
-        if (
-            past.status in ("finished", "diverged")
-            and complete
-            and (past.status, past.value) != (run.status, run.value)
-        ):
-            wrong = f"its result.json says {run.status}, {run.value}; the ledger recorded {past.status}, {past.value}"
-        wrong = past.contradiction or wrong
-    return run.model_copy(update={"status": "failed", "value": None, "reason": wrong}) if wrong else run
-
-
-def _with_whole_curve(run: RunFacts) -> RunFacts:
-    """A log that does not end with the run's result was cut off or edited; half a curve is not shown as one."""
-    if run.status != "finished" or (run.curve and run.curve[-1].value == run.value):
-        return run
-    reason = "its metrics.jsonl does not end with its result; delete the folder to repeat the run"
-    return run.model_copy(update={"status": "failed", "value": None, "reason": reason})
-
-
-def run_facts(run: PlannedRun, plan: Plan, store: Path) -> RunFacts:
-    """One run as it stands on disk."""
+def run_facts(run: PlannedRun, plan: Plan, store: Path, seen: Seen) -> RunFacts:
+    """One run as it stands on disk and in the ledger."""
     folder = RunFolder(store / run.id)
     result, error = folder.result(), folder.error()
     if result is not None and counted(folder.config()["config"]) != counted(run.record["config"]):
         result, error = None, {"message": "its config.json is not the planned one: seeds are all that may differ"}
-    rows = [row for row in folder.rows() if "val_loss" in row]
-    facts: dict[str, Any] = {
-        "run_id": run.id,
-        "arm": run.arm,
-        "seed": run.seed,
-        "curve": tuple(
-            CurvePoint(int(row["step"]), int(row["tokens"]), flops, row["val_loss"])
-            for row, flops in zip(rows, _flops(plan, run, rows), strict=True)
-        ),
-    }
-    seconds = tuple(row["seconds"] for row in rows)
+    log, past = folder.rows(), seen.past.get(run.id)
+    rows = losses.along(log, curves_of(run.config))
+    facts: dict[str, Any] = {"run_id": run.id, "arm": run.arm, "seed": run.seed, "curve": _curve(plan, run, rows)}
+    timing = RunTiming(
+        seconds=tuple(row["seconds"] for row in rows),
+        first_started=past.first_started if past else "",
+        attempts=past.attempts if past else None,
+    )
     if result is None:
         status: RunStatus = "failed" if error else "missing"
         reason = str(error["message"]) if error else "this run is not complete"
-        return RunFacts(**facts, status=status, reason=reason, timing=RunTiming(seconds=seconds))
-    timing = RunTiming(
-        tokens_per_second=result["tokens_per_second"],
-        train_seconds=result["train_seconds"],
-        compile_seconds=result["compile_seconds"],
-        peak_memory_bytes=result["peak_memory_bytes"],
-        seconds=seconds,
-    )
-    return RunFacts(**facts, status=result["status"], value=result["value"], reason=result["reason"], timing=timing)
+    else:
+        status, reason = result["status"], result["reason"]
+        measured = ("tokens_per_second", "train_seconds", "compile_seconds", "peak_memory_bytes")
+        timing = timing.model_copy(update={key: result[key] for key in measured})
+    wrong = _doubt(result, log, past, seen.broken)
+    if wrong:
+        return RunFacts(**facts, status="failed", reason=wrong, timing=timing)
+    if status == "finished" and result is not None:
+        facts["value"] = result[losses.RESULT[plan.study.reads]]
+        facts |= {"select": result["select"]} if plan.study.reads == "held_out" else {}
+    return RunFacts(**facts, status=status, reason=reason, timing=timing)
+
+
+def curves_of(config: RunConfig) -> Stream:
+    """What the learning curve of a run was evaluated on: `held_out` only where its steps are part of the question."""
+    return "held_out" if config.held_out_curve else "select"
+
+
+def _doubt(result: Mapping[str, Any] | None, log: list[Row], past: Past | None, broken: str) -> str:
+    """Why a run has no outcome that counts, whatever its result says; empty if it may count.
+
+    A result that is not the one on record, or a log that does not end with the run's result: it was cut off or edited,
+    and half a curve is not shown as one.
+    """
+    if past is not None and past.contradiction:
+        return past.contradiction
+    if result is not None and past is not None and past.status in ("finished", "diverged"):
+        says, were = losses.outcome(result), {"status": past.status, "value": past.value, "select": past.select}
+        if says != were:
+            told = (", ".join(str(each[key]) for key in were) for each in (says, were))
+            return "its result.json says {}; the ledger recorded {}".format(*told)
+    if broken:
+        return f"the ledger is broken: {broken}"
+    if result is None or result["status"] != "finished":
+        return ""
+    for stream in get_args(Stream):
+        last = losses.along(log, stream)[-1:]
+        if not last or last[0][losses.METRIC[stream]] != result[losses.RESULT[stream]]:
+            return "its metrics.jsonl does not end with its result; delete the folder to repeat the run"
+    return ""
+
+
+def _curve(plan: Plan, run: PlannedRun, rows: Sequence[Row]) -> tuple[CurvePoint, ...]:
+    metric = losses.METRIC[curves_of(run.config)]
+    spent = zip(rows, _flops(plan, run, rows), strict=True)
+    return tuple(CurvePoint(int(row["step"]), int(row["tokens"]), flops, row[metric]) for row, flops in spent)
 
 
 def _flops(plan: Plan, run: PlannedRun, rows: Sequence[Row]) -> list[float]:

@@ -110,7 +110,7 @@ def test_evaluation_predicts_the_same_tokens_whatever_the_context():
 
 
 @pytest.mark.parametrize(
-    ("tokens", "complaint"), [(96, "but there are 96"), (12, "multiple"), (0, "multiple"), (-8, "multiple")]
+    ("tokens", "complaint"), [(96, "the stream 'held_out' has 96"), (12, "multiple"), (0, "multiple"), (-8, "multiple")]
 )
 def test_evaluation_refuses_what_the_stream_cannot_give(tokens, complaint):
     with pytest.raises(DataError, match=complaint):

@@ -27,6 +27,11 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus_module, "python_documentation", some_documents)
 
 
+def shards(corpus: TokenSource) -> bytes:
+    """What train.bin holds: what is trained on and, cut from its end, `select`."""
+    return text_of(corpus.train) + text_of(corpus.select)
+
+
 @pytest.fixture(scope="session")
 def meta(corpus_cache: Path) -> dict:
     (path,) = corpus_cache.glob("pydocs-*/meta.json")
@@ -35,33 +40,33 @@ def meta(corpus_cache: Path) -> dict:
 
 def test_the_corpus_has_about_two_megabytes_of_bytes(corpus: TokenSource):
     assert (corpus.unit, corpus.vocab, corpus.separator) == ("byte", 256, 0)
-    assert 1_500_000 < len(corpus.train) + len(corpus.val) < 3_500_000
+    assert 1_500_000 < sum(map(len, (corpus.train, corpus.select, corpus.held_out))) < 3_500_000
 
 
 def test_validation_is_a_tenth_of_the_bytes_in_many_documents(corpus: TokenSource):
-    share = len(corpus.val) / (len(corpus.train) + len(corpus.val))
+    share = len(corpus.held_out) / (sum(map(len, (corpus.train, corpus.select, corpus.held_out))))
     assert 0.09 < share < 0.11
     assert corpus.facts()["val_documents"] > 30
 
 
 def test_the_corpus_is_text_with_a_separator_before_each_document(corpus: TokenSource, meta: dict):
-    for stream, name in ((corpus.train, "train"), (corpus.val, "val")):
-        first, *texts = text_of(stream).split(b"\0")
+    for text, name in ((shards(corpus), "train"), (text_of(corpus.held_out), "val")):
+        first, *texts = text.split(b"\0")
         assert first == b""
         assert len(texts) == len(meta["documents"][name]) == corpus.facts()[f"{name}_documents"]
         assert all(text.decode().strip() for text in texts)
 
 
 def test_docstrings_alone_would_suffice_without_the_help_topics(corpus: TokenSource, meta: dict):
-    texts = text_of(corpus.train).split(b"\0")[1:]
+    texts = shards(corpus).split(b"\0")[1:]
     modules = [text for name, text in zip(meta["documents"]["train"], texts, strict=True) if name.startswith("module:")]
     assert sum(map(len, modules)) > 1_000_000
 
 
 def test_no_document_and_no_long_passage_of_validation_is_trained_on(corpus: TokenSource, meta: dict):
     assert not set(meta["documents"]["train"]) & set(meta["documents"]["val"])
-    trained = b" ".join(text_of(corpus.train).split())
-    for document in text_of(corpus.val).split(b"\0"):
+    trained = b" ".join(shards(corpus).split())
+    for document in text_of(corpus.held_out).split(b"\0"):
         squeezed = b" ".join(document.split())
         for start in range(0, len(squeezed) - 150, 50):  # so any shared passage of 200 bytes is met
             assert squeezed[start : start + 150] not in trained

@@ -96,6 +96,19 @@ def test_every_slice_across_shard_borders_equals_the_concatenation(tmp_path):
             assert part.tolist() == tokens[start : start + length].tolist()
 
 
+def test_every_part_is_the_stream_of_those_tokens(tmp_path):
+    tokens = np.arange(20)
+    stream = shards_of(tmp_path, tokens, [7, 1, 8, 4])
+    for start in range(21):
+        for stop in range(start, 21):
+            part = stream.part(start, stop)
+            assert part.slice(0, len(part)).tolist() == tokens[start:stop].tolist()
+            assert (
+                part.part(0, len(part) // 2).slice(0, len(part) // 2).tolist()
+                == tokens[start:stop][: len(part) // 2].tolist()
+            )
+
+
 @pytest.mark.parametrize(("start", "length"), [(-1, 2), (0, 24), (23, 1), (3, -1)])
 def test_a_slice_outside_the_stream_is_refused(tmp_path, start, length):
     stream = shards_of(tmp_path, np.arange(23), [20, 3])

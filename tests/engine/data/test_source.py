@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from coregpt.contract.errors import DataError
-from coregpt.engine.data import open_folder, read_shard, source, write_shard
+from coregpt.engine.data import RowOrder, open_folder, read_shard, source, write_shard
 
 
 @pytest.fixture
@@ -19,6 +19,30 @@ def folder(tmp_path):
     return folder
 
 
+@pytest.mark.parametrize(
+    ("shards", "held_out", "select"),
+    [
+        ((40, 40, 20), 4, 4),  # as long as held_out
+        ((40, 40, 20), 90, 12),  # an eighth at most
+        ((3, 4), 90, 0),
+        ((90, 5, 5), 90, 12),  # over the ends of shards
+    ],
+)
+def test_select_is_the_end_of_the_training_shards_and_never_trained_on(tmp_path, shards, held_out, select):
+    tokens = np.arange(sum(shards))
+    for number, part in enumerate(np.split(tokens, np.cumsum(shards)[:-1])):
+        write_shard(tmp_path / f"train_{number}.bin", part)
+    write_shard(tmp_path / "val.bin", 1000 + np.arange(held_out))
+    opened = open_folder(tmp_path)
+    cut = len(tokens) - select
+    assert opened.train.slice(0, len(opened.train)).tolist() == tokens[:cut].tolist()
+    assert opened.select.slice(0, len(opened.select)).tolist() == tokens[cut:].tolist()
+    assert opened.held_out.slice(0, len(opened.held_out)).tolist() == list(range(1000, 1000 + held_out))
+    order = RowOrder(opened.train, 2, 0)
+    trained = {int(token) for part in order.rows(0, order.n_rows) for row in part for token in row}
+    assert trained <= set(range(cut))
+
+
 def write_meta(folder, **meta):
     (folder / "meta.json").write_text(json.dumps(meta))
 
@@ -26,7 +50,7 @@ def write_meta(folder, **meta):
 def test_shards_are_joined_in_the_order_of_their_names(folder):
     opened = open_folder(folder)
     assert opened.train.slice(0, 7).tolist() == [1, 2, 3, 4, 5, 6, 7]
-    assert opened.val.slice(0, 2).tolist() == [8, 9]
+    assert opened.held_out.slice(0, 2).tolist() == [8, 9]
     assert opened.name == "mine"
 
 

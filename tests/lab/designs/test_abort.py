@@ -33,9 +33,9 @@ def reach(made: Plan, store: Path, arm: str, losses: list[float], final: list[fl
     for i, run in enumerate(run for run in made.runs if run.arm == arm):
         folder = RunFolder(store / run.id)
         folder.create(run.record, {})
-        folder.write_rows([{"step": 0, "val_loss": 9.0}, {"step": STEP, "val_loss": losses[i]}])
+        folder.write_rows([{"step": 0, "select_loss": 9.0}, {"step": STEP, "select_loss": losses[i]}])
         if final:
-            folder.write_result({"status": "finished", "value": final[i], "reason": ""})
+            folder.write_result({"status": "finished", "value": 9.9, "select": final[i], "reason": ""})
         else:
             folder.checkpoint.touch()
             folder.write_paused(STEP)

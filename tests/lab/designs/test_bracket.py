@@ -47,7 +47,7 @@ def finish(made: Plan, store: Path, curve: Callable[[str, float], float]) -> Non
         value = curve(*octaves[task.run.arm]) + 0.001 * (task.run.seed % 7)
         folder = RunFolder(store / task.run.id)
         folder.create(task.run.record, {})
-        ended = {"status": "diverged", "value": None} if np.isnan(value) else {"status": "finished", "value": value}
+        ended = {"status": "diverged"} if np.isnan(value) else {"status": "finished", "value": 9.9, "select": value}
         folder.write_result({**ended, "reason": "nan"})
 
 
@@ -111,7 +111,9 @@ def test_results_that_another_study_left_are_used_only_where_the_walk_comes_to_t
             if run.arm == trial_name("gelu", x):
                 folder = RunFolder(store / run.id)
                 folder.create(run.record, {})
-                folder.write_result({"status": "finished", "value": 0.5 if x == 5.0 else curve("", x), "reason": ""})
+                folder.write_result(
+                    {"status": "finished", "value": 9.9, "select": 0.5 if x == 5.0 else curve("", x), "reason": ""}
+                )
     assert {arm for arm, _ in cells(made, store)} == names("gelu", 0.5, 1) | names("relu2", 0.5, 1, 2)
     while missing(made, store):
         finish(made, store, curve)

@@ -37,7 +37,9 @@ def finish(made: Plan, store: Path, arm: str, values: Sequence[float | None]) ->
     for run, value in zip([run for run in made.runs if run.arm == arm], values, strict=False):
         folder = RunFolder(store / run.id)
         folder.create(run.record, {})
-        folder.write_result({"status": "diverged" if value is None else "finished", "value": value, "reason": "nan"})
+        folder.write_result(
+            {"status": "diverged" if value is None else "finished", "value": value, "select": 0.0, "reason": "nan"}
+        )
 
 
 def cells(tasks: Any) -> set[tuple[str, int]]:

@@ -67,12 +67,12 @@ def test_values_stand_by_weights_and_order_and_holes_are_named(lab: Callable[...
     for run in made.runs:
         folder = RunFolder(store / run.id)
         folder.create(run.record, {})
-        folder.write_result({"status": "finished", "value": 10.0 * run.config.seed + run.config.data_seed})
+        folder.write_result({"status": "finished", "select": 10.0 * run.config.seed + run.config.data_seed})
     with pytest.raises(RunError, match="execution 2 of the first run"):
         measured(made, store, grid)
     again = RunFolder(repeat_store(store, 2) / made.runs[0].id)
     again.create(made.runs[0].record, {})
-    again.write_result({"status": "finished", "value": 0.5})
+    again.write_result({"status": "finished", "select": 0.5})
     found = measured(made, store, grid)
     assert found.values.tolist() == [[0, 1], [10, 11]]
     assert found.repeats.tolist() == [0, 0.5]

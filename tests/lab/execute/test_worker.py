@@ -73,9 +73,10 @@ def test_a_run_ends_with_a_result_and_says_what_it_ran_on(folder_of: Callable[..
     assert result is not None
     assert (result["status"], result["steps"], result["tokens"]) == ("finished", 250, 16_000)
     assert 1.0 < result["value"] < 2.8  # ln 3 = 1.0986 is what the data allow, ln 16 = 2.77 is knowing nothing
-    evaluated = [row for row in folder.rows() if "val_loss" in row]
+    evaluated = [row for row in folder.rows() if "select_loss" in row]
     assert [row["step"] for row in evaluated] == [0, 50, 100, 150, 200, 250]
-    assert evaluated[-1]["val_loss"] == result["value"]
+    assert [(row["select_loss"], row["val_loss"]) for row in evaluated[-1:]] == [(result["select"], result["value"])]
+    assert not any("val_loss" in row for row in evaluated[:-1])
     assert folder.environment().keys() >= {"torch", "device", "precision", "python"}
     assert folder.environment()["processor"] == processor()
     assert not folder.checkpoint.exists()
@@ -192,7 +193,7 @@ def test_a_finished_run_leaves_the_weights_that_gave_its_result(folder_of: Calla
     with torch.no_grad():
         for path, param in run.assembly.params.items():
             param.copy_(found.params[path])
-    inputs, targets = eval_rows(source.val, config.model.context, config.eval_tokens)
+    inputs, targets = eval_rows(source.held_out, config.model.context, config.eval_tokens)
     value = evaluate(run.model, run.model.logits, inputs, targets, run.dials.values, rows=128)
     result = folder.result()
     assert result is not None

@@ -103,3 +103,14 @@ def test_every_technique_can_be_estimated(catalogue: Catalogue) -> None:
 
 def test_the_machine_has_room() -> None:
     assert room("cpu") > 1 << 30
+
+
+def test_logits_of_a_large_vocabulary_are_not_kept(catalogue: Catalogue) -> None:
+    """64 rows of 1,024 tokens: their logits alone would take 13 GB in fp32, several times."""
+    shape = ModelShape(vocab=50304, dim=64, depth=1, heads=1, context=1024)
+    common = {"model": shape, "eval_tokens": 1024, "batch_tokens": 64 * 1024, "tokens": 10**6, "device": "cuda"}
+    found = estimate(run_config(**common), [])
+    logits = 4 * 64 * 1024 * 50304
+    assert found.activations + found.working < logits / 2
+    kept = estimate(run_config(**common, plugins={"z_loss": {}}), catalogue.instances({"z_loss": {}}))
+    assert kept.activations > 2 * logits

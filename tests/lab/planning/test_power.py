@@ -50,7 +50,7 @@ def test_the_plan_takes_its_noise_from_earlier_runs_where_there_are_enough(lab: 
 def complete(lab: Lab, run: PlannedRun, values: dict[tuple[str, int], float]) -> None:
     folder = RunFolder(lab.runs / run.id)
     folder.create(run.record, {})
-    folder.write_result({"status": "finished", "value": values[run.arm, run.seed]})
+    folder.write_result({"status": "finished", "value": None, "select": values[run.arm, run.seed]})
 
 
 def record(*variances: float) -> dict[str, Any]:

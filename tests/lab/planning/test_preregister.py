@@ -33,7 +33,7 @@ def complete(made: Plan, run: PlannedRun, store: Path, *, started: bool = True) 
     folder.create(run.record, {})
     if started:
         start(made, run, store)
-    folder.write_result({"status": "finished", "value": 1.0})
+    folder.write_result({"status": "finished", "value": 1.0, "select": 1.0})
 
 
 def events(store: Path) -> list[str]:

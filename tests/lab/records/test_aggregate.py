@@ -14,7 +14,7 @@ def curve(*values: float, every: int = 10) -> list[Row]:
     """A log with an evaluation every few steps and training rows between them."""
     rows: list[Row] = []
     for i, value in enumerate(values):
-        rows += [{"step": every * i, "val_loss": value, "seconds": 1.0}, {"step": every * i + 1, "loss": 9.0}]
+        rows += [{"step": every * i, "select_loss": value, "seconds": 1.0}, {"step": every * i + 1, "loss": 9.0}]
     return rows
 
 

@@ -50,7 +50,7 @@ def test_every_curve_parameter_and_page_is_copied(executed: Lab, made: Plan) -> 
     assert (child.data.tags["coregpt.arm"], child.data.tags["coregpt.seed"]) == ("gelu", "0")
     assert child.data.params["optim.lr"] == "0.002"
     assert len(client.get_metric_history(child.info.run_id, "loss")) == 250
-    assert [m.step for m in client.get_metric_history(child.info.run_id, "val_loss")] == [0, 50, 100, 150, 200, 250]
+    assert [m.step for m in client.get_metric_history(child.info.run_id, "select_loss")] == [0, 50, 100, 150, 200, 250]
     rates = [(m.step, m.value) for m in client.get_metric_history(child.info.run_id, "lr")]
     assert (rates[0], rates[-1]) == ((0, 0.002), (250, 0.002))
     kept = {file.path for file in client.list_artifacts(child.info.run_id)}
@@ -84,10 +84,10 @@ def test_each_arm_has_its_mean_and_band_under_the_study(executed: Lab, made: Pla
         assert "coregpt.left_out" not in run.data.tags
         folders = [RunFolder(executed.runs / each.id) for each in made.runs if each.arm == arm]
         logged = {
-            name: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, f"val_loss_{name}")]
+            name: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, f"select_loss_{name}")]
             for name in ("mean", "low95", "high95")
         }
-        a, b = ([(row["step"], row["val_loss"]) for row in each.rows() if "val_loss" in row] for each in folders)
+        a, b = ([(row["step"], row["select_loss"]) for row in each.rows() if "select_loss" in row] for each in folders)
         assert [step for step, _ in logged["mean"]] == [step for step, _ in a] == [0, 50, 100, 150, 200, 250]
         half = [12.706204736432095 * abs(x - y) / 2 for (_, x), (_, y) in zip(a, b, strict=True)]  # t(0.975, 1)
         means = [(x + y) / 2 for (_, x), (_, y) in zip(a, b, strict=True)]
@@ -112,7 +112,7 @@ def test_an_aggregate_is_made_anew_when_another_seed_is_complete(copied: Lab, ma
     first = aggregates(copied.runs)
     assert first["gelu"].data.tags["coregpt.seeds"] == "1"
     assert first["gelu"].data.tags["coregpt.left_out"] == "seed 0: not complete"
-    assert not {"val_loss_low95", "val_loss_high95"} & first["gelu"].data.metrics.keys()
+    assert not {"select_loss_low95", "select_loss_high95"} & first["gelu"].data.metrics.keys()
     late.with_suffix(".kept").rename(late)
     assert mirror(made, copied.runs, copied.folder / "pages") is None
     second = aggregates(copied.runs)
@@ -123,13 +123,13 @@ def test_an_aggregate_is_made_anew_when_another_seed_is_complete(copied: Lab, ma
 def test_a_diverged_run_is_named_and_shortens_the_band(copied: Lab, made: Plan) -> None:
     folder = RunFolder(copied.runs / made.runs[0].id)
     kept = [row for row in folder.rows() if row["step"] <= 100]
-    folder.write_rows([*kept, {"step": 150, "tokens": 9600, "seconds": 1.0, "val_loss": float("nan")}])
-    folder.write_result({**(folder.result() or {}), "status": "diverged", "value": None})
+    folder.write_rows([*kept, {"step": 150, "tokens": 9600, "seconds": 1.0, "select_loss": float("nan")}])
+    folder.write_result({**(folder.result() or {}), "status": "diverged", "value": None, "select": None})
     assert mirror(made, copied.runs, copied.folder / "pages") is None
     run = aggregates(copied.runs)["gelu"]
     assert run.data.tags["coregpt.diverged"] == "seed 0"
     client = mlflow.MlflowClient(database_uri(copied.runs))
-    assert [m.step for m in client.get_metric_history(run.info.run_id, "val_loss_mean")] == [0, 50, 100]
+    assert [m.step for m in client.get_metric_history(run.info.run_id, "select_loss_mean")] == [0, 50, 100]
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def trained(made: Plan, store: Path, runs: int) -> None:
         folder, who = RunFolder(store / run.id), {"study": "tiny", "run": run.id, "arm": run.arm, "seed": run.seed}
         folder.create(run.record, {})
         Ledger.of(store).append("started", **who)
-        folder.write_result({"status": "finished", "value": 1.0})
+        folder.write_result({"status": "finished", "value": 1.0, "select": 1.0})
         Ledger.of(store).append("ended", **who, status="finished", value=1.0)
 
 

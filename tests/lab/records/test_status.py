@@ -176,7 +176,7 @@ def test_logs_are_printed_and_followed_to_the_end(
     def nap(_: float) -> None:
         text = next(naps)
         if text is None:
-            folder.write_result({"status": "finished", "value": 1.0, "reason": ""})
+            folder.write_result({"status": "finished", "value": 1.0, "select": 1.0, "reason": ""})
         else:
             folder.log.write_text(folder.log.read_text() + text)
 
@@ -201,7 +201,7 @@ def test_a_look_at_a_long_study_reads_no_more_than_one_at_a_short_one(
     shown = run_table.RunTable(planned, here.runs)
     assert len(shown.lines({ids[0]}, set())) == len(ids)
     for folder in (half_way(here, planned, 0), half_way(here, planned, 1)):
-        folder.write_result({"status": "finished", "value": 1.0, "train_seconds": 5.0})
+        folder.write_result({"status": "finished", "value": 1.0, "select": 1.0, "train_seconds": 5.0})
     looked.clear()
     states = [line.state for line in shown.lines(set(), set())]
     assert states[0] == "done"  # what ran before is looked at, and one other

@@ -95,6 +95,6 @@ def test_a_result_of_a_gpu_is_not_put_to_the_test_on_whatever_gpu_a_job_gets(lab
     folder.create(run.record, {})
     asked = Planned(run.id, "tiny", run.arm, run.seed)
     assert prepare(here.runs, asked, on_cluster=True) == folder, "nothing to lose"
-    folder.write_result({"status": "finished", "value": 1.0})
+    folder.write_result({"status": "finished", "value": 1.0, "select": 1.0})
     with pytest.raises(ConfigError, match="another one would make the run count no longer"):
         prepare(here.runs, asked, on_cluster=True)

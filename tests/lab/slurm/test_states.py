@@ -87,7 +87,7 @@ def test_files_say_how_a_run_ended_and_a_claim_that_it_has_not(
     assert looked(child) == -signal.SIGKILL
     child.folder.write_error("sprung", "")
     assert looked(child) == 1
-    child.folder.write_result({"status": "finished", "value": 1.0})
+    child.folder.write_result({"status": "finished", "value": 1.0, "select": 1.0})
     assert looked(child) == 0
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coregpt.report.designs.early import Early, not_counted, waiting
 from coregpt.report.facts.abort import ArmPause, Pause
@@ -13,6 +14,7 @@ from coregpt.stats.design import Design
 from coregpt.stats.partial import ABORT_BELOW, chance_at_pause
 from coregpt.stats.power import critical_value
 
+Vector = NDArray[np.float64]
 Chances = Mapping[str, float | None]
 """Of a significant final result, by arm; None where it is not known yet."""
 
@@ -22,7 +24,7 @@ def decide_at_pause(study: StudyFacts, design: Design, runs: Sequence[RunFacts])
     at = study.pause
     if at is None:
         return None
-    baseline = Outcomes.of(study, runs).values[study.baseline]
+    baseline = _ends(study, at, runs)
     paused = {arm: np.array(each, dtype=np.float64) for arm, each in at.losses.items()}
     base, critical = paused[study.baseline], critical_value(design, study.alpha)
     chances = {arm: chance_at_pause(base, baseline, paused[arm], critical) for arm in study.treatments}
@@ -31,6 +33,12 @@ def decide_at_pause(study: StudyFacts, design: Design, runs: Sequence[RunFacts])
     counted = [run for run in told if run.arm not in given_up]
     settled = {arm: _given_up(at, arm, chance) for arm, chance in given_up.items()}
     return Early(told, counted, settled, {"pause": _pause(study, at, told, chances)})
+
+
+def _ends(study: StudyFacts, at: PauseFacts, runs: Sequence[RunFacts]) -> Vector:
+    """Final losses of the baseline on the stream that the losses at the pause are of, NaN where not known yet."""
+    ends = Outcomes.of(study, runs).values[study.baseline] if at.ends is None else at.ends
+    return np.array(ends, dtype=np.float64)
 
 
 def _unfinished(run: RunFacts, at: PauseFacts) -> RunFacts:
@@ -49,7 +57,7 @@ def _pause(study: StudyFacts, at: PauseFacts, runs: Sequence[RunFacts], chances:
     paused = {arm: np.array(each, dtype=np.float64) for arm, each in at.losses.items()}
     base = paused[study.baseline]
     with np.errstate(invalid="ignore"):
-        rest = Outcomes.of(study, runs).values[study.baseline] - base
+        rest = _ends(study, at, runs) - base
         gains = {arm: float((base - paused[arm]).mean()) for arm in study.treatments}
     known = len(rest) > 1 and bool(np.isfinite(rest).all())
     arms = tuple(

@@ -17,4 +17,5 @@ class Abort(Collector):
             return {}
         losses = {arm: tuple(each) for arm, each in abort.losses_at_pause(plan, store).items()}
         steps = plan.costs[plan.baseline.name].steps
-        return {"pause": PauseFacts(step=abort.pause_step(plan), steps=steps, losses=losses)}
+        ends = tuple(abort.ends(plan, store))
+        return {"pause": PauseFacts(step=abort.pause_step(plan), steps=steps, losses=losses, ends=ends)}
