@@ -16,7 +16,7 @@ base:
   model: {{vocab: 32, dim: 16, depth: 2, heads: 2, context: 16}}
   batch_tokens: 64
   eval_tokens: 64
-  tokens: 640
+  tokens: 12800
   optim: {{weight_decay: 0.1}}
   plugins: {{wsd: {{warmup: 0.2}}}}
 arms:
@@ -67,12 +67,12 @@ def test_an_arm_without_the_technique_of_the_baseline_is_sorted_alike(tmp_path: 
 
 
 def test_what_a_match_sets_is_matched_with_all_it_comes_to(tmp_path: Path) -> None:
-    found = kinds(made(tmp_path, "{plugins: {looped: {loops: 2}}}", "match: flops"))
+    found = kinds(made(tmp_path, "{plugins: {moe: {experts: 4, active: 2}}}", "match: flops"))
     assert {found[key] for key in ("tokens", "steps", "tokens trained")} <= {"matched"}
 
 
 def test_what_a_study_holds_equal_by_hand_is_matched_too(tmp_path: Path) -> None:
-    arm = "{tokens: 1280, batch_tokens: 128, plugins: {relu2: {}}}"
+    arm = "{tokens: 25600, batch_tokens: 128, plugins: {relu2: {}}}"
     found = kinds(made(tmp_path, arm, "equal: steps"))
     assert found["tokens"] == "matched"
     assert found["batch_tokens"] == "rest"

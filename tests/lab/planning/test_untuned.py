@@ -17,7 +17,7 @@ from tests.lab.planning.test_credit import TUNING, made
         "{plugins: {wsd: {cooldown: 0.5}}}",
         "{batch_tokens: 128}",
         "{model: {depth: 1}}",
-        "{tokens: 1280}",
+        "{tokens: 25600}",
         "{optim: {beta2: 0.99}}",
     ],
 )
