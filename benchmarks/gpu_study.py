@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 
 from benchmarks.gpu import MEANINGLESS
 from benchmarks.pages import RESULTS, measured_with, table, write
+from coregpt.engine.outcome import HELD_OUT, SELECT
 from coregpt.lab.records.mirror import database_uri
 
 SEEDS = 3
@@ -72,12 +73,14 @@ def runs(store: Path) -> list[dict[str, Any]]:
 
 
 def mirrored(store: Path) -> dict[str, int]:
-    """How many complete runs MLflow holds, and how many values of their validation loss."""
+    """How many complete runs MLflow holds, and how many of their evaluations."""
     uri = database_uri(store)
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     names = [each.experiment_id for each in client.search_experiments()]
     complete = client.search_runs(names, "tags.`coregpt.complete` = 'yes' and tags.`coregpt.run` != ''")
-    values = sum(len(client.get_metric_history(run.info.run_id, "val_loss")) for run in complete)
+    values = sum(
+        len(client.get_metric_history(run.info.run_id, name)) for run in complete for name in (SELECT, HELD_OUT)
+    )
     return {"runs": len(complete), "values": values}
 
 

@@ -5,15 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from coregpt.cli.loading import load_study
+from coregpt.cli.programs import answer
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import INTERRUPTED, execute, refuse_in_vain
+from coregpt.cli.training import execute, refuse_in_vain
 from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.designs.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
 from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.records.losses import METRIC
 from coregpt.lab.study.outline import Plan
 from coregpt.report.designs.noise.analysis import NoiseReport, components, sharing
 from coregpt.report.designs.noise.pages import noise_lines, render_noise
+from coregpt.report.verdicts.exit_codes import INTERRUPTED
 
 
 def noise(path: Path, scale: str | None, use: Resources, grid: Grid) -> int:
@@ -45,6 +48,7 @@ def noise(path: Path, scale: str | None, use: Resources, grid: Grid) -> int:
     record(made, store, report.model_dump(mode="json"))
     for line in ("", *noise_lines(report), "", *(f"  {folder / name}" for name in files)):
         say(line)
+    answer("noise", {**report.model_dump(mode="json"), "files": [str(folder / name) for name in files]})
     return 0
 
 
@@ -63,7 +67,7 @@ def noise_report(study_plan: Plan, made: Plan, found: Measured, command: str) ->
         name=made.study.name,
         arm=base.name,
         question=study.question,
-        metric=test.metric,
+        metric=METRIC[made.study.reads],
         unit=f"nats per {made.source.unit}",
         scale=study.scale,
         device=made.runs[0].config.device,

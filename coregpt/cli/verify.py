@@ -8,13 +8,13 @@ from coregpt.cli.loading import load_studies
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import INTERRUPTED, execute, refuse_in_vain
+from coregpt.cli.training import execute, refuse_in_vain
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs.found import frozen
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outline, plan
-from coregpt.lab.planning.preregister import code, register
+from coregpt.lab.planning.preregister import code, register, unsaid
 from coregpt.lab.planning.redeclare import for_fresh_seeds, redeclare
 from coregpt.lab.records.amendment import amendments
 from coregpt.lab.records.ledger import LedgerError
@@ -26,14 +26,15 @@ from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm
 from coregpt.report.designs import DESIGNS
 from coregpt.report.drawing.numbers import listing, plural
 from coregpt.report.facts.model import Report
+from coregpt.report.pages.verdict_file import verdict_of
+from coregpt.report.verdicts.exit_codes import BROKEN, DONE, FAILED, INTERRUPTED, UNDECIDED
 
-AGREES, DISAGREES = 0, 1
-UNDECIDED = 2
+AGREES, DISAGREES = DONE, FAILED
 FEWEST_SEEDS = 2
 
 
 def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
-    """Exit code 0 if every arm agrees, 1 if one disagrees, 2 if the check could not be made."""
+    """Exit code 0 if every arm agrees, 1 if one disagrees, 13 if the check could not be made."""
     if seeds < FEWEST_SEEDS:
         raise ConfigError(f"--seeds: at least {FEWEST_SEEDS} fresh seeds are needed, one cannot tell effect from luck")
     report = read_report(source)
@@ -72,6 +73,13 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
     return AGREES if all(each.agrees for each in checks) else DISAGREES
 
 
+def by_verdict(code: int, source: Path) -> int:
+    """What `--exit-verdict` makes of it: the report's own verdict where fresh seeds agree with it, broken where not."""
+    if code == AGREES:
+        return verdict_of(read_report(source)).exit_code
+    return BROKEN if code == DISAGREES else code
+
+
 def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, use: Resources) -> Study:
     """The report's study with the first seeds that it did not use."""
     facts = report.study
@@ -103,7 +111,9 @@ def same_study(study: Study, report: Report) -> bool:
     facts, mine = report.study, study.preregistration()
     if facts.digest in digests_of(mine):
         return True
-    return bool(facts.declaration) and not amendments(meant(facts.declaration), meant(mine), same_data=False)
+    if not facts.declaration:
+        return False
+    return not amendments(meant(facts.declaration), meant(mine), same_data=False, unsaid=({}, unsaid(study)))
 
 
 def as_tuned(study: Study, report: Report) -> Study:

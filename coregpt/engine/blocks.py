@@ -68,7 +68,7 @@ def blocked_statistics(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     plain = type(q) is Tensor and q.device.type == "cpu" and not torch.compiler.is_compiling()
     attention = _Blocked.apply if plain else torch.ops.coregpt.blocked_attention
-    y, sums, tops, *_ = attention(q, k, v, mask, scale, lse, top)
+    y, sums, tops, *_ = attention(q, k, v, mask, scale, lse, top)  # type: ignore[no-untyped-call]
     return y, sums, tops
 
 
@@ -302,7 +302,7 @@ class _Blocked(torch.autograd.Function):
         return output[:3]
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, up: Tensor | None, up_lse: Tensor | None, _: Any) -> tuple[Any, ...]:
         q, k, v, saved, mask = ctx.saved_tensors
         up = q.new_zeros(ctx.like) if up is None else up

@@ -12,6 +12,7 @@ from coregpt.lab.designs.screen import Screen
 from coregpt.lab.designs.short_baseline import ShortBaseline
 from coregpt.lab.designs.sizes import Sizes
 from coregpt.lab.designs.target import Target
+from coregpt.lab.designs.tuned import Tuned
 from coregpt.lab.designs.tuning import Tuning
 
 DESIGNS: tuple[Design, ...] = (
@@ -22,6 +23,7 @@ DESIGNS: tuple[Design, ...] = (
     Match(),
     Tuning(),
     Bracket(),
+    Tuned(),
     ShortBaseline(),
     Target(),
     Fork(),

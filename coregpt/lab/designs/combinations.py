@@ -17,7 +17,7 @@ ENDS_EARLY = ("test.looks", "test.anytime", "test.abort")
 """Designs that give up arms before their end."""
 NAMES = (
     *(LEAVE_ONE_OUT, ADD_ONE, FACTORIAL, FORK),
-    *("match", SECONDS, "sizes", "tuning", "bracket"),
+    *("match", SECONDS, "sizes", "tuning", "bracket", "tuned"),
     *ENDS_EARLY,
     *("test.target", "test.yardstick", "test.screen", "test.history"),
 )
@@ -72,10 +72,12 @@ CLASHES = (
         for key in (FORK, "match", "sizes", *ENDS_EARLY, "test.yardstick", "test.history")
     ),
     *(
-        Clash("bracket", key, "no allowance for tuning is derived and calibrated for '{full}'; remove one of them")
+        Clash(at, key, "no allowance for tuning is derived and calibrated for '{full}'; remove one of them")
+        for at in ("bracket", "tuned")
         for key in (FACTORIAL, FORK, *ENDS_EARLY, "test.target", "test.yardstick", "test.screen", "test.history")
     ),
     *(Clash("bracket", key, NOT_TUNED) for key in ("match", "sizes", "tuning")),
+    *(Clash("tuned", key, NOT_TUNED) for key in ("match", "sizes", "tuning", "bracket")),
 )
 
 

@@ -13,6 +13,7 @@ from coregpt.lab.study.bracket_file import BracketFile
 from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.space import TuningFile
+from coregpt.lab.study.tuned_file import TunedFile
 from coregpt.stats.sequential import Spending
 
 Combination = Literal["leave_one_out", "add_one", "factorial"]
@@ -116,6 +117,8 @@ class StudyFile(BaseModel):
     tuning: TuningFile | None = None
     bracket: BracketFile | None = None
     """Each arm's learning rate, or another setting, found before the test (see `lab.designs.bracket`)."""
+    tuned: TunedFile | None = None
+    """Each arm's settings as the bracket of an earlier report found them (see `lab.designs.tuned`)."""
     test: dict[str, Any]
     plugin_files: list[str] = []
     gpus_per_run: PositiveInt | Literal["auto"] = 1

@@ -10,6 +10,7 @@ from coregpt.lab.planning.preregister import code
 from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.records.losses import METRIC
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import changes
 from coregpt.lab.study.outline import Plan
@@ -61,7 +62,7 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         question=study.question,
         baseline=test.baseline,
         arms=_arms(plan),
-        metric=test.metric,
+        metric=METRIC[study.reads],
         reads=study.reads,
         curves=curves_of(plan.runs[0].config),
         unit=f"nats per {plan.source.unit}",

@@ -67,8 +67,10 @@ def learning_curves(report: Report, arms: Sequence[ArmCurves], axis: str) -> str
         points = _thinned(band.x[axis] / divisor, band.middle, _MEAN_POINTS)
         inside.append(element("g", polyline(((x(a), y(b)) for a, b in points), "mean"), class_=f"s{arm.index}"))
     ends = [(arm, y(float(band.middle[-1]))) for arm, band in bands]
-    framed = frame(x, y, words, f"{report.study.metric} ({report.study.unit})", f"clip-{axis}", "".join(inside))
-    label = f"{report.study.metric} against {words} for {len(bands)} arms: mean, range over seeds, and single seeds"
+    framed = frame(x, y, words, f"{report.study.curve_metric} ({report.study.unit})", f"clip-{axis}", "".join(inside))
+    label = (
+        f"{report.study.curve_metric} against {words} for {len(bands)} arms: mean, range over seeds, and single seeds"
+    )
     return figure(framed + _end_labels(ends), WIDTH, HEIGHT, label)
 
 

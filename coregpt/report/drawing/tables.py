@@ -245,8 +245,10 @@ def data(report: Report) -> Table:
         ("data", facts.name),
         ("sha256", facts.sha256),
         ("training tokens", known(facts.train_tokens)),
-        ("validation tokens", known(facts.val_tokens)),
-        ("evaluated tokens", known(facts.eval_tokens)),
+        *([("tokens to choose by (select)", known(facts.select_tokens))] if facts.select_tokens is not None else []),
+        ("validation tokens" + (" (held_out)" if facts.select_tokens is not None else ""), known(facts.val_tokens)),
+        *([("passes over the training tokens", f"{often:.2g}")] if (often := report.study.passes) else []),
+        ("evaluated tokens", known(facts.eval_tokens) + (" of each" if facts.select_tokens is not None else "")),
         ("split", facts.split_rule),
     ]
     return Table("Data", ("fact", "value"), rows, words=True)
@@ -266,7 +268,7 @@ def checkpoints(report: Report, curves: list[ArmCurves]) -> Table:
     rows = [
         (f"{steps[i]:,.0f}", *(fixed(column.get(steps[i]), digits) for column in values)) for i in thin(len(steps), 11)
     ]
-    return Table(f"Mean {report.study.metric} of finished seeds", ("step", *(name for name, _ in drawn)), rows)
+    return Table(f"Mean {report.study.curve_metric} of finished seeds", ("step", *(name for name, _ in drawn)), rows)
 
 
 def seed_pairs(report: Report) -> Table:

@@ -1,11 +1,18 @@
 """What all facts of a report are: frozen data that says nothing it was not told."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 Interval = tuple[float, float]
 """From a lower to an upper end."""
+Stream = Literal["held_out", "select"]
+"""Tokens that no run trains on: verdicts read `held_out` and nothing else does, `select` is for what is chosen."""
+
+
+def metric_on(stream: Stream | None, metric: str) -> str:
+    """What the loss on a stream is called where that on `held_out` is called `metric`."""
+    return "select_loss" if stream == "select" else metric
 
 
 class Facts(BaseModel):

@@ -1,10 +1,10 @@
 """What a bracket before the test tried and found, as data."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from coregpt.report.facts.base import Facts, Interval
+from coregpt.report.facts.base import Facts, Interval, Stream, metric_on, without_nothing
 
 
 class RatePoint(Facts):
@@ -64,11 +64,34 @@ class ArmBracket(Facts):
         return {point.x: point.losses for point in self.points}
 
 
+class BracketSource(Facts):
+    """An earlier report whose bracket gave the settings."""
+
+    path: str
+    """As declared."""
+    sha256: str
+    question: str
+    remarks: tuple[str, ...] = ()
+    """How what was bracketed was not quite what is compared: `on another version of the data`."""
+
+
 class Bracketed(Facts):
     """What was bracketed before the test, by arm in the study's order."""
 
     setting: str
     arms: tuple[ArmBracket, ...]
+    reads: Stream | None = None
+    """What its losses were evaluated on; None in reports from before there were two streams."""
+    source: BracketSource | None = None
+    """The report that it was taken from; None where it is of this study."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "reads", "source")
+
+    def metric(self, tested: str) -> str:
+        """What its losses are called, `tested` being the metric of the test."""
+        return metric_on(self.reads, tested)
 
     @property
     def settings(self) -> dict[str, dict[str, float]]:

@@ -13,15 +13,11 @@ from pydantic import (
     model_validator,
 )
 
-from coregpt.report.facts.base import Facts, without_nothing
+from coregpt.report.facts.base import Facts, Stream, metric_on, without_nothing
 from coregpt.report.facts.bracket import Bracketed
 
 RunStatus = Literal["finished", "diverged", "failed", "missing", "spared", "aborted"]
 """Spared: never needed, as its arm was decided before. Aborted: paused, and not finished for want of prospects."""
-
-
-Stream = Literal["held_out", "select"]
-"""Tokens that no run trains on: verdicts read `held_out` and nothing else does, `select` is for what is chosen."""
 
 
 class CurvePoint(NamedTuple):
@@ -275,6 +271,17 @@ class StudyFacts(Facts):
     def level(self) -> float:
         """What an adjusted p-value is held against."""
         return self.alpha if self.screen is None else self.screen
+
+    @property
+    def passes(self) -> float | None:
+        """Over the training tokens, by the arm that was trained longest; None where nobody counted them."""
+        tokens = [arm.tokens for arm in self.arms if arm.tokens is not None]
+        return max(tokens) / self.data.train_tokens if tokens and self.data.train_tokens else None
+
+    @property
+    def curve_metric(self) -> str:
+        """What learning curves show."""
+        return self.metric if self.curves is None else metric_on(self.curves, "val_loss")
 
     def planned(self, arm: str) -> tuple[int, ...]:
         """The seeds of one arm."""

@@ -181,6 +181,11 @@ class Report(Facts):
     runs: tuple[RunResult, ...]
     timing: Timing
 
+    @property
+    def trial_metric(self) -> str:
+        """What the losses of trials are called."""
+        return self.study.metric if self.tuning is None else self.tuning.metric(self.study.metric)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [arm.name for arm in self.study.arms]

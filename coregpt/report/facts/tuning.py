@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from coregpt.report.facts.base import Facts
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from coregpt.report.facts.base import Facts, Stream, metric_on, without_nothing
 
 
 class Trial(Facts):
@@ -46,6 +48,16 @@ class Tuned(Facts):
 
     seeds: tuple[int, ...]
     arms: tuple[ArmTuning, ...]
+    reads: Stream | None = None
+    """What the trials were evaluated on; None in reports from before there were two streams."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "reads")
+
+    def metric(self, tested: str) -> str:
+        """What their losses are called, `tested` being the metric of the test."""
+        return metric_on(self.reads, tested)
 
     @property
     def settings(self) -> dict[str, dict[str, Any]]:

@@ -23,6 +23,8 @@ def method(report: Report) -> list[str]:
     ]
     if study.declaration:
         found.append(_hypothesis(study))
+    if study.reads is not None:
+        found.append(_streams(study))
     found += [words for design in DESIGNS for words in design.method(report)]
     if report.planned_detectable is not None:
         found.append(
@@ -38,6 +40,20 @@ def _hypothesis(study: StudyFacts) -> str:
     if study.hypothesis or study.direction != "either":
         said += f"Expected: {expected}. "
     return f"{said}Held equal between arms: {study.equal}."
+
+
+def _streams(study: StudyFacts) -> str:
+    """Which tokens were read for what."""
+    if study.reads == "select":
+        return (
+            f"Read: {study.metric}, on tokens cut from the end of the training stream that no run trains on. A study "
+            "that chooses reads these; validation tokens are left for verdicts."
+        )
+    curves = "so were the curves, as the target asks" if study.curves == "held_out" else "curves were not"
+    return (
+        f"Read: {study.metric}, on validation tokens that chose nothing ('held_out'); {curves}. Whatever was chosen on "
+        "the way read select_loss, on tokens cut from the end of the training stream that no run trains on."
+    )
 
 
 def digest_label(study: StudyFacts) -> str:

@@ -52,6 +52,7 @@ def curve_section(report: Report, curves: list[ArmCurves], axes: list[str], pict
     text = (
         "Line: mean of finished seeds. Band: from the lowest to the highest of them. Thin lines: single seeds, "
         f"× where one diverged. The y-axis is zoomed: it leaves out the fall during the first {HIDDEN_SHARE:.0%}."
+        f"{_seen(report)}"
     )
     inner = (
         f'{paragraph(text)}<div class="curves">{radios}<div class="switch">{labels}</div>'
@@ -65,6 +66,23 @@ def curve_section(report: Report, curves: list[ArmCurves], axes: list[str], pict
     )
 
 
+def _seen(report: Report) -> str:
+    """What the curves are of, where that is not what the verdict read."""
+    study = report.study
+    if study.curves is None or study.curves == study.reads:
+        return ""
+    return (
+        f" The curves are of tokens that nothing is judged by ({study.curve_metric}); the verdict read {study.metric}."
+    )
+
+
+def _tested(report: Report) -> str:
+    study = report.study
+    if study.curves != study.reads:
+        return f"none of it was tested: the verdict read {study.metric} after the last step"
+    return "only the last step was planned to be tested"
+
+
 def gap_section(report: Report, curves: list[ArmCurves]) -> Section | None:
     """None without runs to pair."""
     picture = gap_curves(report, curves)
@@ -72,7 +90,7 @@ def gap_section(report: Report, curves: list[ArmCurves]) -> Section | None:
         return None
     text = (
         f"Gain over {report.study.baseline}, seed by seed, at each step: above zero the arm is ahead. "
-        "The band is a 95% interval at each step by itself; only the last step was planned to be tested."
+        f"The band is a 95% interval at each step by itself; {_tested(report)}."
     )
     return Section(
         "The gap along the way",

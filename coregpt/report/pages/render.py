@@ -8,11 +8,12 @@ from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
 from coregpt.report.pages.report import report_page
+from coregpt.report.pages.verdict_file import verdict_json
 
 
 @nothing_is_garbage()
 def render(report: Report) -> dict[str, str]:
-    """File name -> content: report.html, report.md, report.json and the drawings that the Markdown page links to."""
+    """File name -> content: report.html, .md and .json, verdict.json, and the drawings that the Markdown page links."""
     text = to_json(report)
     report = from_json(text)  # what the JSON cannot say, no page may show
     picture, page = render_curves(report), report_page(report)
@@ -20,6 +21,7 @@ def render(report: Report) -> dict[str, str]:
         "report.html": html(page),
         "report.md": markdown(page),
         "report.json": text,
+        "verdict.json": verdict_json(report),
     }
     drawn = {
         block.file: standalone(block.drawing, len(report.study.arms))

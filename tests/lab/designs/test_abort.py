@@ -99,7 +99,7 @@ def test_arms_that_cannot_be_compared_at_a_pause_are_refused(
 @pytest.fixture(scope="module")
 def aborted(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Lab:
     folder = tmp_path_factory.mktemp("aborted")
-    made = Lab(folder, shards, write_study(folder / "abort.yaml", shards, **ABORT))
+    made = Lab(folder, shards, write_study(folder / "abort.yaml", shards, **{**ABORT, "seeds": [5, 6, 7, 8, 9]}))
     assert main(made.command("--no-mlflow")) == 0
     return made
 

@@ -20,7 +20,7 @@ from coregpt.lab.records.mirror import Conclusion, mirror
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.records.tracking import database_uri
 from coregpt.lab.study.outline import Plan
-from tests.lab.conftest import Lab
+from tests.lab.conftest import STEPS, Lab
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -49,10 +49,10 @@ def test_every_curve_parameter_and_page_is_copied(executed: Lab, made: Plan) -> 
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert (child.data.tags["coregpt.arm"], child.data.tags["coregpt.seed"]) == ("gelu", "0")
     assert child.data.params["optim.lr"] == "0.002"
-    assert len(client.get_metric_history(child.info.run_id, "loss")) == 250
-    assert [m.step for m in client.get_metric_history(child.info.run_id, "select_loss")] == [0, 50, 100, 150, 200, 250]
+    assert len(client.get_metric_history(child.info.run_id, "loss")) == STEPS
+    assert [m.step for m in client.get_metric_history(child.info.run_id, "select_loss")] == [0, 24, 48, 72, 96, 120]
     rates = [(m.step, m.value) for m in client.get_metric_history(child.info.run_id, "lr")]
-    assert (rates[0], rates[-1]) == ((0, 0.002), (250, 0.002))
+    assert (rates[0], rates[-1]) == ((0, 0.002), (STEPS, 0.002))
     kept = {file.path for file in client.list_artifacts(child.info.run_id)}
     assert kept == {"config.json", "env.json", "log.txt", "metrics.jsonl", "result.json"}
     assert {"report.html", "report.json"} <= {file.path for file in client.list_artifacts(parent.info.run_id)}
@@ -88,7 +88,7 @@ def test_each_arm_has_its_mean_and_band_under_the_study(executed: Lab, made: Pla
             for name in ("mean", "low95", "high95")
         }
         a, b = ([(row["step"], row["select_loss"]) for row in each.rows() if "select_loss" in row] for each in folders)
-        assert [step for step, _ in logged["mean"]] == [step for step, _ in a] == [0, 50, 100, 150, 200, 250]
+        assert [step for step, _ in logged["mean"]] == [step for step, _ in a] == [0, 24, 48, 72, 96, 120]
         half = [12.706204736432095 * abs(x - y) / 2 for (_, x), (_, y) in zip(a, b, strict=True)]  # t(0.975, 1)
         means = [(x + y) / 2 for (_, x), (_, y) in zip(a, b, strict=True)]
         assert [v for _, v in logged["mean"]] == pytest.approx(means)

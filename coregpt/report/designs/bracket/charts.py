@@ -51,7 +51,7 @@ def response_charts(report: Report) -> list[tuple[ArmBracket, str]]:
     drawn = []
     for each, across, up in zip(found.arms, widths, heights, strict=True):
         x, y = svg.Scale(*across, LEFT, RIGHT), svg.Scale(*up, LOW, TOP if crowded else CLEAR)
-        label = f"{report.study.metric} of {each.arm} over {found.setting}, and the curve through it"
+        label = f"{found.metric(report.study.metric)} of {each.arm} over {found.setting}, and the curve through it"
         drawn.append((each, figure("".join(_parts(each, Frame(x, y), found.setting)), WIDTH, HEIGHT, label)))
     return drawn
 

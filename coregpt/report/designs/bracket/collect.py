@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from pydantic import ValidationError
+
+from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.bracket import Walk, bracket_of, seeds_of, trial_name, walked
 from coregpt.lab.designs.rates import moving, point_at
+from coregpt.lab.designs.tuned import remarks, taken_of
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import settings
 from coregpt.lab.study.outline import Plan, PlannedRun
 from coregpt.report.designs.bracket.words import untuned
-from coregpt.report.facts.bracket import ArmBracket, Bracketed, RatePoint
+from coregpt.report.facts.bracket import ArmBracket, Bracketed, BracketSource, RatePoint
 from coregpt.report.facts.inputs import RunFacts
 from coregpt.report.facts.tuning import shown
 from coregpt.report.reading.collector import Collector
@@ -24,8 +29,35 @@ from coregpt.stats.response import Response, fit, residual
 class Bracket(Collector):
     """Rates that were tried, fits, and the values that the test runs with."""
 
+    def facts(self, plan: Plan, store: Path) -> dict[str, Any]:
+        """Of settings that another report has found."""
+        found = taken_from(plan)
+        if found is None:
+            return {}
+        return {"bracket": found, "incomparable": untuned(found, plan.study.criterion.baseline)}
+
     def find(self, study: Study, trials: Plan, store: Path) -> Found | None:
         return found_by_walk(study, trials, store) if bracket_of(study) else None
+
+
+def taken_from(plan: Plan) -> Bracketed | None:
+    """The bracket of the report that a study names, arms in this study's order. Raises ConfigError for a broken one."""
+    taken = taken_of(plan.study)
+    if taken is None or taken.report is None:
+        return None
+    source = BracketSource(
+        path=taken.path,
+        sha256=taken.sha256,
+        question=taken.report["study"]["question"],
+        remarks=tuple(remarks(plan)),
+    )
+    try:
+        found = Bracketed.model_validate({**taken.bracket, "source": source})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{taken.path}: bracket.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    order = [arm.name for arm in plan.study.written]
+    return found.model_copy(update={"arms": tuple(sorted(found.arms, key=lambda each: order.index(each.arm)))})
 
 
 def found_by_walk(study: Study, trials: Plan, store: Path) -> Found | None:
@@ -52,7 +84,7 @@ def found_by_walk(study: Study, trials: Plan, store: Path) -> Found | None:
         )
         for each in arms
     )
-    found = Bracketed(setting=made.setting, arms=arms)
+    found = Bracketed(setting=made.setting, arms=arms, reads=trials.study.reads)
     return Found(
         settings=found.settings,
         lines=tuple(_line(each, made.setting) for each in arms),

@@ -130,7 +130,10 @@ def tried_table(report: Report, each: ArmBracket) -> Table:
     head = ("octaves", found.setting, *(f"seed {seed}" for seed in each.seeds), "mean")
     bad = frozenset(i for i, point in enumerate(each.points) if not all(map(math.isfinite, point.losses)))
     return Table(
-        f"Values tried of {each.arm}, final {report.study.metric}, ∞ where a run diverged", head, rows, bad=bad
+        f"Values tried of {each.arm}, final {found.metric(report.study.metric)}, ∞ where a run diverged",
+        head,
+        rows,
+        bad=bad,
     )
 
 

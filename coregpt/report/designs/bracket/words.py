@@ -27,7 +27,10 @@ def untuned(found: Bracketed, baseline: str) -> dict[str, str]:
 def bracket_notes(found: Bracketed) -> list[str]:
     """First that arms ran at settings of their own, then doubts that a reader must know of."""
     values = listing([f"{rounded(each.value)} for {each.arm}" for each in found.arms])
-    notes = [f"Each arm ran at its own {found.setting}, found by a bracket before the test: {values}."]
+    source = found.source
+    told = f"taken from the bracket of {source.path}" if source else "found by a bracket before the test"
+    notes = [f"Each arm ran at its own {found.setting}, {told}: {values}."]
+    notes += [f"The bracket was made {listing(list(source.remarks))}."] if source and source.remarks else []
     for each in found.arms:
         notes += _doubts(found, each)
     tried = [len(each.points) for each in found.arms]
@@ -68,9 +71,16 @@ def words(found: Bracketed, metric: str) -> str:
     return (
         f"Before the test every arm was trained at octave steps of {found.setting}, on {plural(fewest, 'seed')}{more} "
         f"that the test does not have ({', '.join(map(str, seeds))}), then half an octave beside its best value. A "
-        f"curve through the mean {metric} of the values within an octave of the best gave the value of the test, which "
-        f"the ledger holds from before the test's first run.{coupled}"
+        f"curve through the mean {found.metric(metric)} of the values within an octave of the best gave the value of "
+        f"the test, {_held(found)}.{coupled}"
     )
+
+
+def _held(found: Bracketed) -> str:
+    """Since when the values are fixed."""
+    if found.source is None:
+        return "which the ledger holds from before the test's first run"
+    return f"and this study took it from {found.source.path} (sha256 {found.source.sha256[:12]}), as it had declared"
 
 
 def _moves_decay(found: Bracketed) -> bool:

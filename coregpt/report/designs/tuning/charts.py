@@ -40,7 +40,7 @@ def expected_best_chart(report: Report) -> str:
         Series(each.arm, [(float(k), v) for k, v in enumerate(each.expected_best, 1) if math.isfinite(v)], joined=True)
         for each in report.tuning.arms
     ]
-    return _chart(report, series, f"Expected lowest mean {report.study.metric} by number of trials", "trials")
+    return _chart(report, series, f"Expected lowest mean {report.trial_metric} by number of trials", "trials")
 
 
 def response_chart(report: Report, path: str) -> str:
@@ -57,7 +57,7 @@ def response_chart(report: Report, path: str) -> str:
         for each in having
     ]
     log = all(_is_log(each.space[path]) for each in having)
-    return _chart(report, series, f"Mean {report.study.metric} of each trial by {path}", path, log)
+    return _chart(report, series, f"Mean {report.trial_metric} of each trial by {path}", path, log)
 
 
 def numeric_paths(report: Report) -> list[str]:

@@ -39,7 +39,7 @@ def found_by_trials(study: Study, trials: Plan, store: Path) -> Found | None:
     started = _started(trials, store)
     arms = tuple(_arm(study, arm.name, runs, started) for arm in study.written)
     seconds = {each.arm: sum(r.timing.train_seconds or 0.0 for r in _of_arm(study, each.arm, runs)) for each in arms}
-    tuned = Tuned(seeds=trials.study.seeds, arms=arms)
+    tuned = Tuned(seeds=trials.study.seeds, arms=arms, reads=trials.study.reads)
     return Found(
         settings=tuned.settings,
         lines=tuple(

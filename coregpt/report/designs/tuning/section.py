@@ -49,7 +49,7 @@ def words(report: Report) -> str:
     trials, seeds = len(tuned.arms[0].trials), ", ".join(map(str, tuned.seeds))
     return (
         f"Every arm, the baseline too, had {trials} trials. Each ran with the same {plural(len(tuned.seeds), 'seed')} "
-        f"({seeds}), none of which is a seed of the test. The trial with the lowest mean {report.study.metric} gave "
+        f"({seeds}), none of which is a seed of the test. The trial with the lowest mean {report.trial_metric} gave "
         "the settings, which the ledger holds from before the test's first run. The number by which a trial was chosen "
         "is partly luck and is no result; only those of the test's fresh seeds are."
     )
@@ -81,7 +81,7 @@ def best_table(report: Report) -> Table:
     rows = [
         (str(k), *(fixed(each.expected_best[k - 1], 4) for each in arms)) for k in range(1, len(arms[0].trials) + 1)
     ]
-    return Table(f"Expected lowest mean {report.study.metric} of k trials", ("k", *(each.arm for each in arms)), rows)
+    return Table(f"Expected lowest mean {report.trial_metric} of k trials", ("k", *(each.arm for each in arms)), rows)
 
 
 def trials_table(report: Report, arm: ArmTuning) -> Table:
@@ -98,4 +98,4 @@ def trials_table(report: Report, arm: ArmTuning) -> Table:
     ]
     head = ("trial", *arm.space, *(f"seed {seed}" for seed in report.tuning.seeds), "mean")
     bad = frozenset(i for i, trial in enumerate(arm.trials) if not math.isfinite(trial.mean))
-    return Table(f"Trials of {arm.arm}, final {report.study.metric}, ∞ where a run diverged", head, rows, bad=bad)
+    return Table(f"Trials of {arm.arm}, final {report.trial_metric}, ∞ where a run diverged", head, rows, bad=bad)
