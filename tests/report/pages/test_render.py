@@ -149,7 +149,7 @@ def test_a_study_without_curves_renders_without_a_picture():
     ]
     facts = summarise(study(), bare)
     files = render(facts)
-    assert set(files) == {"report.html", "report.md", "report.json", "effect.svg"}
+    assert set(files) == {"report.html", "report.md", "report.json", "verdict.json", "effect.svg"}
     assert render_curves(facts) is None
 
 
