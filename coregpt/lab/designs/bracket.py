@@ -82,6 +82,10 @@ class Bracket(Design):
         made = Walk(asked.setting, seeds, each)
         return study if found else replace(study, designs={**study.designs, "bracket": made})
 
+    def finds(self, study: Study) -> dict[str, tuple[str, ...]]:
+        made = bracket_of(study)
+        return {arm.name: moving(arm, made.setting, study.catalogue) for arm in study.written} if made else {}
+
     def refuse(self, outlined: Outline, nodes: str) -> None:
         study = outlined.study
         if bracket_of(study) and not study.as_declared:

@@ -32,6 +32,9 @@ class Known:
 class ReportDesign:
     """A design that adds nothing."""
 
+    judges = False
+    """Whether what it finds says something of an arm: a pilot does without."""
+
     def basis(self, study: StudyFacts, basis: Basis) -> Basis:
         """How arms are tested, if not as otherwise."""
         return basis

@@ -50,11 +50,27 @@ class ArmFacts(Facts):
     """The runs of this arm where arms have different numbers of them; empty: the study's seeds."""
 
 
+Reason = Literal["technique", "prescribed", "tuned", "matched", "rest"]
+"""Why an arm differs from the baseline: it is the technique, or prescribed by it, or found with equal effort before the
+test, or set so that arms spend equally much. The rest alone is a confound."""
+
+
 class Confound(Facts):
-    """A setting that differs between arms beyond the technique under test."""
+    """A setting, or what settings come to, that differs between arms and is no technique as a whole."""
 
     setting: str
     values: dict[str, str]
+    why: dict[str, Reason] | None = None
+    """By arm that differs from the baseline; None where nobody sorted it, as in older reports: then it is the rest."""
+
+    @property
+    def confounds(self) -> bool:
+        """Whether it takes credit from the technique."""
+        return self.why is None or "rest" in self.why.values()
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "why")
 
 
 class DataFacts(Facts):
@@ -206,6 +222,12 @@ class StudyFacts(Facts):
     """The arm that is the baseline with fewer tokens; it is measured with and not compared."""
     inert: tuple[str, ...] | None = None
     """Arms declared to have a technique that does nothing in them; None where there is none."""
+    untuned: dict[str, str] | None = None
+    """By arm whose own optimum nothing looked for, at which learning rates it is compared; None where there is none."""
+    departures: tuple[str, ...] | None = None
+    """What arms do otherwise than their techniques prescribe, a sentence each; None where there is nothing."""
+    pilot: bool | None = None
+    """True of a study whose runs were wanted without a verdict; None of any other."""
     incomparable: dict[str, str] = Field(default_factory=dict)
     """Arms whose final metric says nothing about the technique against the baseline's, and why."""
     declaration: dict[str, Any] = Field(default_factory=dict)
@@ -247,7 +269,8 @@ class StudyFacts(Facts):
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "bracket", "inert", "stage", "chain", "reads", "curves")
+        extra = ("bracket", "inert", "stage", "chain", "reads", "curves", "untuned", "departures", "pilot")
+        return without_nothing(handler(self), *extra)
 
     @property
     def level(self) -> float:

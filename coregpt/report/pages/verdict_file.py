@@ -73,7 +73,7 @@ def _in_chain(study: StudyFacts, c: Comparison) -> Literal["confirmed", "not con
 
 def is_pilot(study: StudyFacts) -> bool:
     """Whether its runs were wanted without a verdict."""
-    return bool(study.declaration.get("test", {}).get("pilot", False))
+    return bool(study.pilot or study.declaration.get("test", {}).get("pilot", False))
 
 
 def _arm(report: Report, c: Comparison, pilot: bool) -> ArmVerdict:

@@ -1,13 +1,14 @@
 """The verdict on one arm: fixed rules, tried in a fixed order, none of which can be argued with afterwards.
 
 1. invalid: runs without an outcome, or seeds that change nothing.
-2. unstable: diverges more often than the baseline.
-3. inconclusive: the arm's metric cannot be compared with the baseline's, or the design allows no test.
-4. better or worse: adjusted p below alpha; in a screen only "screened", and nothing but inconclusive otherwise.
-5. equivalent: shown to lie within the margin.
-6. inconclusive.
+2. pilot: declared one, and nothing else is said of any arm.
+3. unstable: diverges more often than the baseline.
+4. inconclusive: the arm's metric cannot be compared with the baseline's, or the design allows no test.
+5. better or worse: adjusted p below alpha; in a screen only "screened", and nothing but inconclusive otherwise.
+6. equivalent: shown to lie within the margin.
+7. inconclusive.
 
-A screen of a chain (`stage: screen`) has two words in place of 3 to 6: better is "candidate", all else "no sign".
+A screen of a chain (`stage: screen`) has two words in place of 4 to 7: better is "candidate", all else "no sign".
 """
 
 from collections.abc import Mapping
@@ -65,6 +66,8 @@ def _rule(
     if frozen:
         same = f"all seeds of {listing(frozen)} ended at exactly the same value"
         return "invalid", f"{same}, so they are one observation: the seed does not reach the run"
+    if study.pilot:
+        return "pilot", ""
     if _unstable(c):
         planned = len(study.planned(c.arm)), len(study.planned(study.baseline))
         mine, other = (f"{failures} of {runs}" for failures, runs in zip(c.failures, planned, strict=True))
