@@ -78,6 +78,10 @@ class Tuned(Design):
         made = replace(study, designs={**study.designs, "tuned": taken})
         return made if problems or taken.report is None else frozen(made, taken.settings)
 
+    def finds(self, study: Study) -> dict[str, dict[str, Any]]:
+        taken = taken_of(study)
+        return taken.settings if taken is not None else {}
+
     def settle(self, outlined: Outline) -> Outline:
         taken = taken_of(outlined.study)
         if taken is not None and taken.missing:
