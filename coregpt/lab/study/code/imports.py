@@ -37,9 +37,10 @@ def uses(text: str, package: str) -> tuple[Use, ...]:
     tree = ast.parse(text)
     if any(name in text for name in (*BY_NAME, *BY_FILE)):
         _refuse_handed_on(tree)
-    refuse_reads(tree)
     called = _renamed(tree) if any(name in text for name in (*BY_NAME, *BY_FILE)) else {}
-    return tuple(use for node, needed in _walk(tree, True) for use in _imported(node, package, needed, called))
+    found = tuple(use for node, needed in _walk(tree, True) for use in _imported(node, package, needed, called))
+    refuse_reads(tree)
+    return found
 
 
 def _walk(node: ast.AST, needed: bool) -> Iterator[tuple[ast.AST, bool]]:

@@ -153,7 +153,7 @@ def test_what_cannot_be_followed_in_a_helper_names_the_helper(write: Write, tmp_
 
 
 def test_what_is_executed_without_a_name_is_refused(write: Write) -> None:
-    hidden = "import importlib\nVALUE = getattr(importlib, 'import_' + 'module')('s20_helper')"
+    hidden = "import importlib\nVALUE = vars(importlib)['import_' + 'module']('s20_helper')"
     with pytest.raises(PluginError, match=r"executes s20_helper .* which it does not import by name"):
         digest(write(hidden, s20_helper="VALUE = 1"))
 
