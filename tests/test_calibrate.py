@@ -8,7 +8,7 @@ from coregpt.cli import calibrate, main
 def test_the_exit_code_says_whether_every_promise_was_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(calibrate, "QUICK", 200)
+    monkeypatch.setattr(calibrate, "QUICK", 50)
     code = main(["calibrate", "--quick", "--seed", "1"])
     printed = capsys.readouterr().out
     assert "blocked Dunnett, 6 arms, n = 5" in printed

@@ -3,13 +3,14 @@
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import INTERRUPTED, refuse_in_vain, run_study
+from coregpt.cli.training import refuse_in_vain, run_study
 from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.planning.plans import outlines, plan
 from coregpt.lab.planning.preregister import register
 from coregpt.lab.study.declaration import Study
 from coregpt.report.designs.sizes.analysis import trends
 from coregpt.report.designs.sizes.pages import render_trend, trend_lines
+from coregpt.report.verdicts.exit_codes import INTERRUPTED
 
 
 def ablate_family(studies: list[Study], use: Resources) -> int:

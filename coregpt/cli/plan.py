@@ -10,6 +10,7 @@ from coregpt.cli.screen import say, table
 from coregpt.cli.trials import stages_of, trial_lines
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.planning import split
+from coregpt.lab.planning.enough import pass_lines
 from coregpt.lab.planning.forecast import forecast
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outlines, plan, trials_before
@@ -61,7 +62,7 @@ def show_study(made: Outline, asked: Asked, idle: Known) -> None:
     for line in ("", f"preregistration {study.digest}", ""):
         say(line)
     ready, decided = split.with_split(plan(made), asked.store)
-    for line in filter(None, (ready.place(), *not_counted(ready, asked))):
+    for line in filter(None, (ready.place(), *pass_lines(ready), *not_counted(ready, asked))):
         say(line)
     expected = forecast(ready, asked.store, asked.jobs)
     lines = (*test_lines(ready, power_of(ready, asked.store)), "", *time_lines(ready, expected, asked.price))

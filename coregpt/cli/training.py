@@ -2,10 +2,12 @@
 
 import importlib
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
+from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs.design import Task
 from coregpt.lab.execute import decisions
@@ -20,11 +22,10 @@ from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.slurm.cluster import cluster, refuse_unless_submittable
 from coregpt.lab.slurm.queued import refuse_if_queued
 from coregpt.lab.study.outline import Plan
+from coregpt.report.verdicts.exit_codes import DONE, FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
     from coregpt.report.reading.found import Found
-
-INTERRUPTED = 130
 
 
 def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
@@ -32,7 +33,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
     store = use.store
     refuse_in_vain(made, use)
     folder = writable_folder(use.reports / made.study.name)
-    writable_folder(store)
+    ready(store, made)
     say(f"{made.study.question}")
     say(
         f"{len(made.study.arms)} arms x {len(made.study.seeds)} seeds = {len(made.runs)} runs"
@@ -58,10 +59,22 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
 
     missed = conclude(made, store, folder, exploratory(made.study, store), found, use.mlflow)
     if tally.failed:
-        say(f"{len(tally.failed)} of {len(made.runs)} runs failed; the same command tries them again")
+        mend = "the study was stopped: mend what is wrong, then" if tally.hopeless else ""
+        words = f"{len(tally.failed)} of {len(made.runs)} runs failed;", mend, "the same command tries them again"
+        say(" ".join(filter(None, words)))
     for line in missed:
         say(line)
-    return 1 if tally.failed or missed else 0
+    return FAILED if tally.failed or missed else DONE
+
+
+def ready(store: Path, made: Plan) -> Path:
+    """The folder of runs, proven writable; one that may only be read will do where every run is in it."""
+    try:
+        return writable_folder(store)
+    except ConfigError:
+        if not store.is_dir() or left(made, store):
+            raise
+        return store
 
 
 def refuse_in_vain(made: Plan, use: Resources) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from coregpt.cli.costs import Asked, on_average, time_lines
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import INTERRUPTED, execute, refuse_in_vain, run_study
+from coregpt.cli.training import execute, ready, refuse_in_vain, run_study
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.design import Task
@@ -17,6 +17,7 @@ from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.reading.found import Found
+from coregpt.report.verdicts.exit_codes import INTERRUPTED
 
 
 def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
@@ -29,7 +30,7 @@ def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
     trials = plan(trying, nodes)
     refuse_in_vain(trials, use)
     writable_folder(use.reports / study.name)
-    announce(study, trials, writable_folder(store))
+    announce(study, trials, ready(store, trials))
     register(trials, store)
     for line in trial_words(study, trials)[:1]:
         say(line)

@@ -8,7 +8,7 @@ from coregpt.cli.loading import load_studies
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import INTERRUPTED, execute, refuse_in_vain
+from coregpt.cli.training import execute, refuse_in_vain
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs.found import frozen
@@ -26,14 +26,15 @@ from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm
 from coregpt.report.designs import DESIGNS
 from coregpt.report.drawing.numbers import listing, plural
 from coregpt.report.facts.model import Report
+from coregpt.report.pages.verdict_file import verdict_of
+from coregpt.report.verdicts.exit_codes import BROKEN, DONE, FAILED, INTERRUPTED, UNDECIDED
 
-AGREES, DISAGREES = 0, 1
-UNDECIDED = 2
+AGREES, DISAGREES = DONE, FAILED
 FEWEST_SEEDS = 2
 
 
 def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
-    """Exit code 0 if every arm agrees, 1 if one disagrees, 2 if the check could not be made."""
+    """Exit code 0 if every arm agrees, 1 if one disagrees, 13 if the check could not be made."""
     if seeds < FEWEST_SEEDS:
         raise ConfigError(f"--seeds: at least {FEWEST_SEEDS} fresh seeds are needed, one cannot tell effect from luck")
     report = read_report(source)
@@ -70,6 +71,13 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
     for line in answers(checks, report):
         say(line)
     return AGREES if all(each.agrees for each in checks) else DISAGREES
+
+
+def by_verdict(code: int, source: Path) -> int:
+    """What `--exit-verdict` makes of it: the report's own verdict where fresh seeds agree with it, broken where not."""
+    if code == AGREES:
+        return verdict_of(read_report(source)).exit_code
+    return BROKEN if code == DISAGREES else code
 
 
 def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, use: Resources) -> Study:

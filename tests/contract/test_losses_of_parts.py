@@ -117,9 +117,13 @@ def test_two_plugins_with_one_key_are_both_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "others", "message"),
     [
-        ("same", [], r"'same'\] is set by 'test_context' \(.*\) and by 'test_context'"),
-        ("mine", [("gives", Gives())], r"'mine'\] is set by 'test_context' \(.*\) and by 'test_context' \(.*:\d+\)"),
-        ("loss", [], r"'loss'\] is set by 'test_context' \(.*\): the main loss has that name"),
+        ("same", [], r"'same'\] is set by 'test_losses_of_parts' \(.*\) and by 'test_losses_of_parts'"),
+        (
+            "mine",
+            [("gives", Gives())],
+            r"'mine'\] is set by 'test_losses_of_parts' \(.*\) and by 'test_losses_\w+' \(.*:\d+\)",
+        ),
+        ("loss", [], r"'loss'\] is set by 'test_losses_of_parts' \(.*\): the main loss has that name"),
     ],
 )
 def test_two_parts_of_one_plugin_an_extra_loss_and_the_main_one(key: str, others: Any, message: str) -> None:

@@ -11,9 +11,9 @@ from benchmarks import gpu
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import Run
 from coregpt.engine.trainer import train
-from coregpt.lab.laws.loop import furthest, steps_on_one_batch, weights
+from coregpt.lab.laws.loop import furthest, weights
 from coregpt.lab.laws.tools import Rows, stop_after, tiny_source
-from tests.gpu.tiny import DRY, case, config, on, some
+from tests.gpu.tiny import DRY, config, on, ready, some
 
 pytestmark = pytest.mark.gpu
 
@@ -32,7 +32,7 @@ def gradients(made: RunConfig, precision: str, device: str) -> tuple[float, dict
     compiled = precision != "fp32" and device == "cuda"
     where = device if precision != "fp32" else "cpu"
     run = on(where, made.model_copy(update={"precision": precision, "compile": compiled}))
-    trainer = steps_on_one_batch(run, case())
+    trainer = ready(run)
     assert trainer.calls.note is None
     kept = dict[str, torch.Tensor]()
 

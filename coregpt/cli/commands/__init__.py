@@ -27,6 +27,7 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     reports.import_,
     tools.try_,
     tools.plugins,
+    tools.schema,
     tools.data,
     tools.calibrate,
 )

@@ -4,6 +4,7 @@ from argparse import Namespace
 
 from coregpt.cli.cluster import add_place, slurm_options
 from coregpt.cli.options import Commands, add_of_study, add_run, add_runs
+from coregpt.cli.programs import add_program
 
 
 def status(commands: Commands) -> None:
@@ -11,6 +12,7 @@ def status(commands: Commands) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="the study's YAML file or name (all studies)")
     parser.add_argument("--scale", help="one of the study's scales, if it is not the default one")
     add_runs(parser)
+    add_program(parser, trains=False)
 
     def execute(options: Namespace) -> int:
         from coregpt.cli.runs import status

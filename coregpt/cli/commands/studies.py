@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from coregpt.cli.cluster import add_options, add_training, slurm_options
 from coregpt.cli.options import Commands, add_jobs, add_reports, add_runs, add_study, amount, positive
+from coregpt.cli.programs import add_exit_verdict, add_program
 
 if TYPE_CHECKING:
     from coregpt.cli.resources import Resources
@@ -48,6 +49,7 @@ def ablate(commands: Commands) -> None:
     add_reports(parser)
     add_training(parser)
     parser.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
+    add_program(parser, judges=True)
 
     def execute(options: Namespace) -> int:
         with training(options, options.study) as use:
@@ -66,6 +68,7 @@ def noise(commands: Commands) -> None:
     parser.add_argument("--data", type=positive, default=3, metavar="N", help="seeds of the data order (3)")
     parser.add_argument("--repeats", type=positive, default=2, metavar="R", help="executions of the first run (2)")
     add_training(parser)
+    add_program(parser)
 
     def execute(options: Namespace) -> int:
         with training(options, options.study) as use:
@@ -85,12 +88,14 @@ def verify(commands: Commands) -> None:
     add_runs(parser)
     add_jobs(parser)
     add_training(parser)
+    add_exit_verdict(parser)
 
     def execute(options: Namespace) -> int:
         with training(options, options.json) as use:
-            from coregpt.cli.verify import verify
+            from coregpt.cli.verify import by_verdict, verify
 
-            return verify(options.json, options.seeds, options.study, use)
+            code = verify(options.json, options.seeds, options.study, use)
+            return by_verdict(code, options.json) if options.exit_verdict else code
 
     parser.set_defaults(execute=execute)
 

@@ -43,6 +43,8 @@ class Tally:
     failed: dict[str, str] = field(default_factory=dict)
     """Run id to the reason."""
     interrupted: bool = False
+    hopeless: str = ""
+    """The failure that every further run of its arm would have; the rest was not tried."""
 
 
 @dataclass
@@ -76,6 +78,7 @@ class Launcher:
         self.tally, self.ledger = Tally(), Ledger.of(store)
         self.others = Follower(self.ledger)
         self.tries, self.strangers = Counter[str](), Strangers(self.policy.hang_seconds)
+        self.failures = Counter[tuple[str, str, float]]()
         self.complete = sum(Task(run).done(store) for run in plan.runs)
         self.total, self.eta = max(known(plan, store), self.complete), Eta()
         self.stopping = False
@@ -94,12 +97,13 @@ class Launcher:
                 self.collect()
                 if self.machine.now() >= self.next_watch:
                     self.watch()
-                if self.policy.fail_fast and self.tally.failed:
+                if self.tally.hopeless or (self.policy.fail_fast and self.tally.failed):
                     self.machine.abandon()
                     signals.count += 1
                 self.machine.sleep(POLL_SECONDS)
             if signals.count and (self.queue or self.jobs or self.elsewhere):
-                self.tally.interrupted = not self.tally.failed or not self.policy.fail_fast
+                given_up = self.tally.hopeless or (self.tally.failed and self.policy.fail_fast)
+                self.tally.interrupted = not given_up
                 self.stop(signals)
         self.display.clear()
         self.machine.close()
@@ -247,6 +251,16 @@ class Launcher:
         self.display.event(f"FAILED {name(job.run)}: {reason}\n  log: {job.folder.log}")
         for line in job.folder.log_tail().splitlines():
             self.display.event(f"  | {line}")
+        self.note_repetition(job, reason)
+
+    def note_repetition(self, job: Job, reason: str) -> None:
+        """Data or settings that no run can take, or two runs of an arm that fail alike at one step: so do the rest."""
+        error = job.folder.error() or {}
+        cell = (job.run.arm, reason, float(job.last.get("step", 0)))
+        self.failures[cell] += bool(error.get("traceback"))
+        if (error.get("must_repeat") or self.failures[cell] > 1) and not self.tally.hopeless:
+            self.tally.hopeless = reason
+            self.display.event(f"the study stops here: every further run of '{job.run.arm}' would fail like this")
 
     def enter(self, event: Event, run: PlannedRun, **outcome: Any) -> None:
         """Into the ledger, before anything that follows from it."""

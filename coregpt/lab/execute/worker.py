@@ -21,7 +21,7 @@ import torch
 
 from coregpt import __version__
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import CoreGPTError, RunError, in_one_line
+from coregpt.contract.errors import ConfigError, CoreGPTError, DataError, PluginError, RunError, in_one_line
 from coregpt.engine import weights
 from coregpt.engine.build import Run, build
 from coregpt.engine.data import TokenSource, open_source
@@ -43,6 +43,12 @@ from coregpt.lab.study.registry import Catalogue
 COMPLETE, FAILED, STOPPED, TAKEN = 0, 1, 3, 4
 STORES = 3
 """How many folders outwards a run that is an input is looked for: measurements and repeats lie inside of the runs."""
+SWITCHES = (
+    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"),
+    *("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
+    *("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+)
+"""Variables by which libraries choose other instructions, and with them how sums are rounded."""
 OF_THE_MODEL = ("id", "config", "engine", "plugins", "data", "until", "branch")
 """What of a run's record goes with its weights: which model they are of, and nothing about who planned it."""
 
@@ -65,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:
         rows = fewer_rows(folder) if out_of_memory(error) else None
         message = explain(error) + (f"; it starts over with {rows} rows per forward pass" if rows else "")
-        folder.write_error(message, trace := traceback.format_exc(), again=rows is not None)
+        repeats = isinstance(error, ConfigError | DataError | PluginError)
+        folder.write_error(message, trace := traceback.format_exc(), again=rows is not None, must_repeat=repeats)
         if rows:
             folder.write_micro_rows(rows)
         print(message if whole_story(error) else f"{trace}{message}", file=sys.stderr)  # noqa: T201
@@ -182,6 +189,7 @@ def environment(config: RunConfig, world: World) -> dict[str, str]:
         "precision": config.precision,
         "compile": "yes" if config.compile else "no",
         "rows per pass": str(config.micro_rows or "all of a rank"),
+        "variables": ", ".join(f"{name}={os.environ[name]}" for name in SWITCHES if name in os.environ) or "none set",
     }
 
 

@@ -24,6 +24,8 @@ MANY_GPUS = 8
 MANY_SEEDS = 1000
 RUNS = Path("runs")
 """Where runs lie unless a command says otherwise."""
+ASIDE = "x-"
+"""How top-level keys begin that say nothing: a place for anchors, `x-small: &small {dim: 64}`."""
 SCALED = ("seeds", "test", "gpus_per_run", "keep")
 """What a scale may set beside run settings."""
 
@@ -60,7 +62,8 @@ class _Loader:
 
     def studies(self, scale: str | None, gpus: int) -> list[Study]:
         try:
-            self.file = StudyFile.model_validate(self.document.data)
+            said = {key: value for key, value in self.document.data.items() if not key.startswith(ASIDE)}
+            self.file = StudyFile.model_validate(said)
         except ValidationError as error:
             self.problems += explain(error, StudyFile)
             self.stop_if_wrong()

@@ -6,6 +6,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.platform import default_device, fast_precision, worth_compiling
 from coregpt.lab.designs import DESIGNS
+from coregpt.lab.planning.enough import refuse_too_few
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import TOLERANCE, Arm, Study
 from coregpt.lab.study.identity import engine_digest, frozen_files, plugin_digests, run_id
@@ -51,6 +52,7 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
         if arm.run.model.vocab < source.vocab:
             text = f"model.vocab is {arm.run.model.vocab}, but {source.name} has {source.vocab} token ids"
             raise ConfigError(f"{study.path}: arm '{arm.name}': {text}")
+    refuse_too_few(outlined, source)
     check_equal(outlined)
     common = _common_compile(outlined, nodes)
 

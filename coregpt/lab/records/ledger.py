@@ -9,7 +9,7 @@ not seen start are therefore recorded as `found`.
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coregpt.contract.errors import RunError
-from coregpt.lab.atomic import unwritable
+from coregpt.lab.atomic import MAY_NOT, unwritable
 from coregpt.lab.study.identity import canonical
 
 try:
@@ -67,6 +67,19 @@ class Entry:
         return self.payload.get(key)
 
 
+_listening: list[Callable[[Entry], None]] = []
+
+
+@contextmanager
+def told_to(listener: Callable[[Entry], None]) -> Iterator[None]:
+    """Meanwhile `listener` hears of every entry that this process adds, to whichever ledger, once it is on disk."""
+    _listening.append(listener)
+    try:
+        yield
+    finally:
+        _listening.remove(listener)
+
+
 class Ledger:
     """A ledger on disk; several processes may append at the same time."""
 
@@ -95,14 +108,27 @@ class Ledger:
     def locked(self) -> Iterator[None]:
         """Nobody else writes meanwhile; on a file system without locks that is up to the user."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = self._opened_lock()
         try:
-            if fcntl is not None:
+            if fcntl is not None and descriptor is not None:
                 with suppress(OSError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _opened_lock(self) -> int | None:
+        """None in a folder that is only to be read: reading needs no lock, and writing says what is wrong."""
+        path = self.path.with_suffix(".lock")
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # the umask says who else may
+        except OSError as error:
+            if error.errno not in MAY_NOT:
+                raise
+        with suppress(OSError):
+            return os.open(path, os.O_RDONLY)
+        return None
 
     def add(self, event: Event, **payload: Any) -> Entry:
         """`append` for a caller that holds the lock."""
@@ -118,7 +144,10 @@ class Ledger:
                 os.fsync(file.fileno())
         except OSError as error:
             raise unwritable(self.path, error) from error
-        return Entry(n, time, event, payload, previous, line["hash"])
+        entry = Entry(n, time, event, payload, previous, line["hash"])
+        for tell in _listening:
+            tell(entry)
+        return entry
 
     # -- reading -------------------------------------------------------------------------------------------
 

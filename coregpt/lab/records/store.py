@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from coregpt.contract.errors import RunError
-from coregpt.lab.atomic import read_json, write_json, write_text
+from coregpt.lab.atomic import read_json, unwritable, write_json, write_text
 from coregpt.lab.study.identity import IMPORTS, counted
 from coregpt.lab.study.part import WEIGHTS
 from coregpt.lab.study.registry import Catalogue
@@ -163,10 +163,10 @@ class RunFolder:
     def error(self) -> dict[str, Any] | None:
         return read_json(self.path / "error.json")
 
-    def write_error(self, message: str, details: str, *, again: bool = False) -> None:
-        """`again`: another attempt will go differently."""
-        error = {"message": message, "traceback": details}
-        write_json(self.path / "error.json", {**error, "again": True} if again else error)
+    def write_error(self, message: str, details: str, *, again: bool = False, must_repeat: bool = False) -> None:
+        """`again`: another attempt will go differently; `must_repeat`: none will, nor would another run of the arm."""
+        signs = {name: True for name, given in (("again", again), ("must_repeat", must_repeat)) if given}
+        write_json(self.path / "error.json", {"message": message, "traceback": details, **signs})
 
     def clear_error(self) -> None:
         (self.path / "error.json").unlink(missing_ok=True)
@@ -274,7 +274,10 @@ def claim(folder: RunFolder, patience: float = 0.0) -> Claim | None:
 
 
 def _claim(folder: RunFolder) -> Claim | None:
-    descriptor = os.open(folder.path / "claim", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        descriptor = os.open(folder.path / "claim", os.O_RDWR | os.O_CREAT, 0o666)  # the umask says who else may
+    except OSError as error:
+        raise unwritable(folder.path / "claim", error) from error
     if fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

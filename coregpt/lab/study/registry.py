@@ -206,7 +206,7 @@ class Catalogue:
             try:
                 made[name] = self.instance(name, given or {})
             except ValidationError as error:
-                errors += option_errors(f"plugins.{name}", self.cls(name), error)
+                errors += option_errors(f"plugins.{name}", self.cls(name), error, given or {}, self.source(name))
             except ConfigError as error:
                 errors.append(f"plugins: {error}")
         if errors:
@@ -228,8 +228,10 @@ def order(made: Mapping[str, Plugin | type[Plugin]]) -> list[str]:
     return done
 
 
-def option_errors(where: str, model: type[Any], error: ValidationError) -> list[str]:
-    """One readable line per wrong option: key, what is wrong, the nearest valid name."""
+def option_errors(
+    where: str, model: type[Any], error: ValidationError, given: Mapping[str, Any], source: Path
+) -> list[str]:
+    """One readable line per wrong option: key, what is wrong, the nearest valid name; whose default it is, if one's."""
     lines = []
     for item in error.errors():
         key = ".".join([where, *map(str, item["loc"])])
@@ -238,6 +240,7 @@ def option_errors(where: str, model: type[Any], error: ValidationError) -> list[
             message = f"no such option{nearest(str(item['loc'][-1]), model.model_fields)}"
         elif item["type"] != "missing":
             message += f", got {item['input']!r}" if not isinstance(item["input"], dict) else ""
+            message += f" (its default, {source})" if item["loc"] and item["loc"][0] not in given else ""
         lines.append(f"{key}: {message}")
     return lines
 

@@ -16,6 +16,7 @@ from coregpt.report.facts.model import SCHEMA, ArmSummary, Comparison, Report, R
 from coregpt.report.verdicts.basis import Basis, basis_of
 from coregpt.report.verdicts.compare import Outcomes, compare_all
 from coregpt.report.verdicts.next_step import more_hours
+from coregpt.report.verdicts.passes import passes_notes
 from coregpt.report.verdicts.speed import arm_timings, unequal_seconds
 from coregpt.report.verdicts.wording import headline, notes, sentence
 
@@ -49,6 +50,7 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     noted = (
         *(note for design in DESIGNS for note in design.notes(report)),
         *notes(study, report.design, compared, known.outcomes.alike()),
+        *passes_notes(study),
     )
     return report.model_copy(update={"notes": noted})
 

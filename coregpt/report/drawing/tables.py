@@ -230,6 +230,7 @@ def data(report: Report) -> Table:
         ("training tokens", known(facts.train_tokens)),
         *([("tokens to choose by (select)", known(facts.select_tokens))] if facts.select_tokens is not None else []),
         ("validation tokens" + (" (held_out)" if facts.select_tokens is not None else ""), known(facts.val_tokens)),
+        *([("passes over the training tokens", f"{often:.2g}")] if (often := report.study.passes) else []),
         ("evaluated tokens", known(facts.eval_tokens) + (" of each" if facts.select_tokens is not None else "")),
         ("split", facts.split_rule),
     ]

@@ -250,6 +250,12 @@ class StudyFacts(Facts):
         return self.alpha if self.screen is None else self.screen
 
     @property
+    def passes(self) -> float | None:
+        """Over the training tokens, by the arm that was trained longest; None where nobody counted them."""
+        tokens = [arm.tokens for arm in self.arms if arm.tokens is not None]
+        return max(tokens) / self.data.train_tokens if tokens and self.data.train_tokens else None
+
+    @property
     def curve_metric(self) -> str:
         """What learning curves show."""
         return self.metric if self.curves is None else metric_on(self.curves, "val_loss")

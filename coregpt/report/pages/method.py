@@ -46,8 +46,8 @@ def _streams(study: StudyFacts) -> str:
     """Which tokens were read for what."""
     if study.reads == "select":
         return (
-            f"Read: {study.metric}, on tokens cut from the end of the training stream that no run trains on. A study that "
-            "chooses reads these; validation tokens are left for verdicts."
+            f"Read: {study.metric}, on tokens cut from the end of the training stream that no run trains on. A study "
+            "that chooses reads these; validation tokens are left for verdicts."
         )
     curves = "so were the curves, as the target asks" if study.curves == "held_out" else "curves were not"
     return (

@@ -7,11 +7,12 @@ from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
 from coregpt.report.pages.report import report_page
+from coregpt.report.pages.verdict_file import verdict_json
 
 
 @nothing_is_garbage()
 def render(report: Report) -> dict[str, str]:
-    """File name -> content: report.html, report.md, report.json and, if there are curves, curves.svg."""
+    """File name -> content: report.html, report.md, report.json, verdict.json and, if there are curves, curves.svg."""
     text = to_json(report)
     report = from_json(text)  # what the JSON cannot say, no page may show
     picture, page = render_curves(report), report_page(report)
@@ -19,6 +20,7 @@ def render(report: Report) -> dict[str, str]:
         "report.html": html(page),
         "report.md": markdown(page),
         "report.json": text,
+        "verdict.json": verdict_json(report),
     }
     return files | ({"curves.svg": picture} if picture else {})
 

@@ -16,7 +16,7 @@ from coregpt.engine.build import build
 from coregpt.engine.data import eval_rows, open_source
 from coregpt.engine.evaluate import evaluate
 from coregpt.engine.weights import Weights, read, write
-from coregpt.lab.execute.worker import COMPLETE, FAILED, STOPPED, TAKEN, main, processor, stop_requested
+from coregpt.lab.execute.worker import COMPLETE, FAILED, STOPPED, SWITCHES, TAKEN, main, processor, stop_requested
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.store import RunFolder, claim
@@ -66,7 +66,12 @@ def folder_of(lab: Callable[..., Lab]) -> Callable[..., RunFolder]:
     return make
 
 
-def test_a_run_ends_with_a_result_and_says_what_it_ran_on(folder_of: Callable[..., RunFolder]) -> None:
+def test_a_run_ends_with_a_result_and_says_what_it_ran_on(
+    folder_of: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SWITCHES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")
     folder = folder_of()
     assert main([str(folder.path)]) == COMPLETE
     result = folder.result()
@@ -79,6 +84,7 @@ def test_a_run_ends_with_a_result_and_says_what_it_ran_on(folder_of: Callable[..
     assert not any("val_loss" in row for row in evaluated[:-1])
     assert folder.environment().keys() >= {"torch", "device", "precision", "python"}
     assert folder.environment()["processor"] == processor()
+    assert folder.environment()["variables"] == "DNNL_MAX_CPU_ISA=AVX2"
     assert not folder.checkpoint.exists()
 
 

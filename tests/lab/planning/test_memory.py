@@ -48,9 +48,9 @@ def run_config(**changes: object) -> RunConfig:
     "changes",
     [
         {"plugins": {"rope": {}}},
-        {"plugins": {"rope": {}, "swiglu": {}, "muon": {}}},
+        pytest.param({"plugins": {"rope": {}, "swiglu": {}, "muon": {}}}, marks=pytest.mark.slow),
         {"plugins": {"ngpt": {}}, "batch_tokens": 256 * 4},
-        {"plugins": {"window_warmup": {}, "ema": {}}, "precision": "bf16"},
+        pytest.param({"plugins": {"window_warmup": {}, "ema": {}}, "precision": "bf16"}, marks=pytest.mark.slow),
     ],
 )
 def test_the_estimate_is_within_30_percent_of_a_process_that_trained(changes, catalogue: Catalogue) -> None:

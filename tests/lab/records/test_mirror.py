@@ -112,14 +112,14 @@ def test_an_aggregate_is_made_anew_when_another_seed_is_complete(copied: Lab, ma
 
 def test_a_diverged_run_is_named_and_shortens_the_band(copied: Lab, made: Plan) -> None:
     folder = RunFolder(copied.runs / made.runs[0].id)
-    kept = [row for row in folder.rows() if row["step"] <= 100]
-    folder.write_rows([*kept, {"step": 150, "tokens": 9600, "seconds": 1.0, "select_loss": float("nan")}])
+    kept = [row for row in folder.rows() if row["step"] <= 48]
+    folder.write_rows([*kept, {"step": 72, "tokens": 64 * 72, "seconds": 1.0, "select_loss": float("nan")}])
     folder.write_result({**(folder.result() or {}), "status": "diverged", "value": None, "select": None})
     assert mirror(made, copied.runs, copied.folder / "pages") is None
     run = aggregates(copied.runs)["gelu"]
     assert run.data.tags["coregpt.diverged"] == "seed 0"
     client = mlflow.MlflowClient(database_uri(copied.runs))
-    assert [m.step for m in client.get_metric_history(run.info.run_id, "select_loss_mean")] == [0, 50, 100]
+    assert [m.step for m in client.get_metric_history(run.info.run_id, "select_loss_mean")] == [0, 24, 48]
 
 
 @pytest.fixture

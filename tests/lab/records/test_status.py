@@ -167,7 +167,7 @@ def test_logs_are_printed_and_followed_to_the_end(
     here, planned = made
     folder = half_way(here, planned, 0)
     assert (
-        "gelu/0 has printed nothing; it is stopped at step 125, loss 1.5"
+        "gelu/0 has printed nothing; it is stopped at step 60, loss 1.5"
         in run("logs", "gelu/0", "--runs", here.runs)[1]
     )
     folder.log.write_text("one\n")

@@ -1,0 +1,74 @@
+"""Whether the data can carry a verdict: refused where they cannot, told where they are gone over often."""
+
+from collections.abc import Iterator
+
+from coregpt.contract.errors import ConfigError
+from coregpt.engine.data import TokenSource
+from coregpt.lab.study.declaration import Arm, Study
+from coregpt.lab.study.outline import Outline, Plan
+from coregpt.lab.study.yamlfile import Key, read
+
+MANY_PASSES = 4
+"""Over the same tokens, from which on repeated data are worth less than new ones (Muennighoff et al. 2023)."""
+
+
+def refuse_too_few(outlined: Outline, source: TokenSource) -> None:
+    """Raises ConfigError, one line per mistake, where an arm cannot be trained or judged as declared."""
+    study = outlined.study
+    found = dict.fromkeys(
+        f"{_where(study, arm, key)}: {text}"
+        for arm in study.arms
+        for key, text in _too_few(arm, max(_batches(outlined, arm)), source)
+    )
+    if found:
+        raise ConfigError("\n".join(found))
+
+
+def _batches(outlined: Outline, arm: Arm) -> Iterator[int]:
+    """Tokens of a step, in every stage that a schedule makes."""
+    yield arm.run.batch_tokens
+    for stage in outlined.costs[arm.name].stages:
+        yield stage.tokens // stage.steps
+
+
+def _too_few(arm: Arm, batch: int, source: TokenSource) -> Iterator[tuple[Key, str]]:
+    context, asked = arm.run.model.context, arm.run.eval_tokens
+    rows = (len(source.train) - 1) // context
+    if rows < 1:
+        text = f"a row of {context:,} tokens and its target do not fit into the training stream of {source.name}"
+        yield ("model", "context"), f"{text}, {len(source.train):,} tokens"
+        return
+    if batch > rows * context:
+        text = f"a batch of {batch:,} tokens is larger than all training data of {source.name}"
+        yield ("batch_tokens",), f"{text}, {rows:,} rows of {context:,}: a step would see rows twice"
+    streams = {"select": source.select, "held_out": source.held_out}
+    if short := [f"{len(stream):,} in '{name}'" for name, stream in streams.items() if len(stream) <= asked]:
+        text = f"{asked:,} tokens are to be evaluated (and one more is their last target), but {source.name} has only"
+        yield ("eval_tokens",), f"{text} {' and '.join(short)}"
+
+
+def _where(study: Study, arm: Arm, key: Key) -> str:
+    """Where the file sets it, the innermost layer first; of what it leaves out, where the base begins."""
+    if study.path.suffix == ".json" or not study.path.exists():  # declared by a report, or in a program
+        return f"{study.path}: {'.'.join(map(str, key))}"
+    document = read(study.path)
+    layers: tuple[Key, ...] = (("arms", arm.name), ("sizes", study.member), ("scales", study.scale), ("base",))
+    set_at = next(((*layer, *key) for layer in layers if (*layer, *key) in document.lines), ("base", *key))
+    return document.where(set_at)
+
+
+def passes(made: Plan) -> float:
+    """How often the arm that trains longest goes over the training tokens."""
+    return max(cost.tokens for cost in made.costs.values()) / len(made.source.train)
+
+
+def pass_lines(made: Plan) -> list[str]:
+    """What a plan says of them."""
+    often = passes(made)
+    line = f"Each run goes {often:.2g} times over {len(made.source.train):,} training tokens of {made.source.name}"
+    if often <= MANY_PASSES:
+        return [f"{line}."]
+    return [
+        f"WARNING: {line[0].lower()}{line[1:]}: from {MANY_PASSES} times on these runs measure how a technique repeats "
+        "data, not how it learns from new ones; train on fewer tokens, or bring more data."
+    ]
