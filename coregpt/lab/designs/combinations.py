@@ -88,8 +88,8 @@ CLASHES = (
         Clash(key, STAGE_SCREEN, "'{other}' ends in a candidate or no sign, and '{at}' asks for more; remove one")
         for key in (*ENDS_EARLY, "test.target", "test.yardstick", "test.screen")
     ),
-    Clash(STAGE_SCREEN, FACTORIAL, "'{other}' asks for effects and interactions, not for candidates; remove one"),
-    Clash(STAGE_SCREEN, "sizes", "a trend over sizes is no candidate; screen one size, or remove one of them"),
+    Clash(STAGE_SCREEN, FACTORIAL, "'{other}' asks for effects, and '{at}' for candidates; remove one of them"),
+    Clash(STAGE_SCREEN, "sizes", "a trend over sizes is no candidate; remove '{at}', or declare one size"),
     *(
         Clash("confirms", key, "a confirmation tests one arm at settings that are fixed; remove '{other}'")
         for key in (
