@@ -41,6 +41,8 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
 }
 SMALL = replace(FULL, shape=FULL.shape.model_copy(update={"depth": 4}), pass_rows=8, steps=6)
 TINY = replace(DRY, shape=DRY.shape.model_copy(update={"context": 128}), moving={})
+FEW = ("softcap", "normuon")
+"""What a dry run prices: one by itself, and one that requires another."""
 PLAIN = "plain"
 
 
@@ -130,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         return {}
     if not options.dry and not torch.cuda.is_available():
         raise SystemExit("no usable GPU here; --dry runs a tiny model on the CPU")
-    chosen = options.only.split(",") if options.only else list(TECHNIQUES)
+    chosen = options.only.split(",") if options.only else list(FEW if options.dry else TECHNIQUES)
     out = options.out or (None if options.dry else RESULTS)
     record: dict[str, Any] = {"where": MEANINGLESS if options.dry else measured_with(), "techniques": chosen}
     record["models"] = {}

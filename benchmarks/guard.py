@@ -1,10 +1,10 @@
 """`python -m benchmarks.guard BASE [HEAD]`: is anything slower at HEAD than at BASE?
 
 Both commits are unpacked beside each other (without HEAD the working tree is taken), and the same probes run on them
-in processes of their own, in alternating order: the training step in fp32 and bf16, start-up, plan and report.
-Processor time, so that a neighbour who takes the core away does not count. A probe is slower when the whole interval
-of the ratio lies above 1: Student's t on the logarithms of the pairs' ratios, at 99% for all probes together. Exit code
-1 then, 0 otherwise.
+in processes of their own, in alternating order: the training step in fp32 and bf16, an evaluation, a whole small study
+in fp32 from start to report, start-up, plan and report. Processor time, so that a neighbour who takes the core away
+does not count. A probe is slower when the whole interval of the ratio lies above 1: Student's t on the logarithms of
+the pairs' ratios, at 99% for all probes together. Exit code 1 then, 0 otherwise.
 """
 
 import argparse
@@ -27,11 +27,32 @@ from coregpt.contract.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
 LEVEL = 0.99
+STEPS_OF_AN_EVALUATION = 20
+"""So many training steps take as long as one evaluation, or a little longer."""
 STARTS = 10
 """Of one probe: a single start takes some 40 ms."""
-PROBES = ("step fp32", "step bf16", "start-up", "plan", "report")
+PROBES = ("step fp32", "step bf16", "evaluation", "study fp32", "start-up", "plan", "report")
 STUDY = "ablations/ngpt_vs_gpt.yaml"
 REPORT = "reports/ngpt_vs_gpt/report.json"
+SMALL = """
+question: Does a plain GPT want a higher learning rate?
+base:
+  model: {vocab: 256, dim: 128, depth: 4, heads: 4, context: 128}
+  tokens: 7_680
+  batch_tokens: 512
+  eval_tokens: 4096
+  evals: 1
+  device: cpu
+  precision: fp32
+  compile: false
+  plugins: {rope: {}, swiglu: {}}
+arms:
+  low: {optim: {lr: 0.001}}
+  high: {optim: {lr: 0.002}}
+seeds: 5
+test: {metric: val_loss, baseline: low, alpha: 0.05, margin: 0.01}
+"""
+"""Ten runs of 15 steps: what comes around steps is most of it."""
 STEP = """
 import statistics, sys, time
 from pathlib import Path
@@ -53,7 +74,7 @@ class Forget:
 torch.set_num_threads(1)
 shape = ModelShape(vocab=256, dim=128, depth=4, heads=4, context=128)
 plugins = {"rope": {}, "swiglu": {}, "ngpt": {}}
-steps = int(sys.argv[2])
+steps, evaluates = int(sys.argv[2]), sys.argv[3] == "evaluation"
 config = RunConfig(model=shape, tokens=512 * (steps + 2), batch_tokens=512, precision=sys.argv[1], plugins=plugins)
 run = build(config, Catalogue().instances(plugins))
 trainer = Trainer(run, open_source("pydocs"), Forget(), Path("never written"), never, 1e9)
@@ -61,8 +82,11 @@ trainer.calls = prepare(run, trainer.pass_rows, trainer.autocast)
 seconds = []
 for step in range(steps + 2):
     begun = time.process_time()
-    trainer.pending.append((step, 0.0, trainer.train_step(step)))
-    trainer.flush()
+    if evaluates:
+        trainer.measure(0)
+    else:
+        trainer.pending.append((step, 0.0, trainer.train_step(step)))
+        trainer.flush()
     seconds.append(time.process_time() - begun)
 print(statistics.median(seconds[2:]))
 """
@@ -118,9 +142,18 @@ class Tree:
     def probe(self, name: str, steps: int) -> float:
         """Processor seconds."""
         if name.startswith("step"):
-            return float(self.run("-c", STEP, name.split()[1], str(steps))[0])
+            return float(self.run("-c", STEP, name.split()[1], str(steps), "step")[0])
+        if name == "evaluation":
+            return float(self.run("-c", STEP, "fp32", str(max(1, steps // STEPS_OF_AN_EVALUATION)), name)[0])
         with tempfile.TemporaryDirectory() as out:
-            command = {"plan": ["plan", STUDY], "report": ["report", REPORT, "--out", out]}.get(name, ["--help"])
+            study = Path(out, "small.yaml")
+            study.write_text(SMALL)
+            places = ["--runs", f"{out}/runs", "--reports", f"{out}/reports"]
+            command = {
+                "plan": ["plan", STUDY],
+                "report": ["report", REPORT, "--out", out],
+                "study fp32": ["ablate", str(study), *places, "--jobs", "1", "--no-mlflow"],
+            }.get(name, ["--help"])
             times = STARTS if name == "start-up" else 1
             return sum(self.run("-m", "coregpt.cli", *command)[1] for _ in range(times))
 

@@ -7,6 +7,7 @@ from coregpt.contract.errors import PluginError
 from coregpt.contract.heads import Heads
 from coregpt.contract.input import Input
 from coregpt.contract.plugin import Plugin, hookimpl
+from coregpt.contract.prescription import Prescription
 from coregpt.contract.randomness import Noise, uniform
 from coregpt.contract.rules import (
     Clock,
@@ -51,6 +52,7 @@ __all__ = [
     "ParamRule",
     "Plugin",
     "PluginError",
+    "Prescription",
     "RMSNorm",
     "Role",
     "RunView",

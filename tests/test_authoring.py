@@ -10,6 +10,7 @@ import pytest
 from coregpt.cli import main
 from coregpt.lab.authoring import small_study
 from coregpt.lab.authoring.reference import page
+from coregpt.lab.laws import laws
 
 ROOT = Path(__file__).parent.parent
 Run = Callable[..., tuple[int, str, str]]
@@ -75,7 +76,8 @@ def test_try_tests_the_laws_compares_and_says_where_all_is(run: Run, outside: Pa
     assert "5 runs to train" in out
 
 
-def test_try_trains_nothing_with_a_broken_law(run: Run, outside: Path) -> None:
+def test_try_trains_nothing_with_a_broken_law(run: Run, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(laws, "LAWS", laws.LAWS[:3])
     (outside / "bad.py").write_text(
         '"""No source."""\n\nfrom coregpt.api import Plugin\n\n\nclass Bad(Plugin):\n    pass\n'
     )

@@ -144,7 +144,7 @@ def test_plan_shows_cost_differences_test_and_time(run: Run, lab: Callable[..., 
     for words in (
         "12 runs,",
         "adds relu2; optim.weight_decay 0.1 -> 0",
-        "Differs beyond the technique:",
+        "Differs beside the technique:",
         "Test: paired t-test, alpha 0.05: one arm against the baseline, runs paired by seed.",
         "sd of a paired difference 0.004 (assumed in the study)",
         "from a short probe of the baseline",
@@ -353,3 +353,20 @@ def test_a_command_has_printed_everything_when_it_ends_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "first\n")
     assert "rope" in done.stderr
+
+
+def test_plan_tells_what_each_gpu_would_hold_without_having_one(run: Run, lab: Callable[..., Lab]) -> None:
+    """States are shared among ranks, rows too; weights are whole on each."""
+    made = lab(gpus_per_run="auto")
+    code, out, _ = run("plan", str(made.study), "--gpus", "2", "--runs", str(made.runs))
+    assert code == 0
+    assert "1 GPU per run, 2 at a time:" in out
+    assert "2 GPUs per run, 1 at a time:" in out
+    assert "nothing measured here" in out
+    assert not made.runs.exists()
+
+
+def test_plan_refuses_a_run_on_more_gpus_than_there_would_be(run: Run, lab: Callable[..., Lab]) -> None:
+    code, _, err = run("plan", str(lab(gpus_per_run=4).study), "--gpus", "2")
+    assert code == 2
+    assert "gpus_per_run is 4, but" in err

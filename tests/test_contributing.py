@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from coregpt.lab.laws import laws
+from coregpt.lab.laws.training import one_graph
 from coregpt.lab.study.registry import Catalogue
 
 PAGE = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
@@ -23,10 +24,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-ONE_PROCESS = [law for law in laws.LAWS if law is not laws.two_ranks_equal_one]
+OBEYED = [
+    pytest.param(law, marks=pytest.mark.slow if law is one_graph else (), id=law.__name__)
+    for law in laws.LAWS
+    if law is not laws.two_ranks_equal_one
+]
 
 
-@pytest.mark.parametrize("law", ONE_PROCESS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("law", OBEYED)
 def test_the_example_obeys(law, folder: Path) -> None:
     law(laws.LawCase(Catalogue(files=[folder / "attention_gate.py"]), "attention_gate"))
 

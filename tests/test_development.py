@@ -10,6 +10,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.conftest import HEAVIEST
+
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements-dev.txt").read_text()
@@ -55,3 +57,7 @@ def test_the_hooks_before_a_commit_are_the_quick_commands_of_ci_and_fetch_nothin
     assert {hook["language"] for hook in local["hooks"]} == {"system"}
     quick = [line for line in CI if re.match(r"(ruff|mypy|lint-imports)\b", line)]
     assert [hook["entry"] for hook in local["hooks"]] == quick
+
+
+def test_the_files_that_are_tested_first_are_there() -> None:
+    assert [name for name in HEAVIEST if not (ROOT / "tests" / name).is_file()] == []

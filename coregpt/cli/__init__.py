@@ -10,38 +10,43 @@ from typing import NoReturn
 
 from coregpt import __version__
 from coregpt.cli.commands import COMMANDS
+from coregpt.cli.encoding import lenient
+from coregpt.cli.programs import ended, failed, listening
 from coregpt.contract.errors import CoreGPTError
-
-INTERRUPTED = 130
-READER_GONE = 141
-"""What a shell reports of a process ended by SIGPIPE; 0 would say that the work is done."""
+from coregpt.report.verdicts.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, READER_GONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 runs failed, 2 wrong input, 130 interrupted."""
-    options = parser().parse_args(argv)
+    """Run one command; returns its exit code, one of `report.verdicts.exit_codes`."""
+    words = sys.argv[1:] if argv is None else argv
     if sys.stdout is None:  # started with standard output closed
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    lenient(sys.stdout)
+    out = sys.stdout
     try:
-        code: int = options.execute(options)
+        options = parser().parse_args(argv)
+    except UsageError as error:
+        sys.exit(failed(str(error), BAD_INPUT, out, words))
+    try:
+        with listening(options) as listener:
+            code = ended(options, listener, options.execute(options))
         sys.stdout.flush()
     except CoreGPTError as error:
-        print(f"coregpt: error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
+        return failed(str(error), error.exit_code, out, words)
     except BrokenPipeError:  # `coregpt plan ... | head`: whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
+    except PermissionError as error:  # somebody else's
+        return failed(_blamed(error) or _denied(error), BAD_INPUT, out, words)
     except OSError as error:  # a full disk, a vanished folder
-        print(f"coregpt: error: {_blamed(error) or error}", file=sys.stderr)  # noqa: T201
-        return 1
+        return failed(_blamed(error) or str(error), FAILED, out, words)
     except KeyboardInterrupt:
         print("coregpt: interrupted", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     except Exception as error:
         if (line := _blamed(error)) is None:
             raise
-        print(f"coregpt: error: {line}", file=sys.stderr)  # noqa: T201
-        return 2
+        return failed(line, BAD_INPUT, out, words)
     return code
 
 
@@ -52,6 +57,19 @@ def _blamed(error: Exception) -> str | None:
     return told(error)
 
 
+def _denied(error: PermissionError) -> str:
+    """What to say of a file that is another user's; where the system named none, what it said."""
+    from pathlib import Path
+
+    from coregpt.lab.atomic import denied
+
+    return str(denied(Path(os.fsdecode(error.filename)), error) if error.filename else error)
+
+
+class UsageError(Exception):
+    """The words of a command are wrong."""
+
+
 class Parser(argparse.ArgumentParser):
     """Mistakes are told in one line, as all others are, instead of after half a page of usage."""
 
@@ -60,7 +78,7 @@ class Parser(argparse.ArgumentParser):
         near = difflib.get_close_matches(given, names, n=1)
         if near:
             message = f"{message.partition(' (choose from')[0]}; did you mean '{near[0]}'?"
-        self.exit(2, f"coregpt: error: {message} (see {self.prog} --help)\n")
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from coregpt.cli.ablate import ablate
-from coregpt.cli.plugins import named
+from coregpt.cli.plugins import laws_hold, named
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
@@ -48,7 +48,7 @@ def check_laws(name: str, files: list[Path], options: Mapping[str, Any]) -> bool
     from coregpt.lab.laws.law_case import LawCase
 
     case = LawCase(Catalogue(files), name, dict(options))
-    holds = laws.check_case(case, say, laws.fast_laws())
+    holds = laws_hold(case, laws.fast_laws())
     say(f"left to `coregpt plugins check`: {', '.join(map(laws.title, laws.SLOW))}")
     return holds
 

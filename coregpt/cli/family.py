@@ -3,13 +3,14 @@
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import INTERRUPTED, refuse_in_vain, run_study
+from coregpt.cli.training import refuse_in_vain, run_study
 from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.planning.plans import outlines, plan
 from coregpt.lab.planning.preregister import register
 from coregpt.lab.study.declaration import Study
 from coregpt.report.designs.sizes.analysis import trends
 from coregpt.report.designs.sizes.pages import render_trend, trend_lines
+from coregpt.report.verdicts.exit_codes import INTERRUPTED, UNDECIDED
 
 
 def ablate_family(studies: list[Study], use: Resources) -> int:
@@ -24,8 +25,8 @@ def ablate_family(studies: list[Study], use: Resources) -> int:
     for made in plans:
         say(f"size {made.study.member}")
         codes.append(run_study(made, use))
-        if codes[-1] == INTERRUPTED:
-            return INTERRUPTED
+        if codes[-1] in (INTERRUPTED, UNDECIDED):
+            return codes[-1]
         say()
     each = [read_report(use.reports / study.name / "report.json") for study in studies]
     found = trends(studies[0].family, [study.member for study in studies], each)

@@ -15,8 +15,8 @@ from coregpt.lab.records.status import find
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.slurm.cluster import SlurmOptions, cluster, refuse_unless_submittable
 from coregpt.lab.slurm.queued import refuse_if_queued
+from coregpt.report.verdicts.exit_codes import FAILED, INTERRUPTED
 
-FAILED, INTERRUPTED = 1, 130
 UNITS = ("B", "kB", "MB", "GB")
 
 

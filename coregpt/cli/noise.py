@@ -1,12 +1,14 @@
 """`coregpt noise`: the A/A floor of a study's baseline."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 from coregpt.cli.loading import load_study
+from coregpt.cli.programs import answer
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import INTERRUPTED, execute, refuse_in_vain
+from coregpt.cli.training import execute, refuse_in_vain
 from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.designs.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
 from coregpt.lab.planning.plans import outline, plan
@@ -14,6 +16,7 @@ from coregpt.lab.records.losses import METRIC
 from coregpt.lab.study.outline import Plan
 from coregpt.report.designs.noise.analysis import NoiseReport, components, sharing
 from coregpt.report.designs.noise.pages import noise_lines, render_noise
+from coregpt.report.verdicts.exit_codes import INTERRUPTED
 
 
 def noise(path: Path, scale: str | None, use: Resources, grid: Grid) -> int:
@@ -45,6 +48,7 @@ def noise(path: Path, scale: str | None, use: Resources, grid: Grid) -> int:
     record(made, store, report.model_dump(mode="json"))
     for line in ("", *noise_lines(report), "", *(f"  {folder / name}" for name in files)):
         say(line)
+    answer("noise", {**report.model_dump(mode="json"), "files": [str(folder / name) for name in files]})
     return 0
 
 
@@ -83,5 +87,6 @@ def noise_report(study_plan: Plan, made: Plan, found: Measured, command: str) ->
 
 
 def _command(path: Path, scale: str | None, grid: Grid) -> str:
-    place = f" --scale {scale}" if scale else ""
-    return f"coregpt noise {path}{place} --init {grid.inits} --data {grid.orders} --repeats {grid.repeats}"
+    numbers = {"--init": grid.inits, "--data": grid.orders, "--repeats": grid.repeats}
+    words = [text for name, number in numbers.items() for text in (name, str(number))]
+    return shlex.join(["coregpt", "noise", str(path), *(["--scale", scale] if scale else []), *words])

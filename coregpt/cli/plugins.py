@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
+from coregpt.cli.programs import answer
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.contract.plugin import PREFIXES, Plugin
-from coregpt.lab.laws.laws import SLOW, LawCase, check_case, fast_laws, title
+from coregpt.lab.laws.laws import SLOW, Law, LawCase, check_case, fast_laws, title
 from coregpt.lab.laws.pairs import check_pairs
 from coregpt.lab.study.code.checkouts import elsewhere, where_searched
 from coregpt.lab.study.registry import Catalogue, Found
@@ -42,9 +43,12 @@ def list_all() -> int:
     for group, members in sorted(groups.items()):
         say(": ".join(filter(None, [group, folder_line(members[0])])))
         for found in members:
-            say(f"  {found.name.ljust(width)}  {_first_line(catalogue, found.name)}")
+            idea = _first_line(catalogue, found.name)
+            say(f"  {found.name.ljust(width)}  {idea}")
+            answer("technique", {"name": found.name, "folder": group, "idea": idea, "file": str(found.path)})
         say()
     for package, reason in catalogue.broken.items():
+        answer("broken", {"package": package, "reason": reason})
         say(f"{package}  (broken: {reason})")
     say(where_searched())
     if elsewhere():
@@ -87,6 +91,18 @@ def show(name: str) -> int:
     for word, names in (("Requires", plugin.requires), ("After", plugin.after), ("Conflicts", plugin.conflicts)):
         if names:
             say(f"{word}  {', '.join(names)}")
+    told = {path: {"value": value, "source": source} for path, (value, source) in plugin.prescribes.items()}
+    for path, (value, source) in plugin.prescribes.items():
+        say(f"Prescribes  {path} {'not enabled' if value is None else f'= {value!r}'} ({source})")
+    relations = {"requires": [*plugin.requires], "after": [*plugin.after], "conflicts": [*plugin.conflicts]}
+    facts = {
+        "folder": found.folder.replace(".", "/"),
+        "file": str(found.path),
+        "hooks": hooks(plugin),
+        **relations,
+        "prescribes": told,
+    }
+    answer("technique", {"name": found.name, "card": card(plugin), "options": schema, **facts})
     return 0
 
 
@@ -107,10 +123,25 @@ def check(arguments: Sequence[str], asked: Check) -> int:
         if len(names) > 1:
             say(f"{name}")
         case = LawCase(catalogue, name, given, {other: {} for other in beside if other != name})
-        holds &= check_case(case, say, fast_laws() if asked.fast else None)
+        holds &= laws_hold(case, fast_laws() if asked.fast else None)
     if asked.fast:
         say(f"Left out: {', '.join(map(title, SLOW))} (longer than the rest); check without --fast tests that.")
     return 0 if holds else 1
+
+
+def laws_hold(case: LawCase, laws: Sequence[Law] | None) -> bool:
+    """Test laws of one technique, a line for each; programs hear them at the end."""
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        say(line)
+        lines.append(line)
+
+    holds = check_case(case, tell, laws)
+    told = [(line[:4].strip(), *line[6:].partition(": ")[::2]) for line in lines if line[4:6] == "  "]
+    found = [{"outcome": outcome, "law": law, "said": said} for outcome, law, said in told]
+    answer("laws", {"technique": case.name, "hold": holds, "laws": found})
+    return holds
 
 
 def settings(texts: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from coregpt.cli.programs import reported
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import read_text, writable_folder, write_text
@@ -42,3 +43,4 @@ def write_report(report: Report, folder: Path) -> None:
     say()
     for name in files:
         say(f"  {folder / name}")
+    reported(report, folder, tuple(files))

@@ -8,6 +8,7 @@ from coregpt.cli.cluster import slurm_options
 from coregpt.lab.execute.jobs import Policy
 from coregpt.lab.execute.pool import Pool
 from coregpt.lab.slurm.cluster import SlurmOptions
+from coregpt.lab.study.outline import Plan
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Resources:
     mlflow: bool = True
     policy: Policy | None = None
     slurm: SlurmOptions | None = None
+    before: tuple[Plan, ...] = ()
+    """Trials of the study, whose runs count among what it has spent."""
     pool: Pool | None = None
     """Opened before the study was read, so that workers start at once; whoever opened it ends it."""
 
@@ -34,4 +37,4 @@ def resources(options: argparse.Namespace, pool: Pool | None) -> Resources:
     policy = Policy(options.retries, options.fail_fast, options.hang_seconds)
     slurm = slurm_options(options, options.on == "slurm", "--on slurm")
     reports, mlflow = getattr(options, "reports", Path("reports")), not getattr(options, "no_mlflow", True)
-    return Resources(options.runs, reports, options.jobs, mlflow, policy, slurm, pool)
+    return Resources(options.runs, reports, options.jobs, mlflow, policy, slurm, pool=pool)

@@ -7,13 +7,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from coregpt.cli.programs import answer
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.outcome import SELECT
 from coregpt.lab import progress
 from coregpt.lab.progress import duration
 from coregpt.lab.records.ledger import Entry, Ledger
-from coregpt.lab.records.older import older_of, older_runs
+from coregpt.lab.records.older import moved_runs, older_of, older_runs
 from coregpt.lab.records.status import (
     Planned,
     RunStatus,
@@ -43,9 +44,13 @@ def status(study: str | None, scale: str | None, store: Path) -> int:
         rows += [_overview(entry, store) for entry in declared.values()]
         for row in table(rows):
             say(row)
+        for entry in declared.values():
+            answer("study", _study_data(entry, store, runs=False))
         return 0
     name = Path(study).stem + (f"-{scale}" if scale else "")
-    _tell(study_named(declared, name, store), store)
+    entry = study_named(declared, name, store)
+    _tell(entry, store)
+    answer("study", _study_data(entry, store, runs=True))
     return 0
 
 
@@ -69,6 +74,8 @@ def _overview(entry: Entry, store: Path) -> tuple[str, str, str, str, str]:
     ages = [each.age for each in found if each.age is not None]
     last = f"{duration(min(ages))} ago" if ages else "never"
     words = ", ".join(f"{number} {state}" for state, number in states.items())
+    older = len(moved_runs(entry) & {each.planned.id for each in found if each.state != "waiting"})
+    words += f" ({older} older)" if older else ""
     return entry["study"], f"{sum(each.share for each in found) / len(found):.0%}", words, hours(found), last
 
 
@@ -140,6 +147,22 @@ def _wanted(study: str | None, store: Path) -> list[Planned]:
         return everything(entries, store)
     runs = runs_of(study_named(latest(entries), Path(study).stem, store), store)
     return [run for run in runs if (store / run.id / "config.json").exists()]
+
+
+def _study_data(entry: Entry, store: Path, runs: bool) -> dict[str, object]:
+    """A declared study for programs, with every run of it or with their numbers by state."""
+    looked = _looked(entry, store)
+    older = older_runs(Ledger.of(store).read()) if runs else set()
+    return {
+        "study": entry["study"],
+        "digest": entry["digest"],
+        "declared": entry.time,
+        "states": dict(Counter(each.state for each in looked)),
+        "share": sum(each.share for each in looked) / len(looked) if looked else 0.0,
+        "seconds": sum(each.seconds * each.ranks for each in looked),
+        "seconds_left": remaining(looked),
+        **({"runs": [_as_data(each, each.planned.id in older) for each in looked]} if runs else {}),
+    }
 
 
 def _as_data(found: RunStatus, older: bool) -> dict[str, object]:

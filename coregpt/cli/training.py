@@ -2,10 +2,12 @@
 
 import importlib
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
+from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs.design import Task
 from coregpt.lab.execute import decisions
@@ -13,18 +15,17 @@ from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.launcher import Launcher, Tally
 from coregpt.lab.execute.slots import find_slots
 from coregpt.lab.execute.tasks import everything, left
-from coregpt.lab.planning.preregister import older_lines, register
+from coregpt.lab.planning.preregister import exploratory, older_lines, register
 from coregpt.lab.planning.split import settled
 from coregpt.lab.progress import Display
 from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.slurm.cluster import cluster, refuse_unless_submittable
 from coregpt.lab.slurm.queued import refuse_if_queued
 from coregpt.lab.study.outline import Plan
+from coregpt.report.verdicts.exit_codes import DONE, FAILED, INTERRUPTED, UNDECIDED
 
 if TYPE_CHECKING:
     from coregpt.report.reading.found import Found
-
-INTERRUPTED = 130
 
 
 def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
@@ -32,7 +33,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
     store = use.store
     refuse_in_vain(made, use)
     folder = writable_folder(use.reports / made.study.name)
-    writable_folder(store)
+    ready(store, made)
     say(f"{made.study.question}")
     say(
         f"{len(made.study.arms)} arms x {len(made.study.seeds)} seeds = {len(made.runs)} runs"
@@ -41,7 +42,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
         + f", preregistration {made.study.digest[:12]}"
     )
     try:
-        exploratory = register(made, store)
+        register(made, store)
     except LedgerError as error:
         from coregpt.cli.conclude import report_invalid
 
@@ -54,16 +55,31 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
         done = sum(Task(run).done(store) for run in made.runs)
         say(f"stopped: {done} of {len(made.runs)} runs are complete; the same command goes on from here")
         return INTERRUPTED
+    if tally.spent:
+        done = sum(Task(run).done(store) for run in made.runs)
+        say(f"stopped, its budget is spent: {tally.spent}; {done} of {len(made.runs)} runs are complete")
+        say("with a larger budget in the study the same command goes on from here, and that is no amendment")
+        return UNDECIDED
     from coregpt.cli.conclude import conclude
 
-    missed = conclude(made, store, folder, exploratory, found, use.mlflow)
+    missed = conclude(made, store, folder, exploratory(made.study, store), found, use.mlflow)
     if tally.failed:
         mend = "the study was stopped: mend what is wrong, then" if tally.hopeless else ""
         words = f"{len(tally.failed)} of {len(made.runs)} runs failed;", mend, "the same command tries them again"
         say(" ".join(filter(None, words)))
     for line in missed:
         say(line)
-    return 1 if tally.failed or missed else 0
+    return FAILED if tally.failed or missed else DONE
+
+
+def ready(store: Path, made: Plan) -> Path:
+    """The folder of runs, proven writable; one that may only be read will do where every run is in it."""
+    try:
+        return writable_folder(store)
+    except ConfigError:
+        if not store.is_dir() or left(made, store):
+            raise
+        return store
 
 
 def refuse_in_vain(made: Plan, use: Resources) -> None:
@@ -106,4 +122,4 @@ def execute(made: Plan, use: Resources) -> Tally:
     say(f"{runs} to train, {at_once} at a time{place} ({config.device}, {precisions}){later}")
     # What the report takes a second to import is imported while runs train.
     threading.Thread(target=importlib.import_module, args=("coregpt.cli.conclude",), daemon=True).start()
-    return Launcher(made, store, slots, Display(), use.policy, machine).execute()
+    return Launcher(made, store, slots, Display(), use.policy, machine, use.before).execute()

@@ -1,11 +1,12 @@
 """Studies that find settings of their arms first: all trials, then the test with what was found."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from coregpt.cli.costs import Asked, on_average, time_lines
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import INTERRUPTED, execute, refuse_in_vain, run_study
+from coregpt.cli.training import execute, ready, refuse_in_vain, run_study
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.design import Task
@@ -17,6 +18,7 @@ from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.reading.found import Found
+from coregpt.report.verdicts.exit_codes import INTERRUPTED, UNDECIDED
 
 
 def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
@@ -29,11 +31,16 @@ def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
     trials = plan(trying, nodes)
     refuse_in_vain(trials, use)
     writable_folder(use.reports / study.name)
-    announce(study, trials, writable_folder(store))
-    register(trials, store)
+    announce(study, trials, ready(store, trials))
+    register(trials, store, trials=True)
     for line in trial_words(study, trials)[:1]:
         say(line)
     tally = execute(trials, use)
+    if tally.spent:
+        say(
+            f"stopped, the study's budget is spent by trials: {tally.spent}; with a larger one the same command goes on"
+        )
+        return UNDECIDED
     if tally.interrupted:
         done = sum(Task(run).done(store) for run in trials.runs)
         say(f"stopped: {done} trial runs are complete; the same command goes on from here")
@@ -47,7 +54,7 @@ def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
         say(line)
     say()
     made = plan(outline(frozen(study, found.settings)), nodes)
-    return run_study(made, use, found)
+    return run_study(made, replace(use, before=(trials,)), found)
 
 
 def find(study: Study, trials: Plan, store: Path) -> Found | None:

@@ -6,7 +6,7 @@ The messages name the hook, the plugin with file and line, and what was expected
 import inspect
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from types import CodeType
-from typing import Any
+from typing import Any, get_args
 
 import pluggy
 from torch import OutOfMemoryError, nn
@@ -14,7 +14,7 @@ from torch import OutOfMemoryError, nn
 from coregpt.contract.companion import Companion
 from coregpt.contract.errors import CoreGPTError, PluginError, in_one_line
 from coregpt.contract.record import CORE
-from coregpt.contract.rules import ParamRule, Stages
+from coregpt.contract.rules import ParamRule, Role, Stages
 
 Impls = Sequence[pluggy.HookImpl]
 
@@ -42,14 +42,15 @@ def refuse_failed(error: BaseException, hook: str, impls: Impls) -> None:
     trace, place = error.__traceback__, ""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        place = f"plugin '{theirs[file]}' ({file}:{trace.tb_lineno}): {hook}" if file in theirs else place
+        place = f"plugin '{theirs[file]}' ({file}:{trace.tb_lineno})" if file in theirs else place
         trace = trace.tb_next
     if isinstance(error, CoreGPTError):
         if place and not error.placed:
-            error.args = (f"{place}: {error}",)
+            error.args = (f"{place}: {error}" if str(error).startswith(hook) else f"{place}: {hook}: {error}",)
         error.placed = True  # further out nobody's line is nearer
     elif place or theirs:
-        raise PluginError(f"{place or f'{hook}, asked of {sources(hook, impls)}'}: {in_one_line(error)}") from error
+        where = f"{place}: {hook}" if place else f"{hook}, asked of {sources(hook, impls)}"
+        raise PluginError(f"{where}: {in_one_line(error)}") from error
 
 
 def refuse_wrong(hook: str, answer: Any, impls: Impls, arguments: Mapping[str, Any]) -> None:
@@ -163,6 +164,8 @@ def _wrong_words(rule: ParamRule) -> Iterator[tuple[str, str]]:
         yield "eps", "a number"
     if not (rule.label is None or isinstance(rule.label, str)):
         yield "label", "a word"
+    if not (rule.role is None or rule.role in get_args(Role)):
+        yield "role", f"one of {', '.join(get_args(Role))} (a `label` keeps apart what has one role)"
 
 
 def _is_number(value: Any) -> bool:

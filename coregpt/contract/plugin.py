@@ -2,13 +2,14 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pluggy
 
 from coregpt.contract.config import Frozen
 from coregpt.contract.errors import PluginError
+from coregpt.contract.prescription import Prescription, refuse_unknown
 from coregpt.contract.record import CORE, Record
 
 PROJECT = "coregpt"
@@ -36,6 +37,9 @@ class Plugin(Frozen):
     """Names of plugins without which this one has nothing to work on."""
     neutral: ClassVar[dict[str, Any] | None] = None
     """Options with which the technique does nothing; the laws check that this is true to the bit."""
+    prescribes: ClassVar[Mapping[str, Prescription]] = {}
+    """Settings that the technique's source fixes beside it, by dotted path: `{"optim.weight_decay": Prescription(0.0,
+    "arXiv:2410.01131, section 2.6")}`. An arm that has them so is the technique as published, and no confound."""
     rounding_sensitive: ClassVar[str] = ""
     """Why the last bit of a gradient may turn a step (an eigenbasis whose eigenvalues meet). Ranks are then compared
     with what one rounding does, which the laws measure and bound."""
@@ -43,13 +47,16 @@ class Plugin(Frozen):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
+        refuse_unknown(cls.__name__, cls.prescribes)
         for field in cls.model_fields:
             if field.startswith(PREFIXES):
                 raise PluginError(f"{cls.__name__}.{field}: an option may not start with make_ or add_")
         for word in ("after", "conflicts", "requires"):
             names = getattr(cls, word)
             if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-                raise PluginError(f"{cls.__name__}.{word}: expected names of plugins, as in ('rope',), got {names!r}")
+                raise PluginError(
+                    f"{cls.__name__}.{word}: expected names of plugins, as in ('other_technique',), got {names!r}"
+                )
         if not isinstance(cls.neutral, dict | None):
             raise PluginError(f"{cls.__name__}.neutral: expected options and values, got {cls.neutral!r}")
         for name, method in inspect.getmembers_static(cls):

@@ -28,7 +28,8 @@ class Record:
         self.drawn: dict[str, tuple[float, float]] = {}
         """By path of a parameter standard deviation and mean of what it was drawn from."""
         self._turns: list[str] = []
-        self._givers: list[tuple[Any, str]] = []
+        self._givers: list[tuple[Any, str, str]] = []
+        """Answers with the plugin and the hook that they are from."""
 
     def watched(self, hook: str, plugin: str, function: Callable[..., Any], wrapper: bool) -> Callable[..., Any]:
         """`function`, the implementation of a hook, with its turns and answers noted."""
@@ -45,7 +46,7 @@ class Record:
                 self._turns.pop()
             if answer is not None:
                 self.answered[plugin, hook] += 1
-                self._givers.append((answer, plugin))
+                self._givers.append((answer, plugin, hook))
             return answer
 
         return answering
@@ -92,7 +93,12 @@ class Record:
 
     def givers(self, answers: list[Any]) -> list[str]:
         """Names of the plugins that gave these answers while the model is being built."""
-        return sorted({name for answer, name in self._givers if any(answer is each for each in answers)})
+        return sorted({plugin for plugin, _ in self.gave(answers)})
+
+    def gave(self, answers: list[Any]) -> list[tuple[str, str]]:
+        """(plugin, hook) that these answers are from, while the model is being built."""
+        found = [(plugin, hook) for answer, plugin, hook in self._givers if any(answer is each for each in answers)]
+        return list(dict.fromkeys(found))
 
     def close(self) -> None:
         """The model is built: answers that nobody uses need not be kept."""

@@ -7,6 +7,7 @@ identical shared weights and no plugin shifts another's random numbers.
 
 import hashlib
 import math
+import sys
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -14,6 +15,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from coregpt.contract.answers import sources
 from coregpt.contract.config import ModelShape
 from coregpt.contract.context import Live
 from coregpt.contract.errors import PluginError
@@ -50,7 +52,7 @@ class Assembly:
     watched: dict[str, dict[str, str]] = field(default_factory=dict)
     """By site: what is asked of attention there beside its output, with the key in `ctx.saved`."""
     watchers: dict[str, str] = field(default_factory=dict)
-    """By site: the plugin that asked first."""
+    """By site: the plugin that asked first, with file and line."""
     serving: set[str] = field(default_factory=set)
     """Sites with an attend part that knows what is asked of it."""
     inputs: Inputs = field(default_factory=lambda: Inputs({}))
@@ -186,7 +188,9 @@ class Site:
         """
         if what not in get_args(Watched):
             raise PluginError(f"watch at '{self.path}': expected one of {', '.join(get_args(Watched))}, got {what!r}")
-        self.assembly.watchers.setdefault(self.path, self.assembly.record.turn)
+        asks = sys._getframe(1)
+        place = f" ({asks.f_code.co_filename}:{asks.f_lineno})"
+        self.assembly.watchers.setdefault(self.path, f"plugin {quoted(self.assembly.record.turn)}{place}")
         return self.assembly.watched.setdefault(self.path, {}).setdefault(what, f"{self.path}.{what}")
 
     def watched(self) -> Mapping[str, str]:
@@ -223,11 +227,10 @@ class Site:
         value = draw(shape, made.seed, path, std, mean, made.device)
         value = rule.init(value) if callable(rule.init) else value * rule.init if rule.init != 1 else value
         if getattr(value, "shape", None) != shape:
-            who = " or ".join(map(quoted, made.record.givers(rules)))
+            asked, names = made.hook.add_param_rules.get_hookimpls(), made.record.givers(rules)
+            who = sources("add_param_rules", [impl for impl in asked if impl.plugin_name in names])
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise PluginError(
-                f"parameter '{path}': `init` of the ParamRule of {who} must give a tensor of shape {shape}, got {got}"
-            )
+            raise PluginError(f"parameter '{path}': `init` must give a tensor of shape {shape}, got {got} from {who}")
         made.params[path] = nn.Parameter(value)
         made.infos[path] = replace(info, role=_known(rule.role or role, path))
         made.rules[path] = rule

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 QUERY_BLOCK = 128
 """Queries of one product: few enough to skip most of the future, enough for fast products."""
@@ -65,11 +66,12 @@ def blocked_statistics(
     What is not asked for is empty. The largest score has no gradient.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    y, sums, tops, *_ = torch.ops.coregpt.blocked_attention(q, k, v, mask, scale, lse, top)
+    plain = type(q) is Tensor and q.device.type == "cpu" and not torch.compiler.is_compiling()
+    attention = _Blocked.apply if plain else torch.ops.coregpt.blocked_attention
+    y, sums, tops, *_ = attention(q, k, v, mask, scale, lse, top)  # type: ignore[no-untyped-call]
     return y, sums, tops
 
 
-@torch.library.impl(ATTEND, "CPU")
 def _attend(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, lse: bool, top: bool
 ) -> tuple[Tensor, ...]:
@@ -123,7 +125,6 @@ def _future(q: Tensor, size: Sizes) -> Tensor:
     return whole if size.group == 1 else whole.repeat_interleave(size.group, 0)
 
 
-@torch.library.impl(BACKWARD, "CPU")
 def _attend_backward(
     up: Tensor, up_lse: Tensor | None, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, saved: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -290,6 +291,27 @@ def _backward(ctx: Any, up: Tensor | None, up_lse: Tensor | None, *_: Any) -> tu
     return (*grads, None, None, None, None)
 
 
+class _Blocked(torch.autograd.Function):
+    """The same where nothing is compiled: a call of the registered operator costs as much as a small product."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        y, *others = _attend(*inputs)
+        output = (y.contiguous(), *others)  # no view: whoever reads it may write to it
+        _remember(ctx, inputs, output)
+        return output[:3]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, up: Tensor | None, up_lse: Tensor | None, _: Any) -> tuple[Any, ...]:
+        q, k, v, saved, mask = ctx.saved_tensors
+        up = q.new_zeros(ctx.like) if up is None else up
+        grads = _attend_backward(up, up_lse, q, k, v, mask, ctx.scale, saved)
+        return (*grads, None, None, None, None)
+
+
+torch.library.impl(ATTEND, "CPU")(_attend)
+torch.library.impl(BACKWARD, "CPU")(_attend_backward)
 torch.library.register_fake(ATTEND, _fake)
 torch.library.register_fake(BACKWARD, _fake_backward)
 torch.library.register_autograd(ATTEND, _backward, setup_context=_remember)

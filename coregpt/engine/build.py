@@ -13,7 +13,7 @@ from coregpt.contract.errors import PluginError
 from coregpt.contract.hookspecs import Hooks
 from coregpt.contract.input import Inputs
 from coregpt.contract.plugin import HookManager, Plugin
-from coregpt.contract.record import CORE, quoted
+from coregpt.contract.record import CORE
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Assembly
 from coregpt.engine.defaults import Defaults
@@ -90,7 +90,7 @@ def build(
     given = open_inputs(config.inputs, inputs or {}, where, partial(_again, where=where, separator=separator))
     made = assemble(config, plugins, given, where, separator)
     model, assembly, dials = made.model, made.assembly, made.dials
-    _refuse_strays(model, assembly)
+    _refuse_strays(model, assembly, made.manager)
     _refuse_unserved(assembly)
     refuse_untied(model.embedding, model.head, assembly, made.manager)
     optimizer = Optimizer(assembly, world, config.optim.grad_clip)
@@ -166,19 +166,24 @@ def _companions(manager: HookManager, view: RunView) -> list[tuple[str, Companio
     return found
 
 
-def _refuse_strays(model: GPT, assembly: Assembly) -> None:
+def _refuse_strays(model: GPT, assembly: Assembly, manager: HookManager) -> None:
     """A parameter made behind the site's back would depend on global randomness and never be trained."""
     known = {id(param) for param in assembly.params.values()}
     strays = [name for name, param in model.named_parameters() if id(param) not in known]
     if strays:
-        raise PluginError(f"parameters not made through at.weight or at.scale: {', '.join(strays)}")
+        around = [strays[0].rsplit(".", length)[0] for length in range(1, strays[0].count(".") + 1)]
+        gave = manager.record.gave([model.get_submodule(path) for path in around])
+        asked = [(hook, getattr(manager.hook, hook).get_hookimpls(), name) for name, hook in gave]
+        who = [checked.sources(hook, [i for i in impls if i.plugin_name == name]) for hook, impls, name in asked]
+        told = f" by {who[0]}" if who else ""
+        raise PluginError(f"parameters not made through at.weight or at.scale{told}: {', '.join(strays)}")
 
 
 def _refuse_unserved(assembly: Assembly) -> None:
     """What a plugin asked of attention must come from somewhere, or its first forward pass would fail."""
     for path, wanted in assembly.watched.items():
         if wanted and path not in assembly.serving:
-            asker = f"plugin {quoted(assembly.watchers[path])}"
             raise PluginError(
-                f"{asker} watches {' and '.join(sorted(wanted))} at '{path}', but no attention there gives it"
+                f"{assembly.watchers[path]} watches {' and '.join(sorted(wanted))} at '{path}', "
+                "but no attention there gives it"
             )

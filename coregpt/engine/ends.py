@@ -4,7 +4,9 @@ At laptop sizes half of a step is the price of calling operators one by one. Eac
 pass of its own, and what lies between (positions, attention, an activation) is asked as ever.
 """
 
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -35,18 +37,58 @@ def untouched(module: nn.Module, kind: type[nn.Module]) -> bool:
     )
 
 
+class _Mode:
+    """Whether the backward pass that is running adds to the gradients that parameters have."""
+
+    accumulating = False
+
+
+@contextlib.contextmanager
+def accumulating() -> Iterator[None]:
+    """While it lasts, gradients of weights are added where they lie, by the product that makes them.
+
+    For `loss.backward()` only: `torch.autograd.grad` would miss them.
+    """
+    _Mode.accumulating = True
+    try:
+        yield
+    finally:
+        _Mode.accumulating = False
+
+
+def _gradients(weights: Sequence[Tensor], up: Tensor, rows: Tensor) -> list[Tensor | None]:
+    """up^T rows for weights (d_out, d_in) side by side; None where it was added to their gradients already."""
+    if not any(weight.requires_grad for weight in weights):
+        return [None] * len(weights)
+    grads = [weight.grad for weight in weights if _added_to(weight) and weight.grad is not None]
+    joined = beside(grads) if len(grads) == len(weights) else None
+    if joined is None:
+        return list(torch.mm(up.t(), rows).to(weights[0].dtype).split([len(weight) for weight in weights]))
+    if joined.dtype == up.dtype:
+        joined.addmm_(up.t(), rows)
+    else:
+        joined.add_(torch.mm(up.t(), rows))
+    return [None] * len(weights)
+
+
+def _added_to(weight: Tensor) -> bool:
+    """Whether its gradient may be added to in place: a parameter in a training step that nobody watches."""
+    watched = weight._backward_hooks or getattr(weight, "_post_accumulate_grad_hooks", None)
+    return _Mode.accumulating and weight.is_leaf and weight.requires_grad and not watched
+
+
 def normed_products(x: Tensor, weights: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
     """`F.linear(rms_norm(x), weight)` for each weight (d_out, dim), of x (..., dim): (..., *shape) each.
 
     The product of a shape is its d_out. Under autocast products are in autocast's dtype.
     """
     out = [(*x.shape[:-1], *shape) for shape in shapes]
-    return _NormedProducts.apply(x, working_dtype(x), out, *weights)  # type: ignore[no-untyped-call,no-any-return]
+    return _NormedProducts.apply(x, working_dtype(x), out, *weights)  # type: ignore[no-untyped-call]
 
 
 def added_product(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     """x + F.linear(y, weight): x (..., dim), y any shape of as many rows, weight (dim, width); in x's dtype."""
-    return _AddedProduct.apply(x, y, weight)  # type: ignore[no-untyped-call,no-any-return]
+    return _AddedProduct.apply(x, y, weight)  # type: ignore[no-untyped-call]
 
 
 class _NormedProducts(torch.autograd.Function):
@@ -55,39 +97,65 @@ class _NormedProducts(torch.autograd.Function):
         ctx: Any, x: Tensor, dtype: torch.dtype, shapes: list[tuple[int, ...]], *weights: Tensor
     ) -> tuple[Tensor, ...]:
         rows = x.reshape(-1, x.shape[-1])
-        scale = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-        scale.square_().mul_(1 / x.shape[-1]).add_(torch.finfo(x.dtype).eps).rsqrt_()
-        normed = (rows * scale).to(dtype)
-        used = [weight.to(dtype) for weight in weights]
-        outs = []
-        for weight, shape in zip(used, shapes, strict=True):
-            out = normed.new_empty(shape)
-            torch.mm(normed, weight.t(), out=out.view(len(rows), -1))
-            outs.append(out)
+        normed, scale = torch.ops.aten._fused_rms_norm(rows, [x.shape[-1]], None, torch.finfo(x.dtype).eps)
+        normed = normed.to(dtype)
+        joined = beside(weights)
+        used = [each.to(dtype) for each in (weights if joined is None else (joined,))]
+        products = [torch.mm(normed, weight.t()) for weight in used]
         ctx.save_for_backward(normed, scale, *used)
-        ctx.like = x
-        return tuple(outs)
+        ctx.like, ctx.weights = (x.shape, x.dtype), weights
+        return tuple(_apart(products, shapes))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *ups: Tensor | None) -> tuple[Tensor | None, ...]:
-        normed, scale, *weights = ctx.saved_tensors
-        shape, dtype = ctx.like.shape, ctx.like.dtype
-        above: Tensor | None = None
+        normed, scale, *used = ctx.saved_tensors
+        shape, dtype = ctx.like
+        rows = [_or_zeros(up, weight, normed) for up, weight in zip(ups, ctx.weights, strict=True)]
+        weights = [[weight] for weight in ctx.weights]
+        if len(used) < len(rows):
+            rows, weights = [torch.cat(rows, 1)], [ctx.weights]
         grads: list[Tensor | None] = []
-        for up, weight, wanted in zip(ups, weights, ctx.needs_input_grad[3:], strict=True):
-            if up is None:
-                grads.append(None)
-                continue
-            up = up.reshape(len(normed), -1)
+        above: Any = None
+        for up, weight, own in zip(rows, used, weights, strict=True):
             above = torch.mm(up, weight) if above is None else above.addmm_(up, weight)
-            grads.append(torch.mm(up.t(), normed).to(dtype) if wanted else None)
-        if above is None or not ctx.needs_input_grad[0]:
+            grads += _gradients(own, up, normed)
+        if not ctx.needs_input_grad[0]:
             return None, None, None, *grads
         above, wide = above.to(dtype), normed.to(dtype)
         along = (above * wide).sum(-1, keepdim=True)
         dx = above.addcmul_(wide, along, value=-1 / shape[-1]).mul_(scale)
         return dx.view(shape), None, None, *grads
+
+
+def beside(tensors: Sequence[Tensor]) -> Tensor | None:
+    """Matrices of one width that lie one after the other in one memory, as one matrix; None where they do not."""
+    first, at = tensors[0], tensors[0].data_ptr()
+    storage = first.untyped_storage().data_ptr()
+    for each in tensors:
+        if each.data_ptr() != at or each.untyped_storage().data_ptr() != storage or not each.is_contiguous():
+            return None
+        if each.dtype != first.dtype or each.shape[1:] != first.shape[1:]:
+            return None
+        at += each.nbytes
+    return first.as_strided((sum(map(len, tensors)), first.shape[1]), (first.shape[1], 1))
+
+
+def _apart(products: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
+    """Products (rows, width) in the shapes that were asked for; one may hold them all, side by side.
+
+    No view in autograd's eyes: whoever reads one may write to it, since nobody else keeps it.
+    """
+    columns = [math.prod(shape) // len(products[0]) for shape in shapes]
+    parts = products if len(products) == len(shapes) else products[0].split(columns, 1)
+    for part, shape in zip(parts, shapes, strict=True):
+        seen = part.view(shape)
+        yield seen.new_empty(0).set_(seen.untyped_storage(), seen.storage_offset(), seen.shape, seen.stride())
+
+
+def _or_zeros(up: Tensor | None, weight: Tensor, normed: Tensor) -> Tensor:
+    """(rows, d_out) of what is above one product."""
+    return normed.new_zeros(len(normed), len(weight)) if up is None else up.reshape(len(normed), -1)
 
 
 class _AddedProduct(torch.autograd.Function):
@@ -96,19 +164,20 @@ class _AddedProduct(torch.autograd.Function):
         rows = y.reshape(x.numel() // x.shape[-1], -1)
         used = weight.to(y.dtype)
         if y.dtype == x.dtype:
-            out = torch.empty_like(x)
-            torch.addmm(x.view(-1, x.shape[-1]), rows, used.t(), out=out.view(-1, x.shape[-1]))
+            out = x.new_empty(x.shape)
+            torch.mm(rows, used.t(), out=out.view(-1, x.shape[-1]))
+            out.add_(x)  # a product that begins with x takes half as long again
         else:
             out = x + torch.mm(rows, used.t()).view(x.shape)
         ctx.save_for_backward(rows, used)
-        ctx.like = y.shape
+        ctx.like, ctx.weight = y.shape, weight
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, up: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight = ctx.saved_tensors
+        rows, used = ctx.saved_tensors
         narrow = up.reshape(len(rows), -1).to(rows.dtype)
-        dy = torch.mm(narrow, weight).view(ctx.like) if ctx.needs_input_grad[1] else None
-        dweight = torch.mm(narrow.t(), rows).to(up.dtype) if ctx.needs_input_grad[2] else None
+        dy = torch.mm(narrow, used).view(ctx.like) if ctx.needs_input_grad[1] else None
+        (dweight,) = _gradients((ctx.weight,), narrow, rows) if ctx.needs_input_grad[2] else (None,)
         return up, dy, dweight

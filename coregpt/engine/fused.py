@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+AUTOCASTING = frozenset(kind for kind in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(kind))
+"""Devices that know autocast. Asked once: torch 2.11's compiler cannot trace the question."""
+
 
 def working_dtype(x: Tensor) -> torch.dtype:
     """What autocast computes products of x in, where it is on; else the dtype x has."""
     kind = x.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+    if kind in AUTOCASTING and torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
     return x.dtype
 
@@ -21,8 +24,7 @@ def working_dtype(x: Tensor) -> torch.dtype:
 def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[object]:
     """While it lasts, products of tensors like x have the dtype of their factors, under autocast too."""
     kind = x.device.type
-    available = torch.amp.is_autocast_available(kind)
-    return torch.autocast(kind, enabled=False) if available else contextlib.nullcontext()
+    return torch.autocast(kind, enabled=False) if kind in AUTOCASTING else contextlib.nullcontext()
 
 
 def rms_norm(x: Tensor) -> Tensor:

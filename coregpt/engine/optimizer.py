@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from coregpt.contract.errors import PluginError
+from coregpt.contract.plugin import place_of
 from coregpt.contract.rules import DecayRule, Dials, ParamGroup, UpdateRule
 from coregpt.contract.site import Assembly
 from coregpt.engine.updates import AdamW, Decoupled
@@ -58,8 +59,10 @@ class Stack:
             return self.compiled(p, g, self.state, lr, self.weight_decay[self.mine], numbers)
         direction = self.rule.direction(p, g, self.state, seen)
         if getattr(direction, "shape", None) != p.shape:
-            raise PluginError(wrong_direction(self.rule, self.group, p, direction))
+            raise PluginError(_wrong("direction", self.rule.direction, self.group, p, direction))
         amount = self.decay.amount(p, direction, lr, self.weight_decay[self.mine], seen)
+        if not _spreads(amount, p):
+            raise PluginError(_wrong("amount", self.decay.amount, self.group, p, amount))
         p.sub_(amount).sub_(direction * lr)
 
     def number(self, value: float) -> Tensor:
@@ -149,14 +152,22 @@ class Optimizer:
                     mine[row - stack.mine.start].copy_(saved[stack.paths[row]][name])
 
 
-def wrong_direction(rule: UpdateRule, group: ParamGroup, p: Tensor, direction: Any) -> str:
-    """What to say of a direction that is none."""
-    place = getattr(rule.direction, "__code__", None)
-    where = f" ({place.co_filename}:{place.co_firstlineno})" if place else ""
-    got = tuple(direction.shape) if isinstance(direction, Tensor) else type(direction).__name__
+def _spreads(amount: Any, p: Tensor) -> bool:
+    """Whether a decay can be subtracted from a stack."""
+    if not isinstance(amount, Tensor):
+        return False
+    if amount.shape == p.shape:
+        return True
+    sizes = zip(reversed(amount.shape), reversed(p.shape), strict=False)
+    return amount.dim() <= p.dim() and all(own in (1, whole) for own, whole in sizes)
+
+
+def _wrong(what: str, method: Callable[..., Any], group: ParamGroup, like: Tensor, answer: Any) -> str:
+    """What to say of a rule's answer that is no tensor of the stack's shape, or has another."""
+    shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
     return (
-        f"update rule {type(rule).__name__}{where} of {group.name}: expected a direction (n, *shape) = "
-        f"{tuple(p.shape)}, got {got}"
+        f"{type(getattr(method, '__self__', method)).__name__}.{method.__name__}{place_of(method)} of {group.name}: "
+        f"expected a {what} (n, *shape) = {tuple(like.shape)}, got {shape}"
     )
 
 
@@ -195,6 +206,12 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
             _adopt(param, data[row], grad[row])
     mine = slice(world.rank * share, (world.rank + 1) * share)
     rules = [assembly.rules[path] for path in group.paths]
+    state: Any = rule.init(data[mine])
+    if not isinstance(state, dict):
+        raise PluginError(_wrong("dict of tensors", rule.init, group, data[mine], state))
+    for value in state.values():
+        if not isinstance(value, Tensor) or value.shape[:1] != (share,):
+            raise PluginError(_wrong("state", rule.init, group, data[mine], value))
     decay: DecayRule = assembly.hook.make_decay(group=group)
     alike = {(rule.lr * own.lr, rule.weight_decay * own.weight_decay) for own in rules}
     plain = len(alike) == 1 and data.is_cpu and type(rule) is AdamW and type(decay) is Decoupled
@@ -208,7 +225,7 @@ def make_stack(assembly: Assembly, world: World, group: ParamGroup) -> Stack:
         _column([rule.weight_decay * own.weight_decay for own in rules], data),
         mine,
         torch.arange(mine.start, mine.stop, device=data.device),
-        rule.init(data[mine]),
+        state,
         alike.pop() if plain else None,
     )
 

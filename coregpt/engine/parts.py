@@ -3,7 +3,7 @@
 Shapes: B batch, T tokens, H heads, D head width. The residual stream x is (B, T, dim).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -26,6 +26,11 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight)
+
+
+def weights_of(linears: Sequence[nn.Module]) -> list[Tensor]:
+    """Of core's own linear maps."""
+    return [linear.weight for linear in linears if isinstance(linear, Linear)]
 
 
 EMBEDDING = "embedding.weight"
@@ -144,10 +149,10 @@ class Attention(nn.Module):
         if not untouched(self.attend, Attend) or not all(untouched(each, Linear) for each in linears):
             return None
         widths = (heads.query, heads.width), (heads.keys, heads.width), (heads.keys, heads.value_width)
-        q, k, v = normed_products(x, [each.weight for each in linears[:3]], widths)
+        q, k, v = normed_products(x, weights_of(linears[:3]), widths)
         if not untouched(self.position, LearnedPosition):
             q, k = self.position(q, k, ctx)
-        return added_product(x, self.attend(q, k, v, x, ctx), self.out.weight)
+        return added_product(x, self.attend(q, k, v, x, ctx), *weights_of([self.out]))
 
     def _projections(self) -> tuple[tuple[nn.Module, int], ...]:
         return (self.q, self.heads.query), (self.k, self.heads.keys), (self.v, self.heads.keys)
@@ -188,9 +193,9 @@ class MLP(nn.Module):
         reading = [self.up] if self.gate is None else [self.up, self.gate]
         if not all(untouched(each, Linear) for each in (*reading, self.down)):
             return None
-        weights = [each.weight for each in reading]
+        weights = weights_of(reading)
         hidden = self.activation(*normed_products(x, weights, [(len(weight),) for weight in weights]))
-        return added_product(x, hidden, self.down.weight)
+        return added_product(x, hidden, *weights_of([self.down]))
 
 
 class Residual(nn.Module):

@@ -18,6 +18,7 @@ from coregpt.engine import checkpoint
 from coregpt.engine.build import Run
 from coregpt.engine.compiling import prepare
 from coregpt.engine.data import Ahead, RowOrder, TokenSource, eval_rows
+from coregpt.engine.ends import accumulating
 from coregpt.engine.evaluate import evaluate
 from coregpt.engine.outcome import HELD_OUT, SELECT, Outcome, Progress, Sink
 from coregpt.engine.platform import peak_memory
@@ -163,7 +164,8 @@ class Trainer:
         return finite
 
     def backward(self, loss: Tensor) -> None:
-        (loss if self.scale is None else loss * self.scale.scale).backward()
+        with accumulating():
+            (loss if self.scale is None else loss * self.scale.scale).backward()
 
     def unscaled(self) -> bool:
         """Undo the loss scale; False where gradients overflowed, which become zero. The same on every rank."""

@@ -1,13 +1,22 @@
 """Files that are complete or absent, whatever happens while they are written."""
 
 import contextlib
+import errno
 import json
 import os
 import secrets
 from pathlib import Path
 from typing import Any
 
-from coregpt.contract.errors import ConfigError, RunError
+from coregpt.contract.errors import ConfigError, CoreGPTError, RunError
+
+try:
+    import pwd
+except ImportError:  # Windows has no such file
+    pwd = None  # type: ignore[assignment]
+
+MAY_NOT = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system says where somebody else decides: a file of another user, a folder that is only to be read."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -31,9 +40,29 @@ def write_bytes(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-def unwritable(path: Path, error: OSError) -> RunError:
-    """What to tell of a full disk or a folder that was taken away."""
+def unwritable(path: Path, error: OSError) -> CoreGPTError:
+    """What to tell of a full disk, a folder that was taken away, or one that is another user's."""
+    if error.errno in MAY_NOT:
+        return denied(path, error)
     return RunError(f"{path} cannot be written ({error.strerror}); what is complete is kept: mend and call again")
+
+
+def denied(path: Path, error: OSError) -> ConfigError:
+    """What to tell of a file that is somebody else's; a run is not to be blamed for it."""
+    return ConfigError(
+        f"{path}: {error.strerror}{_owned(path)}; ask for access, or choose a folder of your own (--runs, --reports)"
+    )
+
+
+def _owned(path: Path) -> str:
+    """` (it belongs to alice)`, of the path or of what of it is there; nothing for one's own."""
+    there = next((place for place in (path, *path.parents) if os.path.lexists(place)), None)
+    if there is None or pwd is None or (owner := there.lstat().st_uid) == os.geteuid():
+        return ""
+    try:
+        return f" ({there} belongs to {pwd.getpwuid(owner).pw_name})"
+    except KeyError:  # a number without a name, as in containers
+        return f" ({there} belongs to user {owner})"
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -46,6 +75,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        raise denied(path, error) from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error}); delete it to start over") from error
     if not isinstance(data, dict):

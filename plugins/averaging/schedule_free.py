@@ -22,11 +22,15 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from coregpt.api import Clock, Companion, ParamRule, Plugin, RunView, hookimpl
+from coregpt.api import Clock, Companion, ParamRule, Plugin, Prescription, RunView, hookimpl
 
 
 class ScheduleFree(Plugin):
     conflicts: ClassVar[tuple[str, ...]] = ("ema", "ngpt")
+    prescribes: ClassVar[dict[str, Prescription]] = {
+        "plugins.wsd.cooldown": Prescription(0, "arXiv:2405.15682, section 1: no schedule beyond a warm-up"),
+        "plugins.cosine": Prescription(None, "arXiv:2405.15682, section 1: no schedule beyond a warm-up"),
+    }
 
     beta: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """How close to the average gradients are taken."""

@@ -15,26 +15,26 @@ Source: Yang et al. 2022, arXiv:2203.03466; in this form alxndrTL's nGPT replica
 """
 
 from collections.abc import Generator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from coregpt.api import ParamInfo, ParamRule, Plugin, Site, hookimpl
+from coregpt.api import ParamInfo, ParamRule, Plugin, PluginError, Site, hookimpl
 
 
 class Mup(Plugin):
-    neutral: ClassVar[dict[str, Any] | None] = {"base": None, "zero_head": False}
+    neutral: ClassVar[dict[str, Any] | None] = {"base": "own", "zero_head": False}
     conflicts: ClassVar[tuple[str, ...]] = ("muon", "ngpt")
 
-    base: PositiveInt | None = 128
-    """The width at which the plain parametrisation holds. Empty: the model's own."""
+    base: PositiveInt | Literal["own"] = 128
+    """The width at which the plain parametrisation holds; `own`: the model's."""
     zero_head: bool = True
-    """The head starts at zero."""
+    """The head starts at zero, if it has weights of its own: with `model.tied` say `zero_head: false`."""
 
     def ratio(self, dim: int) -> float:
         """m: how many times wider than `base` the model is."""
-        return dim / (self.base or dim)
+        return 1.0 if self.base == "own" else dim / self.base
 
     @hookimpl
     def add_param_rules(self, param: ParamInfo) -> ParamRule | None:
@@ -47,6 +47,8 @@ class Mup(Plugin):
 
     @hookimpl(wrapper=True)
     def make_head(self, at: Site) -> Generator[None, nn.Module, nn.Module]:
+        if self.zero_head and at.shape.tied:
+            raise PluginError("mup: 'zero_head' needs a head of its own, but model.tied is true; say zero_head: false")
         head = yield
         m = self.ratio(at.shape.dim)
         return head if m == 1 else ScaledHead(head, 1 / m)

@@ -19,14 +19,13 @@ Weight decay is turned off for every parameter. With core's learned positions h0
 
 Suggested settings: with rope and swiglu, no warmup, the baseline's learning rate or higher.
 When it hurts / conflicts: slower steps (a projection per update, norms in fp32). Excludes qk_norm, softcap and
-zero_init (a zero row has no direction). No weight decay and no warmup: a comparison with a baseline
-that has them compares those too.
+zero_init (a zero row has no direction). Its authors go without weight decay and warmup, which is prescribed here.
 Source: Loshchilov et al. 2024, arXiv:2410.01131; github.com/NVIDIA/ngpt; github.com/alxndrTL/nGPT.
 """
 
 import math
 from collections.abc import Generator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +41,7 @@ from coregpt.api import (
     ParamRule,
     Plugin,
     PluginError,
+    Prescription,
     RunView,
     Site,
     hookimpl,
@@ -176,6 +176,11 @@ class Sphere(Companion):
 
 class Ngpt(Plugin):
     conflicts = ("qk_norm", "softcap", "zero_init")
+    prescribes: ClassVar[dict[str, Prescription]] = {
+        "optim.weight_decay": Prescription(0.0, "arXiv:2410.01131, section 2.6"),
+        "plugins.wsd.warmup": Prescription(0, "arXiv:2410.01131, section 2.6"),
+        "plugins.cosine.warmup": Prescription(0, "arXiv:2410.01131, section 2.6"),
+    }
 
     rate: PositiveFloat | None = None
     """Initial alpha, how far a branch moves the stream. Empty: 1 / depth. NVIDIA's code uses 0.05."""

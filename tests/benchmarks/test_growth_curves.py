@@ -43,6 +43,7 @@ def test_the_fake_study_has_a_whole_report(tmp_path: Path) -> None:
     assert len(report.comparisons) == 19
 
 
+@pytest.mark.slow
 def test_runs_are_started_both_ways_and_take_their_step() -> None:
     forked, spawned = study_growth.start_seconds(1)
     assert 0 < forked < spawned  # the one that imports torch again takes longer

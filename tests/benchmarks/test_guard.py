@@ -8,6 +8,7 @@ from scipy import stats
 
 from benchmarks import guard
 from benchmarks.guard import Tree, change, measure
+from coregpt.lab.planning.load import load
 
 
 def test_the_interval_is_students() -> None:
@@ -47,6 +48,14 @@ def test_a_slower_start_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_only_the_trees_own_package_is_imported(tmp_path: Path) -> None:
     found = slowed(tmp_path, 1).run("-c", "import coregpt, coregpt_plugins; print(coregpt.__file__)")[0]
     assert Path(found.strip()).resolve() == tmp_path / "coregpt" / "__init__.py"
+
+
+def test_the_small_study_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(guard.SMALL)
+    study = load(path)
+    assert [(arm.run.precision, arm.run.compile, arm.run.device) for arm in study.arms] == [("fp32", False, "cpu")] * 2
+    assert len(study.arms) * len(study.seeds) == 10
 
 
 def test_an_unknown_commit_is_an_error_and_not_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:

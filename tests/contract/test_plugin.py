@@ -9,6 +9,7 @@ from coregpt.contract.config import ModelShape, RunConfig
 from coregpt.contract.errors import PluginError
 from coregpt.contract.hookspecs import Hooks
 from coregpt.contract.plugin import HookManager, Plugin, hookimpl
+from coregpt.contract.prescription import Prescription
 from coregpt.engine.build import build
 
 
@@ -100,3 +101,12 @@ def test_a_parameter_made_behind_the_sites_back_is_refused() -> None:
     config = RunConfig(model=ModelShape(vocab=61, dim=32, depth=2, heads=2, context=16), eval_tokens=16)
     with pytest.raises(PluginError, match=r"not made through at.weight.*final_norm.weight"):
         build(config, [("stray", Stray())])
+
+
+def test_what_a_technique_prescribes_is_a_setting_with_a_source() -> None:
+    with pytest.raises(PluginError, match=r"'optim\.weight_decy' is no setting of a run"):
+        type("Typo", (Plugin,), {"prescribes": {"optim.weight_decy": Prescription(0.0, "a paper")}})
+    with pytest.raises(PluginError, match=r"'optim\.lr' needs its source"):
+        type("Unsaid", (Plugin,), {"prescribes": {"optim.lr": Prescription(0.1, " ")}})
+    told = {"optim.weight_decay": Prescription(0.0, "a paper"), "plugins.not_installed.warmup": Prescription(0, "it")}
+    assert type("Told", (Plugin,), {"prescribes": told}).prescribes == told  # type: ignore[attr-defined]

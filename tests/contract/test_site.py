@@ -1,12 +1,16 @@
-"""Parameters depend on (seed, path) and on nothing else."""
+"""Parameters depend on (seed, path) and on nothing else; what is shared is made in one place."""
+
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from coregpt.contract.errors import PluginError
+from coregpt.contract.plugin import Plugin, hookimpl
 from coregpt.contract.rules import ParamRule
-from coregpt.contract.site import draw, merge_rules
+from coregpt.contract.site import Site, draw, merge_rules
+from tests.made import made
 
 CPU = torch.device("cpu")
 
@@ -54,3 +58,21 @@ def test_rules_multiply_and_initial_maps_chain() -> None:
 def test_two_roles_for_one_parameter_clash() -> None:
     with pytest.raises(PluginError, match="different roles"):
         merge_rules("p", [ParamRule(role="gate"), ParamRule(role="table")])
+
+
+class Shares(Plugin):
+    where: str
+
+    @hookimpl(wrapper=True)
+    def make_mlp(self, at: Site) -> Any:
+        inner = yield
+        make = lambda site: nn.Identity()  # noqa: E731
+        make.__module__ = self.where
+        at.shared("table", make)
+        return inner
+
+
+def test_one_key_of_two_modules_is_refused() -> None:
+    made(Shares(where="a"), type("Same", (Shares,), {"__module__": __name__})(where="a"))
+    with pytest.raises(PluginError, match="shared part 'table' is made in a and in b"):
+        made(Shares(where="a"), Shares(where="b"))

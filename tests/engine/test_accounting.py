@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from coregpt.api import Clock, Companion, Context, Plugin, RunView, Schedule, Site, Stages, hookimpl
@@ -115,6 +116,32 @@ class Halves(Companion):
     def pass_loss(self, loss: Callable[[Tensor, Tensor], Tensor], tokens: Tensor, targets: Tensor) -> Tensor:
         half = len(tokens) // 2
         return loss(tokens[:half], targets[:half])
+
+
+class LooksFirst(Companion):
+    """Makes a pass without gradients before the one that is differentiated."""
+
+    def __init__(self, run: RunView):
+        self.run = run
+
+    def wants_pass(self, clock: Clock) -> bool:
+        return True
+
+    def pass_loss(self, loss: Callable[[Tensor, Tensor], Tensor], tokens: Tensor, targets: Tensor) -> Tensor:
+        with torch.no_grad():
+            found = self.run.model.logits(tokens, self.run.dials).argmax(-1)  # type: ignore[union-attr, operator]
+        return loss(tokens, found)
+
+
+class Looking(Plugin):
+    @hookimpl
+    def add_companions(self, run: RunView) -> Companion:
+        return LooksFirst(run)
+
+
+def test_a_pass_without_gradients_in_a_second_pass_is_counted_too() -> None:
+    cost = count(sized(), [("looking", Looking())])
+    assert cost.flops_per_token == pytest.approx(by_hand(40) * (1 + 4 / 3), rel=1e-12)
 
 
 @pytest.mark.parametrize("micro", [None, 2])

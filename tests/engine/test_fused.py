@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from coregpt.engine.fused import cross_entropy, rms_norm, unit_norm
+from coregpt.engine.fused import cross_entropy, rms_norm, unit_norm, without_autocast, working_dtype
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
@@ -107,3 +107,16 @@ def test_a_target_that_is_all_but_impossible_costs_its_logit_and_not_infinity() 
 def test_divergence_is_not_hidden(bad: float) -> None:
     assert not cross_entropy(torch.tensor([[bad, 0.0]]), torch.tensor([1])).isfinite()
     assert not rms_norm(torch.tensor([[bad, 1.0]])).isfinite().all()
+
+
+def test_no_pass_asks_which_devices_know_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch 2.11's compiler cannot trace that question: every compiled model there fell back to the plain one."""
+
+    def asked(kind: str) -> bool:
+        raise AssertionError(f"asked for {kind}")
+
+    monkeypatch.setattr(torch.amp, "is_autocast_available", asked)
+    assert working_dtype(random(2)) == torch.float64
+    with torch.autocast("cpu", torch.bfloat16), without_autocast(random(2)):
+        assert working_dtype(random(2)) == torch.float64
+    assert working_dtype(torch.empty(2, device="meta")) == torch.float32

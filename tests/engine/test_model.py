@@ -1,92 +1,70 @@
-"""The model on the path CUDA takes: FlexAttention inside one compiled graph, the window moving."""
+"""The model: which blocks a stack is built of, and how answers to one question that exclude each other are told."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from coregpt.contract.config import RunConfig
-from coregpt.contract.context import Context
-from coregpt.contract.plugin import Plugin, hookimpl
-from coregpt.contract.site import Site
-from coregpt.engine import model
-from coregpt.engine.attention import block_mask
-from coregpt.engine.build import build as build_run
-from coregpt.lab.laws.tools import counting_backend
+from coregpt.api import Context, Plugin, PluginError, Site, hookimpl
+from tests.made import TOKENS, made
 
 
-@pytest.fixture
-def run(build):
-    """Windows and documents on rows of two FlexAttention blocks."""
-    shape = {"context": 256, "init_std": 0.2}
-    return build(
-        shape=shape,
-        config={"data": {"document_mask": True}, "tokens": 16 * 1024, "batch_tokens": 1024, "eval_tokens": 512},
-        window_warmup={"start": 16, "step": 16},
-        rope={},
-    )
+class Twice(Plugin):
+    """A loop: two of three blocks, each passed twice."""
 
-
-def use_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def blocks(rules: tuple, ctx: Context, places: torch.Tensor | None, heads: int):
-        return block_mask(rules, ctx, places, heads) if rules else None
-
-    monkeypatch.setattr(model, "build_mask", blocks)
-
-
-def test_flex_in_one_graph_equals_sdpa_while_the_window_moves(run, monkeypatch) -> None:
-    tokens = torch.randint(0, 61, (2, 256), generator=torch.Generator().manual_seed(0))
-    windows, wanted = [], []
-    with torch.no_grad():
-        for step in (0, 5, 10):
-            run.dials.set(run.timeline.clock(step))
-            windows.append(float(run.dials.values["window"]))
-            wanted.append(run.model.logits(tokens, run.dials.values))
-        assert windows == sorted(set(windows))
-        use_blocks(monkeypatch)
-        run.model.forward = run.model.logits
-        compiled, graphs = counting_backend(run.model)
-        for step, logits in zip((0, 5, 10), wanted, strict=True):
-            run.dials.set(run.timeline.clock(step))
-            assert (compiled(tokens, run.dials.values) - logits).abs().max() < 1e-4
-    assert len(graphs) == 1
-
-
-def test_layers_with_equal_rules_share_one_mask(run) -> None:
-    assert len(run.model.mask_rules) == 1
-
-
-class Times(nn.Module):
-    """A rule with a parameter per head."""
-
-    def __init__(self, at: Site):
-        super().__init__()
-        self.factor = at.scale("factor", (at.shape.heads,), 2.0)
-
-    def forward(self, score: Tensor, b: Tensor, h: Tensor, q: Tensor, k: Tensor, ctx: Context) -> Tensor:
-        return score * self.factor[h]
-
-
-class Sharpened(Plugin):
     @hookimpl
-    def add_score_rules(self, at: Site) -> nn.Module:
-        return Times(at)
+    def make_stack(self, at: Site, block: Callable[[int], nn.Module]) -> nn.Module:
+        class Loop(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = nn.ModuleList((block(0), block(2)))
+
+            def forward(self, x: Tensor, ctx: Context) -> Tensor:
+                for _ in range(2):
+                    for layer in self.inner:
+                        x = layer(x, ctx)
+                return x
+
+        return Loop()
 
 
-def test_flex_in_one_graph_takes_score_rules_and_shared_keys(catalogue, monkeypatch) -> None:
-    shape = {"vocab": 61, "dim": 32, "depth": 2, "heads": 4, "context": 256, "init_std": 0.2}
-    names: dict[str, dict[str, object]] = {"alibi": {}, "gqa": {"kv_heads": 2}, "window_warmup": {"step": 16}}
-    config = RunConfig(model=shape, tokens=16 * 1024, batch_tokens=1024, eval_tokens=512)
-    run = build_run(config, [*catalogue.instances(names), ("sharpened", Sharpened())])
-    tokens = torch.randint(0, 61, (2, 256), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        wanted = []
-        for step in (0, 5, 10):
-            run.dials.set(run.timeline.clock(step))
-            wanted.append(run.model.logits(tokens, run.dials.values))
-        use_blocks(monkeypatch)
-        run.model.forward = run.model.logits
-        compiled, graphs = counting_backend(run.model)
-        for step, logits in zip((0, 5, 10), wanted, strict=True):
-            run.dials.set(run.timeline.clock(step))
-            assert (compiled(tokens, run.dials.values) - logits).abs().max() < 1e-4
-    assert len(graphs) == 1
+def test_a_stack_builds_the_blocks_it_wants() -> None:
+    run = made(Twice())
+    assert {path.split(".")[1] for path in run.assembly.params if path.startswith("blocks.")} == {"0", "2"}
+    plain, x = made(), torch.randn(2, 16, 32)
+    ctx = plain.model._context(TOKENS[:2], {})
+    wanted = x
+    for layer in (0, 2, 0, 2):
+        wanted = plain.model.blocks[layer](wanted, ctx)
+    assert torch.equal(run.model.stack(x, run.model._context(TOKENS[:2], {})), wanted)
+
+
+class Greedy(Plugin):
+    @hookimpl
+    def make_stack(self, block: Callable[[int], nn.Module]) -> nn.Module:
+        return nn.Sequential(block(1), block(1))
+
+
+def test_a_block_is_built_once() -> None:
+    with pytest.raises(PluginError, match=r"block\(1\) of a model with 3 layers, each built once"):
+        made(Greedy())
+
+
+def test_two_stacks_are_both_named() -> None:
+    with pytest.raises(PluginError, match=r"make_stack at 'stack': claimed by 'p[01]' and 'p[01]'"):
+        made(Twice(), type("Again", (Twice,), {"__module__": __name__})())
+
+
+def gives(**losses: nn.Module) -> Plugin:
+    class Extra(Plugin):
+        @hookimpl
+        def add_losses(self) -> dict[str, nn.Module]:
+            return losses
+
+    return Extra()
+
+
+def test_two_losses_of_one_name_are_both_named() -> None:
+    with pytest.raises(PluginError, match="'extra' is given by 'p0' and by 'p1'"):
+        made(gives(extra=nn.Identity()), gives(extra=nn.Identity(), more=nn.Identity()))

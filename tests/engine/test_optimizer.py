@@ -1,13 +1,17 @@
-"""The stacked optimizer against torch.optim.AdamW and by hand."""
+"""The stacked optimizer against torch.optim.AdamW and by hand; what parameter rules and decays may ask of it."""
 
 import functools
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch._dynamo.utils import counters
 
+from coregpt.api import ParamGroup, ParamRule, Plugin, PluginError, hookimpl
 from coregpt.contract.config import OptimConfig
 from coregpt.engine.updates import AdamW
+from tests.made import SHAPE, TOKENS, made
 
 
 def test_adamw_equals_torch_adamw(build, batch) -> None:
@@ -90,3 +94,98 @@ def test_compiled_updates_are_those_of_the_rule(build, monkeypatch, plugins) -> 
     assert counters["stats"]["unique_graphs"] == graphs
     for path, value in plain.assembly.params.items():
         torch.testing.assert_close(compiled.assembly.params[path], value, rtol=1e-6, atol=1e-7, msg=path)
+
+
+class Labels(Plugin):
+    @hookimpl
+    def add_param_rules(self, param: Any) -> ParamRule | None:
+        name = param.path.rsplit(".", 2)[-2]
+        if name not in ("q", "k"):
+            return None
+        assert param.model == SHAPE
+        return ParamRule(label=name, betas=(0.5, 0.75) if name == "q" else None, eps=1e-3 if name == "k" else None)
+
+
+def test_labels_betas_and_eps_split_groups_and_reach_adamw() -> None:
+    stacks = {stack.group.label: stack for stack in made(Labels(), seed=5).optimizer.stacks if stack.group.label}
+    assert set(stacks) == {"q", "k"}
+    q, k = stacks["q"], stacks["k"]
+    assert q.paths == tuple(f"blocks.{layer}.attention.q.weight" for layer in range(3))
+    assert q.group.layers == (0, 1, 2)
+    assert (q.group.model, q.group.seed, q.group.name) == (SHAPE, 5, "matrix 'q' (32, 32)")
+    assert (q.rule.beta1, q.rule.beta2, q.rule.eps) == (0.5, 0.75, 1e-8)
+    assert (k.rule.beta1, k.rule.beta2, k.rule.eps) == (0.9, 0.95, 1e-3)
+    assert isinstance(q.rule, AdamW)
+
+
+class OtherBetas(Plugin):
+    @hookimpl
+    def add_param_rules(self, param: Any) -> ParamRule:
+        return ParamRule(betas=(0.1, 0.2))
+
+
+class OddRole(Plugin):
+    @hookimpl
+    def add_param_rules(self, param: Any) -> ParamRule:
+        return ParamRule(role="conv")  # type: ignore[arg-type]
+
+
+def test_two_words_on_betas_clash_and_unknown_roles_are_refused() -> None:
+    with pytest.raises(PluginError, match="different betas"):
+        made(Labels(), OtherBetas())
+    with pytest.raises(PluginError, match=r"role one of matrix, embedding, .*label.*, not 'conv'"):
+        made(OddRole())
+
+
+class Shrink(Plugin):
+    """A decay that reads a dial, and a rule that reads the numbers of its parameters."""
+
+    @hookimpl
+    def add_schedules(self) -> dict[str, Any]:
+        return {"shrink": lambda clock: 0.25}
+
+    @hookimpl
+    def make_decay(self, group: ParamGroup) -> Any:
+        class Decay:
+            def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor, dials: Any) -> Tensor:
+                assert dials["rows"].tolist() == list(range(len(p)))
+                return p * dials["shrink"] + update * lr  # cancels the update
+
+        return Decay()
+
+
+def test_decay_reads_dials_and_rows() -> None:
+    run = made(Shrink())
+    run.dials.set(run.timeline.clock(0))
+    before = {path: param.detach().clone() for path, param in run.assembly.params.items()}
+    run.model(TOKENS, TOKENS, run.dials.values)[0].backward()
+    for stack in run.optimizer.stacks:
+        stack.rule = type(
+            "Still",
+            (),
+            {"lr": 0.0, "weight_decay": 0.0, "direction": staticmethod(lambda p, g, state, dials: torch.zeros_like(p))},
+        )()
+    run.optimizer.step(1.0, run.dials.values)
+    for path, param in run.assembly.params.items():
+        assert torch.allclose(param, 0.75 * before[path])
+
+
+class Scalar(Plugin):
+    @hookimpl
+    def make_update(self, group: ParamGroup) -> Any:
+        class Sum:
+            lr, weight_decay = 1.0, 0.0
+
+            def init(self, p: Tensor) -> dict[str, Tensor]:
+                return {}
+
+            def direction(self, p: Tensor, g: Tensor, state: Any, dials: Any) -> Tensor:
+                return g.sum()
+
+        return Sum()
+
+
+def test_a_direction_of_another_shape_is_refused() -> None:
+    run = made(Scalar())
+    with pytest.raises(PluginError, match=r"Sum\.direction \(.*\) of embedding .*expected a direction"):
+        run.optimizer.step(1.0, {})

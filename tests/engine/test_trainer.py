@@ -1,16 +1,20 @@
-"""The loop: accumulation, ranks, stages, divergence, bf16, compilation with a fallback that says why."""
+"""The loop: accumulation, ranks, stages, divergence, bf16, second passes, compilation with a fallback that says why."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from coregpt.api import Companion, Plugin, hookimpl
 from coregpt.contract.errors import ConfigError, DataError, RunError
 from coregpt.engine import compiling, trainer
 from coregpt.engine.outcome import Outcome
 from coregpt.engine.trainer import train
 from coregpt.lab.laws.tools import Rows, stop_after, tiny_source
+from tests.made import made
 
 
 def finish(run, tmp_path: Path, **options) -> tuple[Outcome, Rows]:
@@ -184,3 +188,58 @@ def test_a_compiled_run_equals_the_plain_one(build, tmp_path) -> None:
     assert b.notes == ()
     assert b.value == pytest.approx(a.value, abs=1e-4)
     assert b.compile_seconds > 0
+
+
+class Ascent(Companion):
+    """Sharpness-aware minimisation by the letter, and what it saw on the way."""
+
+    def __init__(self, params: Any):
+        self.params, self.seen = params, []
+
+    def sees_batch(self, clock: Any, tokens: Tensor, targets: Tensor) -> None:
+        self.seen.append((tokens.clone(), targets.clone()))
+
+    def wants_pass(self, clock: Any) -> bool:
+        return clock.step % 2 == 0
+
+    def before_pass(self, clock: Any) -> None:
+        self.kept = {path: param.detach().clone() for path, param in self.params.items()}
+        norm = torch.stack([param.grad.square().sum() for param in self.params.values()]).sum().sqrt()
+        for param in self.params.values():
+            param.add_(0.05 * param.grad / norm)
+
+    def after_pass(self, clock: Any) -> None:
+        for path, param in self.params.items():
+            param.copy_(self.kept[path])
+
+    def before_update(self, clock: Any) -> None:
+        self.gradient = {path: param.grad.clone() for path, param in self.params.items()}
+
+
+class Sam(Plugin):
+    @hookimpl
+    def add_companions(self, run: Any) -> Companion:
+        return Ascent(run.params)
+
+
+def test_a_second_pass_gives_the_gradient_at_the_moved_weights(tmp_path) -> None:
+    run = made(Sam(), tokens=64, micro_rows=2)
+    train(run, tiny_source(), Rows(), tmp_path / "a.pt")
+    tokens, targets = run.companions[0].seen[0]
+    hand = made(tokens=64)
+    params = hand.assembly.params
+
+    def gradient() -> dict[str, Tensor]:
+        hand.optimizer.clear()
+        hand.model(tokens, targets, hand.dials.values)[0].backward()
+        return {path: param.grad.clone() for path, param in params.items()}
+
+    first = gradient()
+    norm = torch.stack([g.square().sum() for g in first.values()]).sum().sqrt()
+    with torch.no_grad():
+        for path, param in params.items():
+            param.add_(0.05 * first[path] / norm)
+    second = gradient()
+    for path, wanted in second.items():
+        assert torch.allclose(run.companions[0].gradient[path], wanted, rtol=1e-4, atol=1e-6), path
+        assert not torch.allclose(first[path], wanted, rtol=1e-4, atol=1e-6), path

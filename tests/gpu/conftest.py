@@ -2,12 +2,11 @@
 kernels, and without FlexAttention's backward pass, which CPUs do not have."""
 
 import functools
-import os
 
 import pytest
 import torch
 
-DRY = bool(os.environ.get("COREGPT_GPU_DRY"))
+from tests.gpu.tiny import DRY
 
 
 @pytest.fixture(scope="session")

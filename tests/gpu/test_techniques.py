@@ -8,8 +8,7 @@ from torch._dynamo.utils import counters
 
 from benchmarks.gpu_prices import TECHNIQUES
 from coregpt.cli.plugins import hooks
-from coregpt.lab.laws.loop import steps_on_one_batch
-from tests.gpu.tiny import case, catalogue, config, on
+from tests.gpu.tiny import case, catalogue, config, on, ready, some
 
 pytestmark = pytest.mark.gpu
 ATTENTION = {"make_attention", "make_attend", "make_position", "add_masks", "add_score_rules"}
@@ -21,15 +20,15 @@ def test_the_list_is_what_answers_attention_s_hooks() -> None:
     assert {"differential", "gqa", "mla", "rope", "score_softcap", "sinks"} <= set(TOUCHING)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some(NAMES, "gqa", "muon", "window_warmup"))
 def test_one_compiled_step(name: str, device: str) -> None:
     """In bf16, in one graph, with the loss of the same step in fp32 on a CPU, and every weight finite after it."""
     made = config(depth=2, **{needed: {} for needed in catalogue().cls(name).requires}, **{name: {}})
-    slow = steps_on_one_batch(on("cpu", made), case())
+    slow = ready(on("cpu", made))
     wanted = float(slow.train_step(0)[0])
     counters.clear()
     run = on(device, made.model_copy(update={"precision": "bf16", "compile": True}))
-    trainer = steps_on_one_batch(run, case())
+    trainer = ready(run)
     assert trainer.calls.note is None
     before = counters["stats"]["unique_graphs"]
     loss = float(trainer.train_step(0)[0])

@@ -1,14 +1,28 @@
 """A small model whose rows are whole FlexAttention blocks, on any device."""
 
+import os
+from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from coregpt.contract.config import ModelShape, OptimConfig, RunConfig
 from coregpt.engine.build import Run, build
+from coregpt.engine.compiling import prepare
+from coregpt.engine.trainer import Trainer, never
 from coregpt.lab.laws.law_case import SEPARATOR, LawCase
+from coregpt.lab.laws.tools import Rows, tiny_source
 from coregpt.lab.study.registry import Catalogue
 
 SHAPE = ModelShape(vocab=61, dim=64, depth=4, heads=4, context=128)
+DRY = bool(os.environ.get("COREGPT_GPU_DRY"))
+
+
+def some(names: Iterable[Any], *few: Any) -> list[Any]:
+    """All of them; in a dry run `few`, which is enough to see that a test works."""
+    everything = list(names)
+    assert set(few) <= set(everything)
+    return list(few) if DRY else everything
 
 
 @cache
@@ -40,3 +54,10 @@ def config(*, depth: int = SHAPE.depth, steps: int = 8, **plugins: Any) -> RunCo
 def on(device: str, made: RunConfig) -> Run:
     made = made.model_copy(update={"device": device})
     return build(made, catalogue().instances(made.plugins), separator=SEPARATOR)
+
+
+def ready(run: Run) -> Trainer:
+    """For `train_step(n)` on rows as every run reads them: other strides would be another graph."""
+    trainer = Trainer(run, tiny_source(), Rows(), Path("never written"), never, 60.0)
+    trainer.calls = prepare(run, trainer.pass_rows, trainer.autocast)
+    return trainer

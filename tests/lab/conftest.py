@@ -13,13 +13,15 @@ import yaml
 from coregpt.cli import main
 from coregpt.engine.data import write_shard
 
+STEPS = 120
+"""Of a run of the tiny study: as few as show that something is learned, stopped on the way, evaluated between."""
 FEWEST = 5
 """Seeds with which one comparison can have a verdict."""
 STUDY: dict[str, Any] = {
     "question": "Does squaring the ReLU help a tiny model?",
     "base": {
         "model": {"vocab": 16, "dim": 8, "depth": 1, "heads": 2, "context": 16},
-        "tokens": 64 * 250,
+        "tokens": 64 * STEPS,
         "batch_tokens": 64,
         "eval_tokens": 256,
         "evals": 5,

@@ -1,28 +1,54 @@
-"""Every built-in technique obeys every law; every two of them train together, or clash with a clear error."""
+"""Every built-in technique obeys every law; every two of them train together, or clash with a clear error.
+
+A sample each time, and the rest with `-m slow`; `coregpt plugins check NAME --pairs` tests all of one technique.
+"""
 
 import itertools
 import random
+from typing import Any
 
 import pytest
 
 from coregpt.lab.laws import laws
+from coregpt.lab.laws.building import counts_agree
 from coregpt.lab.laws.law_case import MIXED
 from coregpt.lab.laws.pairs import trains_or_clashes
 from coregpt.lab.laws.ranks import STEPS, begin, two_ranks_equal_one
-from coregpt.lab.laws.training import one_graph
+from coregpt.lab.laws.seeing import evaluation_leaves_no_trace
+from coregpt.lab.laws.training import loss_falls, one_graph
 from coregpt.lab.study.registry import Catalogue
 
 CATALOGUE = Catalogue()
 NAMES = CATALOGUE.names()
-ALONE = [law for law in laws.LAWS if law not in (two_ranks_equal_one, one_graph)]
+LONG = (loss_falls, counts_agree, evaluation_leaves_no_trace)
+"""Most of the time goes here. Each time every technique is put before one of them, and `-m slow` before the others."""
+SHORT = [law for law in laws.LAWS if law not in (*LONG, two_ranks_equal_one, one_graph)]
 PAIRS = list(itertools.combinations(NAMES, 2))
-SAMPLE = 200
-"""Pairs tested each time, drawn anew with each technique; `coregpt plugins check --pairs` tests all."""
+SAMPLE = 80
+"""Pairs tested each time, drawn anew with each technique; `-m slow` tests the others."""
+SAMPLED = set(random.Random(len(PAIRS)).sample(PAIRS, min(SAMPLE, len(PAIRS))))
 
 
-@pytest.mark.parametrize("law", ALONE, ids=lambda law: law.__name__)
+def sampled(values: tuple[Any, ...], now: bool, name: str) -> Any:
+    """A case of each time, or one for `-m slow`."""
+    return pytest.param(*values, marks=() if now else pytest.mark.slow, id=name)
+
+
+@pytest.mark.parametrize("law", SHORT, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("name", NAMES)
 def test_law(name: str, law: laws.Law) -> None:
+    law(laws.LawCase(CATALOGUE, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "law"),
+    [
+        sampled((name, law), place % len(LONG) == turn, f"{name}-{law.__name__}")
+        for place, name in enumerate(NAMES)
+        for turn, law in enumerate(LONG)
+    ],
+)
+def test_long_law(name: str, law: laws.Law) -> None:
     law(laws.LawCase(CATALOGUE, name))
 
 
@@ -32,6 +58,6 @@ def test_two_gloo_ranks_equal_one_for_every_plugin() -> None:
     laws.compare_ranks(dict(zip(subjects, weights, strict=True)), subjects)
 
 
-@pytest.mark.parametrize("pair", sorted(random.Random(len(PAIRS)).sample(PAIRS, min(SAMPLE, len(PAIRS)))), ids="+".join)
+@pytest.mark.parametrize("pair", [sampled((pair,), pair in SAMPLED, "+".join(pair)) for pair in PAIRS])
 def test_pair_trains_or_clashes_clearly(pair: tuple[str, str]) -> None:
     trains_or_clashes(laws.LawCase(CATALOGUE, pair[0]), pair[1])

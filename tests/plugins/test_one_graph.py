@@ -10,7 +10,7 @@ from coregpt.lab.study.registry import Catalogue
 
 CATALOGUE = Catalogue()
 NAMES = CATALOGUE.names()
-SAMPLE = 12
+SAMPLE = 5
 """Techniques tested each time, drawn anew with each one that comes; `-m slow` tests the others."""
 SAMPLED = set(random.Random(len(NAMES)).sample(NAMES, SAMPLE))
 

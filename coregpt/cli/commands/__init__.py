@@ -22,11 +22,13 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     runs.gc,
     reports.report,
     reports.results,
+    studies.confirm,
     studies.verify,
     runs.ledger,
     reports.import_,
     tools.try_,
     tools.plugins,
+    tools.schema,
     tools.data,
     tools.calibrate,
 )

@@ -1,9 +1,11 @@
 """What looks after runs: how they are, what they printed, one of them again, what can go, the ledger."""
 
 from argparse import Namespace
+from pathlib import Path
 
 from coregpt.cli.cluster import add_place, slurm_options
 from coregpt.cli.options import Commands, add_of_study, add_run, add_runs
+from coregpt.cli.programs import add_program
 
 
 def status(commands: Commands) -> None:
@@ -11,6 +13,7 @@ def status(commands: Commands) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="the study's YAML file or name (all studies)")
     parser.add_argument("--scale", help="one of the study's scales, if it is not the default one")
     add_runs(parser)
+    add_program(parser, trains=False)
 
     def execute(options: Namespace) -> int:
         from coregpt.cli.runs import status
@@ -79,15 +82,33 @@ def gc(commands: Commands) -> None:
 
 
 def ledger(commands: Commands) -> None:
-    parser = commands.add_parser("ledger", help="check the record of declarations and runs")
-    action = parser.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
-        "verify", help="is the chain whole, and do the results agree with it?"
-    )
-    add_runs(action)
+    parser = commands.add_parser("ledger", help="the record of declarations and runs: check, search, join it")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    verify = actions.add_parser("verify", help="is the chain whole, and do the results agree with it?")
+    chains = actions.add_parser("chains", help="every chain of studies on one baseline: levels and outcomes")
+    find = actions.add_parser("find", help="was this tried already?")
+    merge = actions.add_parser("merge", help="take in another machine's ledger")
+    find.add_argument("technique", nargs="?", metavar="TECHNIQUE", help="its name, or a .py file")
+    find.add_argument("--options", default="", metavar="YAML", help="that it had, such as '{cap: 5}'")
+    find.add_argument("--arm", metavar="NAME", help="the arm's name, or a pattern such as 'cap*'")
+    merge.add_argument("other", type=Path, metavar="OTHER", help="a folder of runs, or its ledger.jsonl")
+    for action in (chains, find):
+        action.add_argument("--json", action="store_true", help="for programs")
+    for action in (verify, chains, find, merge):
+        add_runs(action)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.ledger import verify_ledger
+        if options.action == "verify":
+            from coregpt.cli.ledger import verify_ledger
 
-        return verify_ledger(options.runs)
+            return verify_ledger(options.runs)
+        from coregpt.cli import ledger_chains
 
-    action.set_defaults(execute=execute)
+        if options.action == "chains":
+            return ledger_chains.show_chains(options.runs, options.json)
+        if options.action == "merge":
+            return ledger_chains.merge_ledger(options.other, options.runs)
+        return ledger_chains.find(options.technique, options.options, options.arm, options.runs, options.json)
+
+    for action in (verify, chains, find, merge):
+        action.set_defaults(execute=execute)

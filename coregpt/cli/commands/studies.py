@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from coregpt.cli.cluster import add_options, add_training, slurm_options
 from coregpt.cli.options import Commands, add_jobs, add_reports, add_runs, add_study, amount, positive
+from coregpt.cli.programs import add_exit_verdict, add_program
 
 if TYPE_CHECKING:
     from coregpt.cli.resources import Resources
@@ -20,6 +21,7 @@ def plan(commands: Commands) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--emit", choices=["sbatch"], help="declare the study and print a script of its missing runs")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the script here")
+    parser.add_argument("--gpus", type=positive, metavar="N", help="only the memory of each GPU, as if there were N")
     parser.add_argument("--combinations", action=Combinations, help="print which designs go together, and end")
     add_options(parser)
 
@@ -28,6 +30,10 @@ def plan(commands: Commands) -> None:
             from coregpt.cli.emit import emit
 
             return emit(options.study, options.scale, options.runs, options.out, slurm)
+        if options.gpus:
+            from coregpt.cli.memory import show_memory
+
+            return show_memory(options.study, options.scale, options.gpus, options.runs)
         from coregpt.cli.costs import Asked
         from coregpt.cli.plan import show_plan
 
@@ -43,6 +49,7 @@ def ablate(commands: Commands) -> None:
     add_reports(parser)
     add_training(parser)
     parser.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
+    add_program(parser, judges=True)
 
     def execute(options: Namespace) -> int:
         with training(options, options.study) as use:
@@ -61,6 +68,7 @@ def noise(commands: Commands) -> None:
     parser.add_argument("--data", type=positive, default=3, metavar="N", help="seeds of the data order (3)")
     parser.add_argument("--repeats", type=positive, default=2, metavar="R", help="executions of the first run (2)")
     add_training(parser)
+    add_program(parser)
 
     def execute(options: Namespace) -> int:
         with training(options, options.study) as use:
@@ -80,12 +88,40 @@ def verify(commands: Commands) -> None:
     add_runs(parser)
     add_jobs(parser)
     add_training(parser)
+    add_exit_verdict(parser)
 
     def execute(options: Namespace) -> int:
         with training(options, options.json) as use:
-            from coregpt.cli.verify import verify
+            from coregpt.cli.verify import by_verdict, verify
 
-            return verify(options.json, options.seeds, options.study, use)
+            code = verify(options.json, options.seeds, options.study, use)
+            return by_verdict(code, options.json) if options.exit_verdict else code
+
+    parser.set_defaults(execute=execute)
+
+
+def confirm(commands: Commands) -> None:
+    parser = commands.add_parser("confirm", help="test a screen's candidate on fresh seeds, at its chain's level")
+    parser.add_argument("json", type=Path, metavar="REPORT_JSON", help="the screen's report.json")
+    parser.add_argument("--arm", required=True, metavar="NAME", help="the candidate")
+    parser.add_argument("--seeds", type=positive, metavar="N", help="fresh seeds per arm (twice the screen's)")
+    parser.add_argument("--alpha", type=amount, metavar="A", help="of a chain that has none yet (0.05)")
+    parser.add_argument("--anytime", action="store_true", help="look after every seed; N is the most there will be")
+    parser.add_argument("--name", metavar="NAME", help="of the confirmation, if the arm has one already")
+    parser.add_argument("--study", type=Path, metavar="STUDY", help="the screen's YAML file, if it needs plugin files")
+    add_runs(parser)
+    add_jobs(parser)
+    add_reports(parser)
+    add_training(parser)
+    parser.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
+    add_program(parser, judges=True)
+
+    def execute(options: Namespace) -> int:
+        with training(options, options.json) as use:
+            from coregpt.cli.confirm import Asked, confirm
+
+            how = (options.seeds, options.alpha, options.anytime, options.name, options.study)
+            return confirm(options.json, Asked(options.arm, *how), use)
 
     parser.set_defaults(execute=execute)
 

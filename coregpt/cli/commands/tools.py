@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from coregpt.cli.options import Commands, add_jobs, positive
+from coregpt.cli.programs import add_program
 
 
 def try_(commands: Commands) -> None:
@@ -13,6 +14,7 @@ def try_(commands: Commands) -> None:
     where = "where study, runs and report go (tries)"
     parser.add_argument("--out", type=Path, default=Path("tries"), metavar="DIR", help=where)
     add_jobs(parser)
+    add_program(parser, judges=True)
 
     def execute(options: Namespace) -> int:
         from coregpt.lab.execute.pool import warming
@@ -53,6 +55,8 @@ def plugins(commands: Commands) -> None:
         asked = Check(tuple(options.options), tuple(options.beside), options.pairs, options.fast)
         return check(options.names, asked)
 
+    for action in (every, show, check):
+        add_program(action, trains=False)
     for action in (every, show, check, new, api):
         action.set_defaults(execute=execute)
 
@@ -71,6 +75,19 @@ def add_check(check: ArgumentParser) -> None:
     how = check.add_mutually_exclusive_group()
     how.add_argument("--pairs", action="store_true", help="train it with every other one (no NAME: all with all)")
     how.add_argument("--fast", action="store_true", help="leave out what takes longer than the rest")
+
+
+def schema(commands: Commands) -> None:
+    parser = commands.add_parser("schema", help="print the JSON schema of a study file, a report or a verdict")
+    kinds = ["study", "report", "verdict", "exit-codes"]
+    parser.add_argument("kind", nargs="?", choices=kinds, default="study", metavar="KIND", help=f"{', '.join(kinds)}")
+
+    def execute(options: Namespace) -> int:
+        from coregpt.cli.schema import show_schema
+
+        return show_schema(options.kind)
+
+    parser.set_defaults(execute=execute)
 
 
 def data(commands: Commands) -> None:

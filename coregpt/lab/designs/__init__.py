@@ -2,6 +2,8 @@
 
 from coregpt.lab.designs.abort import Abort
 from coregpt.lab.designs.bracket import Bracket
+from coregpt.lab.designs.budget import Budget
+from coregpt.lab.designs.chain import Chain
 from coregpt.lab.designs.design import Design
 from coregpt.lab.designs.fork import Fork
 from coregpt.lab.designs.history import History
@@ -16,6 +18,7 @@ from coregpt.lab.designs.tuned import Tuned
 from coregpt.lab.designs.tuning import Tuning
 
 DESIGNS: tuple[Design, ...] = (
+    Chain(),
     Modes(),
     Sizes(),
     History(),
@@ -29,5 +32,6 @@ DESIGNS: tuple[Design, ...] = (
     Fork(),
     Looks(),
     Abort(),
+    Budget(),
 )
 """In the order in which they are asked: what changes arms comes before what looks at them."""

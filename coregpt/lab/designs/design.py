@@ -6,9 +6,10 @@ answer defaults to nothing. In the order in which a study comes to them:
     read the file       names, file_problems, test_problems, arms, members, alike
     become a study      declare, reshape
     count its arms      settle
+    sort differences    finds, matches
     plan its runs       measure, refuse, check
-    train first         first (a study of trials)
-    train               wave, known, decisions
+    train first         first (a study of trials), of_trials
+    train               allowance, wave, known, decisions
     test                test
     be verified         restore, fresh
     be told             told, told_of_trials, expected, told_of_test
@@ -17,7 +18,7 @@ What a study declares of a design lies in `study.designs` under its YAML key, as
 `declared()`; the loader puts it there, and it is hashed into the study's preregistration as it lies there.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +48,18 @@ class Task:
         if folder.result() is not None:
             return True
         return self.until is not None and folder.paused() >= self.until
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What runs may spend, the same for every arm; None where there is no limit."""
+
+    seconds_per_run: float | None = None
+    """Of training. A run that takes longer counts as failed."""
+    hours: float | None = None
+    """Of training on one GPU, or on one core, of all runs together."""
+    price: float | None = None
+    """Of such an hour."""
 
 
 Verdict = Literal["reject", "futile", "accept", "aborted", "continue"]
@@ -110,6 +123,14 @@ class Design:
     def settle_family(self, outlines: Sequence[Outline]) -> None:
         """Raises ConfigError for members, each counted, that make no family."""
 
+    def finds(self, study: Study) -> Mapping[str, Collection[str]]:
+        """By arm the settings that are found for it before the test, with the same effort for every arm."""
+        return {}
+
+    def matches(self, study: Study) -> Collection[str]:
+        """Settings that arms are made to differ in so that they spend equally much of something."""
+        return ()
+
     def measure(self, study: Study, store: Path, planned: Planner, record: bool) -> Study:
         """The study with what only this machine can say, taken from the ledger, or measured (and recorded there)."""
         return study
@@ -132,6 +153,14 @@ class Design:
 
     def first(self, outlined: Outline) -> Outline | None:
         """A study of trials, counted, whose runs must be complete before the settings of this one are known."""
+        return None
+
+    def of_trials(self, study: Study, trials: Study) -> Study:
+        """The trials' study with what of this study holds for them too."""
+        return trials
+
+    def allowance(self, study: Study) -> Allowance | None:
+        """What its runs may spend."""
         return None
 
     def wave(self, plan: Plan, store: Path) -> Iterable[Task] | None:

@@ -48,6 +48,8 @@ class Job:
     heard: float = 0.0
     written: int = -1
     stuck: bool = False
+    over: str = ""
+    """Why it was ended: it had trained longer than the study allows."""
 
     @property
     def run(self) -> PlannedRun:

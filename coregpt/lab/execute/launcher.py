@@ -12,6 +12,7 @@ from typing import Any
 from coregpt.engine.outcome import SELECT
 from coregpt.lab.designs.design import Task
 from coregpt.lab.execute import decisions
+from coregpt.lab.execute.allowance import Meter, allowance_of, spent_words, too_long, trained
 from coregpt.lab.execute.eta import Eta
 from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.jobs import Job, Policy, name
@@ -43,6 +44,8 @@ class Tally:
     failed: dict[str, str] = field(default_factory=dict)
     """Run id to the reason."""
     interrupted: bool = False
+    spent: str = ""
+    """What was spent, if the study was stopped because it may spend no more."""
     hopeless: str = ""
     """The failure that every further run of its arm would have; the rest was not tried."""
 
@@ -68,7 +71,9 @@ class Launcher:
         display: Display,
         policy: Policy | None = None,
         machine: Executor | None = None,
+        before: Sequence[Plan] = (),
     ):
+        """`before`: plans of trials, whose runs count among what the study has spent."""
         self.plan, self.store, self.display = plan, store, display
         self.policy, self.machine = policy or Policy(), machine or Executor(slots[0])
         self.work = Work(plan)
@@ -86,6 +91,8 @@ class Launcher:
         """Whether nothing has ended since `missing` was asked last: then its answer would be the same."""
         self.all_known = everything(plan, store)
         self.run_table = RunTable(plan, store)
+        self.allowance = allowance_of(plan.study)
+        self.meter = Meter((*before, plan), store) if self.allowance.hours is not None else None
         self.next_watch = self.machine.now() + self.policy.watch_seconds
 
     def execute(self) -> Tally:
@@ -93,6 +100,8 @@ class Launcher:
         with caught_signals() as signals:
             while (self.queue or self.jobs or self.elsewhere or not self.asked) and not signals.count:
                 self.refill()
+                if (self.queue or self.jobs) and self.has_spent():
+                    break
                 self.fill_slots()
                 self.collect()
                 if self.machine.now() >= self.next_watch:
@@ -101,7 +110,9 @@ class Launcher:
                     self.machine.abandon()
                     signals.count += 1
                 self.machine.sleep(POLL_SECONDS)
-            if signals.count and (self.queue or self.jobs or self.elsewhere):
+            if self.tally.spent:
+                self.stop(signals)
+            elif signals.count and (self.queue or self.jobs or self.elsewhere):
                 given_up = self.tally.hopeless or (self.tally.failed and self.policy.fail_fast)
                 self.tally.interrupted = not given_up
                 self.stop(signals)
@@ -135,6 +146,9 @@ class Launcher:
                 held.release()
                 self.complete += folder.result() is not None
                 self.asked = False
+            elif reason := self.too_long(task.run):
+                held.release()
+                self.refuse(task.run, reason)
             else:
                 self.start(task, folder, held)
 
@@ -154,6 +168,19 @@ class Launcher:
             job.offset = max(begin, job.share())
             self.display.event(f"{name(run)} goes on from its checkpoint near step {job.last.get('step', 0):.0f}")
         self.jobs.append(job)
+
+    def too_long(self, run: PlannedRun) -> str:
+        """Why a run that has a checkpoint is not gone on with; empty if it is."""
+        if self.allowance.seconds_per_run is None:
+            return ""
+        return too_long(trained(run, self.plan, self.store), self.allowance)
+
+    def has_spent(self) -> bool:
+        """Whether the study may train no more, by what is on disk."""
+        if self.meter is None or self.meter.hours < (self.allowance.hours or 0):
+            return False
+        self.tally.spent = spent_words(self.meter.hours, self.allowance)
+        return True
 
     def look_elsewhere(self) -> None:
         """Runs that another launcher executes: done when it is done, ours if it dies."""
@@ -187,6 +214,11 @@ class Launcher:
             elif quiet > self.policy.hang_seconds and not job.stuck:
                 job.stuck = True
                 job.process.signal(signal.SIGKILL)
+            if not job.over and (reason := self.too_long(job.run)):
+                job.over = reason
+                job.process.signal(signal.SIGTERM)
+        if self.meter is not None:
+            self.meter.look([*(job.run.id for job in self.jobs), *(task.run.id for task in self.elsewhere)])
         if self.display.due():
             self.tell()
         end = self.machine.now()
@@ -201,6 +233,8 @@ class Launcher:
             self.finish(job, result)
         elif self.stopping:
             return
+        elif job.over:
+            self.fail(job, job.over)
         elif job.task.done(self.store):
             self.pause(job)
         elif (job.folder.error() or {}).get("again"):
@@ -242,6 +276,12 @@ class Launcher:
         self.enter("failed", job.run, reason=reason)
         self.display.event(f"{name(job.run)}: {reason}")
         self.queue.add_first(job.task)
+
+    def refuse(self, run: PlannedRun, reason: str) -> None:
+        """A run that an earlier call has ended for good: nothing new is put on record."""
+        self.tally.failed[run.id] = reason
+        self.asked = False
+        self.display.event(f"FAILED {name(run)}: {reason}")
 
     def fail(self, job: Job, reason: str) -> None:
         self.tally.failed[job.run.id] = reason

@@ -94,7 +94,7 @@ class Pool:
             theirs, ours = os.pipe()
             passed.callback(os.close, theirs)
             kept.callback(os.close, ours)
-            out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             passed.callback(os.close, out)
             socket.send_fds(self.line, [json.dumps(request).encode() + b"\n"], [theirs, out, claim])
             while True:

@@ -7,6 +7,12 @@ from pathlib import Path
 
 from coregpt.contract.errors import ConfigError
 
+OF_A_LAUNCHER = {
+    *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "ROLE_NAME", "MASTER_ADDR", "MASTER_PORT"),
+    *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE"),
+}
+"""What tells a process that it is one of several, as does TORCHELASTIC_...; torchrun sets all of it for its own."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -26,9 +32,13 @@ class Slot:
         return [sys.executable, *torchrun, *worker]
 
     def variables(self) -> dict[str, str]:
-        """The child's environment. The working directory never shadows a module (PYTHONSAFEPATH)."""
+        """The child's environment. The working directory never shadows a module (PYTHONSAFEPATH).
+
+        What a launcher of several processes left here is cleared: a run has the ranks of its slot.
+        """
         fixed = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-        return {**os.environ, **fixed, **dict(self.environment)}
+        own = {name: value for name, value in os.environ.items() if not _of_a_launcher(name)}
+        return {**own, **fixed, **dict(self.environment)}
 
 
 def find_slots(device: str, gpus_per_run: int, jobs: int | None) -> list[Slot]:
@@ -40,6 +50,10 @@ def find_slots(device: str, gpus_per_run: int, jobs: int | None) -> list[Slot]:
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _of_a_launcher(name: str) -> bool:
+    return name in OF_A_LAUNCHER or name.startswith("TORCHELASTIC_")
 
 
 def _gpu_slots(each: int) -> list[Slot]:

@@ -21,7 +21,7 @@ import torch
 
 from coregpt import __version__
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import ConfigError, CoreGPTError, DataError, PluginError, RunError
+from coregpt.contract.errors import ConfigError, CoreGPTError, DataError, PluginError, RunError, in_one_line
 from coregpt.engine import weights
 from coregpt.engine.build import Run, build
 from coregpt.engine.data import TokenSource, open_source
@@ -34,7 +34,7 @@ from coregpt.lab.atomic import unwritable
 from coregpt.lab.laws.causality import refuse_leaks
 from coregpt.lab.records import trunk as trunks
 from coregpt.lab.records.store import MetricsLog, RunFolder, Unrecorded, claim
-from coregpt.lab.study.code.blame import in_one_line, told
+from coregpt.lab.study.code.blame import told
 from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import digests, inputs_of
 from coregpt.lab.study.part import RunPart
@@ -43,6 +43,12 @@ from coregpt.lab.study.registry import Catalogue
 COMPLETE, FAILED, STOPPED, TAKEN = 0, 1, 3, 4
 STORES = 3
 """How many folders outwards a run that is an input is looked for: measurements and repeats lie inside of the runs."""
+SWITCHES = (
+    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"),
+    *("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
+    *("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+)
+"""Variables by which libraries choose other instructions, and with them how sums are rounded."""
 OF_THE_MODEL = ("id", "config", "engine", "plugins", "data", "until", "branch")
 """What of a run's record goes with its weights: which model they are of, and nothing about who planned it."""
 
@@ -183,6 +189,7 @@ def environment(config: RunConfig, world: World) -> dict[str, str]:
         "precision": config.precision,
         "compile": "yes" if config.compile else "no",
         "rows per pass": str(config.micro_rows or "all of a rank"),
+        "variables": ", ".join(f"{name}={os.environ[name]}" for name in SWITCHES if name in os.environ) or "none set",
     }
 
 

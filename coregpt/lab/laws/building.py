@@ -14,6 +14,7 @@ from torch import Tensor
 
 from coregpt.contract.companion import Companion
 from coregpt.contract.context import Context
+from coregpt.contract.errors import in_one_line
 from coregpt.engine.accounting import StageCost, count
 from coregpt.engine.build import Run
 from coregpt.engine.timeline import cut
@@ -21,7 +22,8 @@ from coregpt.lab.laws.law_case import EVERYTHING, PLAIN, SHAPE, LawCase, LawErro
 from coregpt.lab.laws.loop import steps_on_one_batch, weights
 from coregpt.lab.laws.surroundings import AROUND
 from coregpt.lab.laws.tools import executed_flops
-from coregpt.lab.study.code.blame import in_one_line, told
+from coregpt.lab.study.code.blame import told
+from coregpt.lab.study.code.witness import witnessed
 
 FLOPS_LIMIT = 0.01
 SLOPE_LIMIT = 1e-6
@@ -54,13 +56,17 @@ def works_in_every_study(case: LawCase) -> str:
 def _failure(case: LawCase) -> str:
     """What went wrong in two steps; empty if nothing did."""
     try:
-        run = case.run(case.config())
-        trainer = steps_on_one_batch(run, case)
-        for step in (0, run.timeline.steps - 1):
-            if not torch.isfinite(trainer.train_step(step)).all():
-                return f"the loss is not finite at step {step}"
-    except Exception as error:  # a plugin may fail in any way
+        return witnessed(partial(_two_steps, case))
+    except (Exception, SystemExit) as error:  # a plugin may fail in any way
         return told(error) or in_one_line(error)
+
+
+def _two_steps(case: LawCase) -> str:
+    run = case.run(case.config())
+    trainer = steps_on_one_batch(run, case)
+    for step in (0, run.timeline.steps - 1):
+        if not torch.isfinite(trainer.train_step(step)).all():
+            return f"the loss is not finite at step {step}"
     worst = [path for path, value in weights(run).items() if not torch.isfinite(value).all()]
     return f"'{worst[0]}' is not finite after two steps" if worst else ""
 
@@ -171,7 +177,7 @@ def slopes_are_derivatives(case: LawCase) -> str | None:
         flat = logits.detach().flatten(0, 1).flip(-1)
         alone = (bend(flat, ctx).flip(-1).view_as(bent) - bent).abs().max()
         gap = (bend.slope(logits, bent) - true).abs().max() / true.abs().max()
-        worst = max(worst, float(gap), float(alone.detach()))
+        worst = max(worst, float(gap.detach()), float(alone.detach()))
         if not worst <= SLOPE_LIMIT:
             raise LawError(f"the slope of a logit transform is off by {worst:.2g}, limit {SLOPE_LIMIT:g}")
     return f"slopes within {worst:.2g}, limit {SLOPE_LIMIT:g}"

@@ -137,7 +137,7 @@ class LawCase:
                 )  # not on meta, whose first use imports the compiler: longer than most laws take
             except MissingInputError as missing:
                 given[missing.name] = tiny_input()
-            except Exception:  # what else is wrong is found, and told, by a law
+            except Exception:  # of any kind: `works_in_every_study` builds the same, and tells
                 return given
             else:
                 return given

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from coregpt.contract.errors import in_one_line
 from coregpt.lab.laws.building import (
     counts_agree,
     documented,
@@ -25,7 +26,7 @@ from coregpt.lab.laws.loop import train_tiny, trained
 from coregpt.lab.laws.ranks import STEPS, begin, compare_ranks, two_ranks_equal_one
 from coregpt.lab.laws.seeing import evaluation_leaves_no_trace, keeps_to_masks, rows_do_not_meet, sees_no_future
 from coregpt.lab.laws.training import loss_falls, one_graph, resumes_to_the_bit
-from coregpt.lab.study.code.blame import in_one_line, told
+from coregpt.lab.study.code.blame import told
 from coregpt.lab.study.registry import Catalogue
 
 __all__ = [

@@ -2,14 +2,17 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 
-from coregpt.contract.errors import CoreGPTError
+from coregpt.contract.errors import CoreGPTError, in_one_line
+from coregpt.engine.build import Run
 from coregpt.lab.laws.law_case import EVERYTHING, PLAIN, LawCase, LawError
 from coregpt.lab.laws.loop import steps_on_one_batch
-from coregpt.lab.study.code.blame import in_one_line, told
+from coregpt.lab.study.code.blame import told
+from coregpt.lab.study.code.witness import witnessed
 from coregpt.lab.study.registry import Catalogue
 
 STEPS = (0, 1, 7)
@@ -32,13 +35,17 @@ def trains_or_clashes(case: LawCase, other: str) -> str:
                 return str(error)
             raise LawError(f"they do not build{here.where()}, and the error names no two of them: {error}") from error
         try:
-            trainer = steps_on_one_batch(run, here)
-            finite = all(bool(torch.isfinite(trainer.train_step(step)).all()) for step in STEPS)
+            finite = witnessed(partial(_finite, here, run))
         except Exception as error:  # plugins may fail in any way
             raise LawError(f"they do not train{here.where()}: {told(error) or in_one_line(error)}") from error
         if not finite:
             raise LawError(f"the loss is not finite{here.where()}")
     return "trains"
+
+
+def _finite(case: LawCase, run: Run) -> bool:
+    trainer = steps_on_one_batch(run, case)
+    return all(bool(torch.isfinite(trainer.train_step(step)).all()) for step in STEPS)
 
 
 def all_pairs(catalogue: Catalogue, names: Iterable[str]) -> Iterator[tuple[str, str]]:

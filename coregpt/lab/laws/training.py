@@ -5,12 +5,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from coregpt.contract.errors import CoreGPTError, in_one_line
 from coregpt.engine.timeline import cut
 from coregpt.engine.trainer import train
 from coregpt.lab.laws.law_case import EVERYTHING, MASKS, MIXED, PLAIN, SHAPE, LawCase, LawError
 from coregpt.lab.laws.loop import furthest, steps_on_one_batch, weights
 from coregpt.lab.laws.tools import Rows, counting_backend, stop_after, tiny_source
-from coregpt.lab.study.code.blame import in_one_line, place_of
+from coregpt.lab.study.code.blame import place_of
 
 FALL = 0.05
 SHALLOW = 2
@@ -44,7 +45,7 @@ def one_graph(case: LawCase) -> str:
     try:
         case.run(case.config(model=SHAPE.model_copy(update={"depth": SHALLOW})))
         depth = SHALLOW
-    except Exception:  # options that name a layer the shallow model has not
+    except CoreGPTError:  # options that name a layer the shallow model has not; an error in a hook is one too
         depth = SHAPE.depth
     _graphs(masked, depth, "aot_eager", steps=1)
     return f"{number}{case.where()}"

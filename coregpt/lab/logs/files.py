@@ -8,7 +8,7 @@ from pathlib import Path
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.logs.parse import LoggedRun, parse
 
-SUFFIXES = (".txt", ".log", ".out")
+SUFFIXES = (".txt", ".log", ".out", ".csv", ".jsonl")
 
 
 @dataclass
@@ -59,8 +59,10 @@ def read_arms(folder: Path, selections: Sequence[Selection] = ()) -> list[Logged
 
 
 _EXPECTED = (
-    "Expected one folder per arm with logs in them (.txt, .log or .out) whose lines read "
-    "'step:250/3000 val_loss:4.1234 train_time:15036ms' or 's:250 tel:6.5023'; "
+    "Expected one folder per arm with logs in them (.txt, .log, .out, .csv or .jsonl) whose lines read "
+    "'step:250/3000 val_loss:4.1234 train_time:15036ms', 's:250 tel:6.5023', "
+    "'step 250: train loss 4.2, val loss 4.1' or "
+    '\'{"step": 250, "val_loss": 4.1}\'; '
     "or name the arms yourself: --arm NAME=GLOB --arm NAME=GLOB"
 )
 
@@ -121,6 +123,9 @@ def _read_arm(folder: Path, name: str, files: Sequence[Path], seen: dict[str, st
         if not any(run.readings for run in runs):
             arm.warnings.append(f"{shown} holds no metric line; not counted")
         for run in runs:
+            if run.unread:
+                more = f" and {len(run.unread) - 1} more" if len(run.unread) > 1 else ""
+                arm.warnings.append(f"{shown}: {run.unread[0]} cannot be read as a number{more}; not counted")
             if run.last_step > 0:
                 arm.runs.append(run)
             else:

@@ -1,11 +1,13 @@
 """One line of metrics, in any of the formats that public speedrun logs use.
 
 `step:1750/3250 val_loss:3.45678 train_time:123.456s step_avg:95.12ms` (also with milliseconds), and
-`s:250 tel:6.5023`, where `tel` is the validation loss and `trl` the training loss.
+`s:250 tel:6.5023`, where `tel` is the validation loss and `trl` the training loss. Other programs' lines: `formats`.
 """
 
 import re
 from dataclasses import dataclass
+
+from coregpt.lab.logs.formats import json_line, nanogpt
 
 _START = re.compile(r"(?:step:(\d+)(?:/(\d+))?|s:(\d+))(\s+[A-Za-z_]\w*:\S+.*)")
 _PAIR = re.compile(r"([A-Za-z_]\w*):(\S+)")
@@ -25,16 +27,22 @@ class Reading:
 
 
 def read_line(line: str) -> Reading | None:
-    """The readings of a metric line; None for any other line, however similar (code, comments, indented text)."""
+    """The readings of a metric line; None for any other line, however similar (code, comments, indented text).
+
+    Raises ValueError, with what cannot be read, for a metric line with something else in place of a loss.
+    """
     found = _START.fullmatch(line)
     if found is None:
-        return None
+        other = nanogpt(line.rstrip()) or json_line(line.rstrip())
+        return Reading(other[0], None, other[1], other[2]) if other else None
     step, planned, old_step, rest = found.groups()
     values: dict[str, float] = {}
     seconds = None
     for name, text in _PAIR.findall(rest):
         number = _NUMBER.fullmatch(text)
         if number is None:  # `val_loss:{val_loss:.4f}` is code, `at:12:03` says nothing about the run
+            if "{" not in text and ("loss" in name or name in _OLD_NAMES):
+                raise ValueError(f"{name}: {text!r}")
             continue
         value, unit = float(number[1]), number[2]
         if name == _TIME:

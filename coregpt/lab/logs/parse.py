@@ -8,6 +8,7 @@ run was continued from a checkpoint and what it repeats replaces what it had.
 import math
 from dataclasses import dataclass, field
 
+from coregpt.lab.logs.formats import csv_as_lines, of_first_rank
 from coregpt.lab.logs.header import (
     SEPARATOR,
     Surroundings,
@@ -33,6 +34,8 @@ class LoggedRun:
     facts: dict[str, str] = field(default_factory=dict)
     seed: int | None = None
     resumed_at: tuple[int, ...] = ()
+    unread: tuple[str, ...] = ()
+    """Metric lines that could not be read, each with its number."""
 
     @property
     def name(self) -> str:
@@ -67,8 +70,13 @@ class LoggedRun:
 
 
 def parse(text: str, file: str) -> list[LoggedRun]:
-    """All runs in a log, in order; a run without any reading is not one."""
-    return _Reader(file).read(text)
+    """All runs in a log, in order; a run without any reading is not one, but one with only unreadable lines is.
+
+    Raises ConfigError for a CSV file without a column of steps.
+    """
+    text = text.replace("\r\n", "\n")
+    lines = csv_as_lines(text, file) if file.lower().endswith(".csv") else text.split("\n")
+    return _Reader(file).read(list(of_first_rank(lines)))
 
 
 class _Reader:
@@ -80,16 +88,18 @@ class _Reader:
         self.in_code = False
         self.read_since_code = False
         self.code_seeds: dict[int, int | None] = {}
+        self.number = 0
 
-    def read(self, text: str) -> list[LoggedRun]:
-        lines = text.replace("\r\n", "\n").split("\n")
+    def read(self, lines: list[str]) -> list[LoggedRun]:
         first_code = next((i for i, line in enumerate(lines) if looks_like_code(line)), len(lines))
         first_end = next((i for i, line in enumerate(lines) if SEPARATOR.fullmatch(line)), len(lines))
         # A file that opens with source is source from its first line: its opening comment may quote old results.
         self.in_code = first_code < first_end < len(lines)
         if first_end == len(lines) and first_code < len(lines):
-            lines = self._drop_unended_code(lines)
+            rest = self._drop_unended_code(lines)
+            self.number, lines = len(lines) - len(rest), rest
         for line in lines:
+            self.number += 1
             self._line(line)
         return self._finish()
 
@@ -110,7 +120,12 @@ class _Reader:
         if self.in_code:
             self.code.append(line)
             return
-        reading = read_line(line)
+        try:
+            reading = read_line(line)
+        except ValueError as error:
+            newest = self.runs[-1] if self.runs else self._new_run()
+            newest.unread += (f"line {self.number}, {error}",)
+            return
         if reading is None:
             self.around.read(line)
             return

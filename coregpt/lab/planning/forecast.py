@@ -3,6 +3,7 @@
 import math
 import statistics
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from coregpt.contract.config import RunConfig
@@ -13,6 +14,7 @@ from coregpt.lab.execute.tasks import left
 from coregpt.lab.planning.memory import Memory, estimate, fitting_rows, room
 from coregpt.lab.planning.probe import tokens_per_second
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.code.witness import witnessed
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.outline import Plan
 
@@ -88,7 +90,7 @@ def forecast(made: Plan, store: Path, jobs: int | None) -> Forecast | None:
         if before is None:
             own = earlier_speed(made, store, run.arm)
             own = own or speed * baseline.flops_per_token / cost.flops_per_token
-            memory = estimate(run.config, *_given(made, run.config), ranks=ranks)
+            memory = witnessed(partial(estimate, run.config, *_given(made, run.config), ranks=ranks))
             before = Share(0, 0.0, own, memory)
         times = (run.config.evals + 1) * (2 if run.config.held_out_curve else 1) + (not run.config.held_out_curve)
         evaluated = run.config.eval_tokens * times * EVAL_COST
@@ -105,7 +107,7 @@ def measure(made: Plan, store: Path) -> tuple[float, str]:
     if earlier:
         return earlier, "from earlier runs"
     config = next(run for run in made.runs if run.arm == made.baseline.name).config
-    found = tokens_per_second(config, *_given(made, config))
+    found = witnessed(partial(tokens_per_second, config, *_given(made, config)))
     ranks = made.study.gpus_per_run
     notes = (", uncompiled" if config.compile else "") + (f", times {ranks} GPUs" if ranks > 1 else "")
     return found * ranks, f"from a short probe of the baseline{notes}"

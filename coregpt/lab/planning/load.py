@@ -24,6 +24,8 @@ MANY_GPUS = 8
 MANY_SEEDS = 1000
 RUNS = Path("runs")
 """Where runs lie unless a command says otherwise."""
+ASIDE = "x-"
+"""How top-level keys begin that say nothing: a place for anchors, `x-small: &small {dim: 64}`."""
 SCALED = ("seeds", "test", "gpus_per_run", "keep")
 """What a scale may set beside run settings."""
 
@@ -60,7 +62,8 @@ class _Loader:
 
     def studies(self, scale: str | None, gpus: int) -> list[Study]:
         try:
-            self.file = StudyFile.model_validate(self.document.data)
+            said = {key: value for key, value in self.document.data.items() if not key.startswith(ASIDE)}
+            self.file = StudyFile.model_validate(said)
         except ValidationError as error:
             self.problems += explain(error, StudyFile)
             self.stop_if_wrong()
@@ -232,13 +235,23 @@ class _Loader:
         found: list[Problem] = []
         for name, options in plugins.items() if isinstance(plugins, dict) else ():
             try:
-                model = self.catalogue.cls(name)
+                self.catalogue.cls(name)
+                if not isinstance(options, dict):
+                    continue
+                taken = self.catalogue.instance(name, options)
+                wrong = coerced(options, taken.model_dump())
+            except ValidationError as error:
+                wrong = self.option_problems(name, options, error)
             except CoreGPTError as error:
-                found.append((("plugins", name), str(error)))
-                continue
-            if isinstance(options, dict):
-                found += [(("plugins", name, *key), text) for key, text in _check(model, options)]
+                wrong = iter([((), str(error))])
+            found += [(("plugins", name, *key), text) for key, text in wrong]
         return found
+
+    def option_problems(self, name: str, given: Mapping[str, Any], error: ValidationError) -> Iterator[Problem]:
+        """What is wrong with options; where the file does not give one, the plugin's own default is wrong."""
+        for key, text in explain(error, self.catalogue.cls(name)):
+            theirs = text == "is missing" or not key or key[0] in given
+            yield key, text if theirs else f"its default {text} ({self.catalogue.source(name)})"
 
     def check_inputs(self, given: Any, found: dict[str, InputSource]) -> Iterator[Problem]:
         """Finds every input on disk; what cannot be read as one is told with the other settings."""

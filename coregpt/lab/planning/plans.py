@@ -1,6 +1,7 @@
 """A study on this machine: arms x seeds as fully resolved runs, and what differs between the arms."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
@@ -36,7 +37,13 @@ def outlines(studies: Sequence[Study]) -> list[Outline]:
 
 def trials_before(outlined: Outline) -> Outline | None:
     """The study whose runs must be complete before the settings of this one are known."""
-    return next((trials for design in DESIGNS if (trials := design.first(outlined)) is not None), None)
+    found = next((trials for design in DESIGNS if (trials := design.first(outlined)) is not None), None)
+    if found is None:
+        return None
+    study = found.study
+    for design in DESIGNS:
+        study = design.of_trials(outlined.study, study)
+    return replace(found, study=study)
 
 
 def plan(outlined: Outline, nodes: str = "") -> Plan:

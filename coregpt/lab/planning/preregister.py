@@ -1,11 +1,16 @@
 """A study is declared in the ledger before its first run; whatever changes later is on record too."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from coregpt.contract.errors import CoreGPTError
 from coregpt.lab.designs import DESIGNS
+from coregpt.lab.planning import chain
 from coregpt.lab.records.amendment import amendments
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Entry, Event, Ledger
@@ -13,36 +18,47 @@ from coregpt.lab.records.losses import outcome
 from coregpt.lab.records.older import why_older
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.identity import canonical
+from coregpt.lab.study.identity import canonical, settled
 from coregpt.lab.study.outline import Plan
+from coregpt.lab.study.registry import Catalogue
 
 
-def register(plan: Plan, store: Path) -> str:
+def register(plan: Plan, store: Path, *, trials: bool = False) -> str:
     """Record the declaration unless it is the latest on record; returns why the study is exploratory, or "".
+
+    `trials`: of settings, for a study that is announced already, and no study of a chain.
 
     A study is exploratory once its declaration changed after a run had started, the code of one of its techniques
     changed after results of it were there, results were there before it was declared, or runs came from elsewhere.
-    Raises LedgerError if the ledger is broken.
+    Raises LedgerError if the ledger is broken, and ConfigError for a study that its chain does not take.
     """
     ledger = Ledger.of(store)
     with ledger.locked():
+        if not trials:
+            chain.enter(plan.study, plan.source.digest, ledger)
         note_complete_runs(plan, store, ledger)
         declare(plan, ledger)
-    return History(ledger.read(), plan.study.name).exploratory()
+    return exploratory(plan.study, store)
+
+
+def exploratory(study: Study, store: Path) -> str:
+    """Why a study's verdicts are not confirmatory, by the ledger as it is now; "" if they are."""
+    return History(Ledger.of(store).read(), study.name).exploratory()
 
 
 def announce(study: Study, trials: Plan, store: Path) -> None:
     """Record the declaration of a study whose runs are known only after those of `trials`; they come as `replanned`.
 
-    Raises LedgerError if the ledger is broken.
+    Raises LedgerError if the ledger is broken, and ConfigError for a study that its chain does not take.
     """
     ledger = Ledger.of(store)
     with ledger.locked():
+        chain.enter(study, trials.source.digest, ledger)
         declared = History(ledger.read(), study.name).declared
         now = code(trials)
         if not declared or amended(declared[-1], study, now):
             event: Event = "amended" if declared else "declared"
-            facts = {"declaration": study.preregistration(), "code": now, "runs": []}
+            facts = {"declaration": study.preregistration(), "unsaid": unsaid(study), "code": now, "runs": []}
             ledger.add(event, study=study.name, digest=study.digest, **facts)
 
 
@@ -74,6 +90,7 @@ def declare(plan: Plan, ledger: Ledger) -> None:
         study=study.name,
         digest=study.digest,
         declaration=study.preregistration(),
+        unsaid=unsaid(study),
         code=now,
         runs=[[run, *cell] for run, cell in runs.items()],
         **({"as_needed": True} if any(design.expected(plan) is not None for design in DESIGNS) else {}),
@@ -87,14 +104,33 @@ def declare(plan: Plan, ledger: Ledger) -> None:
 def amended(before: Entry, study: Study, now: Mapping[str, Any]) -> bool:
     """Whether a study is not what was declared; its data may lie elsewhere, and versions may know more settings."""
     declaration = json.loads(canonical(study.preregistration()))  # as the ledger gives it back
-    return bool(amendments(before["declaration"], declaration, same_data=before["code"]["data"] == now["data"]))
+    known = before.get("unsaid") or {}, unsaid(study)
+    return bool(amendments(before["declaration"], declaration, before["code"]["data"] == now["data"], known))
+
+
+def unsaid(study: Study) -> dict[str, dict[str, Any]]:
+    """By technique the options that may be left out, each with the value that it has then."""
+    found: dict[str, dict[str, Any]] = {}
+    for arm in study.written:
+        for name, options in arm.run.plugins.items():
+            found[name] = dict(_left_out(study.catalogue, name, options))
+    plain: dict[str, dict[str, Any]] = json.loads(canonical(found))  # as the ledger gives it back
+    return plain
+
+
+def _left_out(catalogue: Catalogue, name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key in options:
+        others = {other: value for other, value in options.items() if other != key}
+        with contextlib.suppress(ValidationError, CoreGPTError):  # it must be said, or beside the others it must
+            yield key, settled(catalogue.instance(name, others).model_dump(mode="json")[key])
 
 
 def older_lines(plan: Plan, store: Path) -> list[str]:
     """What to say of runs that the study had under an older identity. Raises LedgerError for a broken ledger."""
     history = History(Ledger.of(store).read(), plan.study.name)
     runs = {run.id: (run.arm, run.seed) for run in plan.runs}
-    return why_older(history, runs, json.loads(canonical(plan.study.preregistration())), code(plan))
+    now = {"declaration": json.loads(canonical(plan.study.preregistration())), "unsaid": unsaid(plan.study)}
+    return why_older(history, runs, {**now, "code": code(plan)})
 
 
 def code(plan: Plan) -> dict[str, Any]:

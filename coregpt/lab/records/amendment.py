@@ -7,19 +7,41 @@ from coregpt.contract.config import RunConfig
 from coregpt.lab.study.declaration import Machine
 from coregpt.lab.study.differences import flatten
 
+Options = Mapping[str, Mapping[str, Any]]
+"""By technique, options and values."""
 SHOWN = 4
+HOW_MUCH = ("budget.hours", "budget.usd", "budget.usd_per_gpu_hour")
+"""What a study may cost: it decides when a study stops, not what it finds, so more of it is no amendment."""
 
 
-def amendments(before: Mapping[str, Any], after: Mapping[str, Any], same_data: bool) -> list[str]:
+def amendments(
+    before: Mapping[str, Any], after: Mapping[str, Any], same_data: bool, unsaid: tuple[Options, Options] = ({}, {})
+) -> list[str]:
     """Dotted keys, sorted, whose values are not the same.
 
     With `same_data`, by digest, where the data lie does not count. A setting that a later version of coregpt knows
-    does not count either where it has its default: both declarations mean what was always done.
+    does not count either where it has its default: both declarations mean what was always done. Likewise an option that
+    only one version of a technique knows, at the value in `unsaid`, of before and of after; what else changed in the
+    technique is its code, which is judged by what its runs come to (`History`).
     """
-    old, new = flatten(before), flatten(after)
-    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    old, new = flatten(_told_whole(before, after, unsaid[1])), flatten(_told_whole(after, before, unsaid[0]))
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and key not in HOW_MUCH]
     arms = before.get("arms", {}).keys() & after.get("arms", {}).keys()
     return [key for key in keys if not _said_otherwise(key, _setting(key, arms), old, new, same_data)]
+
+
+def _told_whole(own: Mapping[str, Any], other: Mapping[str, Any], unsaid: Options) -> dict[str, Any]:
+    """A declaration with the options that only the other one has, of techniques that both have in an arm."""
+    arms = dict(own.get("arms", {}))
+    for name in arms.keys() & other.get("arms", {}).keys():
+        mine, theirs = arms[name].get("plugins", {}), other["arms"][name].get("plugins", {})
+        more = {
+            plugin: {key: value for key, value in unsaid.get(plugin, {}).items() if key in theirs[plugin]}
+            for plugin in mine.keys() & theirs.keys()
+        }
+        plugins = {plugin: {**more.get(plugin, {}), **options} for plugin, options in mine.items()}
+        arms[name] = {**arms[name], "plugins": plugins}
+    return {**own, "arms": arms}
 
 
 def _said_otherwise(key: str, setting: str, old: Mapping[str, Any], new: Mapping[str, Any], same_data: bool) -> bool:

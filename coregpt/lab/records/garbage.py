@@ -9,6 +9,7 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import read_json
 from coregpt.lab.records.history import DECLARING
 from coregpt.lab.records.ledger import Entry, Ledger
+from coregpt.lab.records.older import superseded_runs
 from coregpt.lab.records.status import latest, stored, trunk_id
 from coregpt.lab.records.store import PROBE, RunFolder, claim, claimed
 from coregpt.lab.study.part import WEIGHTS, RunPart, given_runs
@@ -45,8 +46,8 @@ def waste(store: Path, weights: bool = False) -> list[Waste]:
     given = _given_to(store, needed)
     needed |= given
     free = [run for run in stored(store) if not claimed(RunFolder(store / run))]
-    given_up = _given_up(entries)
-    left = [found for run in free for found in _of_run(store, run, run in needed, declared, given_up)]
+    ended = Ended(declared, _given_up(entries), superseded_runs(entries) - given - _of_noise(store))
+    left = [found for run in free for found in _of_run(store, run, run in needed, ended)]
     if weights:
         left += [found for run in free if run in needed - given for found in _weights_of(store, run)]
     return [*left, *_probes(store)]
@@ -98,17 +99,26 @@ def _of_noise(store: Path) -> set[str]:
     return {str(run) for record in records for run in record.get("run_ids", ())}
 
 
-def _of_run(store: Path, run: str, needed: bool, declared: set[str], given_up: set[str]) -> Iterator[Waste]:
+@dataclass(frozen=True)
+class Ended:
+    """What no study will go on with."""
+
+    declared: set[str]
+    """All runs that were ever declared."""
+    given_up: set[str]
+    superseded: set[str]
+    """Runs that another has taken the place of."""
+
+
+def _of_run(store: Path, run: str, needed: bool, ended: Ended) -> Iterator[Waste]:
     folder = RunFolder(store / run)
     if not needed:
         also = ", its final weights neither" if folder.weights.exists() else ""
         yield Waste(folder.path, run, f"no declared study uses it{also}")
         return
     yield from (Waste(path, run, "weights of an earlier execution") for path in _earlier(folder))
-    if folder.checkpoint.exists() and _over(store, folder, declared):
-        yield Waste(folder.checkpoint, run, "checkpoint of a complete run")
-    elif folder.checkpoint.exists() and run in given_up:
-        yield Waste(folder.checkpoint, run, "checkpoint of a run that its study will not finish")
+    if folder.checkpoint.exists() and (why := _over(store, folder, ended)):
+        yield Waste(folder.checkpoint, run, f"checkpoint of a {why}")
     for pattern in PARTIAL:
         yield from (Waste(path, run, "half-written") for path in sorted(folder.path.glob(pattern)))
 
@@ -117,14 +127,19 @@ def _earlier(folder: RunFolder) -> list[Path]:
     return sorted(folder.path.glob(f"attempts/*/{WEIGHTS}"))
 
 
-def _over(store: Path, folder: RunFolder, declared: set[str]) -> bool:
-    """Whether nothing will go on from its checkpoint; a trunk's is needed until all of its branches are complete."""
+def _over(store: Path, folder: RunFolder, ended: Ended) -> str:
+    """Why nothing will go on from its checkpoint, or ""; a trunk's is needed until all of its branches have ended."""
     if folder.result() is not None:
-        return True
+        return "complete run"
+    if folder.id in ended.given_up:
+        return "run that its study will not finish"
+    if folder.id in ended.superseded:
+        return "run of an older identity, that another has taken the place of"
     if not RunPart.of(folder.config()).is_trunk:
-        return False
-    branches = [run for run in declared if trunk_id(store, run) == folder.id]
-    return bool(branches) and all(RunFolder(store / run).result() is not None for run in branches)
+        return ""
+    branches = [run for run in ended.declared if trunk_id(store, run) == folder.id]
+    over = all(run in ended.superseded or RunFolder(store / run).result() is not None for run in branches)
+    return "complete run" if branches and over else ""
 
 
 def delete(found: Waste) -> bool:

@@ -142,7 +142,8 @@ class History:
     def _amended(self, before: Entry, after: Entry) -> list[str]:
         started = self._started_between(self.declared[0].n, after.n)
         old, new = before["declaration"], after["declaration"]
-        keys = amendments(old, new, same_data=before["code"]["data"] == after["code"]["data"])
+        unsaid = before.get("unsaid") or {}, after.get("unsaid") or {}
+        keys = amendments(old, new, before["code"]["data"] == after["code"]["data"], unsaid)
         if not keys or not started:
             return []
         what = told(old, new, keys)
@@ -151,16 +152,37 @@ class History:
         return [f"amended after {_runs(len(started))} had started: {what}{hint}"]
 
     def _edited(self, before: Entry, after: Entry) -> list[str]:
-        """A technique whose code changed after results of it could be seen was tuned on the test's seeds."""
+        """A technique whose code changed after results of it could be seen was tuned on the test's seeds.
+
+        Unless it was not: if every one of those results came out again, to the last digit, nothing was changed in it.
+        """
         reasons = []
         old, new = before["code"]["plugins"], after["code"]["plugins"]
         arms = before["declaration"]["arms"]
         for name in sorted(old.keys() & new.keys()):
             using = [run for run, arm, _ in before["runs"] if name in arms[arm]["plugins"]]
             complete = self._complete_before(after.n, using)
-            if old[name] != new[name] and complete:
-                reasons.append(f"the code of plugin {name} changed when {_runs(len(complete))} with it had results")
+            otherwise, missing = self._repeated(complete)
+            if old[name] != new[name] and otherwise + missing:
+                reason = f"the code of plugin {name} changed when {_runs(len(complete))} with it had results"
+                reasons.append(f"{reason}; {self._came_out(otherwise, missing)}")
         return reasons
+
+    def _repeated(self, runs: Iterable[str]) -> tuple[int, int]:
+        """Of complete runs: how many came out otherwise as declared last, and how many have no result there."""
+        now = {(arm, seed): run for run, arm, seed in self.declared[-1]["runs"]}
+        otherwise = missing = 0
+        for run in runs:
+            again = now.get(self.cells[run])
+            results = self._past(again).results if again in self.events else ()
+            missing += not results
+            otherwise += bool(results) and set(results) != set(self._past(run).results)
+        return otherwise, missing
+
+    @staticmethod
+    def _came_out(otherwise: int, missing: int) -> str:
+        parts = [f"{_runs(otherwise)} came out otherwise"] if otherwise else []
+        return " and ".join([*parts, *([f"{_runs(missing)} not repeated"] if missing else [])])
 
 
 def _runs(number: int) -> str:

@@ -9,7 +9,7 @@ not seen start are therefore recorded as `found`.
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coregpt.contract.errors import RunError
-from coregpt.lab.atomic import unwritable
+from coregpt.lab.atomic import MAY_NOT, unwritable
 from coregpt.lab.study.identity import canonical
 
 try:
@@ -39,6 +39,9 @@ Event = Literal[
     "rerun",  # from its first step; the result it had, if any, is part of the entry and was set aside
     "found",  # complete, but never started under this ledger
     "looked",  # an arm was decided before the end of its study
+    "chained",  # a study's place in the chain of its baseline, and the level that this gives it
+    "concluded",  # what a study's report said of its arms, and what the chain confirms of it
+    "merged",  # one line of another machine's ledger
 ]
 START = "0" * 64
 TAIL_BYTES = 1 << 16
@@ -65,6 +68,19 @@ class Entry:
 
     def get(self, key: str) -> Any:
         return self.payload.get(key)
+
+
+_listening: list[Callable[[Entry], None]] = []
+
+
+@contextmanager
+def told_to(listener: Callable[[Entry], None]) -> Iterator[None]:
+    """Meanwhile `listener` hears of every entry that this process adds, to whichever ledger, once it is on disk."""
+    _listening.append(listener)
+    try:
+        yield
+    finally:
+        _listening.remove(listener)
 
 
 class Ledger:
@@ -95,14 +111,27 @@ class Ledger:
     def locked(self) -> Iterator[None]:
         """Nobody else writes meanwhile; on a file system without locks that is up to the user."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = self._opened_lock()
         try:
-            if fcntl is not None:
+            if fcntl is not None and descriptor is not None:
                 with suppress(OSError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _opened_lock(self) -> int | None:
+        """None in a folder that is only to be read: reading needs no lock, and writing says what is wrong."""
+        path = self.path.with_suffix(".lock")
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # the umask says who else may
+        except OSError as error:
+            if error.errno not in MAY_NOT:
+                raise
+        with suppress(OSError):
+            return os.open(path, os.O_RDONLY)
+        return None
 
     def add(self, event: Event, **payload: Any) -> Entry:
         """`append` for a caller that holds the lock."""
@@ -118,7 +147,10 @@ class Ledger:
                 os.fsync(file.fileno())
         except OSError as error:
             raise unwritable(self.path, error) from error
-        return Entry(n, time, event, payload, previous, line["hash"])
+        entry = Entry(n, time, event, payload, previous, line["hash"])
+        for tell in _listening:
+            tell(entry)
+        return entry
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -217,6 +249,12 @@ class Follower:
             entries = [json.loads(line) for line in whole.splitlines()]
             self.runs |= {entry["run"] for entry in entries if entry["event"] == "ended"}
         return run in self.runs
+
+
+def sealed(entry: Entry) -> bool:
+    """Whether its hash is that of what it says."""
+    body = {**entry.payload, "n": entry.n, "time": entry.time, "event": entry.event, "previous": entry.previous}
+    return _hash(entry.previous, body) == entry.hash
 
 
 def _hash(previous: str, body: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from coregpt.contract.errors import RunError
-from coregpt.lab.atomic import read_json, write_json, write_text
+from coregpt.lab.atomic import read_json, unwritable, write_json, write_text
 from coregpt.lab.study.identity import IMPORTS, counted
 from coregpt.lab.study.part import WEIGHTS
 from coregpt.lab.study.registry import Catalogue
@@ -274,7 +274,10 @@ def claim(folder: RunFolder, patience: float = 0.0) -> Claim | None:
 
 
 def _claim(folder: RunFolder) -> Claim | None:
-    descriptor = os.open(folder.path / "claim", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        descriptor = os.open(folder.path / "claim", os.O_RDWR | os.O_CREAT, 0o666)  # the umask says who else may
+    except OSError as error:
+        raise unwritable(folder.path / "claim", error) from error
     if fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

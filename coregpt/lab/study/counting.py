@@ -1,10 +1,13 @@
 """Every arm built without memory: what it costs, and what its settings and plugins come to."""
 
 import traceback
+from functools import partial
 
-from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
+from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError, in_one_line
 from coregpt.engine.accounting import Cost, count
-from coregpt.lab.study.declaration import Arm, Study
+from coregpt.lab.study.code.blame import told
+from coregpt.lab.study.code.witness import witnessed
+from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import derive
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.outline import Outline
@@ -18,13 +21,13 @@ def counted(study: Study) -> Outline:
         instances = study.catalogue.instances(arm.run.plugins)
         try:
             inputs = inputs_of(arm.run, study.catalogue)
-            costs[arm.name] = count(arm.run, instances, inputs)
+            costs[arm.name] = witnessed(partial(count, arm.run, instances, inputs))
             derived[arm.name] = derive(arm.run, instances, costs[arm.name], inputs)
             refuse_unshared(study.gpus_per_run, costs[arm.name])
         except CoreGPTError as error:
             problems.append(f"{study.path}: arm '{arm.name}': {error}")
-        except Exception as error:  # a plugin may fail in any way while it is asked
-            problems.append(f"{study.path}: arm '{arm.name}': {_told(error, study, arm)}")
+        except (Exception, SystemExit) as error:  # a plugin may fail in any way while it is asked
+            problems.append(f"{study.path}: arm '{arm.name}': {told(error) or _beside_plugins(error)}")
     if problems:
         raise PluginError("\n".join(problems))
     return Outline(study, costs, derived)
@@ -37,10 +40,7 @@ def refuse_unshared(gpus: int, cost: Cost) -> None:
             raise ConfigError(f"gpus_per_run is {gpus}, which cannot share a batch of {rows} rows alike")
 
 
-def _told(error: Exception, study: Study, arm: Arm) -> str:
-    """`cannot be built: KeyError: 'x' (my_plugin.py:12)`, the line being the plugin's where it is known."""
-    frames = traceback.extract_tb(error.__traceback__)
-    files = {str(study.catalogue.source(name)) for name in arm.run.plugins}
-    frame = next((frame for frame in reversed(frames) if frame.filename in files), frames[-1])
-    text = (str(error).strip().splitlines() or [""])[0]
-    return f"cannot be built: {type(error).__name__}: {text} ({frame.filename}:{frame.lineno})"
+def _beside_plugins(error: BaseException) -> str:
+    """No plugin had a part in it: the line of core, for whoever mends that."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"cannot be built: {in_one_line(error)} ({frame.filename}:{frame.lineno})"

@@ -22,8 +22,8 @@ class Merged:
         `under` is the key of the arm that they belong to, where that is not its top.
         """
         target = self.data
-        for name in under:
-            target = target.setdefault(name, {})
+        for i, name in enumerate(under):
+            target = self._mapping(target, name, under[: i + 1])
         self._lay(target, settings, under, prefix)
 
     def origin(self, key: Key, default: Key) -> Key:
@@ -39,13 +39,22 @@ class Merged:
             if value is None:
                 self._remove(target, name, here, there)
                 continue
-            self.origins[here] = there
             if isinstance(value, dict):
-                if not isinstance(target.get(name), dict):
-                    target[name] = {}
-                self._lay(target[name], value, here, there)
+                inner = self._mapping(target, name, here)
+                self.origins[here] = there
+                self._lay(inner, value, here, there)
             else:
+                self.origins[here] = there
                 target[name] = value
+
+    def _mapping(self, target: dict[str, Any], name: str, here: Key) -> dict[str, Any]:
+        """What lies at a key, to be laid over. A section that is no mapping is a mistake, and not replaced unsaid."""
+        inner = target.get(name)
+        if not isinstance(inner, dict):
+            if len(here) == 1 and name in target:
+                self.problems.append((self.origin(here, ()), f"expected a mapping, got {inner!r}"))
+            inner = target[name] = {}
+        return inner
 
     def _remove(self, target: dict[str, Any], name: str, here: Key, place: Key) -> None:
         if name in target:

@@ -8,7 +8,9 @@ import difflib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from coregpt.contract.config import InputSource
-from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError
+from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError, in_one_line
 from coregpt.contract.plugin import Plugin
 from coregpt.lab.study.code.blame import place_of
 from coregpt.lab.study.code.checkouts import GROUP, elsewhere, where_searched
@@ -132,10 +134,11 @@ class Catalogue:
             try:
                 module = self._import(found)
             except CoreGPTError as error:
-                raise PluginError(f"plugin '{name}': {error}") from error
+                where = place_of(error, found.path) or found.path
+                raise PluginError(f"plugin '{name}' ({where}): {error}") from error
             except (Exception, SystemExit) as error:  # a module that exits must not end the command as if all were well
-                where = place_of(error, found.path) or self.files.get(name, found.module)
-                raise PluginError(f"plugin '{name}' ({where}) cannot be imported: {error!r}") from error
+                where = place_of(error, found.path) or found.path
+                raise PluginError(f"plugin '{name}' ({where}) cannot be imported: {in_one_line(error)}") from error
             own = [
                 value
                 for value in vars(module).values()
@@ -143,7 +146,8 @@ class Catalogue:
             ]
             if len(own) != 1:
                 names = [cls.__name__ for cls in own]
-                raise PluginError(f"plugin '{name}': expected one Plugin class in {found.module}, found {names}")
+                there = " and ".join(names) or "none"
+                raise PluginError(f"plugin '{name}' ({found.path}): expected one class of Plugin in it, found {there}")
             self._classes[name] = own[0]
         return self._classes[name]
 
@@ -179,15 +183,30 @@ class Catalogue:
         """The file a technique is defined in."""
         return self.locate(name).path
 
+    def instance(self, name: str, options: Mapping[str, Any]) -> Plugin:
+        """One plugin with its options, also as plain data. Raises ValidationError for what the options are not."""
+        cls = self.cls(name)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", "A custom validator is returning")  # pydantic would let that pass
+                made = cls(**options)
+                made.model_dump(mode="json")
+        except (ValidationError, CoreGPTError):
+            raise
+        except (Exception, SystemExit) as error:  # its validators are the plugin's code
+            where = place_of(error) or f"{self.source(name)}:{inspect.getsourcelines(cls)[1]}"
+            raise PluginError(f"plugin '{name}' ({where}): its options cannot be read: {in_one_line(error)}") from error
+        return made
+
     def instances(self, options: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Plugin]]:
         """Validated plugins, innermost first. All option errors are collected before failing."""
         errors: list[str] = []
         made: dict[str, Plugin] = {}
         for name, given in options.items():
             try:
-                made[name] = self.cls(name)(**(given or {}))
+                made[name] = self.instance(name, given or {})
             except ValidationError as error:
-                errors += option_errors(f"plugins.{name}", self.cls(name), error)
+                errors += option_errors(f"plugins.{name}", self.cls(name), error, given or {}, self.source(name))
             except ConfigError as error:
                 errors.append(f"plugins: {error}")
         if errors:
@@ -209,8 +228,10 @@ def order(made: Mapping[str, Plugin | type[Plugin]]) -> list[str]:
     return done
 
 
-def option_errors(where: str, model: type[Any], error: ValidationError) -> list[str]:
-    """One readable line per wrong option: key, what is wrong, the nearest valid name."""
+def option_errors(
+    where: str, model: type[Any], error: ValidationError, given: Mapping[str, Any], source: Path
+) -> list[str]:
+    """One readable line per wrong option: key, what is wrong, the nearest valid name; whose default it is, if one's."""
     lines = []
     for item in error.errors():
         key = ".".join([where, *map(str, item["loc"])])
@@ -219,6 +240,7 @@ def option_errors(where: str, model: type[Any], error: ValidationError) -> list[
             message = f"no such option{nearest(str(item['loc'][-1]), model.model_fields)}"
         elif item["type"] != "missing":
             message += f", got {item['input']!r}" if not isinstance(item["input"], dict) else ""
+            message += f" (its default, {source})" if item["loc"] and item["loc"][0] not in given else ""
         lines.append(f"{key}: {message}")
     return lines
 

@@ -1,6 +1,7 @@
 """YAML as people mean it: duplicate keys are errors, 1e9 is a number, `no` is a word, and lines are known.
 
-Scalars follow YAML 1.2: PyYAML alone reads `1e-3` as text, `off` as false and `010` as eight.
+Scalars follow YAML 1.2: PyYAML alone reads `1e-3` as text, `off` as false and `010` as eight. Of YAML 1.1 only the
+merge key is known: `<<: *other` takes what `other` has and this mapping does not say itself.
 """
 
 import re
@@ -16,6 +17,7 @@ from coregpt.lab.atomic import read_text
 
 Key = tuple[str | int, ...]
 
+MERGE = "<<"
 PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 SCALARS = (
     ("null", re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""]),
@@ -73,9 +75,9 @@ def parse(text: str, file: str) -> Document:
         line = mark.line + 1 if mark else 1
         raise ConfigError(f"{file}:{line}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: not valid YAML: {error}") from error
+        raise ConfigError(f"{file}:1: not valid YAML: {error}") from error
     if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
-        raise ConfigError(f"{file}: the file is empty; a study starts with 'question:'")
+        raise ConfigError(f"{file}:1: the file is empty; a study starts with 'question:'")
     reader = _Reader(file)
     data = reader.value(root, ())
     if not isinstance(data, dict):
@@ -108,15 +110,34 @@ class _Reader:
 
     def mapping(self, node: yaml.Node, path: Key) -> dict[str, Any]:
         result: dict[str, Any] = {}
+        merged: yaml.Node | None = None
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode) or not key.value:
                 raise ConfigError(f"{self._at(key)}: a key must be a word")
-            if key.value in result:
+            if key.value in result or (merged and _merges(key)):
                 first = self.lines[(*path, key.value)]
                 raise ConfigError(f"{self._at(key)}: '{key.value}' is given twice, first in line {first}")
             self.lines[(*path, key.value)] = key.start_mark.line + 1
-            result[key.value] = self.value(value, (*path, key.value))
+            if _merges(key):
+                merged = value
+            else:
+                result[key.value] = self.value(value, (*path, key.value))
+        if merged is not None:
+            for other in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
+                self.take(other, path, result)
         return result
+
+    def take(self, node: yaml.Node, path: Key, into: dict[str, Any]) -> None:
+        """What a merge key brings to the mapping at `path`; what is there already stays."""
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(f"{self._at(node)}: '<<' takes from a mapping, or a list of them, as in '<<: *other'")
+        aside = _Reader(self.file)
+        aside.open = self.open
+        for name, value in aside.value(node, path).items():
+            if name not in into:
+                into[name] = value
+                here = (*path, name)
+                self.lines |= {key: line for key, line in aside.lines.items() if key[: len(here)] == here}
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
         text: str = node.value
@@ -130,10 +151,22 @@ class _Reader:
         try:
             return readers[node.tag.removeprefix("tag:yaml.org,2002:")](text)
         except (KeyError, ValueError) as error:
-            raise ConfigError(f"{self._at(node)}: '{node.tag} {text}' is neither plain text nor a number") from error
+            raise ConfigError(f"{self._at(node)}: {_unread(node.tag, text)}") from error
 
     def _at(self, node: yaml.Node) -> str:
         return f"{self.file}:{node.start_mark.line + 1}"
+
+
+def _merges(key: yaml.ScalarNode) -> bool:
+    """Whether a key is `<<`; quoted it is a word like any other."""
+    return bool(key.value == MERGE and not key.style)
+
+
+def _unread(tag: str, text: str) -> str:
+    """What to say of a scalar that is not what its letters or its tag promise."""
+    if tag in (f"tag:yaml.org,2002:{kind}" for kind in ("int", "float")):
+        return f"'{text}' looks like a number and is none; write one underscore between digits, or quote a text"
+    return f"the tag of '{text}' means nothing here; write plain text or a number"
 
 
 def _kind(value: Any) -> str:

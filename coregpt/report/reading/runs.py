@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from coregpt.contract.config import RunConfig
+from coregpt.lab.execute.allowance import allowance_of, too_long, trained
 from coregpt.lab.records import losses
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger, LedgerError
@@ -58,13 +59,19 @@ def run_facts(run: PlannedRun, plan: Plan, store: Path, seen: Seen) -> RunFacts:
         status, reason = result["status"], result["reason"]
         measured = ("tokens_per_second", "train_seconds", "compile_seconds", "peak_memory_bytes")
         timing = timing.model_copy(update={key: result[key] for key in measured})
-    wrong = _doubt(result, log, past, seen.broken)
+    wrong = _doubt(result, log, past, seen.broken) or (_over(run, plan, store) if result else "")
     if wrong:
         return RunFacts(**facts, status="failed", reason=wrong, timing=timing)
     if status == "finished" and result is not None:
         facts["value"] = result[losses.RESULT[plan.study.reads]]
         facts |= {"select": result["select"]} if plan.study.reads == "held_out" else {}
     return RunFacts(**facts, status=status, reason=reason, timing=timing)
+
+
+def _over(run: PlannedRun, plan: Plan, store: Path) -> str:
+    """Why a complete run took longer than the study allows every run, whichever study had it trained."""
+    allowance = allowance_of(plan.study)
+    return too_long(trained(run, plan, store), allowance) if allowance.seconds_per_run else ""
 
 
 def curves_of(config: RunConfig) -> Stream:

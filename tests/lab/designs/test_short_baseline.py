@@ -22,7 +22,7 @@ def test_the_yardstick_is_the_baseline_with_its_own_shorter_run(lab: Callable[..
     base, short = study.arms[0].run, study.arms[2].run
     assert short.model_dump() | {"tokens": base.tokens} == base.model_dump()
     made = plan(outline(study))
-    assert (made.costs["gelu"].steps, made.costs[SHORT].steps) == (250, 200)
+    assert (made.costs["gelu"].steps, made.costs[SHORT].steps) == (120, 96)
     assert {run.seed for run in made.runs if run.arm == SHORT} == set(study.seeds)
 
 
@@ -71,7 +71,7 @@ def test_plan_says_what_is_held_equal(lab: Callable[..., Lab], capsys: pytest.Ca
     here = lab(test={"baseline": "gelu", "yardstick": 0.8})
     assert main(["plan", str(here.study), "--runs", str(here.runs)]) == 0
     shown = capsys.readouterr().out
-    assert "Held equal: tokens, 16000 in every arm" in shown
+    assert "Held equal: tokens, 7680 in every arm" in shown
     assert "6 runs" in shown
     assert main(["plan", str(lab(equal="seconds").study), "--runs", str(here.runs)]) == 0
     assert "Held equal: seconds, measured after the runs" in capsys.readouterr().out
@@ -86,15 +86,15 @@ def test_a_study_with_both_is_run_reported_and_verified(
     found = here.report()
     assert [c["arm"] for c in found["comparisons"]] == ["relu2"]
     assert found["study"]["confounds"] == []
-    assert found["yardstick"]["full_steps"] == 250
-    assert found["yardstick"]["short_steps"] == 125
+    assert found["yardstick"]["full_steps"] == 120
+    assert found["yardstick"]["short_steps"] == 60
     assert found["yardstick"]["slope"] > 0
     assert [claim["arm"] for claim in found["targets"]["claims"]] == ["gelu", "relu2"]
     assert [race["axis"] for race in found["targets"]["races"]] == ["steps", "tokens", "flops"]
     assert found["timing"]["to_target"]["axis"] == "seconds"
     finals = {run["seed"]: run["value"] for run in found["runs"] if run["arm"] == "gelu"}
     short = {run["seed"]: run["value"] for run in found["runs"] if run["arm"].startswith("gelu at")}
-    slope = sum(short[seed] - finals[seed] for seed in finals) / 4 / 125
+    slope = sum(short[seed] - finals[seed] for seed in finals) / 4 / 60
     assert found["yardstick"]["slope"] == pytest.approx(slope)
     capsys.readouterr()
     report = here.reports / "tiny" / "report.json"

@@ -15,8 +15,8 @@ from coregpt.lab.records.store import Claim, RunFolder
 from tests.lab.conftest import Lab
 from tests.lab.execute.test_launcher import planned
 
-START, SPEED = 30.0, 25.0
-"""Seconds until the first worker trains, and steps per second from then on; a run has 250 steps."""
+START, SPEED = 30.0, 12.0
+"""Seconds until the first worker trains, and steps per second from then on; a run has 120 steps."""
 
 
 class ByHand(Executor):

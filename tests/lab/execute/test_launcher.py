@@ -25,6 +25,7 @@ from coregpt.lab.records.store import RunFolder, claim
 from coregpt.lab.study.outline import Plan
 from tests.lab.conftest import STUDY, Lab, write_study
 from tests.lab.execute.test_worker import BROKEN
+from tests.warm import Program
 
 
 def planned(lab: Lab) -> Plan:
@@ -91,7 +92,7 @@ def test_studies_share_runs_that_are_the_same(executed: Lab, tmp_path: Path) -> 
 
 def launched(lab: Lab) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "coregpt.cli", *lab.command("--no-mlflow", "--jobs", "2")]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Program(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def wait_for_training(lab: Lab) -> list[RunFolder]:
@@ -175,7 +176,7 @@ def test_a_run_claimed_elsewhere_is_waited_for(executed: Lab, tmp_path: Path) ->
             if run.id != folder.id:
                 (here.runs / run.id / name).write_bytes((source / name).read_bytes())
     with launched(here) as process:
-        time.sleep(4)
+        time.sleep(2)
         assert process.poll() is None
         for name in ("metrics.jsonl", "env.json", "result.json"):
             (folder.path / name).write_bytes((executed.runs / folder.id / name).read_bytes())
@@ -197,7 +198,7 @@ def test_a_plan_of_complete_runs_needs_no_time(executed: Lab, capsys: pytest.Cap
     assert main(["plan", str(executed.study), "--runs", str(executed.runs)]) == 0
     out = capsys.readouterr().out
     assert "All 4 runs are complete." in out
-    assert "This design can only end inconclusive" in out
+    assert "Pilot: these runs end without a verdict" in out
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only /proc says
 
 
 def test_a_hung_worker_of_a_dead_launcher_is_ended_and_its_run_finished(executed: Lab, tmp_path: Path) -> None:
-    made = long(executed, tmp_path)
+    made = long(executed, tmp_path, steps=600)
     here = Lab(tmp_path, executed.data, made.study.path)
     with program(here) as process:
         wait_for_training(here)
@@ -32,11 +32,11 @@ def test_a_hung_worker_of_a_dead_launcher_is_ended_and_its_run_finished(executed
         process.kill()
     rescue = threading.Timer(60, lambda: [os.kill(pid, signal.SIGKILL) for pid in hung & training(here.runs)])
     rescue.start()
-    tally, told, _ = launched(made, here.runs, hang_seconds=2.0)
+    tally, told, _ = launched(made, here.runs, hang_seconds=4.0)
     assert rescue.is_alive(), "the launcher waited for it"
     rescue.cancel()
     assert not tally.failed
-    assert "its launcher is gone and it wrote nothing for 2 s, so it was ended" in told
+    assert "its launcher is gone and it wrote nothing for 4 s, so it was ended" in told
     assert all(RunFolder(here.runs / run.id).result() for run in made.runs)
 
 

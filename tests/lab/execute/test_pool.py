@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,15 @@ from coregpt.lab.execute.slots import Slot
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.store import RunFolder, claim
-from tests.lab.conftest import Lab, write_study
+from tests.lab.conftest import STEPS, Lab, write_study
 
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="workers are forked on Linux only")
+
+
+@pytest.fixture(autouse=True)
+def _real(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests leave out: a forking process that begins as a program of its own."""
+    monkeypatch.setattr("coregpt.lab.execute.pool.subprocess", subprocess)
 
 
 @pytest.fixture
@@ -29,7 +36,7 @@ def pool() -> Iterator[Pool]:
     opened.close()
 
 
-def folders(lab: Lab, here: Path, tokens: int = 64 * 250) -> list[RunFolder]:
+def folders(lab: Lab, here: Path, tokens: int = 64 * STEPS) -> list[RunFolder]:
     """Planned run folders of a study like the lab's, none of them executed."""
     base = {"model": {"vocab": 16, "dim": 8, "depth": 1, "heads": 2, "context": 16}, "batch_tokens": 64}
     base |= {"tokens": tokens, "eval_tokens": 256, "evals": 5, "device": "cpu", "precision": "fp32", "compile": False}
@@ -92,7 +99,7 @@ def test_the_claim_lives_as_long_as_the_fork(executed: Lab, tmp_path: Path, pool
 def test_a_fork_survives_the_death_of_its_pool_and_the_pool_is_replaced(
     executed: Lab, tmp_path: Path, pool: Pool
 ) -> None:
-    first, second = folders(executed, tmp_path, tokens=64 * 2000)[:2]
+    first, second = folders(executed, tmp_path, tokens=64 * 800)[:2]
     child = begin(pool, first)
     training(first)
     pool.process.kill()

@@ -6,7 +6,7 @@ import pytest
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.execute.jobs import meaning
-from coregpt.lab.execute.slots import cores, find_slots
+from coregpt.lab.execute.slots import Slot, cores, find_slots
 
 
 def visible(monkeypatch: pytest.MonkeyPatch, count: int, names: str | None = None) -> None:
@@ -46,3 +46,9 @@ def test_too_few_gpus_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_that_dies_without_a_word_is_explained() -> None:
     assert meaning(-9) == "the process was ended by SIGKILL (out of memory?)"
     assert "exit code 7" in meaning(7)
+
+
+def test_a_run_is_alone_whatever_a_launcher_of_several_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.setenv(name, "2")
+    assert not {"WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID"} & Slot(()).variables().keys()

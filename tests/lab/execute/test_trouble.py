@@ -61,7 +61,7 @@ def launched(made: Plan, store: Path, slots: int = 2, **policy: Any) -> tuple[Ta
     return launcher.execute(), stream.getvalue(), launcher
 
 
-def long(executed: Lab, here: Path, steps: int = 3000) -> Plan:
+def long(executed: Lab, here: Path, steps: int = 1000) -> Plan:
     base = {**STUDY["base"], "tokens": 64 * steps}
     return plan(outline(load(write_study(here / "long.yaml", executed.data, base=base))))
 

@@ -16,7 +16,7 @@ from coregpt.engine.build import build
 from coregpt.engine.data import eval_rows, open_source
 from coregpt.engine.evaluate import evaluate
 from coregpt.engine.weights import Weights, read, write
-from coregpt.lab.execute.worker import COMPLETE, FAILED, STOPPED, TAKEN, main, processor, stop_requested
+from coregpt.lab.execute.worker import COMPLETE, FAILED, STOPPED, SWITCHES, TAKEN, main, processor, stop_requested
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.store import RunFolder, claim
@@ -66,19 +66,25 @@ def folder_of(lab: Callable[..., Lab]) -> Callable[..., RunFolder]:
     return make
 
 
-def test_a_run_ends_with_a_result_and_says_what_it_ran_on(folder_of: Callable[..., RunFolder]) -> None:
+def test_a_run_ends_with_a_result_and_says_what_it_ran_on(
+    folder_of: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SWITCHES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")
     folder = folder_of()
     assert main([str(folder.path)]) == COMPLETE
     result = folder.result()
     assert result is not None
-    assert (result["status"], result["steps"], result["tokens"]) == ("finished", 250, 16_000)
+    assert (result["status"], result["steps"], result["tokens"]) == ("finished", 120, 7_680)
     assert 1.0 < result["value"] < 2.8  # ln 3 = 1.0986 is what the data allow, ln 16 = 2.77 is knowing nothing
     evaluated = [row for row in folder.rows() if "select_loss" in row]
-    assert [row["step"] for row in evaluated] == [0, 50, 100, 150, 200, 250]
+    assert [row["step"] for row in evaluated] == [0, 24, 48, 72, 96, 120]
     assert [(row["select_loss"], row["val_loss"]) for row in evaluated[-1:]] == [(result["select"], result["value"])]
     assert not any("val_loss" in row for row in evaluated[:-1])
     assert folder.environment().keys() >= {"torch", "device", "precision", "python"}
     assert folder.environment()["processor"] == processor()
+    assert folder.environment()["variables"] == "DNNL_MAX_CPU_ISA=AVX2"
     assert not folder.checkpoint.exists()
 
 

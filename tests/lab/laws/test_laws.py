@@ -94,6 +94,19 @@ BROKEN = {
             def add_logit_transforms(self, at):
                 return Memory()
     """,
+    "slopes_are_derivatives": """
+        class Half(nn.Module):
+            def forward(self, logits, ctx):
+                return logits / 2
+
+            def slope(self, logits, bent):
+                return logits
+
+        class Bad(Plugin):
+            @hookimpl
+            def add_logit_transforms(self, at):
+                return Half()
+    """,
     "neutral_setting_does_nothing": """
         class Scale(nn.Module):
             def forward(self, logits, ctx):

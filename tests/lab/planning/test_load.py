@@ -167,3 +167,34 @@ def test_a_value_of_no_type_of_a_union_is_one_mistake(tmp_path: Path) -> None:
         "s.yaml:11: seeds: should be a valid integer or a valid list, got 'many'",
         "s.yaml:13: gpus_per_run: should be a valid integer or 'auto', got [2]",
     ]
+
+
+TECHNIQUES = """\
+question: Which of them matter?
+base: {model: {dim: 16, depth: 1, heads: 2, context: 16}, tokens: 1e4, batch_tokens: 64, eval_tokens: 64}
+mode: leave_one_out
+techniques: {rope: {}, relu2: {}}
+seeds: 5
+test: {}
+scales:
+  small: {plugins: 0}
+"""
+
+
+@pytest.mark.parametrize(
+    "text", [TECHNIQUES, GOOD.replace("one:\n", "one: {plugins: {rope: {}}}\n") + "scales:\n  s: {plugins: 0}\n"]
+)
+def test_a_section_that_is_no_mapping_is_told_though_arms_lie_over_it(tmp_path: Path, text: str) -> None:
+    (found,) = problems(tmp_path, text)
+    line = text.split("\n").index(next(line for line in text.split("\n") if "plugins: 0" in line)) + 1
+    assert found == f"s.yaml:{line}: scales.{text.split()[-3].rstrip(':')}.plugins: expected a mapping, got 0"
+
+
+def test_what_begins_with_x_at_the_top_is_a_place_for_anchors(tmp_path: Path) -> None:
+    text = "x-small: &small {dim: 16, depth: 1, heads: 2}\n" + GOOD.replace(
+        "model: {dim: 16, depth: 1, heads: 2, context: 16}", "model: {<<: *small, context: 16}"
+    )
+    assert study(tmp_path, text).digest == study(tmp_path, GOOD).digest
+    (found,) = problems(tmp_path, text.replace("depth: 1", "depht: 1"))
+    assert found.startswith("s.yaml:1: base.model.depht: unknown key; did you mean 'depth'?")
+    assert "x-deep: unknown key" in problems(tmp_path, GOOD.replace("base:\n", "base:\n  x-deep: 1\n"))[0]

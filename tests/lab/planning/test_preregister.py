@@ -27,13 +27,13 @@ def start(made: Plan, run: PlannedRun, store: Path) -> None:
     Ledger.of(store).append("started", **who)
 
 
-def complete(made: Plan, run: PlannedRun, store: Path, *, started: bool = True) -> None:
+def complete(made: Plan, run: PlannedRun, store: Path, *, started: bool = True, value: float = 1.0) -> None:
     """As the launcher leaves it when it is killed between the result and its entry."""
     folder = RunFolder(store / run.id)
     folder.create(run.record, {})
     if started:
         start(made, run, store)
-    folder.write_result({"status": "finished", "value": 1.0, "select": 1.0})
+    folder.write_result({"status": "finished", "value": value, "select": value})
 
 
 def events(store: Path) -> list[str]:
@@ -156,12 +156,84 @@ def test_a_technique_edited_after_its_results_were_there_makes_the_study_explora
     register(made, tmp_path)
     complete(made, made.runs[2], tmp_path)
     said = register(edited(made, plugins={"relu2": "newer"}), tmp_path)
-    assert said == "the code of plugin relu2 changed when 1 run with it had results"
+    assert said == "the code of plugin relu2 changed when 1 run with it had results; 1 run not repeated"
+
+
+def test_a_technique_whose_results_come_out_again_after_an_edit_was_not_changed(
+    lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    """An option more, with a default that does what was done: other run ids, the same numbers, no amendment."""
+    made = declared(lab)
+    register(made, tmp_path)
+    first, second = (run for run in made.runs if run.arm == "relu2")
+    for run in (first, second):
+        complete(made, run, tmp_path)
+    register(made, tmp_path)
+    again = edited(made, plugins={"relu2": "new"})
+    reason = "the code of plugin relu2 changed when 2 runs with it had results"
+    assert register(again, tmp_path) == f"{reason}; 2 runs not repeated"
+    one, other = (run for run in again.runs if run.arm == "relu2")
+    complete(again, one, tmp_path)
+    assert register(again, tmp_path) == f"{reason}; 1 run not repeated"
+    complete(again, other, tmp_path)
+    assert register(again, tmp_path) == ""
+    assert "amended" not in events(tmp_path)
+    newest = edited(replace(made, runs=tuple(replace(run, id=f"{run.id[1:]}0") for run in made.runs)))
+    newest = replace(
+        newest, runs=tuple(replace(run, record={**run.record, "plugins": {"relu2": "newest"}}) for run in newest.runs)
+    )
+    assert register(newest, tmp_path).endswith("2 runs not repeated")
+    for run in (run for run in newest.runs if run.arm == "relu2"):
+        complete(newest, run, tmp_path, value=1.0 if run.seed else 1.5)
+    assert register(newest, tmp_path).endswith("had results; 1 run came out otherwise")
+
+
+OPTION = '''"""Squares.
+
+Source: nobody.
+"""
+from coregpt.api import Plugin, hookimpl
+
+
+class Squares(Plugin):
+    {option}
+
+    @hookimpl
+    def add_param_rules(self, param):
+        return None
+'''
+
+
+@pytest.mark.parametrize(
+    ("option", "said", "words"),
+    [
+        ("more: float = 1.0", {}, ""),
+        ("more: float | None = None", {}, ""),
+        ("more: float = 1.0", {"more": 2.0}, "arms.squares.plugins.squares.more absent -> 2.0"),
+        ("size: float = 1.0", {}, "arms.squares.plugins.squares.size 2.0 -> 1.0"),
+    ],
+)
+def test_an_option_that_only_one_version_of_a_technique_knows_is_an_amendment_where_it_is_not_the_default(
+    lab: Callable[..., Lab], tmp_path: Path, option: str, said: dict[str, Any], words: str
+) -> None:
+    def study(option: str, said: dict[str, Any]) -> Plan:
+        (tmp_path / "squares.py").write_text(OPTION.format(option=option))
+        arms = {"gelu": {}, "squares": {"plugins": {"squares": said}, "inert": True}}
+        return declared(lab, arms=arms, plugin_files=["squares.py"])
+
+    before = study("size: float = 2.0", {})
+    register(before, tmp_path)
+    start(before, before.runs[0], tmp_path)
+    both = option if option.startswith("size") else f"size: float = 2.0\n    {option}"
+    found = register(study(both, said), tmp_path)
+    assert found == (f"amended after 1 run had started: {words}" if words else "")
+    back = register(study("size: float = 2.0", {}), tmp_path)  # the option is gone again
+    assert ("amended" in back) == bool(words)
 
 
 def test_arms_must_spend_what_the_study_holds_equal(lab: Callable[..., Lab]) -> None:
     arms = {"gelu": {}, "relu2": {"plugins": {"relu2": {}}, "tokens": 64 * 300}}
-    with pytest.raises(ConfigError, match=r"equal tokens, within 1%, but it is 16,000 in 'gelu', 19,200 in 'relu2'"):
+    with pytest.raises(ConfigError, match=r"equal tokens, within 1%, but it is 7,680 in 'gelu', 19,200 in 'relu2'"):
         declared(lab, arms=arms)
     with pytest.raises(ConfigError, match="equal steps"):
         declared(lab, arms=arms, equal="steps")

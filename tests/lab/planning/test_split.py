@@ -19,7 +19,7 @@ from coregpt.lab.planning.split import Split, Trial, choose
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan
-from tests.lab.conftest import STUDY, Lab
+from tests.lab.conftest import STEPS, STUDY, Lab
 from tests.lab.execute.test_trouble import HUNGRY
 from tests.lab.execute.test_worker import BROKEN
 
@@ -72,7 +72,7 @@ def test_only_numbers_that_share_gpus_and_batches_alike_are_tried(made: Plan, la
     assert split.possible(made, 8) == [1, 2, 4]  # a batch has 4 rows
     assert split.possible(made, 6) == [1, 2]
     assert split.possible(made, 3) == [1]
-    odd = lab("odd", gpus_per_run="auto", base={**STUDY["base"], "batch_tokens": 48, "tokens": 48 * 250})
+    odd = lab("odd", gpus_per_run="auto", base={**STUDY["base"], "batch_tokens": 48, "tokens": 48 * STEPS})
     assert split.possible(plan(outline(load(odd.study))), 8) == [1]
 
 
@@ -87,7 +87,7 @@ def test_one_way_needs_no_measurement(made: Plan, tmp_path: Path) -> None:
 
 
 def test_real_steps_are_timed_and_nothing_stays(made: Plan, tmp_path: Path) -> None:
-    (found,) = split.measured(split.heaviest(made), 250, {1: Slot(())}, tmp_path / "runs")
+    (found,) = split.measured(split.heaviest(made), STEPS, {1: Slot(())}, tmp_path / "runs")
     assert found.seconds is not None, found.why
     assert 1e-4 < found.seconds < 1
     assert not list((tmp_path / "runs").iterdir())
@@ -98,7 +98,7 @@ def test_a_measurement_that_fails_says_why(lab: Callable[..., Lab], tmp_path: Pa
     arms = {"gelu": {}, "broken": {"plugins": {"broken": {}}}}
     broken = plan(outline(load(lab(gpus_per_run="auto", arms=arms, plugin_files=["broken.py"]).study)))
     run = next(run for run in broken.runs if run.arm == "broken")
-    (found,) = split.measured(run, 250, {1: Slot(())}, tmp_path / "runs")
+    (found,) = split.measured(run, STEPS, {1: Slot(())}, tmp_path / "runs")
     assert (found.gpus, found.seconds) == (1, None)
     assert re.fullmatch(r"plugin code at .*broken\.py:12: ValueError: sprung", found.why)
 
@@ -106,16 +106,16 @@ def test_a_measurement_that_fails_says_why(lab: Callable[..., Lab], tmp_path: Pa
 def test_where_memory_is_short_smaller_passes_are_measured(lab: Callable[..., Lab], tmp_path: Path) -> None:
     (tmp_path / "hungry.py").write_text(HUNGRY)
     arms = {"gelu": {}, "hungry": {"plugins": {"hungry": {}}}}
-    base = {**STUDY["base"], "batch_tokens": 128, "tokens": 128 * 250}
+    base = {**STUDY["base"], "batch_tokens": 128, "tokens": 128 * STEPS}
     hungry = plan(outline(load(lab(arms=arms, base=base, plugin_files=["hungry.py"]).study)))
     run = next(run for run in hungry.runs if run.arm == "hungry")
-    (found,) = split.measured(run, 250, {1: Slot(())}, tmp_path / "runs")
+    (found,) = split.measured(run, STEPS, {1: Slot(())}, tmp_path / "runs")
     assert found.seconds is not None, found.why
 
 
 def test_a_measurement_that_hangs_is_ended(made: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(split, "PATIENCE_SECONDS", 0.2)
-    (found,) = split.measured(split.heaviest(made), 250, {1: Slot(())}, tmp_path)
+    (found,) = split.measured(split.heaviest(made), STEPS, {1: Slot(())}, tmp_path)
     assert found == Trial(1, None, "it took more than 0 s")
 
 
@@ -147,7 +147,7 @@ def test_the_decision_is_printed_recorded_and_never_made_again(
     assert main(here.command("--no-mlflow")) == 0
     out = capsys.readouterr().out
     assert "GPUs per run: 1 of 2, measured with gelu for 4 runs" in out
-    assert "  1: 0.5 s a step, 2 at a time: about 4 min 10 s" in out
+    assert "  1: 0.5 s a step, 2 at a time: about 2 min" in out
     (found,) = decisions(here)
     assert (found["gpus_per_run"], found["digest"]) == (1, load(here.study).digest)
     assert [each["seconds"] for each in found["measured"]["trials"]] == [0.5, 0.4]

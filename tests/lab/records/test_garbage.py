@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,25 @@ def test_a_result_of_an_earlier_declaration_stays(store: Path) -> None:
     (first,) = (entry for entry in ledger.read() if entry.event == "declared")
     ledger.append("amended", **{**first.payload, "runs": [["another", "gelu", 0]]})
     assert offered(store) == set()
+
+
+def test_an_unfinished_run_that_another_has_taken_the_place_of_needs_its_checkpoint_no_more(
+    lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    made = plan(outline(load(lab().study)))
+    moved = replace(made, runs=tuple(replace(run, id=run.id[::-1]) for run in made.runs))
+    for each in (moved, made):
+        register(each, tmp_path)
+        run = each.runs[0]
+        who = {"study": made.study.name, "run": run.id, "arm": run.arm, "seed": run.seed}
+        Ledger.of(tmp_path).append("started", **who)
+        folder = RunFolder(tmp_path / run.id)
+        folder.create(run.record, {})
+        folder.checkpoint.write_bytes(b"x")
+        assert offered(tmp_path) == set() or each is made
+    (found,) = waste(tmp_path)
+    assert found.path == tmp_path / moved.runs[0].id / "checkpoint.pt"
+    assert found.why == "checkpoint of a run of an older identity, that another has taken the place of"
 
 
 def test_a_trunk_keeps_its_checkpoint_until_all_of_its_branches_are_complete(

@@ -86,6 +86,25 @@ def test_status_and_ls_tell_older_runs(made: Plan, tmp_path: Path, capsys: pytes
     assert [told[run.id] for run in (*before.runs[:3], made.runs[0])] == [True] * 3 + [False]
 
 
+@pytest.mark.parametrize(
+    ("parts", "why", "number"),
+    [({"engine": "old"}, "the engine", 3), ({"plugins": {"relu2": "old"}}, "plugin relu2", 1), ({}, "", 0)],
+)
+def test_status_and_ls_tell_at_once_that_code_has_changed(
+    made: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str], parts: dict[str, Any], why: str, number: int
+) -> None:
+    """Before the study is declared again: nothing but the code here is newer than the ledger."""
+    before = moved(made, **parts)
+    trained(before, tmp_path, 3)
+    assert main(["status", "tiny", "--runs", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert (f"{why} changed since; coregpt ablate trains them again" in told) == bool(number)
+    assert main(["status", "--runs", str(tmp_path)]) == 0
+    assert (f"({number} older)" in capsys.readouterr().out) == bool(number)
+    assert main(["ls", "--runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count(", older") == number
+
+
 def test_a_ledger_of_a_version_that_knew_fewer_settings_is_no_amendment(
     made: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,11 +44,11 @@ def made(lab: Callable[..., Lab]) -> tuple[Lab, Plan]:
 
 
 def half_way(here: Lab, planned: Plan, at: int) -> RunFolder:
-    """A run at step 125 of 250 after 10 s."""
+    """A run at step 60 of 120 after 10 s."""
     folder = RunFolder(here.runs / planned.runs[at].id)
     folder.create(planned.runs[at].record, {})
     log = MetricsLog(folder)
-    log.record({"step": 125, "tokens": 64 * 125, "seconds": 10.0, "loss": 1.5})
+    log.record({"step": 60, "tokens": 64 * 60, "seconds": 10.0, "loss": 1.5})
     log.close()
     return folder
 
@@ -63,9 +63,9 @@ def test_every_state_is_told(made: tuple[Lab, Plan], run: Callable[..., Seen]) -
     code, out, _ = run("status", here.study, "--runs", here.runs)
     assert code == 0
     assert [line.split()[:4] for line in out.splitlines()[1:5]] == [
-        ["gelu", "0", "running", "125"],
-        ["gelu", "1", "stopped", "125"],
-        ["relu2", "0", "FAILED", "125"],
+        ["gelu", "0", "running", "60"],
+        ["gelu", "1", "stopped", "60"],
+        ["relu2", "0", "FAILED", "60"],
         ["relu2", "1", "waiting"],
     ]
     assert "FAILED relu2 seed 0: it broke\n  | one\n  | two\n" in out
@@ -99,7 +99,7 @@ def test_the_launchers_table_tells_its_own_runs_from_those_of_others(made: tuple
     half_way(here, planned, 0)
     half_way(here, planned, 1)
     first, second, *others = run_table.RunTable(planned, here.runs).lines({planned.runs[0].id}, {planned.runs[1].id})
-    assert (first.state, first.step, first.steps, first.loss, first.speed) == ("running", 125, 250, 1.5, 800.0)
+    assert (first.state, first.step, first.steps, first.loss, first.speed) == ("running", 60, 120, 1.5, 384.0)
     assert first.left == 10.0
     assert second.state == "elsewhere"
     assert {line.state for line in others} == {"waiting"}
@@ -167,7 +167,7 @@ def test_logs_are_printed_and_followed_to_the_end(
     here, planned = made
     folder = half_way(here, planned, 0)
     assert (
-        "gelu/0 has printed nothing; it is stopped at step 125, loss 1.5"
+        "gelu/0 has printed nothing; it is stopped at step 60, loss 1.5"
         in run("logs", "gelu/0", "--runs", here.runs)[1]
     )
     folder.log.write_text("one\n")

@@ -43,16 +43,37 @@ def test_every_key_and_item_knows_its_line() -> None:
     assert document.where(("b", "c", "missing")) == "f.yaml:3: b.c.missing"
 
 
+def test_a_merge_key_brings_what_is_not_there_and_lines_say_where_it_stands() -> None:
+    text = (
+        "x-small: &small\n  dim: 8\n  deep: {a: 1}\nb: {<<: *small, dim: 16}\nc:\n  <<: [{dim: 3}, *small]\n'<<': 1\n"
+    )
+    document = parse(text, "f.yaml")
+    assert document.data["b"] == {"dim": 16, "deep": {"a": 1}}
+    assert document.data["c"] == {"dim": 3, "deep": {"a": 1}}
+    assert document.data["<<"] == 1  # quoted, a word like any other
+    assert [document.line(key) for key in (("b", "dim"), ("b", "deep", "a"), ("c", "dim"))] == [4, 3, 6]
+
+
+def test_merged_mappings_may_merge_themselves() -> None:
+    data = parse("a: &a {x: 1, y: 1}\nb: &b {<<: *a, y: 2}\nc: {<<: *b, z: 3}", "f.yaml").data
+    assert data["c"] == {"z": 3, "y": 2, "x": 1}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "f.yaml: the file is empty"),
+        ("", "f.yaml:1: the file is empty"),
         ("# nothing\n", "the file is empty"),
         ("- 1", "f.yaml:1: expected a mapping"),
         ("a: 1\nb: {c: 2,\n  c: 3}", "f.yaml:3: 'c' is given twice, first in line 2"),
         ("a: 1\nb: [", "f.yaml:2: not valid YAML"),
         ("a: &x [*x]", "contains itself"),
-        ("a: !!python/name:os.system x", "neither plain text nor a number"),
+        ("a: !!python/name:os.system x", "f.yaml:1: the tag of 'x' means nothing here"),
+        ("a: 1\nb: 1__0240", "f.yaml:2: '1__0240' looks like a number and is none"),
+        ("a: &a {<<: *a}", "contains itself"),
+        ("a: 1\n<<: 3", "f.yaml:2: '<<' takes from a mapping"),
+        ("a: &a {b: 1}\n<<: [*a, 3]", "f.yaml:2: '<<' takes from a mapping"),
+        ("a: &a {b: 1}\nc:\n  <<: *a\n  <<: *a", "f.yaml:4: '<<' is given twice, first in line 3"),
         ("a: 1\nb: !!set {c, d}", "f.yaml:2: the tag tag:yaml.org,2002:set means nothing here"),
         ("a: !!python/object:os.system {}", "means nothing here"),
         ("? [1]\n: 2", "a key must be a word"),

@@ -31,7 +31,7 @@ def test_matrices_start_and_move_by_width(build):
             assert torch.equal(value, torch.zeros_like(value) if info.role == "head" else before)
 
 
-@pytest.mark.parametrize("options", [{"base": 32, "zero_head": False}, {"base": None, "zero_head": False}])
+@pytest.mark.parametrize("options", [{"base": 32, "zero_head": False}, {"base": "own", "zero_head": False}])
 def test_at_its_base_nothing_changes(build, batch, options):
     tokens, _ = batch()
     run, plain = build(mup=options), build()
@@ -60,3 +60,17 @@ def test_hidden_states_do_not_grow_with_width_as_they_do_without(build, batch):
 def test_what_has_a_scale_of_its_own_is_refused(build, other):
     with pytest.raises(PluginError, match=f"'{other}'"):
         build(mup={}, **{other: {}})
+
+
+def test_a_tied_head_cannot_start_at_zero(build, batch):
+    with pytest.raises(PluginError, match=r"mup: 'zero_head' needs a head of its own, but model.tied is true"):
+        build(shape={"tied": True}, mup={"base": BASE})
+    tokens, _ = batch()
+    run = build(shape={"tied": True}, mup={"base": BASE, "zero_head": False})
+    plain = build(shape={"tied": True}, mup={"base": "own", "zero_head": False})
+    assert torch.equal(run.model.head(tokens.new_ones(1, 1, 32).float()) * 4, plain.model.head(torch.ones(1, 1, 32)))
+
+
+def test_its_neutral_setting_can_be_said_in_yaml(catalogue):
+    """`null` removes a key of a study file; the law about `neutral` reads no file."""
+    assert None not in catalogue.cls("mup").neutral.values()

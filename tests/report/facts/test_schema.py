@@ -48,6 +48,8 @@ def faults(value: Any, schema: dict[str, Any], top: dict[str, Any], at: str = "r
             wrong = len(value) < said
         elif word == "maxItems":
             wrong = len(value) > said
+        elif word in ("minimum", "maximum"):
+            wrong = isinstance(value, (int, float)) and (value < said if word == "minimum" else value > said)
         elif word in ("exclusiveMinimum", "exclusiveMaximum"):
             wrong = isinstance(value, (int, float)) and (value <= said if "Min" in word else value >= said)
         else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from coregpt.contract.errors import PluginError
+from coregpt.lab.study.code.reads import refuse_reads
 
 BY_NAME = ("import_module", "__import__")
 """Functions that import the module they are given the name of."""
@@ -30,11 +31,13 @@ class Use:
 def uses(text: str, package: str) -> tuple[Use, ...]:
     """All modules that a module lying in `package` may import, also inside functions.
 
-    Raises SyntaxError for what is not Python, and PluginError with the line for an import that cannot be read.
+    Raises SyntaxError for what is not Python, and PluginError with the line for an import that cannot be read, and for
+    a file that is.
     """
     tree = ast.parse(text)
     if any(name in text for name in (*BY_NAME, *BY_FILE)):
         _refuse_handed_on(tree)
+    refuse_reads(tree)
     called = _renamed(tree) if any(name in text for name in (*BY_NAME, *BY_FILE)) else {}
     return tuple(use for node, needed in _walk(tree, True) for use in _imported(node, package, needed, called))
 

@@ -89,7 +89,10 @@ class _Looks:
             try:
                 if self.same(whole, Case(without, rest, whole.inputs), name):
                     found[name] = why_idle(self.sketch(whole).run.assembly.record, name)
-            except Exception:  # without the technique others may not stand, or need more than shapes
+            except Exception:
+                # Every one counts: code of other plugins runs here without a neighbour it may lean on, and on shapes
+                # where it may want numbers. What cannot be traced is taken to act, so nothing is claimed of it; errors
+                # of the arm as it is are told by whoever counts it.
                 continue
         return found
 
@@ -109,7 +112,7 @@ class _Looks:
             return False
         try:
             return self.same(self.case(one), self.case(other))
-        except Exception:
+        except Exception:  # of any kind: plugins may want numbers where there are shapes; nothing is claimed
             return False
 
     def same(self, one: Case, other: Case, extra: str = "") -> bool:

@@ -16,6 +16,7 @@ from coregpt.lab.study.code.blame import in_one_line, place_of, told
 from coregpt.lab.study.registry import Catalogue
 from tests.lab.conftest import Lab
 from tests.lab.execute import test_worker
+from tests.warm import Program
 
 folder_of = test_worker.folder_of
 _signals = test_worker._signals
@@ -87,11 +88,12 @@ def test_plan_tells_a_plugins_error_in_one_line(lab: Callable[..., Lab], tmp_pat
     arms = {"gelu": {}, "double": {"plugins": {"double": {}}}}
     made = lab(arms=arms, plugin_files=[str(path)])
     command = [sys.executable, "-m", "coregpt.cli", "plan", str(made.study), "--runs", str(tmp_path / "none")]
-    found = subprocess.run(command, capture_output=True, text=True)
-    assert found.returncode == 2
-    assert found.stderr.startswith("coregpt: error: ")
-    assert f"{path}:{LINE}" in found.stderr
-    assert found.stderr.count("\n") == 1
+    with Program(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        _, said = process.communicate()
+    assert process.returncode == 2
+    assert said.startswith("coregpt: error: ")
+    assert f"{path}:{LINE}" in said
+    assert said.count("\n") == 1
 
 
 def test_the_log_of_a_failed_run_holds_the_whole_traceback_and_its_tail_none(
