@@ -21,7 +21,7 @@ from tests.lab.conftest import Lab
 CORE = Path(__file__).parent.parent.parent / "coregpt"
 HELD_OUT_READERS = {
     "lab/designs/looks.py",  # tests whose level counts every look
-    "lab/designs/target.py",  # declares the curve; the claim at its end is a test
+    "lab/planning/enough.py",  # whether the stream has tokens enough; no loss
     "lab/records/losses.py",  # where its names are
     "lab/study/declaration.py",  # what a study reads if no design says otherwise
     "report/reading/runs.py",  # facts of a report
@@ -147,7 +147,7 @@ def test_looks_and_verdicts_follow_it(lab: Callable[..., Lab], tmp_path: Path) -
 
 
 def test_a_screen_reads_select_and_a_target_declares_its_curve(lab: Callable[..., Lab]) -> None:
-    arms = {"gelu": {}, **{f"a{i}": {"optim": {"lr": 0.001 * (i + 1)}} for i in range(10)}}
+    arms = {"gelu": {}, **{f"a{i}": {"optim": {"lr": 0.0013 * (i + 1)}} for i in range(10)}}
     assert load(lab(seeds=5).study).reads == "held_out"
     assert load(lab(seeds=5, arms=arms, test={"baseline": "gelu", "screen": 0.1}).study).reads == "select"
     with_target = load(lab(seeds=5, test={"baseline": "gelu", "target": 2.0}).study)
