@@ -12,9 +12,9 @@ from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
-from coregpt.report.designs.chain.words import outcomes
 from coregpt.report.pages.tracked import tracked_metrics, tracked_note, tracked_tags
 from coregpt.report.reading.found import Found, with_facts, with_found
+from coregpt.report.verdicts.confirmed import outcomes
 
 
 def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Found | None, mlflow: bool) -> list[str]:

@@ -37,7 +37,7 @@ class Listener:
     outcomes: list[dict[str, Any]] = field(default_factory=list)
     """What was found, in that order, each of a `kind`: of a study its `verdict.json`, and where its files are."""
 
-    def event(self, name: str, **facts: Any) -> None:
+    def event(self, name: str, /, **facts: Any) -> None:
         if self.as_events:
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             print_json(self.out, {"event": name, "time": now, **facts})

@@ -24,10 +24,11 @@ from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm, check, contradictions, predict
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
-from coregpt.report.designs.chain.words import outcomes, sentence
+from coregpt.report.designs.chain.words import sentence
 from coregpt.report.drawing.numbers import listing, plural
 from coregpt.report.facts.model import Report
 from coregpt.report.pages.verdict_file import verdict_of
+from coregpt.report.verdicts.confirmed import outcomes
 from coregpt.report.verdicts.exit_codes import BROKEN, DONE, FAILED, INTERRUPTED, UNDECIDED
 
 AGREES, DISAGREES = DONE, FAILED

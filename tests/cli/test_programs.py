@@ -56,7 +56,7 @@ def test_events_are_the_ledgers_then_the_verdict_then_the_end(
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     names = [event["event"] for event in events]
     assert code == 0
-    assert names[0] == "declared"
+    assert names[:2] == ["chained", "declared"]
     assert (names.count("started"), names.count("ended")) == (4, 4)
     assert names[-2:] == ["verdict", "end"]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", event["time"]) for event in events)

@@ -110,9 +110,9 @@ class Launcher:
                     self.machine.abandon()
                     signals.count += 1
                 self.machine.sleep(POLL_SECONDS)
-            if self.tally.spent:
+            if self.tally.spent and self.jobs:
                 self.stop(signals)
-            elif signals.count and (self.queue or self.jobs or self.elsewhere):
+            elif signals.count and not self.tally.spent and (self.queue or self.jobs or self.elsewhere):
                 given_up = self.tally.hopeless or (self.tally.failed and self.policy.fail_fast)
                 self.tally.interrupted = not given_up
                 self.stop(signals)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from coregpt.report.analysis.null_studies import ALPHA, as_runs, made_up
 from coregpt.report.analysis.summary import summarise
-from coregpt.report.designs.chain.words import confirmed
 from coregpt.report.facts.chain import ChainFacts
 from coregpt.report.facts.model import Comparison
+from coregpt.report.verdicts.confirmed import confirmed
 from coregpt.stats import lond
 from coregpt.stats.calibration.chains import CONFIRM_SEEDS, LEAST_POWER, SCREEN, SCREEN_SEEDS
 from coregpt.stats.calibration.noise import Noise, noises

@@ -5,11 +5,11 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
-from coregpt.report.designs.chain.words import confirmed, speaks
 from coregpt.report.drawing.numbers import listing
 from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.facts.verdict_file import BYTES, VERDICT_SCHEMA, ArmVerdict, Further, Spent, VerdictFile
+from coregpt.report.verdicts.confirmed import confirmed, speaks
 from coregpt.report.verdicts.exit_codes import BETTER, BROKEN, EQUIVALENT, UNDECIDED, WORDS, WORSE, code_of
 
 LONG, SHORT = 240, 60

@@ -32,6 +32,7 @@ FRAGMENTS: dict[str, dict[str, Any]] = {
     "test.target": {"test": {"target": 2.0}},
     "test.yardstick": {"test": {"yardstick": 0.8}},
     "test.screen": {"test": {"screen": 0.1}},
+    "budget.seconds_per_run": {"budget": {"seconds_per_run": 60}},
 }
 """What a file says to use each; a history needs a report, and has tests of its own."""
 MORE = ("zero_init", "unet_skips", "value_embeddings", "muon", "wsd", "ema")

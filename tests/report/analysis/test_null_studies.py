@@ -18,7 +18,7 @@ def test_verdicts_on_arms_that_do_nothing_are_rare_and_seeded() -> None:
 
 def test_arms_that_differ_get_a_verdict() -> None:
     noise = Noise("normal", np.random.default_rng(0))
-    facts = module._facts(2, 5, paired=True)
+    facts = module.made_up(2, 5, paired=True)
     assert module._decides(facts, noise.study(1, 2, 5)[0] + np.array([[9.0], [0.0]]))
 
 

@@ -1,38 +1,17 @@
 """What the chain says beside a study's own verdict. A chain of one says nothing: alpha is then the study's own."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from coregpt.report.drawing.numbers import listing, plural
 from coregpt.report.facts.chain import ChainFacts
 from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison
+from coregpt.report.verdicts.confirmed import confirmed, speaks
 
 SCREEN_NOTE = (
     "This study is a screen: it looks for candidates and calls nothing better. Of ideas that do nothing, up to "
     "{share:.0%} come out as candidates; `coregpt confirm` tests one on fresh seeds."
 )
-
-
-def confirmed(study: StudyFacts, c: Comparison) -> bool:
-    """Whether the chain confirms that an arm is better: at its own level, and not if the study is exploratory."""
-    level = study.chain.level if study.chain else None
-    if level is None or c.verdict != "better" or c.p_adjusted is None or study.exploratory:
-        return False
-    return c.p_adjusted < level
-
-
-def outcomes(study: StudyFacts, comparisons: Sequence[Comparison]) -> dict[str, dict[str, Any]]:
-    """By arm what goes on record."""
-    return {c.arm: {"verdict": c.verdict, "p": c.p_adjusted, "confirmed": confirmed(study, c)} for c in comparisons}
-
-
-def speaks(study: StudyFacts) -> ChainFacts | None:
-    """The chain, if it has something to say beside the study's own verdict."""
-    chain = study.chain
-    if chain is None or chain.k is None or (chain.confirmations < 2 and not chain.source):
-        return None
-    return chain
 
 
 def sentence(study: StudyFacts, c: Comparison) -> str:

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from coregpt.report.designs.chain.words import confirmed, ordinal, outcomes
+from coregpt.report.designs.chain.words import ordinal
 from coregpt.report.facts.chain import ChainFacts
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
 from coregpt.report.pages.render import render
+from coregpt.report.verdicts.confirmed import confirmed, outcomes
 from tests.report import studies
 
 GPT = [3.0, 3.1, 3.2, 3.05, 3.1, 3.15]
