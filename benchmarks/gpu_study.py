@@ -24,6 +24,7 @@ from benchmarks.gpu import MEANINGLESS
 from benchmarks.pages import RESULTS, measured_with, table, write
 from coregpt.engine.outcome import HELD_OUT, SELECT
 from coregpt.lab.records.mirror import database_uri
+from coregpt.lab.records.store import RunFolder
 
 SEEDS = 3
 FULL = {"vocab": 256, "dim": 384, "depth": 4, "heads": 6, "context": 512}
@@ -48,7 +49,7 @@ def study(folder: Path, dry: bool) -> Path:
         "base": base,
         "arms": {"adam": {}, "muon": {"plugins": {"muon": {}}}},
         "seeds": SEEDS,
-        "test": {"metric": "val_loss", "baseline": "adam", "alpha": 0.05, "margin": 0.01},
+        "test": {"metric": "val_loss", "baseline": "adam", "alpha": 0.05, "margin": 0.01, "pilot": True},
     }
     path = folder / "muon_on_gpu.yaml"
     path.write_text(yaml.safe_dump(body, sort_keys=False))
@@ -64,11 +65,13 @@ def ablate(path: Path, folder: Path) -> float:
 
 
 def runs(store: Path) -> list[dict[str, Any]]:
+    """What each finished run recorded, in the order in which they ended."""
     found = []
     for result in sorted(store.glob("*/result.json"), key=lambda path: path.stat().st_mtime):
-        config = json.loads((result.parent / "config.json").read_text())
-        environment = json.loads((result.parent / "environment.json").read_text())
-        found.append({"arm": config["arm"], "seed": config["seed"], **json.loads(result.read_text()), **environment})
+        folder = RunFolder(result.parent)
+        config = folder.config()["config"]
+        arm = "muon" if "muon" in config["plugins"] else "adam"
+        found.append({"arm": arm, "seed": config["seed"], **(folder.result() or {}), **folder.environment()})
     return found
 
 
@@ -98,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         done, kept = runs(store), mirrored(store)
         report = json.loads(next((folder / "reports").rglob("report.json")).read_text())
     record: dict[str, Any] = {"where": MEANINGLESS if options.dry else measured_with(), "seconds": seconds}
-    record |= {"runs": done, "mlflow": kept, "verdicts": [each["verdict"] for each in report["comparisons"]]}
+    record |= {"runs": done, "mlflow": kept, "verdicts": [each.get("verdict") for each in report["comparisons"]]}
     lines = ["# A study from end to end on a GPU", "", *(__doc__ or "").strip().split("\n")[2:], "", record["where"]]
     lines += ["", f"{len(done)} runs in {seconds:.0f} s, start to report; MLflow holds {kept['runs']} of them with"]
     lines += [f"{kept['values']} evaluations. Verdict: {', '.join(map(str, record['verdicts']))}.", ""]
@@ -107,8 +110,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             f"{run['arm']} {run['seed']}",
             run["status"],
             f"{run['value']:.4f}" if run["value"] is not None else "",
-            run["precision"],
-            run["compile"],
+            run.get("precision", ""),
+            run.get("compile", ""),
             f"{run['compile_seconds']:.1f}",
             f"{run['tokens_per_second']:,.0f}",
             "; ".join(run["notes"]),

@@ -38,10 +38,10 @@ SMALL = """
 question: Does a plain GPT want a higher learning rate?
 base:
   model: {vocab: 256, dim: 128, depth: 4, heads: 4, context: 128}
-  tokens: 15_360
+  tokens: 7_680
   batch_tokens: 512
-  eval_tokens: 8192
-  evals: 2
+  eval_tokens: 4096
+  evals: 1
   device: cpu
   precision: fp32
   compile: false
@@ -49,10 +49,10 @@ base:
 arms:
   low: {optim: {lr: 0.001}}
   high: {optim: {lr: 0.002}}
-seeds: 3
+seeds: 5
 test: {metric: val_loss, baseline: low, alpha: 0.05, margin: 0.01}
 """
-"""Six runs of 30 steps: what comes around steps is most of it."""
+"""Ten runs of 15 steps: what comes around steps is most of it."""
 STEP = """
 import statistics, sys, time
 from pathlib import Path

@@ -65,7 +65,8 @@ def three_points(losses: Array, *, step: int) -> Found:
 def _found(losses: Array, tried: tuned.Flags, optimum: Array) -> Found:
     nothing = np.zeros(optimum.shape)
     everything = np.ones(optimum.shape, dtype=bool)
-    return Found(optimum, everything, nothing, tried.sum(-1), nothing + np.inf, losses.shape[-1])
+    seeds = np.full(losses.shape[1], losses.shape[-1])
+    return Found(optimum, everything, nothing, tried.sum(-1), nothing + np.inf, seeds)
 
 
 def trusting(losses: Array) -> Found:

@@ -160,7 +160,8 @@ class Results:
         Gains, their intervals, `se` and `smallest_detectable` are in `report.study.unit`. A number is NaN, a count NA,
         where it cannot be had; `cause` says why there is no better, worse or equivalent.
 
-        - `arm`, `baseline`; `verdict`: better, worse, equivalent, screened, inconclusive, unstable or invalid.
+        - `arm`, `baseline`; `verdict`: better, worse, equivalent, screened, candidate, no sign, inconclusive, unstable
+          or invalid.
         - `size`: "below the margin", "at least the margin" or "".
         - `gain`: baseline minus arm, positive is better. `gain_condition`: what it is conditional on, if not all runs.
         - `interval_low`, `interval_high`: plain 95%. `interval90_low`, `interval90_high`: plain 90%, of equivalence.

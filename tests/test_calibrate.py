@@ -21,6 +21,7 @@ def test_a_broken_promise_is_named_and_exits_with_one(
 ):
     row = calibrate.Row("some test", "false positives", "normal", 0.01, 0.05, 0.001, 10_000)
     monkeypatch.setattr(calibrate, "calibrate", lambda replicates, seed: iter([row]))
-    monkeypatch.setattr(calibrate, "null_studies", lambda replicates, seed: iter(()))
+    for name in ("null_studies", "null_chains"):
+        monkeypatch.setattr(calibrate, name, lambda replicates, seed: iter(()))
     assert main(["calibrate"]) == 1
     assert " NOT OK\n" in capsys.readouterr().out

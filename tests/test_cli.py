@@ -144,7 +144,7 @@ def test_plan_shows_cost_differences_test_and_time(run: Run, lab: Callable[..., 
     for words in (
         "12 runs,",
         "adds relu2; optim.weight_decay 0.1 -> 0",
-        "Differs beyond the technique:",
+        "Differs beside the technique:",
         "Test: paired t-test, alpha 0.05: one arm against the baseline, runs paired by seed.",
         "sd of a paired difference 0.004 (assumed in the study)",
         "from a short probe of the baseline",

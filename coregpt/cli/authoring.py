@@ -1,6 +1,7 @@
 """`coregpt plugins new` and `coregpt plugins api`: what an author of techniques begins with."""
 
 import os
+import shlex
 from pathlib import Path
 
 from coregpt.cli.screen import say, table
@@ -24,9 +25,9 @@ def begin(name: str, hook: str) -> int:
     if note := elsewhere(here):
         say(f"note: {note}")
     say()
-    say(f"coregpt try {name if known else plugin}")
-    say(f"python -m pytest {test}")
-    say(f"coregpt ablate {study}")
+    say(shlex.join(["coregpt", "try", name if known else plugin]))
+    say(shlex.join(["python", "-m", "pytest", test]))
+    say(shlex.join(["coregpt", "ablate", study]))
     return 0
 
 

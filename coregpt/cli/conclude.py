@@ -1,14 +1,19 @@
 """What follows the runs of a study: its report, on the screen and as pages, and its curves in MLflow."""
 
+import shlex
 from pathlib import Path
 
 from coregpt.cli.report import write_report
 from coregpt.cli.screen import say
-from coregpt.lab.records.mirror import database_uri, mirror
+from coregpt.lab.planning import chain
+from coregpt.lab.records.mirror import Conclusion, mirror
+from coregpt.lab.records.tracking import database_uri
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
+from coregpt.report.designs.chain.words import outcomes
+from coregpt.report.pages.tracked import tracked_metrics, tracked_note, tracked_tags
 from coregpt.report.reading.found import Found, with_facts, with_found
 
 
@@ -16,11 +21,14 @@ def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Fou
     """Report what there is; the lines that say which promises of the study did not hold."""
     facts, runs = collect(made, store, exploratory)
     report = summarise(with_facts(facts, found) if found else facts, runs)
-    write_report(with_found(report, found) if found else report, folder)
+    report = with_found(report, found) if found else report
+    write_report(report, folder)
+    chain.conclude(made.study, outcomes(report.study, report.comparisons), store)
     if mlflow:
-        warning = mirror(made, store, folder)
+        came_to = Conclusion(tracked_metrics(report), tracked_tags(report), tracked_note(report))
+        warning = mirror(made, store, folder, came_to)
         say()
-        say(warning or f"MLflow:  mlflow ui --backend-store-uri {database_uri(store)}")
+        say(warning or f"MLflow:  mlflow ui --backend-store-uri {shlex.quote(database_uri(store))}")
     return [line for design in DESIGNS for line in design.broken(report)]
 
 

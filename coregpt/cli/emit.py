@@ -66,7 +66,8 @@ def emit(path: Path, scale: str | None, store: Path, out: Path | None, slurm: Sl
         register(made, store)
     tasks = [(made, task) for made in plans for task in to_submit(made, store)]
     if not tasks:
-        tell(f"nothing to submit: `coregpt ablate {path}` reports what is complete and waits for what is running")
+        report = shlex.join(["coregpt", "ablate", str(path)])
+        tell(f"nothing to submit: `{report}` reports what is complete and waits for what is running")
         return 0
     asked = options_of(path, tasks, store, slurm, layout)
     ledger = Ledger.of(store)

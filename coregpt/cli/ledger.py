@@ -6,6 +6,7 @@ from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Entry, Ledger
+from coregpt.lab.records.merging import check
 from coregpt.lab.records.store import RunFolder
 
 WHOLE, CONTRADICTED = 0, 1
@@ -19,7 +20,7 @@ def verify_ledger(store: Path) -> int:
         raise ConfigError(f"{ledger.path}: there is no ledger; coregpt ablate writes one, --runs says where")
     complete = {entry["run"]: entry for entry in entries if entry.event in ("ended", "found")}
     wrong = [line for run, entry in complete.items() if (line := _contradiction(store, run, entry))]
-    wrong += _not_reproduced(entries)
+    wrong += [*_not_reproduced(entries), *check(entries)]
     for line in wrong:
         say(line)
     studies = {entry["study"] for entry in entries if entry.event == "declared"}

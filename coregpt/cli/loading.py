@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from coregpt.contract.errors import ConfigError
+from coregpt.lab.planning.chain import resolved
 from coregpt.lab.planning.load import load, load_family
 from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.declaration import Study
@@ -16,8 +17,8 @@ def load_studies(path: Path, scale: str | None, store: Path, slurm: SlurmOptions
     if slurm and studies[0].splits:
         text = "auto is measured on this machine's GPUs; a cluster needs a number, such as gpus_per_run: 8"
         raise ConfigError(f"{path}: gpus_per_run: {text}")
-    return studies
+    return [resolved(study, store) for study in studies]
 
 
 def load_study(path: Path, scale: str | None, store: Path, slurm: SlurmOptions | None = None) -> Study:
-    return load(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count(), store)
+    return resolved(load(path, scale, slurm.gpus_per_node if slurm else torch.cuda.device_count(), store), store)

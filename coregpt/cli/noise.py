@@ -1,5 +1,6 @@
 """`coregpt noise`: the A/A floor of a study's baseline."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,5 +87,6 @@ def noise_report(study_plan: Plan, made: Plan, found: Measured, command: str) ->
 
 
 def _command(path: Path, scale: str | None, grid: Grid) -> str:
-    place = f" --scale {scale}" if scale else ""
-    return f"coregpt noise {path}{place} --init {grid.inits} --data {grid.orders} --repeats {grid.repeats}"
+    numbers = {"--init": grid.inits, "--data": grid.orders, "--repeats": grid.repeats}
+    words = [text for name, number in numbers.items() for text in (name, str(number))]
+    return shlex.join(["coregpt", "noise", str(path), *(["--scale", scale] if scale else []), *words])

@@ -1,6 +1,7 @@
 """`coregpt plan`: what a study will cost, what differs between its arms, and what it can detect."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from coregpt.cli.costs import Asked, kept_lines, time_lines
@@ -9,17 +10,19 @@ from coregpt.cli.plan_data import plan_data
 from coregpt.cli.screen import say, table
 from coregpt.cli.trials import stages_of, trial_lines
 from coregpt.lab.designs import DESIGNS
-from coregpt.lab.planning import split
+from coregpt.lab.planning import chain, split
 from coregpt.lab.planning.affordable import Stage, affordable
+from coregpt.lab.planning.credit import Kind, credited, departures
 from coregpt.lab.planning.enough import pass_lines
 from coregpt.lab.planning.forecast import forecast
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outlines, plan, trials_before
 from coregpt.lab.planning.power import Power, power_of
 from coregpt.lab.planning.preregister import older_lines
+from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.study.declaration import TOLERANCE
-from coregpt.lab.study.differences import changes, differences
+from coregpt.lab.study.differences import changes
 from coregpt.lab.study.idle.inert import refuse_idle, told_idle
 from coregpt.lab.study.idle.known import Known
 from coregpt.lab.study.outline import Outline, Plan
@@ -60,7 +63,7 @@ def show_study(made: Outline, asked: Asked, idle: Known) -> None:
             say(line)
         made = test
     says = told_idle(study, idle)
-    for line in ("", *arms_table(made), held_equal(made), *told(made), *says, "", *differing(made)):
+    for line in ("", *arms_table(made), held_equal(made), *told(made), *says, "", *differing(made), *warned(made)):
         say(line)
     for line in ("", f"preregistration {study.digest}", ""):
         say(line)
@@ -68,11 +71,26 @@ def show_study(made: Outline, asked: Asked, idle: Known) -> None:
     for line in filter(None, (ready.place(), *pass_lines(ready), *not_counted(ready, asked))):
         say(line)
     expected = forecast(ready, asked.store, asked.jobs)
-    lines = (*test_lines(ready, power_of(ready, asked.store)), "", *time_lines(ready, expected, asked.price))
+    power = power_of(ready, asked.store)
+    lines = (
+        *test_lines(ready, power),
+        *chain_lines(ready, power.sd, asked),
+        "",
+        *time_lines(ready, expected, asked.price),
+    )
     lines = (*lines, *affordable([*before, (ready, expected)], asked.store).lines())
     lines = (*lines, *split_lines(ready, decided), *kept_lines(ready, asked.store))
     for line in lines:
         say(line)
+
+
+def chain_lines(ready: Plan, sd: float, asked: Asked) -> list[str]:
+    """The level of a study among all on its baseline; nothing where the ledger cannot be read: ablate will say it."""
+    try:
+        found = chain.standing(ready, sd, asked.store)
+    except LedgerError:
+        return []
+    return chain.told(found, ready.study, f"nats per {ready.source.unit}") if found else []
 
 
 def not_counted(ready: Plan, asked: Asked) -> list[str]:
@@ -124,18 +142,43 @@ def told(made: Outline) -> list[str]:
 
 
 def differing(made: Outline) -> list[str]:
-    """Settings that are not the technique and yet not equal."""
-    found = differences(made.study, made.derived)
+    """What is not equal in all arms, and what it counts as."""
+    found = credited(made)
     if not found:
         return ["Nothing differs between the arms but the technique."]
     names = [arm.name for arm in made.study.compared]
-    rows = [[key, *(values[name] for name in names)] for key, values in found]
-    return ["Differs beyond the technique:", *table([["setting", *names], *rows])]
+    rows = [[each.setting, *(each.values[name] for name in names), counts_as(each.why)] for each in found]
+    return ["Differs beside the technique:", *table([["setting", *names, "counts as"], *rows])]
+
+
+def counts_as(why: Mapping[str, Kind]) -> str:
+    """One word, or one for each arm where they differ."""
+    words = {arm: "confound" if kind == "rest" else kind for arm, kind in why.items()}
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    return "; ".join(f"{arm}: {word}" for arm, word in words.items())
+
+
+def warned(made: Outline) -> list[str]:
+    """What will weigh on the verdict, told while it can be changed."""
+    lines = [f"warning: {line}" for line in departures(made)]
+    by_words: dict[str, list[str]] = {}
+    for arm, words in untuned(made).items():
+        by_words.setdefault(words, []).append(arm)
+    for words, arms in by_words.items():
+        verb = "is" if len(arms) == 1 else "are"
+        lines.append(
+            f"warning: {', '.join(arms)} {verb} compared {words}, and may have the best one elsewhere: the verdict "
+            "will begin with that. 'bracket: {}' finds each arm's own first."
+        )
+    return lines
 
 
 def test_lines(made: Plan, found: Power) -> list[str]:
     """The test, why it was chosen, and the smallest difference it can be expected to find."""
     test, design = made.study.criterion, found.design
+    if test.pilot:
+        return ["Pilot: these runs end without a verdict, whatever they show."]
     word = "alpha" if test.screen is None else "rate"
     lines = [f"Test: {design.name}, {word} {found.level:g}: {design.reason}."]
     if design.screens:

@@ -8,12 +8,14 @@ from coregpt.cli.costs import Asked
 from coregpt.lab.designs.design import Allowance
 from coregpt.lab.designs.match import achieved, matched_on
 from coregpt.lab.planning.affordable import Affordable, affordable
+from coregpt.lab.planning.chain import standing
+from coregpt.lab.planning.credit import credited, departures
 from coregpt.lab.planning.forecast import Forecast, forecast
 from coregpt.lab.planning.kept import kept
 from coregpt.lab.planning.power import power_of
 from coregpt.lab.planning.preregister import older_lines
 from coregpt.lab.planning.split import with_split
-from coregpt.lab.study.differences import differences
+from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.study.idle.known import Known
 from coregpt.lab.study.outline import Plan
 
@@ -22,7 +24,7 @@ def plan_data(made: Plan, asked: Asked, idle: Known) -> dict[str, Any]:
     """One study as plain data. Seconds and prices are those of the missing runs; None where nothing is missing."""
     made, split = with_split(made, asked.store)
     study, test, power = made.study, made.study.criterion, power_of(made, asked.store)
-    expected = forecast(made, asked.store, asked.jobs)
+    expected, differing = forecast(made, asked.store, asked.jobs), credited(made)
     return {
         "study": study.name,
         "question": study.question,
@@ -56,9 +58,32 @@ def plan_data(made: Plan, asked: Asked, idle: Known) -> dict[str, Any]:
             "detectable": power.detectable,
             "unit": f"nats per {made.source.unit}",
         },
-        "differs": dict(differences(study, made.derived)),
+        "chain": _chain(made, power.sd, asked.store),
+        "differs": {each.setting: each.values for each in differing},
+        "counts_as": {each.setting: each.why for each in differing},
+        "departures": list(departures(made)),
+        "untuned": untuned(made),
+        "pilot": test.pilot,
         "idle": idle.idle,
         "equal_numbers": [list(group) for group in idle.equal],
+    }
+
+
+def _chain(made: Plan, sd: float, store: Path) -> dict[str, Any] | None:
+    """None for what spends nothing of its chain."""
+    found = standing(made, sd, store)
+    if found is None:
+        return None
+    return {
+        "name": found.chain,
+        "confirmation": found.place.k,
+        "confirmed_before": found.place.confirmed,
+        "alpha": found.place.alpha,
+        "level": found.level,
+        "power": found.power,
+        "detectable": found.detectable,
+        "seeds_for_margin": found.needed,
+        "registered": found.registered,
     }
 
 

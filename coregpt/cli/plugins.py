@@ -91,8 +91,17 @@ def show(name: str) -> int:
     for word, names in (("Requires", plugin.requires), ("After", plugin.after), ("Conflicts", plugin.conflicts)):
         if names:
             say(f"{word}  {', '.join(names)}")
+    told = {path: {"value": value, "source": source} for path, (value, source) in plugin.prescribes.items()}
+    for path, (value, source) in plugin.prescribes.items():
+        say(f"Prescribes  {path} {'not enabled' if value is None else f'= {value!r}'} ({source})")
     relations = {"requires": [*plugin.requires], "after": [*plugin.after], "conflicts": [*plugin.conflicts]}
-    facts = {"folder": found.folder.replace(".", "/"), "file": str(found.path), "hooks": hooks(plugin), **relations}
+    facts = {
+        "folder": found.folder.replace(".", "/"),
+        "file": str(found.path),
+        "hooks": hooks(plugin),
+        **relations,
+        "prescribes": told,
+    }
     answer("technique", {"name": found.name, "card": card(plugin), "options": schema, **facts})
     return 0
 

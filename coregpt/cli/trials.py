@@ -32,7 +32,7 @@ def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
     refuse_in_vain(trials, use)
     writable_folder(use.reports / study.name)
     announce(study, trials, ready(store, trials))
-    register(trials, store)
+    register(trials, store, trials=True)
     for line in trial_words(study, trials)[:1]:
         say(line)
     tally = execute(trials, use)

@@ -4,26 +4,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from coregpt.cli.loading import load_studies
+from coregpt.cli.published import published_study
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.cli.training import execute, refuse_in_vain
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
-from coregpt.lab.designs.found import frozen
+from coregpt.lab.planning.chain import conclude, in_chain_of, place_of, resolved
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outline, plan
-from coregpt.lab.planning.preregister import code, register, unsaid
-from coregpt.lab.planning.redeclare import for_fresh_seeds, redeclare
-from coregpt.lab.records.amendment import amendments
-from coregpt.lab.records.ledger import LedgerError
+from coregpt.lab.planning.preregister import code, register
+from coregpt.lab.records.chains import Chains
+from coregpt.lab.records.ledger import Ledger, LedgerError
+from coregpt.lab.study.chaining import confirms
 from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.meaning import digests_of, meant
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm, check, contradictions, predict
+from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
+from coregpt.report.designs.chain.words import outcomes, sentence
 from coregpt.report.drawing.numbers import listing, plural
 from coregpt.report.facts.model import Report
 from coregpt.report.pages.verdict_file import verdict_of
@@ -48,10 +49,10 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
         return DISAGREES
     made = plan(outline(study if use.slurm else measured([study], use.store)[0]), use.nodes)
     refuse_in_vain(made, use)
-    for line in (*announced(report, predictions, study), *moved(report, made)):
+    for line in (*announced(report, predictions, study), *spending(made.study, use.store), *moved(report, made)):
         say(line)
     try:
-        register(made, writable_folder(use.store))
+        exploratory = register(made, writable_folder(use.store))
     except LedgerError as error:
         raise ConfigError(str(error)) from None
     tally = execute(made, use)
@@ -61,14 +62,14 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
     if tally.failed:
         say(f"{plural(len(tally.failed), 'run')} failed, so nothing can be said; the same command tries again")
         return UNDECIDED
-    _, runs = collect(made, use.store)
+    facts, runs = collect(made, use.store, exploratory)
     fresh = by_arm(runs)
     lost = [run for run in runs if run.status in ("failed", "missing")]
     if lost:
         say(f"{plural(len(lost), 'run')} without an outcome, so nothing can be said: {lost[0].reason}")
         return UNDECIDED
     checks = [check(prediction, fresh[report.study.baseline], fresh[prediction.arm]) for prediction in predictions]
-    for line in answers(checks, report):
+    for line in (*answers(checks, report), *in_chain(summarise(facts, runs), made.study, use.store)):
         say(line)
     return AGREES if all(each.agrees for each in checks) else DISAGREES
 
@@ -81,45 +82,24 @@ def by_verdict(code: int, source: Path) -> int:
 
 
 def fresh_study(report: Report, seeds: int, yaml: Path | None, source: Path, use: Resources) -> Study:
-    """The report's study with the first seeds that it did not use."""
+    """The report's study with the first seeds that it did not use.
+
+    Of a study that the ledger has, they are seeds that no run on record has, and the study is one of its chain's.
+    """
     facts = report.study
+    if facts.stage == "screen":
+        raise ConfigError(
+            f"{source}: a screen claims nothing that fresh seeds could verify; coregpt confirm tests a candidate"
+        )
+    study = published_study(report, yaml, source, use)
+    chains = Chains(Ledger.of(use.store).read())
+    if (known := chains.anywhere(facts.name, facts.digest)) is not None:
+        again = replace(study, seeds=tuple(range(seeds)), name=f"{facts.name}-verify-{seeds}", unresolved={})
+        return resolved(in_chain_of(known, again, chains), use.store)
     used = {*facts.seeds, *(run.seed for run in facts.other_runs)}
     used |= {seed for design in DESIGNS for seed in design.seeds(report)}
     fresh = tuple(range(max(used) + 1, max(used) + 1 + seeds))
-    name = f"{facts.name}-verify"
-    if yaml is not None:
-        studies = load_studies(yaml, facts.scale or None, use.store, use.slurm)
-        study = next((each for each in studies if same_study(each, report)), studies[0])
-        if not same_study(study, report):
-            raise ConfigError(
-                f"{yaml}: is not the study of {source}: its digest is {study.digest[:12]}, "
-                f"the report's is {facts.digest[:12]}"
-            )
-        return as_tuned(replace(for_fresh_seeds(study), seeds=fresh, name=name), report)
-    if not facts.declaration:
-        raise ConfigError(
-            f"{source}: the report does not hold its study's declaration (an older version wrote it, or it was made "
-            "from logs); give the study with --study STUDY.yaml"
-        )
-    arms = [arm.name for arm in facts.arms if arm.name != facts.yardstick]
-    study = redeclare(facts.declaration, facts.digest, arms, fresh, name, source, use.store)
-    return as_tuned(for_fresh_seeds(study), report)
-
-
-def same_study(study: Study, report: Report) -> bool:
-    """Whether a study is what a report, perhaps of an earlier version, declares."""
-    facts, mine = report.study, study.preregistration()
-    if facts.digest in digests_of(mine):
-        return True
-    if not facts.declaration:
-        return False
-    return not amendments(meant(facts.declaration), meant(mine), same_data=False, unsaid=({}, unsaid(study)))
-
-
-def as_tuned(study: Study, report: Report) -> Study:
-    """The study with the settings that the report's tuning found; nothing is tuned again."""
-    found = {arm: values for design in DESIGNS for arm, values in design.settings(report).items()}
-    return frozen(study, found) if found else study
+    return replace(study, seeds=fresh, name=f"{facts.name}-verify", unresolved={})
 
 
 def predicted(report: Report, seeds: int, source: Path) -> list[Prediction]:
@@ -154,6 +134,19 @@ def announced(report: Report, predictions: Sequence[Prediction], study: Study) -
     return lines
 
 
+def spending(study: Study, store: Path) -> list[str]:
+    """What an own study's verification costs its chain; nothing of a stranger's."""
+    if confirms(study) is None:
+        return []
+    place = place_of(study, "", Chains(Ledger.of(store).read()))
+    if place is None:
+        return ["The study is on record here. So few seeds allow no test, so this spends nothing of its chain."]
+    return [
+        f"The study is on record here, so this is confirmation {place.k} of its chain, at the settings of the report; "
+        f"it is tested at {place.level:.2g}."
+    ]
+
+
 def moved(report: Report, made: Plan) -> list[str]:
     """What is not the same here as it was for the report."""
     then, now = report.study.code, code(made)
@@ -164,6 +157,15 @@ def moved(report: Report, made: Plan) -> list[str]:
     if not names:
         return ["Engine, plugins and data are those of the report."]
     return [f"Not the same as for the report: {listing(names)}; a disagreement may come from that."]
+
+
+def in_chain(fresh: Report, study: Study, store: Path) -> list[str]:
+    """What the chain of an own study says of the fresh seeds alone, which goes on record; nothing of a stranger's."""
+    if confirms(study) is None:
+        return []
+    conclude(study, outcomes(fresh.study, fresh.comparisons), store)
+    said = [(c.arm, sentence(fresh.study, c)) for c in fresh.comparisons]
+    return [f"{arm}:{text}" for arm, text in said if text]
 
 
 def answers(checks: Sequence[Check], report: Report) -> list[str]:

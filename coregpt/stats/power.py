@@ -6,6 +6,7 @@ do not shrink (`contrasts.Contrast`); a true difference is then counted as if it
 """
 
 import math
+from collections.abc import Callable
 
 from scipy import optimize, stats
 
@@ -101,14 +102,33 @@ def seeds_needed(
     for n in range(low, 9):
         if settles(n):
             return n
-    low = max(low, 9)
-    if not settles(SEED_LIMIT):
+    return _first(settles, max(low, 9))
+
+
+def _first(holds: Callable[[int], bool], low: int) -> int | None:
+    """The fewest seeds from `low` on for which `holds`, which is then true of all more; None above the limit."""
+    if not holds(SEED_LIMIT):
         return None
     high = SEED_LIMIT
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if settles(middle) else (middle + 1, high)
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
     return low
+
+
+def seeds_to_detect(
+    difference: float, sd: float, n_treatments: int = 1, *, alpha: float, power: float, tuned: bool = False
+) -> int | None:
+    """The fewest paired seeds with which `difference` is detected with probability `power`; None above 1000."""
+
+    def detects(n: int) -> bool:
+        return power_to_detect(difference, sd, announced(n, n_treatments, paired=True, tuned=tuned), alpha) >= power
+
+    low = fewest_seeds(n_treatments, tuned=tuned)
+    found = next((n for n in range(low, 9) if detects(n)), None)
+    if found is not None:
+        return found
+    return _first(detects, max(low, 9))
 
 
 def out_of_reach(

@@ -55,7 +55,7 @@ def test_the_small_study_is_one(tmp_path: Path) -> None:
     path.write_text(guard.SMALL)
     study = load(path)
     assert [(arm.run.precision, arm.run.compile, arm.run.device) for arm in study.arms] == [("fp32", False, "cpu")] * 2
-    assert len(study.arms) * len(study.seeds) == 6
+    assert len(study.arms) * len(study.seeds) == 10
 
 
 def test_an_unknown_commit_is_an_error_and_not_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:

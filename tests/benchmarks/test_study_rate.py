@@ -32,7 +32,7 @@ def test_the_plain_loop_counts_steps_and_evaluations(tmp_path: Path, monkeypatch
     monkeypatch.setattr(BareGPT, "forward", lambda self, x, y: (passes.append(x.numel()), forward(self, x, y))[1])
     assert study_rate.bare(config, 1) > 0
     assert steps == [512] * 40
-    assert sum(passes) - sum(steps) == (config.evals + 1) * 4096
+    assert sum(passes) - sum(steps) == (config.evals + 2) * 4096  # the last time on both streams
     assert torch.get_num_threads() == 1
 
 
@@ -52,3 +52,9 @@ def test_a_small_study_is_timed_three_ways(tmp_path: Path) -> None:
     lines, record = study_rate.timed(path, rounds=1, workers=2)
     assert set(record["rounds"][0]) >= {study_rate.OURS, study_rate.BESIDE, *study_rate.GOALS}
     assert "12 runs of 2,048 tokens in steps of 512," in lines
+
+
+def test_a_study_that_gains_as_much_as_bare_loops_has_all_of_it() -> None:
+    seconds = {study_rate.OURS: 10.0, study_rate.ONE_JOB: 18.0, study_rate.BESIDE: 20.0}
+    assert study_rate.jobs_share({**seconds, study_rate.BARE.format(1): 36.0}) == pytest.approx(1)
+    assert study_rate.jobs_share({**seconds, study_rate.BARE.format(1): 40.0}) == pytest.approx(0.9)

@@ -201,7 +201,9 @@ def test_a_rule_that_cannot_be_called_is_refused() -> None:
 
 
 def test_watching_what_nobody_serves_is_refused() -> None:
-    with pytest.raises(PluginError, match=r"plugin '\w+' .*watches top at 'blocks.0.attention.attend', but no"):
+    with pytest.raises(
+        PluginError, match=r"plugin '\w+' .*watches top at 'blocks.0.attention.attend', but no attention"
+    ):
         made(Deaf(), Listening(what="top"))
 
 

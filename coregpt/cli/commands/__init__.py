@@ -22,6 +22,7 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     runs.gc,
     reports.report,
     reports.results,
+    studies.confirm,
     studies.verify,
     runs.ledger,
     reports.import_,

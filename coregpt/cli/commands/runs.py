@@ -1,6 +1,7 @@
 """What looks after runs: how they are, what they printed, one of them again, what can go, the ledger."""
 
 from argparse import Namespace
+from pathlib import Path
 
 from coregpt.cli.cluster import add_place, slurm_options
 from coregpt.cli.options import Commands, add_of_study, add_run, add_runs
@@ -81,15 +82,33 @@ def gc(commands: Commands) -> None:
 
 
 def ledger(commands: Commands) -> None:
-    parser = commands.add_parser("ledger", help="check the record of declarations and runs")
-    action = parser.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
-        "verify", help="is the chain whole, and do the results agree with it?"
-    )
-    add_runs(action)
+    parser = commands.add_parser("ledger", help="the record of declarations and runs: check, search, join it")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    verify = actions.add_parser("verify", help="is the chain whole, and do the results agree with it?")
+    chains = actions.add_parser("chains", help="every chain of studies on one baseline: levels and outcomes")
+    find = actions.add_parser("find", help="was this tried already?")
+    merge = actions.add_parser("merge", help="take in another machine's ledger")
+    find.add_argument("technique", nargs="?", metavar="TECHNIQUE", help="its name, or a .py file")
+    find.add_argument("--options", default="", metavar="YAML", help="that it had, such as '{cap: 5}'")
+    find.add_argument("--arm", metavar="NAME", help="the arm's name, or a pattern such as 'cap*'")
+    merge.add_argument("other", type=Path, metavar="OTHER", help="a folder of runs, or its ledger.jsonl")
+    for action in (chains, find):
+        action.add_argument("--json", action="store_true", help="for programs")
+    for action in (verify, chains, find, merge):
+        add_runs(action)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.ledger import verify_ledger
+        if options.action == "verify":
+            from coregpt.cli.ledger import verify_ledger
 
-        return verify_ledger(options.runs)
+            return verify_ledger(options.runs)
+        from coregpt.cli import ledger_chains
 
-    action.set_defaults(execute=execute)
+        if options.action == "chains":
+            return ledger_chains.show_chains(options.runs, options.json)
+        if options.action == "merge":
+            return ledger_chains.merge_ledger(options.other, options.runs)
+        return ledger_chains.find(options.technique, options.options, options.arm, options.runs, options.json)
+
+    for action in (verify, chains, find, merge):
+        action.set_defaults(execute=execute)

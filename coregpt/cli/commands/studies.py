@@ -100,6 +100,32 @@ def verify(commands: Commands) -> None:
     parser.set_defaults(execute=execute)
 
 
+def confirm(commands: Commands) -> None:
+    parser = commands.add_parser("confirm", help="test a screen's candidate on fresh seeds, at its chain's level")
+    parser.add_argument("json", type=Path, metavar="REPORT_JSON", help="the screen's report.json")
+    parser.add_argument("--arm", required=True, metavar="NAME", help="the candidate")
+    parser.add_argument("--seeds", type=positive, metavar="N", help="fresh seeds per arm (twice the screen's)")
+    parser.add_argument("--alpha", type=amount, metavar="A", help="of a chain that has none yet (0.05)")
+    parser.add_argument("--anytime", action="store_true", help="look after every seed; N is the most there will be")
+    parser.add_argument("--name", metavar="NAME", help="of the confirmation, if the arm has one already")
+    parser.add_argument("--study", type=Path, metavar="STUDY", help="the screen's YAML file, if it needs plugin files")
+    add_runs(parser)
+    add_jobs(parser)
+    add_reports(parser)
+    add_training(parser)
+    parser.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
+    add_program(parser, judges=True)
+
+    def execute(options: Namespace) -> int:
+        with training(options, options.json) as use:
+            from coregpt.cli.confirm import Asked, confirm
+
+            how = (options.seeds, options.alpha, options.anytime, options.name, options.study)
+            return confirm(options.json, Asked(options.arm, *how), use)
+
+    parser.set_defaults(execute=execute)
+
+
 class Combinations(Action):
     """An option that needs no study, as `--version` needs no command."""
 

@@ -3,6 +3,7 @@
 from coregpt.lab.designs.abort import Abort
 from coregpt.lab.designs.bracket import Bracket
 from coregpt.lab.designs.budget import Budget
+from coregpt.lab.designs.chain import Chain
 from coregpt.lab.designs.design import Design
 from coregpt.lab.designs.fork import Fork
 from coregpt.lab.designs.history import History
@@ -17,6 +18,7 @@ from coregpt.lab.designs.tuned import Tuned
 from coregpt.lab.designs.tuning import Tuning
 
 DESIGNS: tuple[Design, ...] = (
+    Chain(),
     Modes(),
     Sizes(),
     History(),

@@ -32,6 +32,8 @@ class Abort(Design):
             yield "test.abort"
 
     def test_problems(self, file: StudyFile, test: Mapping[str, Any], arms: int, seeds: int) -> Iterator[Problem]:
+        if test.get("abort") is not None and test.get("pilot") is True:
+            yield ("abort",), "gives arms up for want of a verdict, and a pilot has none; remove one of them"
         if test.get("abort") is not None and 0 < seeds < FEWEST_SEEDS:
             yield ("abort",), f"needs at least {FEWEST_SEEDS} seeds to know how runs scatter after it, got {seeds}"
 

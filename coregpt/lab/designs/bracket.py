@@ -17,6 +17,7 @@ from coregpt.lab.designs.found import on_select, tuning_seeds
 from coregpt.lab.designs.rates import at_rate, moving, unmovable
 from coregpt.lab.records.losses import final
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.chaining import screens
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import Criterion, Study, StudyFile
 from coregpt.lab.study.differences import settings
@@ -67,8 +68,9 @@ class Bracket(Design):
         each = each if isinstance(each, int) else len(each)
         if each < 2:
             found.append((("bracket", "seeds"), "at least 2 are needed: one cannot tell a rate from luck"))
-        # The baseline is in every comparison: what its rate misses flatters all arms at once.
-        baseline = max(each, len(study.seeds)) if len(study.compared) > 2 else each
+        # The baseline is in every comparison: what its rate misses flatters all arms, those of later screens too.
+        shared = len(study.compared) > 2 or screens(study)
+        baseline = max(each, len(study.seeds)) if shared else each
         given = asked.seeds if isinstance(asked.seeds, list) else baseline
         seeds = tuple(tuning_seeds(given, study.seeds, ("bracket", "seeds"), found))
         for arm in study.compared:
@@ -79,6 +81,10 @@ class Bracket(Design):
             wrong(key, text)
         made = Walk(asked.setting, seeds, each)
         return study if found else replace(study, designs={**study.designs, "bracket": made})
+
+    def finds(self, study: Study) -> dict[str, tuple[str, ...]]:
+        made = bracket_of(study)
+        return {arm.name: moving(arm, made.setting, study.catalogue) for arm in study.written} if made else {}
 
     def refuse(self, outlined: Outline, nodes: str) -> None:
         study = outlined.study

@@ -13,12 +13,14 @@ from coregpt.lab.study.yamlfile import Key
 FACTORIAL, FORK = "mode: factorial", "mode: fork"
 LEAVE_ONE_OUT, ADD_ONE = "mode: leave_one_out", "mode: add_one"
 SECONDS = "match: seconds"
+STAGE_SCREEN = "stage: screen"
 EACH_RUN = "budget.seconds_per_run"
 ENDS_EARLY = ("test.looks", "test.anytime", "test.abort")
 """Designs that give up arms before their end."""
 NAMES = (
     *(LEAVE_ONE_OUT, ADD_ONE, FACTORIAL, FORK),
     *("match", SECONDS, "sizes", "tuning", "bracket", "tuned"),
+    *(STAGE_SCREEN, "confirms"),
     *ENDS_EARLY,
     *("test.target", "test.yardstick", "test.screen", "test.history"),
     EACH_RUN,
@@ -82,6 +84,26 @@ CLASHES = (
     *(Clash(EACH_RUN, key, WHOLE_RUNS) for key in (*ENDS_EARLY, FORK)),
     *(Clash("bracket", key, NOT_TUNED) for key in ("match", "sizes", "tuning")),
     *(Clash("tuned", key, NOT_TUNED) for key in ("match", "sizes", "tuning", "bracket")),
+    *(
+        Clash(key, STAGE_SCREEN, "'{other}' ends in a candidate or no sign, and '{at}' asks for more; remove one")
+        for key in (*ENDS_EARLY, "test.target", "test.yardstick", "test.screen")
+    ),
+    Clash(STAGE_SCREEN, FACTORIAL, "'{other}' asks for effects and interactions, not for candidates; remove one"),
+    Clash(STAGE_SCREEN, "sizes", "a trend over sizes is no candidate; screen one size, or remove one of them"),
+    *(
+        Clash("confirms", key, "a confirmation tests one arm at settings that are fixed; remove '{other}'")
+        for key in (
+            LEAVE_ONE_OUT,
+            ADD_ONE,
+            FACTORIAL,
+            "sizes",
+            "tuning",
+            "bracket",
+            "tuned",
+            "test.screen",
+            STAGE_SCREEN,
+        )
+    ),
 )
 
 

@@ -6,6 +6,7 @@ answer defaults to nothing. In the order in which a study comes to them:
     read the file       names, file_problems, test_problems, arms, members, alike
     become a study      declare, reshape
     count its arms      settle
+    sort differences    finds, matches
     plan its runs       measure, refuse, check
     train first         first (a study of trials), of_trials
     train               allowance, wave, known, decisions
@@ -17,7 +18,7 @@ What a study declares of a design lies in `study.designs` under its YAML key, as
 `declared()`; the loader puts it there, and it is hashed into the study's preregistration as it lies there.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -121,6 +122,14 @@ class Design:
 
     def settle_family(self, outlines: Sequence[Outline]) -> None:
         """Raises ConfigError for members, each counted, that make no family."""
+
+    def finds(self, study: Study) -> Mapping[str, Collection[str]]:
+        """By arm the settings that are found for it before the test, with the same effort for every arm."""
+        return {}
+
+    def matches(self, study: Study) -> Collection[str]:
+        """Settings that arms are made to differ in so that they spend equally much of something."""
+        return ()
 
     def measure(self, study: Study, store: Path, planned: Planner, record: bool) -> Study:
         """The study with what only this machine can say, taken from the ledger, or measured (and recorded there)."""

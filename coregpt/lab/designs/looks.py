@@ -50,6 +50,9 @@ class Looks(Design):
         for key in ("spending", "futility"):
             if test.get(key) is not None and not test.get("looks"):
                 yield (key,), "belongs to 'looks: [4, 8, 12]', the numbers of seeds after which arms are looked at"
+        for key in ("looks", "anytime"):
+            if test.get(key) and test.get("pilot") is True:
+                yield (key,), "decides arms early, and a pilot decides nothing; remove one of them"
         yield from _wrong_looks(test.get("looks"), seeds)
         alpha = test.get("alpha", 0.05)
         if test.get("anytime") is True and seeds and isinstance(alpha, float) and 0 < alpha < 0.5:

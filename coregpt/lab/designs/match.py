@@ -71,6 +71,10 @@ class Match(Design):
         )
         return counted(replace(study, arms=tuple(arms), as_declared=study.compared))
 
+    def matches(self, study: Study) -> list[str]:
+        quantity = matched_on(study)
+        return [".".join(map(str, _SETS[quantity]))] if quantity in _SETS else []
+
     def measure(self, study: Study, store: Path, planned: Planner, record: bool) -> Study:
         """Tokens from measured speeds, or from those on record."""
         if matched_on(study) != "seconds" or study.as_declared:

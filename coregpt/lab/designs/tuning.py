@@ -52,6 +52,10 @@ class Tuning(Design):
         made = Trials(tuple(seeds), spaces, trials)
         return study if found else replace(study, designs={**study.designs, "tuning": made})
 
+    def finds(self, study: Study) -> dict[str, list[str]]:
+        declared = trials_of(study)
+        return {arm: list(space) for arm, space in declared.space.items()} if declared else {}
+
     def refuse(self, outlined: Outline, nodes: str) -> None:
         study = outlined.study
         if trials_of(study) and not study.as_declared:

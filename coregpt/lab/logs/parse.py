@@ -123,8 +123,8 @@ class _Reader:
         try:
             reading = read_line(line)
         except ValueError as error:
-            run = self.runs[-1] if self.runs else self._new_run()
-            run.unread += (f"line {self.number}, {error}",)
+            newest = self.runs[-1] if self.runs else self._new_run()
+            newest.unread += (f"line {self.number}, {error}",)
             return
         if reading is None:
             self.around.read(line)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from coregpt.contract.errors import CoreGPTError
 from coregpt.lab.designs import DESIGNS
+from coregpt.lab.planning import chain
 from coregpt.lab.records.amendment import amendments
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Entry, Event, Ledger
@@ -22,15 +23,19 @@ from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.registry import Catalogue
 
 
-def register(plan: Plan, store: Path) -> str:
+def register(plan: Plan, store: Path, *, trials: bool = False) -> str:
     """Record the declaration unless it is the latest on record; returns why the study is exploratory, or "".
+
+    `trials`: of settings, for a study that is announced already, and no study of a chain.
 
     A study is exploratory once its declaration changed after a run had started, the code of one of its techniques
     changed after results of it were there, results were there before it was declared, or runs came from elsewhere.
-    Raises LedgerError if the ledger is broken.
+    Raises LedgerError if the ledger is broken, and ConfigError for a study that its chain does not take.
     """
     ledger = Ledger.of(store)
     with ledger.locked():
+        if not trials:
+            chain.enter(plan.study, plan.source.digest, ledger)
         note_complete_runs(plan, store, ledger)
         declare(plan, ledger)
     return exploratory(plan.study, store)
@@ -44,10 +49,11 @@ def exploratory(study: Study, store: Path) -> str:
 def announce(study: Study, trials: Plan, store: Path) -> None:
     """Record the declaration of a study whose runs are known only after those of `trials`; they come as `replanned`.
 
-    Raises LedgerError if the ledger is broken.
+    Raises LedgerError if the ledger is broken, and ConfigError for a study that its chain does not take.
     """
     ledger = Ledger.of(store)
     with ledger.locked():
+        chain.enter(study, trials.source.digest, ledger)
         declared = History(ledger.read(), study.name).declared
         now = code(trials)
         if not declared or amended(declared[-1], study, now):

@@ -39,6 +39,9 @@ Event = Literal[
     "rerun",  # from its first step; the result it had, if any, is part of the entry and was set aside
     "found",  # complete, but never started under this ledger
     "looked",  # an arm was decided before the end of its study
+    "chained",  # a study's place in the chain of its baseline, and the level that this gives it
+    "concluded",  # what a study's report said of its arms, and what the chain confirms of it
+    "merged",  # one line of another machine's ledger
 ]
 START = "0" * 64
 TAIL_BYTES = 1 << 16
@@ -246,6 +249,12 @@ class Follower:
             entries = [json.loads(line) for line in whole.splitlines()]
             self.runs |= {entry["run"] for entry in entries if entry["event"] == "ended"}
         return run in self.runs
+
+
+def sealed(entry: Entry) -> bool:
+    """Whether its hash is that of what it says."""
+    body = {**entry.payload, "n": entry.n, "time": entry.time, "event": entry.event, "previous": entry.previous}
+    return _hash(entry.previous, body) == entry.hash
 
 
 def _hash(previous: str, body: dict[str, Any]) -> str:

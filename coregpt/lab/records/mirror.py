@@ -1,19 +1,24 @@
-"""Run folders -> MLflow, after the fact. The only module that imports mlflow; it never fails anything.
+"""Run folders -> MLflow, after the fact. The only place that fills MLflow; it never fails anything.
 
-Experiment = study; a parent run per preregistration, a child per run, and a child per arm with the mean over its seeds.
-Mirroring twice adds nothing.
+Experiment = study; a parent run per preregistration with what came out for each arm, a child per run, and a child per
+arm with the mean over its seeds. Mirroring twice adds nothing.
 """
 
-import logging
-import os
+import math
 import re
+import shlex
+import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coregpt.contract.errors import RunError
 from coregpt.lab.records.aggregate import METRIC, band
+from coregpt.lab.records.learning_rate import learning_rate
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.records.tracking import alone, artifacts, bring_along, client, database_uri, refuse_address, told
 from coregpt.lab.study.differences import flatten
 from coregpt.lab.study.outline import Plan, PlannedRun
 
@@ -24,63 +29,66 @@ METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 LONGEST_PARAM = 500
 PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
 AGGREGATE = {"coregpt.aggregate": "mean over seeds"}
-ADVICE = (
-    (
-        "mlflow db upgrade",
-        "the database was made by another MLflow version; run 'mlflow db upgrade {uri}' or delete it",
-    ),
-    ("not a database", "the file is damaged; delete it and call again ({uri})"),
-    ("locked", "the database is in use; close 'mlflow ui' or wait, and call again"),
-    ("ModuleNotFoundError", "MLflow is not installed completely; pip install mlflow"),
-    ("disk is full", "the disk is full; free some space and call again"),
-    ("unable to open", "{uri} cannot be opened; check the file and its permissions"),
-    ("readonly", "the database cannot be written; check its permissions"),
-)
+COMPLETE = {"coregpt.complete": "with files and learning rate"}
+"""Of a run that was copied whole. One that an older version copied lacks some of it and is made anew."""
+FILES = ("config.json", "env.json", "inputs.json", "metrics.jsonl", "result.json", "log.txt")
+"""What of a run's folder goes along; weights stay where they are."""
 
 
-def database_uri(store: Path) -> str:
-    """Where MLflow finds the mirror of a store of runs."""
-    return f"sqlite:///{store / 'mlflow.db'}"
+@dataclass(frozen=True)
+class Conclusion:
+    """What a study came to, for its parent run: numbers by name, tags, and a text in Markdown."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
-def mirror(plan: Plan, store: Path, report: Path) -> str | None:
+def mirror(plan: Plan, store: Path, report: Path, came_to: Conclusion | None = None) -> str | None:
     """Copy complete runs and the report into MLflow; returns a warning if that failed, and nothing else does."""
-    uri = database_uri(store)
     try:
-        with warnings.catch_warnings():
+        refuse_address(store)
+        with warnings.catch_warnings(), alone(store):
             warnings.simplefilter("ignore")
-            _Mirror(plan, store, _client(uri)).copy(report)
+            _Mirror(plan, store, client(database_uri(store))).copy(report, came_to or Conclusion())
     except Exception as error:  # tracking must never cost a result
-        text = f"{type(error).__name__}: {error}"
-        advice = next((advice for sign, advice in ADVICE if sign in text), " ".join(text.split())[:200])
-        return f"not mirrored to MLflow: {advice.format(uri=uri)} (results and report are complete without it)"
+        return f"not mirrored to MLflow: {told(error, store)} (results and report are complete without it)"
     return None
 
 
-def _client(uri: str) -> "MlflowClient":
-    """A client that talks to one SQLite file and to nobody else."""
-    os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"})
-    for name in ("mlflow", "alembic", "sqlalchemy"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    from mlflow import MlflowClient  # takes over a second
+@dataclass
+class _Known:
+    """A run that MLflow has, and its tags; they are compared here, as a filter in MLflow's language cannot hold any."""
 
-    for name in ("mlflow", "alembic"):  # importing sets them again
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    id: str
+    tags: dict[str, str]
 
 
 class _Mirror:
     """One study and its experiment."""
 
-    def __init__(self, plan: Plan, store: Path, client: "MlflowClient"):
-        self.plan, self.store, self.client = plan, store, client
+    def __init__(self, plan: Plan, store: Path, tracking: "MlflowClient"):
+        self.plan, self.store, self.client = plan, store, tracking
         name = plan.study.name
-        found = client.get_experiment_by_name(name)
-        artifacts = (store / "mlartifacts" / name).resolve().as_uri()
-        self.experiment = found.experiment_id if found else client.create_experiment(name, artifacts)
+        found = tracking.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage != "active":
+            raise RunError(_deleted(name, found.experiment_id, store))
+        if found is not None:
+            bring_along(store, name, found.artifact_location)
+        self.experiment = found.experiment_id if found else tracking.create_experiment(name, artifacts(store, name))
+        self.known = list(self.read())
+        self.rates: dict[str, Callable[[int], float]] = {}
 
-    def copy(self, report: Path) -> None:
+    def read(self) -> Iterator[_Known]:
+        page = None
+        while page != "":
+            found = self.client.search_runs([self.experiment], page_token=page)
+            yield from (_Known(run.info.run_id, dict(run.data.tags)) for run in found)
+            page = found.token or ""
+
+    def copy(self, report: Path, came_to: Conclusion) -> None:
         study = self.plan.study
         parent = self.find({"coregpt.digest": study.digest, "coregpt.kind": "study"})
         if parent is None:
@@ -93,22 +101,43 @@ class _Mirror:
                 self.copy_run(run, folder, parent)
         for arm in self.plan.study.arms:
             self.copy_aggregate(arm.name, parent)
+        self.conclude(parent, came_to)
         self.client.log_artifacts(parent, str(report))
         self.client.set_terminated(parent, "FINISHED")
+
+    def conclude(self, parent: str, came_to: Conclusion) -> None:
+        """Verdicts and numbers of the whole study; one that there is no more becomes NaN, as MLflow forgets none."""
+        from mlflow.entities import Metric  # takes over a second
+
+        data, now = self.client.get_run(parent).data, round(1000 * time.time())
+        gone = dict.fromkeys(data.metrics.keys() - set(map(_name, came_to.metrics)), math.nan)
+        wanted = {**{_name(name): value for name, value in came_to.metrics.items()}, **gone}
+        changed = [Metric(k, v, now, 0) for k, v in wanted.items() if not _same(v, data.metrics.get(k))]
+        if changed:
+            self.client.log_batch(parent, metrics=changed)
+        tags = {_name(key): value for key, value in came_to.tags.items()} | (
+            {NOTE: came_to.note} if came_to.note else {}
+        )
+        for key, value in tags.items():
+            if data.tags.get(key) != value:
+                self.client.set_tag(parent, key, value)
 
     def copy_run(self, run: PlannedRun, folder: RunFolder, parent: str) -> None:
         """A child is complete when it is tagged so; what an interrupted mirror left is made anew."""
         tags = {"coregpt.run": run.id, PARENT: parent}
-        if self.find({**tags, "coregpt.complete": "yes"}):
+        if self.find({**tags, **COMPLETE}):
             return
-        if torn := self.find(tags):
-            self.client.delete_run(torn)
+        while torn := self.find(tags):
+            self.delete(torn)
         result, begun = folder.result() or {}, _milliseconds(folder.path / "config.json")
         own = {**tags, "coregpt.arm": run.arm, "coregpt.seed": str(run.seed), "coregpt.status": result["status"]}
         child = self.create(f"{run.arm}, seed {run.seed}", own, begun)
         self.params(child, flatten(run.config.model_dump(mode="json")))
-        self.metrics(child, folder, begun)
-        self.client.set_tag(child, "coregpt.complete", "yes")
+        self.metrics(child, run, folder, begun)
+        for name in FILES:
+            if (folder.path / name).is_file():
+                self.client.log_artifact(child, str(folder.path / name))
+        self.tag(child, COMPLETE)
         status = "FINISHED" if result["status"] == "finished" else "FAILED"
         self.client.set_terminated(child, status, _milliseconds(folder.path / "result.json"))
 
@@ -124,7 +153,7 @@ class _Mirror:
         if self.find({**tags, "coregpt.seeds": seeds, "coregpt.complete": "yes"}):
             return
         while old := self.find(tags):
-            self.client.delete_run(old)
+            self.delete(old)
         absent = _seeds(seed for seed, result in results.items() if result is None)
         diverged = _seeds(seed for seed, result in results.items() if result and result["status"] == "diverged")
         said = {"coregpt.left_out": f"{absent}: not complete"} if absent else {}
@@ -132,7 +161,7 @@ class _Mirror:
         begun = min(_milliseconds(folder.path / "config.json") for _, folder in runs)
         made = self.create(f"{arm}, mean of seeds", {**tags, "coregpt.seeds": seeds, **said}, begun)
         self.band(made, [folder for _, folder in runs], begun)
-        self.client.set_tag(made, "coregpt.complete", "yes")
+        self.tag(made, {"coregpt.complete": "yes"})
         self.client.set_terminated(made, "FINISHED", max(_milliseconds(f.path / "result.json") for _, f in runs))
 
     def band(self, run: str, folders: list[RunFolder], begun: int) -> None:
@@ -147,15 +176,23 @@ class _Mirror:
         for batch in _batches(made, METRICS_PER_BATCH):
             self.client.log_batch(run, metrics=batch)
 
-    def find(self, tags: dict[str, str]) -> str | None:
-        condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-        found = self.client.search_runs([self.experiment], condition, max_results=1)
-        return found[0].info.run_id if found else None
+    def find(self, tags: Mapping[str, str]) -> str | None:
+        return next((run.id for run in self.known if tags.items() <= run.tags.items()), None)
 
     def create(self, name: str, tags: dict[str, str], begun: int) -> str:
         run = self.client.create_run(self.experiment, start_time=begun or None, tags=tags, run_name=name)
         run_id: str = run.info.run_id
+        self.known.append(_Known(run_id, dict(tags)))
         return run_id
+
+    def delete(self, run: str) -> None:
+        self.client.delete_run(run)
+        self.known = [each for each in self.known if each.id != run]
+
+    def tag(self, run: str, tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            self.client.set_tag(run, key, value)
+        next(each for each in self.known if each.id == run).tags.update(tags)
 
     def params(self, run: str, values: dict[str, Any]) -> None:
         from mlflow.entities import Param  # takes over a second
@@ -164,17 +201,34 @@ class _Mirror:
         for batch in _batches(made, PARAMS_PER_BATCH):
             self.client.log_batch(run, params=batch)
 
-    def metrics(self, run: str, folder: RunFolder, begun: int) -> None:
+    def metrics(self, made: str, run: PlannedRun, folder: RunFolder, begun: int) -> None:
+        """Every row of the log, and the learning rate that its step had."""
         from mlflow.entities import Metric  # takes over a second
 
-        made = [
+        if run.arm not in self.rates:
+            self.rates[run.arm] = learning_rate(run.config, self.plan.study.catalogue)
+        at = self.rates[run.arm]
+        found = [
             Metric(_name(key), float(value), begun + round(1000 * row["seconds"]), int(row["step"]))
             for row in folder.rows()
-            for key, value in row.items()
+            for key, value in {"lr": at(int(row["step"])), **row}.items()
             if key != "step"
         ]
-        for batch in _batches(made, METRICS_PER_BATCH):
-            self.client.log_batch(run, metrics=batch)
+        for batch in _batches(found, METRICS_PER_BATCH):
+            self.client.log_batch(made, metrics=batch)
+
+
+def _deleted(name: str, experiment: str, store: Path) -> str:
+    """How to get back what was deleted in MLflow's page, which keeps the name taken."""
+    address = f"MLFLOW_TRACKING_URI={shlex.quote(database_uri(store))}"
+    return (
+        f"its experiment '{name}' was deleted there; restore it with "
+        f"'{address} mlflow experiments restore --experiment-id {experiment}' and call again"
+    )
+
+
+def _same(wanted: float, there: float | None) -> bool:
+    return there is not None and (wanted == there or (math.isnan(wanted) and math.isnan(there)))
 
 
 def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:

@@ -47,7 +47,9 @@ ENGINE = ""
 
 def moved(declared: Entry) -> set[str]:
     """Plugins, and ENGINE, that are not what they were at a declaration. A file that is in no package is not asked."""
-    then = declared["code"]
+    then = declared.get("code") or {}
+    if not then:  # nothing is known of what it was planned with
+        return set()
     gone = {ENGINE} if then["engine"] != engine_digest() else set()
     return gone | {name for name, digest in then["plugins"].items() if _digest(name) not in ("", digest)}
 

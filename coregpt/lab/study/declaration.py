@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.study.bracket_file import BracketFile
 from coregpt.lab.study.budget_file import BudgetFile
+from coregpt.lab.study.chain_file import ChainName, ConfirmsFile, Stage
 from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.space import TuningFile
@@ -120,6 +121,12 @@ class StudyFile(BaseModel):
     """Each arm's learning rate, or another setting, found before the test (see `lab.designs.bracket`)."""
     tuned: TunedFile | None = None
     """Each arm's settings as the bracket of an earlier report found them (see `lab.designs.tuned`)."""
+    stage: Stage | None = None
+    """What the study is in a chain of studies, unless it may call an arm better (see `lab.designs.chain`)."""
+    chain: ChainName | None = None
+    """Another chain than that of all studies on this baseline."""
+    confirms: ConfirmsFile | None = None
+    """Written by `coregpt confirm`; `seeds` is then how many fresh ones."""
     budget: BudgetFile | None = None
     """What runs may spend, in seconds, hours and money (see `lab.designs.budget`)."""
     test: dict[str, Any]
@@ -188,6 +195,8 @@ class Study:
     """What its runs are compared on: a study that chooses (trials, a screen) never sees what verdicts are made on."""
     keep: Keep = "weights"
     """What its runs leave beside their numbers. It changes none, so it is no part of any identity."""
+    unresolved: Mapping[str, Any] = field(default_factory=dict)
+    """What is declared in place of what only registration decides: how many fresh seeds, and alpha before its level."""
 
     @property
     def compared(self) -> tuple[Arm, ...]:
@@ -217,6 +226,7 @@ class Study:
             "test": self.criterion.declared(),
             **({"inert": list(self.inert)} if self.inert else {}),
             **{key: each.declared() if hasattr(each, "declared") else each for key, each in self.designs.items()},
+            **self.unresolved,
         }
 
     @cached_property

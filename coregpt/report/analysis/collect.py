@@ -1,15 +1,18 @@
 """From run folders to the facts a report is made of. Reads, and decides nothing."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coregpt.lab.planning.credit import credited, departures
 from coregpt.lab.planning.preregister import code
+from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.losses import METRIC
 from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.differences import changes, differences
+from coregpt.lab.study.differences import changes
 from coregpt.lab.study.outline import Plan
 from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.facts.gathering import nothing_is_garbage
@@ -79,10 +82,11 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         scale=study.scale,
         digest=study.digest,
         command=_command(study),
-        confounds=tuple(
-            Confound(setting=setting, values=values) for setting, values in differences(study, plan.derived)
-        )
+        confounds=tuple(Confound(setting=d.setting, values=d.values, why=dict(d.why)) for d in credited(plan))
         + compiled(plan, store),
+        untuned=untuned(plan) or None,
+        departures=tuple(departures(plan)) or None,
+        pilot=test.pilot or None,
         data=_data(plan),
         environment=environment(plan, store),
         **of_designs,
@@ -92,7 +96,7 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
 def _command(study: Study) -> str:
     """What a reader types beside the study file; a path of this machine would mean nothing to them."""
     path = study.path.name if study.path.is_absolute() else study.path
-    return f"coregpt ablate {path}" + (f" --scale {study.scale}" if study.scale else "")
+    return shlex.join(["coregpt", "ablate", str(path), *(["--scale", study.scale] if study.scale else [])])
 
 
 def _arms(plan: Plan) -> tuple[ArmFacts, ...]:

@@ -27,12 +27,12 @@ def null_studies(replicates: int, seed: int = 0) -> Iterator[Row]:
     studies = replicates // _PER_STUDY
     for noise in noises(seed):
         for arms, seeds, paired in ((2, 5, True), (4, 5, True), (4, 10, True), (3, 5, False)):
-            facts = _facts(arms, seeds, paired)
+            facts = made_up(arms, seeds, paired)
             shared = CORRELATION if paired else 0.0
             hits = [_decides(facts, noise.study(1, arms, seeds, shared)[0]) for _ in range(studies)]
             how = "paired" if paired else "unpaired"
             yield _row(f"report, {arms} arms, {seeds} seeds, {how}", noise, hits)
-        facts = _facts(2, 10, paired=True)
+        facts = made_up(2, 10, paired=True)
         yield _row("report, 10 seeds, bad seeds diverge", noise, [_bad_luck(facts, noise) for _ in range(studies)])
         name = f"report, best of {_TRIALS} on fresh seeds"
         yield _row(name, noise, [_tuned(facts, noise) for _ in range(studies)])
@@ -59,8 +59,13 @@ def _tuned(facts: StudyFacts, noise: Noise) -> bool:
 
 def _decides(facts: StudyFacts, losses: Array) -> bool:
     """`losses` is (arms, seeds) in standard deviations; infinite where a run diverged."""
-    report = summarise(facts, [_run(i, seed, y) for (i, seed), y in np.ndenumerate(losses)])
+    report = summarise(facts, as_runs(losses))
     return any(found.verdict in ("better", "worse") for found in report.comparisons)
+
+
+def as_runs(losses: Array) -> list[RunFacts]:
+    """Runs of `losses` (arms, seeds) in standard deviations; infinite where one diverged."""
+    return [_run(i, seed, y) for (i, seed), y in np.ndenumerate(losses)]
 
 
 def _run(arm: int, seed: int, loss: float) -> RunFacts:
@@ -70,7 +75,8 @@ def _run(arm: int, seed: int, loss: float) -> RunFacts:
     return RunFacts(run_id=f"{name}-{seed}", arm=name, seed=seed, status="finished", value=value)
 
 
-def _facts(arms: int, seeds: int, paired: bool) -> StudyFacts:
+def made_up(arms: int, seeds: int, paired: bool) -> StudyFacts:
+    """A study whose arms do nothing; arm0 is the baseline."""
     names = [f"arm{i}" for i in range(arms)]
     return StudyFacts(
         name="nothing differs",

@@ -1,13 +1,13 @@
 """Facts about a study and its runs -> Report. Pure: no clock, no files, no randomness."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from coregpt.contract.errors import RunError
 from coregpt.report.designs import DESIGNS
-from coregpt.report.designs.design import Fields, Known
+from coregpt.report.designs.design import Fields, Known, ReportDesign
 from coregpt.report.designs.early import Early
 from coregpt.report.drawing.curves import thin
 from coregpt.report.facts.gathering import nothing_is_garbage
@@ -17,6 +17,7 @@ from coregpt.report.verdicts.basis import Basis, basis_of
 from coregpt.report.verdicts.compare import Outcomes, compare_all
 from coregpt.report.verdicts.next_step import more_hours
 from coregpt.report.verdicts.passes import passes_notes
+from coregpt.report.verdicts.pilot import untested
 from coregpt.report.verdicts.speed import arm_timings, unequal_seconds
 from coregpt.report.verdicts.wording import headline, notes, sentence
 
@@ -34,7 +35,8 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     early = _early(study, basis, ordered)
     known = Known(study, early.runs, Outcomes.of(study, early.counted))
     compared = tuple(_worded(study, c) for c in compare_all(study, basis, known.outcomes, early.settled))
-    said = {"headline": headline(study, compared)}
+    more = "".join(design.headline(study, compared) for design in DESIGNS)
+    said = {"headline": headline(study, compared) + more}
     report = Report(
         schema=SCHEMA,
         study=study,
@@ -45,7 +47,7 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
         notes=(),
         runs=tuple(map(_run_result, known.runs)),
         timing=_timing(known, compared),
-        **_merged([said, early.found, *(design.analyse(known) for design in DESIGNS)]),
+        **_merged([said, early.found, *(design.analyse(known) for design in _designs(study))]),
     )
     noted = (
         *(note for design in DESIGNS for note in design.notes(report)),
@@ -62,7 +64,7 @@ def _timing(known: Known, compared: Sequence[Comparison]) -> Timing:
         runs=tuple(map(_run_timing, known.runs)),
         more_hours=more_hours(known.study, known.runs, compared),
         unequal_seconds=unequal_seconds(known.study, arms),
-        **_merged(design.timing(known) for design in DESIGNS),
+        **_merged(design.timing(known) for design in _designs(known.study)),
     )
 
 
@@ -102,15 +104,20 @@ def _missing(arm: str, seed: int) -> RunFacts:
     return RunFacts(run_id="", arm=arm, seed=seed, status="missing", reason="this run was never made")
 
 
+def _designs(study: StudyFacts) -> Iterator[ReportDesign]:
+    """Those that a study's analysis asks: a pilot none that judges."""
+    return (design for design in DESIGNS if not (study.pilot and design.judges))
+
+
 def _basis(study: StudyFacts) -> Basis:
     basis = basis_of(study)
     for each in DESIGNS:
         basis = each.basis(study, basis)
-    return basis
+    return untested(basis) if study.pilot else basis
 
 
 def _early(study: StudyFacts, basis: Basis, runs: Sequence[RunFacts]) -> Early:
-    decided = (design.decide_early(study, basis, runs) for design in DESIGNS)
+    decided = (design.decide_early(study, basis, runs) for design in _designs(study))
     return next((early for early in decided if early is not None), Early(runs, runs, {}, {}))
 
 

@@ -2,6 +2,7 @@
 
 from coregpt.report.designs.abort.design import Abort
 from coregpt.report.designs.bracket.design import Bracket
+from coregpt.report.designs.chain.design import Chain
 from coregpt.report.designs.design import ReportDesign
 from coregpt.report.designs.factorial.design import Factorial
 from coregpt.report.designs.fork.design import Fork
@@ -23,5 +24,6 @@ DESIGNS: tuple[ReportDesign, ...] = (
     Abort(),
     Target(),
     ShortBaseline(),
+    Chain(),
 )
 """Every design that adds something, in the order in which notes and sections of the pages stand."""

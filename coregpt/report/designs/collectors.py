@@ -2,6 +2,7 @@
 
 from coregpt.report.designs.abort.collect import Abort
 from coregpt.report.designs.bracket.collect import Bracket
+from coregpt.report.designs.chain.collect import Chain
 from coregpt.report.designs.factorial.collect import Factorial
 from coregpt.report.designs.fork.collect import Fork
 from coregpt.report.designs.history.collect import History
@@ -23,4 +24,5 @@ COLLECTORS: tuple[Collector, ...] = (
     Abort(),
     Target(),
     ShortBaseline(),
+    Chain(),
 )

@@ -32,6 +32,9 @@ class Known:
 class ReportDesign:
     """A design that adds nothing."""
 
+    judges = False
+    """Whether what it finds says something of an arm: a pilot does without."""
+
     def basis(self, study: StudyFacts, basis: Basis) -> Basis:
         """How arms are tested, if not as otherwise."""
         return basis
@@ -59,6 +62,10 @@ class ReportDesign:
     def contradictions(self, report: Report) -> Iterable[str]:
         """Published facts of its own that do not follow from the others, by the rules of this version."""
         return ()
+
+    def headline(self, study: StudyFacts, comparisons: Sequence[Comparison]) -> str:
+        """What follows the headline; begins with a space."""
+        return ""
 
     def remark(self, study: StudyFacts, comparison: Comparison) -> str:
         """What follows the sentence on one arm; begins with a space."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from coregpt.report.drawing.numbers import decimals, short, signed, span
 from coregpt.report.drawing.svg import Scale, element, line, padded, text, tick_labels
+from coregpt.report.drawing.words import rated, verdict_words
 from coregpt.report.facts.model import Comparison, Report, RunResult
 
 SYMBOLS = {
@@ -12,9 +13,12 @@ SYMBOLS = {
     "worse": "▼",
     "equivalent": "=",
     "screened": "→",
+    "candidate": "→",
+    "no sign": "?",
     "inconclusive": "?",
     "unstable": "!",
     "invalid": "×",
+    "pilot": "○",
 }
 
 _WIDTH = 640.0
@@ -56,8 +60,10 @@ def forest(report: Report) -> str:
         ]
     parts.append(text(x.start, bottom + 52, f"← {study.baseline} better", "label"))
     parts.append(text(x.stop, bottom + 52, "arm better →", "label", "end"))
+    at = {words for c in report.comparisons if (words := rated(study, c))}
+    parts += [text(_WIDTH / 2, bottom + 78, f"compared {', '.join(sorted(at))}", "label", "middle")] if at else []
     label = f"Gain of each arm over {study.baseline} in {study.unit}, with intervals and the margin of {study.margin:g}"
-    return figure("".join(parts), _WIDTH, bottom + 62, label)
+    return figure("".join(parts), _WIDTH, bottom + (88 if at else 62), label)
 
 
 def shows_one_interval(report: Report) -> bool:
@@ -73,7 +79,9 @@ def _forest_row(report: Report, c: Comparison, index: int, x: Scale, digits: int
     numbers = signed(c.gain, digits) + (f"  ({span(c.interval, digits)})" if c.interval else "")
     parts = [
         line(x(0), top + 28, x(0), top + _ROW - 7, "zero"),  # beside the interval, not through the words above it
-        text(x.start, top + 20, f"{short(c.arm, 30)} {SYMBOLS[c.verdict]} {c.verdict}", "row"),
+        text(
+            x.start, top + 20, f"{short(c.arm, 20 if c.little else 30)} {SYMBOLS[c.verdict]} {verdict_words(c)}", "row"
+        ),
         text(x.stop, top + 20, numbers if c.interval else f"{numbers} no interval", "value", "end"),
     ]
     if c.test_interval and c.interval and not single:

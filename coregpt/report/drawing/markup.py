@@ -27,6 +27,15 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A drawing: in the HTML page itself, and a file beside the Markdown page. `words` say what it shows."""
+
+    file: str
+    drawing: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Labelled:
     """Plain words and, after them, digests or numbers in full. These hold no signs of any markup."""
 
@@ -42,7 +51,7 @@ class Folded:
     content: tuple["Block", ...]
 
 
-Block = str | Table | Items | Code | Labelled | Folded
+Block = str | Table | Items | Code | Labelled | Folded | Picture
 """A string is a paragraph of plain text."""
 
 
@@ -91,6 +100,8 @@ def _block_html(block: Block) -> str:
         case Labelled():
             codes = ", ".join(f"<code>{escape(code)}</code>" for code in block.codes)
             return f"<p>{escape(block.words)} {codes}</p>"
+        case Picture():
+            return wide(block.drawing)
         case Folded():
             return details(block.title, blocks_html(block.content))
         case str():
@@ -107,6 +118,8 @@ def _block_markdown(block: Block) -> list[str]:
             return [fenced(block.text, block.language)]
         case Labelled():
             return [f"{line_markdown(block.words)} " + ", ".join(f"`{code}`" for code in block.codes)]
+        case Picture():
+            return [f"![{line_markdown(block.words)}]({block.file})"]
         case Folded():
             return [f"### {block.title}", *blocks_markdown(block.content)]
         case str():

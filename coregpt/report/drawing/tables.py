@@ -1,7 +1,7 @@
 """Every table of the report once, as header and rows of text; the pages only decide how to draw them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from coregpt.report.drawing.curve_charts import ArmCurves
@@ -18,6 +18,8 @@ from coregpt.report.drawing.numbers import (
     signed,
     span,
 )
+from coregpt.report.drawing.words import verdict_words
+from coregpt.report.facts.inputs import Confound, Reason
 from coregpt.report.facts.model import Report
 
 
@@ -72,7 +74,7 @@ def results(report: Report) -> Table:
                 flip,
                 effect,
                 found,
-                c.verdict,
+                verdict_words(c),
             )
         )
     return Table(
@@ -206,19 +208,34 @@ def arms(report: Report) -> Table:
 
 
 def confounds(report: Report) -> Table:
-    """Settings that differ between arms beyond the technique."""
+    """What differs between arms beyond techniques as a whole, and what it counts as."""
     names = [arm.name for arm in report.study.arms]
-    moved = report.study.bracket.moved if report.study.bracket else ()
+    moved = report.study.bracket.moved if report.study.bracket else frozenset()
     rows = [
-        (
-            f"{item.setting} (bracketed)" if item.setting in moved else item.setting,
-            *(item.values.get(name, DASH) for name in names),
-        )
+        (item.setting, *(item.values.get(name, DASH) for name in names), _counts_as(item, moved))
         for item in report.study.confounds
     ]
     if seconds := report.timing.unequal_seconds:
-        rows.append(("training time (median)", *(duration(seconds.get(name)) for name in names)))
-    return Table("What else differs between arms", ("setting", *names), rows, words=True)
+        rows.append(("training time (median)", *(duration(seconds.get(name)) for name in names), REASONS["rest"]))
+    return Table("What else differs between arms", ("setting", *names, "counts as"), rows, words=True)
+
+
+REASONS: dict[Reason, str] = {
+    "technique": "the technique",
+    "prescribed": "prescribed by it",
+    "tuned": "tuned",
+    "matched": "matched",
+    "rest": "confound",
+}
+
+
+def _counts_as(item: Confound, moved: Collection[str]) -> str:
+    """One word, or one for each arm where they differ; what a bracket of an older report moved was tuned."""
+    if item.why is None:
+        return REASONS["tuned" if item.setting in moved else "rest"]
+    if len(set(item.why.values())) == 1:
+        return REASONS[next(iter(item.why.values()))]
+    return "; ".join(f"{arm}: {REASONS[reason]}" for arm, reason in item.why.items())
 
 
 def data(report: Report) -> Table:

@@ -84,7 +84,7 @@ section{padding:1.35rem 1.5rem;margin:1.25rem 0}
 .verdict h2{font-size:1.45rem;line-height:1.25;display:flex;flex-wrap:wrap;gap:.1em .5em;align-items:baseline}
 .verdict .word{color:var(--tone)}.verdict p{margin:.25rem 0 0}
 .better{--tone:var(--c3)}.worse{--tone:var(--c2)}.equivalent{--tone:var(--c1)}
-.screened{--tone:var(--c2)}.inconclusive{--tone:var(--soft)}.unstable{--tone:var(--c4)}.invalid{--tone:var(--c8)}
+.screened,.candidate{--tone:var(--c2)}.no-sign{--tone:var(--soft)}.inconclusive,.pilot{--tone:var(--soft)}.unstable{--tone:var(--c4)}.invalid{--tone:var(--c8)}
 .cost{color:var(--soft);font-size:.92rem}
 .scroll{overflow-x:auto;-webkit-overflow-scrolling:touch}
 table{border-collapse:collapse;width:100%;font-size:.84rem;font-variant-numeric:tabular-nums}
@@ -122,6 +122,7 @@ footer{color:var(--soft);font-size:.85rem;margin-top:2rem}
 }
 @media print{
  html{background:#fff;font-size:12px}body{max-width:none;padding:0}section,.verdict{break-inside:avoid;border-color:#ccc}
+ .verdict{border-left-color:var(--tone)}
  .switch,.legend input,summary,button{display:none}
  .panel{display:none!important}.panel.axis-steps{display:block!important}
  .scroll{overflow:visible}table{font-size:.72rem}th,td{padding-right:.4rem}

@@ -15,6 +15,7 @@ from pydantic import (
 
 from coregpt.report.facts.base import Facts, Stream, metric_on, without_nothing
 from coregpt.report.facts.bracket import Bracketed
+from coregpt.report.facts.chain import ChainFacts
 
 RunStatus = Literal["finished", "diverged", "failed", "missing", "spared", "aborted"]
 """Spared: never needed, as its arm was decided before. Aborted: paused, and not finished for want of prospects."""
@@ -49,11 +50,27 @@ class ArmFacts(Facts):
     """The runs of this arm where arms have different numbers of them; empty: the study's seeds."""
 
 
+Reason = Literal["technique", "prescribed", "tuned", "matched", "rest"]
+"""Why an arm differs from the baseline: it is the technique, or prescribed by it, or found with equal effort before the
+test, or set so that arms spend equally much. The rest alone is a confound."""
+
+
 class Confound(Facts):
-    """A setting that differs between arms beyond the technique under test."""
+    """A setting, or what settings come to, that differs between arms and is no technique as a whole."""
 
     setting: str
     values: dict[str, str]
+    why: dict[str, Reason] | None = None
+    """By arm that differs from the baseline; None where nobody sorted it, as in older reports: then it is the rest."""
+
+    @property
+    def confounds(self) -> bool:
+        """Whether it takes credit from the technique."""
+        return self.why is None or "rest" in self.why.values()
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "why")
 
 
 class DataFacts(Facts):
@@ -195,12 +212,22 @@ class StudyFacts(Facts):
     decided: tuple[Decided, ...] = ()
     bracket: Bracketed | None = None
     """What was found of each arm's own setting before the test; None where settings are as declared."""
+    stage: Literal["screen"] | None = None
+    """Of a study that looks for candidates and calls nothing better; None for any other."""
+    chain: ChainFacts | None = None
+    """What the ledger knows of the chain of studies on this baseline; None where nothing is registered."""
     target: float | None = Field(None, gt=0)
     """A value of the metric: which arms reach it, and how soon. None where none was declared."""
     yardstick: str = ""
     """The arm that is the baseline with fewer tokens; it is measured with and not compared."""
     inert: tuple[str, ...] | None = None
     """Arms declared to have a technique that does nothing in them; None where there is none."""
+    untuned: dict[str, str] | None = None
+    """By arm whose own optimum nothing looked for, at which learning rates it is compared; None where there is none."""
+    departures: tuple[str, ...] | None = None
+    """What arms do otherwise than their techniques prescribe, a sentence each; None where there is nothing."""
+    pilot: bool | None = None
+    """True of a study whose runs were wanted without a verdict; None of any other."""
     incomparable: dict[str, str] = Field(default_factory=dict)
     """Arms whose final metric says nothing about the technique against the baseline's, and why."""
     declaration: dict[str, Any] = Field(default_factory=dict)
@@ -242,7 +269,8 @@ class StudyFacts(Facts):
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "bracket", "inert", "reads", "curves")
+        extra = ("bracket", "inert", "stage", "chain", "reads", "curves", "untuned", "departures", "pilot")
+        return without_nothing(handler(self), *extra)
 
     @property
     def level(self) -> float:

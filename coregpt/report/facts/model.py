@@ -17,7 +17,9 @@ from coregpt.report.facts.target import Race, Targets
 from coregpt.report.facts.tuning import Tuned
 from coregpt.stats.design import Design
 
-Word = Literal["better", "worse", "equivalent", "screened", "inconclusive", "unstable", "invalid"]
+Word = Literal[
+    "better", "worse", "equivalent", "screened", "candidate", "no sign", "inconclusive", "unstable", "invalid", "pilot"
+]
 
 SCHEMA: Literal[1] = 1
 
@@ -86,6 +88,11 @@ class Comparison(Facts):
     """Diverged runs of the arm and of the baseline."""
     p_failures: float | None = None
     missing_seeds: tuple[int, ...] = ()
+
+    @property
+    def little(self) -> bool:
+        """Whether a difference was shown, and shown to be smaller than what matters."""
+        return self.size == "below the margin"
 
     @property
     def sampling_se(self) -> float | None:

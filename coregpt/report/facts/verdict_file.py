@@ -38,6 +38,8 @@ class ArmVerdict(Facts):
     p: float | None
     """Adjusted for the number of arms."""
     further: Further | None = None
+    in_chain: Literal["confirmed", "not confirmed"] | None = None
+    """What the chain of all studies on this baseline says, where there is more to it than this study."""
 
 
 class Spent(Facts):

@@ -5,6 +5,7 @@ from html import escape
 from coregpt.report.drawing.markup import Code, Items, Section, paragraph, table_markdown
 from coregpt.report.drawing.numbers import decimals, p_phrase, p_value, plural, si, signed, span
 from coregpt.report.drawing.tables import Table
+from coregpt.report.drawing.words import full_words, rated, verdict_words
 from coregpt.report.facts.model import Comparison, Report
 
 TITLE = "To paste"
@@ -65,9 +66,8 @@ def sentence(report: Report, c: Comparison) -> str:
     arm = next(facts for facts in study.arms if facts.name == c.arm)
     known = [f"{si(arm.parameters)} parameters"] if arm.parameters is not None else []
     known.append(plural(arm.steps, "step") if arm.tokens is None else f"{si(arm.tokens)} tokens")
-    word = f"exploratory: {c.verdict}" if study.exploratory else c.verdict
     return (
-        f"{c.arm} against {study.baseline} ({study.metric}), {word}: {gain}, {interval}, {tested}, "
+        f"{c.arm} against {study.baseline} ({study.metric}), {full_words(study, c)}: {gain}, {interval}, {tested}, "
         f"{_seeds(report, c.arm)} seeds{_own_settings(report)}, {', '.join(known)}; "
         f"CoreGPT study {study.name} {study.digest[:_DIGEST_LENGTH]}."
     )
@@ -83,7 +83,7 @@ def table(report: Report) -> Table:
             signed(c.gain, digits) + ("*" if c.gain_condition else ""),
             span(c.interval, digits),
             p_value(c.p_adjusted),
-            c.verdict,
+            ", ".join(filter(None, [verdict_words(c), rated(study, c)])),
         )
         for c in report.comparisons
     ]

@@ -5,7 +5,7 @@ from html import escape
 from coregpt.report.drawing import tables
 from coregpt.report.drawing.charts import forest, paired_dots, shows_one_interval
 from coregpt.report.drawing.curve_charts import AXES, HIDDEN_SHARE, ArmCurves, gap_curves, learning_curves
-from coregpt.report.drawing.markup import Section, details, paragraph, table_html, wide
+from coregpt.report.drawing.markup import Picture, Section, details, paragraph, table_html, wide
 from coregpt.report.facts.model import Report
 
 
@@ -24,11 +24,12 @@ def forest_section(report: Report) -> Section | None:
         f"Gain over {report.study.baseline} in {report.study.metric} ({report.study.unit}). {bars} Inside "
         f"the shaded band a difference is too small to matter (±{report.study.margin:g}, {chosen})."
     )
+    drawing = forest(report)
+    said = f"Gain of each arm over {report.study.baseline} with its interval, zero and the margin"
     return Section(
         "How much",
-        html=paragraph(text)
-        + wide(forest(report))
-        + details("The same as a table", table_html(tables.results(report))),
+        (text, Picture("effect.svg", drawing, said)),
+        html=paragraph(text) + wide(drawing) + details("The same as a table", table_html(tables.results(report))),
     )
 
 

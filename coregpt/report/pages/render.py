@@ -1,8 +1,9 @@
 """Report -> files as text. Pure and byte-deterministic: the pages are made from the JSON and nothing else."""
 
 from coregpt.report.drawing.curve_charts import arm_curves, curve_axes, learning_curves
+from coregpt.report.drawing.markup import Picture
 from coregpt.report.drawing.page import html, markdown
-from coregpt.report.drawing.theme import CHART_CSS, colour_tokens, series_rules
+from coregpt.report.drawing.standalone import standalone
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
@@ -12,7 +13,7 @@ from coregpt.report.pages.verdict_file import verdict_json
 
 @nothing_is_garbage()
 def render(report: Report) -> dict[str, str]:
-    """File name -> content: report.html, report.md, report.json, verdict.json and, if there are curves, curves.svg."""
+    """File name -> content: report.html, .md and .json, verdict.json, and the drawings that the Markdown page links."""
     text = to_json(report)
     report = from_json(text)  # what the JSON cannot say, no page may show
     picture, page = render_curves(report), report_page(report)
@@ -22,7 +23,13 @@ def render(report: Report) -> dict[str, str]:
         "report.json": text,
         "verdict.json": verdict_json(report),
     }
-    return files | ({"curves.svg": picture} if picture else {})
+    drawn = {
+        block.file: standalone(block.drawing, len(report.study.arms))
+        for section in page.sections
+        for block in section.content
+        if isinstance(block, Picture)
+    }
+    return files | drawn | ({"curves.svg": picture} if picture else {})
 
 
 def render_curves(report: Report) -> str | None:
@@ -30,8 +37,4 @@ def render_curves(report: Report) -> str | None:
     arms = arm_curves(report)
     if "steps" not in curve_axes(arms):
         return None
-    drawing = learning_curves(report, arms, "steps")
-    style = colour_tokens().replace(":root", "svg") + series_rules(len(report.study.arms)) + CHART_CSS
-    background = '<rect width="100%" height="100%" rx="10" style="fill:var(--paper)"/>'
-    start, rest = drawing.split(">", 1)
-    return f'{start} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{background}{rest}\n'
+    return standalone(learning_curves(report, arms, "steps"), len(report.study.arms))

@@ -11,6 +11,7 @@ from coregpt.report.drawing.markup import line_markdown
 from coregpt.report.drawing.numbers import plural, relative
 from coregpt.report.drawing.page import Page
 from coregpt.report.drawing.theme import switch_rules
+from coregpt.report.drawing.words import full_words
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.pages.paste import COPY_SCRIPT
 from coregpt.report.pages.sections import sections
@@ -37,20 +38,21 @@ def report_page(report: Report, picture: str = "curves.svg") -> Page:
 
 
 def _item(report: Report, c: Comparison) -> str:
-    size = f" ({c.size})" if c.size else ""
-    said = f"{c.arm} {SYMBOLS[c.verdict]} {_word(report, c)}{size}"
+    said = f"{c.arm} {SYMBOLS[c.verdict]} {full_words(report.study, c)}{_size(c)}"
     return f"- **{line_markdown(said)}.** {line_markdown(c.sentence)}"
 
 
-def _word(report: Report, c: Comparison) -> str:
-    return f"exploratory: {c.verdict}" if report.study.exploratory else c.verdict
+def _size(c: Comparison) -> str:
+    """What the words of the verdict do not say already."""
+    return f" ({c.size})" if c.size and not c.little else ""
 
 
 def _card(report: Report, c: Comparison) -> str:
-    size = f' <span class="soft">({c.size})</span>' if c.size else ""
-    word = f'<span aria-hidden="true">{SYMBOLS[c.verdict]}</span> {_word(report, c)}{size}'
+    size = f'<span class="soft">{_size(c)}</span>' if _size(c) else ""
+    word = f'<span aria-hidden="true">{SYMBOLS[c.verdict]}</span> {escape(full_words(report.study, c))}{size}'
+    tone = c.verdict.replace(" ", "-")
     return (
-        f'<li class="verdict {c.verdict}"><h2><span>{escape(c.arm)}</span><span class="word">{word}</span></h2>'
+        f'<li class="verdict {tone}"><h2><span>{escape(c.arm)}</span><span class="word">{word}</span></h2>'
         f'<p>{escape(c.sentence)}</p><p class="cost">{escape(_cost(report, c.arm))}</p></li>'
     )
 

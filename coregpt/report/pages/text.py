@@ -2,6 +2,7 @@
 
 from coregpt.report.drawing.charts import SYMBOLS
 from coregpt.report.drawing.numbers import decimals, p_phrase, plural, signed, span
+from coregpt.report.drawing.words import verdict_words
 from coregpt.report.facts.model import Report
 from coregpt.report.verdicts.wording import how_many
 
@@ -29,7 +30,7 @@ def _arm_lines(report: Report) -> list[str]:
     width = max(len(c.arm) for c in report.comparisons)
     lines = []
     for c in report.comparisons:
-        line = f"  {c.arm:<{width}}  {SYMBOLS[c.verdict]} {c.verdict:<12}"
+        line = f"  {c.arm:<{width}}  {SYMBOLS[c.verdict]} {verdict_words(c):<12}"
         if c.interval:
             line += f"  {signed(c.gain, digits)}  [{span(c.interval, digits)}]  {p_phrase(c.p_adjusted)}"
         elif c.p_adjusted is not None and not c.cause:

@@ -3,7 +3,9 @@
 import json
 import math
 from collections.abc import Iterable
+from typing import Literal
 
+from coregpt.report.designs.chain.words import confirmed, speaks
 from coregpt.report.drawing.numbers import listing
 from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison, Report
@@ -38,7 +40,7 @@ def verdict_of(report: Report) -> VerdictFile:
     """The whole of it, however long."""
     study, pilot = report.study, is_pilot(report.study)
     decides = not pilot and not study.exploratory
-    code = code_of(c.verdict for c in report.comparisons) if decides else UNDECIDED
+    code = code_of(_word(study, c) for c in report.comparisons) if decides else UNDECIDED
     return VerdictFile(
         schema=VERDICT_SCHEMA,
         study=study.name,
@@ -58,9 +60,20 @@ def verdict_of(report: Report) -> VerdictFile:
     )
 
 
+def _word(study: StudyFacts, c: Comparison) -> str:
+    """The verdict on an arm; what its chain does not confirm is not better for who decides by it."""
+    return "inconclusive" if c.verdict == "better" and _in_chain(study, c) == "not confirmed" else c.verdict
+
+
+def _in_chain(study: StudyFacts, c: Comparison) -> Literal["confirmed", "not confirmed"] | None:
+    if speaks(study) is None:
+        return None
+    return "confirmed" if confirmed(study, c) else "not confirmed"
+
+
 def is_pilot(study: StudyFacts) -> bool:
     """Whether its runs were wanted without a verdict."""
-    return bool(study.declaration.get("test", {}).get("pilot", False))
+    return bool(study.pilot or study.declaration.get("test", {}).get("pilot", False))
 
 
 def _arm(report: Report, c: Comparison, pilot: bool) -> ArmVerdict:
@@ -75,6 +88,7 @@ def _arm(report: Report, c: Comparison, pilot: bool) -> ArmVerdict:
         interval=c.interval if c.interval and all(map(math.isfinite, c.interval)) else None,
         p=None if pilot else _finite(c.p_adjusted),
         further=further,
+        in_chain=None if pilot else _in_chain(report.study, c),
     )
 
 
@@ -117,6 +131,14 @@ def _next(report: Report, code: int, pilot: bool) -> str:
 
 def _undecided(report: Report) -> str:
     """Seeds added to a study whose result is known would make it exploratory, so a new one is asked for."""
+    if candidates := [c.arm for c in report.comparisons if c.verdict == "candidate"]:
+        return f"Confirm {listing(candidates)} on fresh seeds: coregpt confirm report.json --arm NAME."
+    if report.study.stage == "screen":
+        return "No sign of a better arm: try another idea."
+    if any(c.verdict == "better" for c in report.comparisons):
+        return (
+            "Better by this study alone, and not among all that were tried on its baseline: coregpt confirm tests it."
+        )
     open_ = [c for c in report.comparisons if code_of([c.verdict]) == UNDECIDED]
     seeds = [c.more_seeds for c in open_ if c.more_seeds]
     if seeds:

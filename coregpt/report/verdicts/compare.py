@@ -137,7 +137,7 @@ def compare_arm(
     frozen = [name for name in (study.baseline, arm) if outcomes.seeds_do_nothing(name)]
     before = Comparison(arm=arm, verdict="inconclusive", **facts)
     after = decide(study, design, before, frozen, tested.direction if tested else 0.0, stopped)
-    if after.verdict == "inconclusive" and not stopped.given_up:
+    if after.verdict in ("inconclusive", "pilot") and not stopped.given_up:
         return after.model_copy(update=further(study, design, after))
     return after
 
@@ -174,11 +174,16 @@ def _estimates(study: StudyFacts, outcomes: Outcomes, arm: str) -> dict[str, Any
 def _failures(study: StudyFacts, outcomes: Outcomes, arm: str) -> dict[str, Any]:
     mine, other = outcomes.diverged(arm), outcomes.diverged(study.baseline)
     facts: dict[str, Any] = {"failures": (mine, other), "missing_seeds": outcomes.missing(arm)}
-    if mine + other:
+    if mine + other and not study.pilot:
         facts["p_failures"] = more_failures_p(
             mine, other, len(outcomes.seeds[arm]), len(outcomes.seeds[study.baseline])
         )
-    elif arm not in study.incomparable and not facts["missing_seeds"] and min(map(len, outcomes.finished(arm))) > 1:
+    elif (
+        not study.pilot
+        and arm not in study.incomparable
+        and not facts["missing_seeds"]
+        and min(map(len, outcomes.finished(arm))) > 1
+    ):
         b, a = outcomes.values[study.baseline], outcomes.values[arm]
         facts["p_welch"] = welch(b, a).p
         facts["p_sign_flip"] = sign_flip_p(b - a) if study.paired else None

@@ -22,7 +22,7 @@ def further(study: StudyFacts, design: Design, c: Comparison) -> dict[str, Any]:
 
 def _more_seeds(study: StudyFacts, design: Design, c: Comparison) -> int | None:
     """None if unknown or over a thousand."""
-    if study.screen is not None or not c.se or not c.df or any(c.failures):
+    if study.screen is not None or study.stage == "screen" or not c.se or not c.df or any(c.failures):
         return None
     sd = cautious_sd((c.sampling_se or 0.0) * float(np.sqrt(c.pairs)), c.df)
     needed = seeds_needed(

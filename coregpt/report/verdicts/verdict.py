@@ -1,11 +1,14 @@
 """The verdict on one arm: fixed rules, tried in a fixed order, none of which can be argued with afterwards.
 
 1. invalid: runs without an outcome, or seeds that change nothing.
-2. unstable: diverges more often than the baseline.
-3. inconclusive: the arm's metric cannot be compared with the baseline's, or the design allows no test.
-4. better or worse: adjusted p below alpha; in a screen only "screened", and nothing but inconclusive otherwise.
-5. equivalent: shown to lie within the margin.
-6. inconclusive.
+2. pilot: declared one, and nothing else is said of any arm.
+3. unstable: diverges more often than the baseline.
+4. inconclusive: the arm's metric cannot be compared with the baseline's, or the design allows no test.
+5. better or worse: adjusted p below alpha; in a screen only "screened", and nothing but inconclusive otherwise.
+6. equivalent: shown to lie within the margin.
+7. inconclusive.
+
+A screen of a chain (`stage: screen`) has two words in place of 4 to 7: better is "candidate", all else "no sign".
 """
 
 from collections.abc import Mapping
@@ -48,6 +51,8 @@ def decide(
     `frozen` names arms whose seeds all gave the same number; `direction` is positive if the test favours the arm.
     """
     word, cause = _rule(study, design, comparison, frozen, direction, stopped)
+    if study.stage == "screen" and word not in ("invalid", "unstable"):
+        word, cause = _of_screen(word, cause)
     size = _size(study, comparison) if word in ("better", "worse") else ""
     return comparison.model_copy(update={"verdict": word, "cause": cause, "size": size})
 
@@ -61,6 +66,8 @@ def _rule(
     if frozen:
         same = f"all seeds of {listing(frozen)} ended at exactly the same value"
         return "invalid", f"{same}, so they are one observation: the seed does not reach the run"
+    if study.pilot:
+        return "pilot", ""
     if _unstable(c):
         planned = len(study.planned(c.arm)), len(study.planned(study.baseline))
         mine, other = (f"{failures} of {runs}" for failures, runs in zip(c.failures, planned, strict=True))
@@ -88,6 +95,13 @@ def _rule(
     if c.p_equivalence is not None and c.p_equivalence < EQUIVALENCE_LEVEL and not c.noisy:
         return "equivalent", ""
     return "inconclusive", _undecided(study, design, c, stopped)
+
+
+def _of_screen(word: Word, cause: str) -> tuple[Word, str]:
+    """What a study that only looks for candidates makes of a verdict."""
+    if word == "better":
+        return "candidate", ""
+    return "no sign", {"worse": "it ended worse", "equivalent": "the difference is within the margin"}.get(word, cause)
 
 
 def _unstable(c: Comparison) -> bool:

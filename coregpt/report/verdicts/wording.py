@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from coregpt.report.drawing.numbers import decimals, fixed, listing, p_phrase, plural, si, span
-from coregpt.report.facts.inputs import StudyFacts
+from coregpt.report.drawing.words import LITTLE, RATED, rated
+from coregpt.report.facts.inputs import Confound, StudyFacts
 from coregpt.report.facts.model import Comparison
 from coregpt.report.verdicts.next_step import next_step
 from coregpt.stats.design import Design, smallest_sign_flip_p
@@ -11,22 +12,50 @@ from coregpt.stats.design import Design, smallest_sign_flip_p
 
 def sentence(study: StudyFacts, c: Comparison) -> str:
     """The verdict on one arm in one or two sentences."""
-    text = _SENTENCES[c.verdict](study, c)
-    return f"Exploratory: {text}" if study.exploratory else text
+    return _begun(study, _SENTENCES[c.verdict](study, c), rated(study, c))
 
 
 def headline(study: StudyFacts, comparisons: tuple[Comparison, ...]) -> str:
     """One line for the whole study; with a single arm, a short form of its verdict."""
-    prefix = "Exploratory: " if study.exploratory else ""
     if len(comparisons) == 1:
-        return prefix + _SHORT[comparisons[0].verdict].format(arm=comparisons[0].arm, baseline=study.baseline)
+        c = comparisons[0]
+        said = _SHORT[c.verdict].format(arm=c.arm, baseline=study.baseline)
+        return _begun(study, f"{said[:-1]}, {LITTLE}." if c.little else said, rated(study, c))
     parts = []
     for verdict, phrase in _COUNTED.items():
-        arms = [c.arm for c in comparisons if c.verdict == verdict]
-        if arms:
-            parts.append(phrase.format(arms=listing(arms), baseline=study.baseline))
+        for little in (False, True):
+            arms = [c.arm for c in comparisons if c.verdict == verdict and c.little == little]
+            if arms:
+                text = phrase.format(arms=listing(arms), baseline=study.baseline)
+                parts.append(text.replace(":", f", {LITTLE}:", 1) if little else text)
     text = "; ".join(parts) + "."
-    return prefix + text if prefix else text[0].upper() + text[1:]
+    return _begun(study, text[0].upper() + text[1:], _all_rated(study, comparisons))
+
+
+def _begun(study: StudyFacts, text: str, at: str) -> str:
+    """A sentence that says first what it depends on: `At one shared learning rate, ngpt is worse than gpt.`"""
+    text = f"{at}, {_inside(study, text)}" if at else text
+    prefix = "Exploratory: " if study.exploratory else ""
+    text = prefix + _inside(study, text) if prefix else text
+    return text if study.exploratory or not at else text[0].upper() + text[1:]
+
+
+def _inside(study: StudyFacts, text: str) -> str:
+    """Without the capital that a sentence begins with; the name of an arm keeps its own."""
+    named = any(text.startswith(arm.name) for arm in study.arms)
+    return text if named else text[0].lower() + text[1:]
+
+
+def _all_rated(study: StudyFacts, comparisons: Sequence[Comparison]) -> str:
+    """For all arms together; the arms it holds for are named unless it holds for each."""
+    found: dict[str, list[str]] = {}
+    for c in comparisons:
+        if at := rated(study, c):
+            found.setdefault(at, []).append(c.arm)
+    judged = [c.arm for c in comparisons if c.verdict in RATED]
+    if list(found.values()) == [judged]:
+        return next(iter(found))
+    return ", ".join(f"{at} ({listing(arms)})" for at, arms in found.items())
 
 
 def notes(
@@ -63,24 +92,32 @@ def notes(
     for c in comparisons:
         found.extend(_arm_notes(study, c))
     found += [note for note in (_credit(study),) if note]
+    found += study.departures or ()
     if not study.imported:
         found.extend(study.environment.warnings)
     return tuple(found)
 
 
 def _credit(study: StudyFacts) -> str:
-    """What a verdict is about where arms differ in more than the technique, or in settings alone.
+    """What a verdict is about where arms differ in settings alone, or in more than a technique and what belongs to it.
 
     What a bracket moved is the best of each arm, as it was meant to be, and takes no credit away.
     """
     moved = study.bracket.moved if study.bracket else ()
-    differing = [item.setting for item in study.confounds if item.setting not in moved]
+    if not study.imported and len({frozenset(arm.plugins) for arm in study.arms}) == 1:
+        compared = [item.setting for item in study.confounds if item.setting not in moved and _is_compared(item)]
+        told = f"The arms train with the same techniques and differ in {listing(compared)}: the verdict is about that."
+        return told if compared else ""
+    differing = [item.setting for item in study.confounds if item.confounds and item.setting not in moved]
     if not differing:
         return ""
     settings = listing(differing)
-    if not study.imported and len({frozenset(arm.plugins) for arm in study.arms}) == 1:
-        return f"The arms train with the same techniques and differ in {settings}: the verdict is about that."
     return f"Arms also differ in {settings}; the verdict cannot be credited to the technique alone."
+
+
+def _is_compared(item: Confound) -> bool:
+    """Whether it is what a study of settings alone compares."""
+    return item.confounds or "technique" in (item.why or {}).values()
 
 
 def reach(study: StudyFacts) -> str:
@@ -175,7 +212,7 @@ def _worse(study: StudyFacts, c: Comparison) -> str:
 
 def _moved(study: StudyFacts, c: Comparison, verb: str) -> str:
     tail = {
-        "below the margin": f" That is real but smaller than the {study.margin:g} that {_declared(study)} to matter.",
+        "below the margin": f" That is real, and smaller than the {study.margin:g} that {_declared(study)} to matter.",
         "at least the margin": f" That is more than the {study.margin:g} that {_declared(study)} to matter.",
         "": "",
     }[c.size]
@@ -231,6 +268,29 @@ def _screened(study: StudyFacts, c: Comparison) -> str:
     )
 
 
+def _candidate(study: StudyFacts, c: Comparison) -> str:
+    return (
+        f"{c.arm} is a candidate: it ended {_amount(study, c)} lower than {study.baseline} ({_evidence(study, c)}). "
+        f"That is no claim that it is better: confirm it on fresh seeds (coregpt confirm)."
+    )
+
+
+def _no_sign(study: StudyFacts, c: Comparison) -> str:
+    around = f" (95% gain interval {span(c.interval, decimals(study, (c,)))})" if c.interval else ""
+    return f"No sign that {c.arm} is better{around}: {c.cause}."
+
+
+def _pilot(study: StudyFacts, c: Comparison) -> str:
+    if c.gain is None:
+        return f"Pilot, without a verdict on {c.arm}: nothing to compare yet."
+    side = "lower" if c.gain >= 0 else "higher"
+    pairs = plural(c.pairs, "paired seed" if study.paired else "run")
+    return (
+        f"Pilot, without a verdict on {c.arm}: it ended {_amount(study, c)} {side} than {study.baseline} on average "
+        f"({pairs}).{next_step(study, c)}"
+    )
+
+
 def _invalid(study: StudyFacts, c: Comparison) -> str:
     return f"No valid comparison for {c.arm}: {c.cause}."
 
@@ -240,25 +300,34 @@ _SENTENCES = {
     "worse": _worse,
     "equivalent": _equivalent,
     "screened": _screened,
+    "candidate": _candidate,
+    "no sign": _no_sign,
     "inconclusive": _inconclusive,
     "unstable": _unstable,
     "invalid": _invalid,
+    "pilot": _pilot,
 }
 _SHORT = {
     "better": "{arm} is better than {baseline}.",
     "worse": "{arm} is worse than {baseline}.",
     "equivalent": "{arm} and {baseline} make no difference that matters.",
     "screened": "{arm} is passed on for confirmation on fresh seeds.",
+    "candidate": "{arm} is a candidate: to be confirmed on fresh seeds.",
+    "no sign": "No sign that {arm} is better than {baseline}.",
     "inconclusive": "Not decided yet: {arm} against {baseline}.",
     "unstable": "{arm} is unstable.",
     "invalid": "{arm} cannot be judged: the study is incomplete.",
+    "pilot": "Pilot, without a verdict: {arm} against {baseline}.",
 }
 _COUNTED = {
     "better": "better than {baseline}: {arms}",
     "worse": "worse than {baseline}: {arms}",
     "equivalent": "no difference that matters: {arms}",
     "screened": "passed on for confirmation on fresh seeds: {arms}",
+    "candidate": "candidates, to be confirmed on fresh seeds: {arms}",
+    "no sign": "no sign of being better: {arms}",
     "unstable": "unstable: {arms}",
     "inconclusive": "not decided: {arms}",
     "invalid": "cannot be judged: {arms}",
+    "pilot": "pilot, without a verdict: {arms}",
 }

@@ -5,11 +5,12 @@ Studies are drawn from normal noise and from residuals of real runs; everything 
 
 from collections.abc import Iterator
 
-from coregpt.stats.calibration import bracket, intervals, power, rates, single
+from coregpt.stats.calibration import bracket, chains, intervals, power, rates, single
 from coregpt.stats.calibration.noise import noises
 from coregpt.stats.calibration.rows import Row
 
 FULL, QUICK = 20_000, 2_000
+_PER_CHAIN = 10  # one chain of 30 ideas for this many studies
 _SLOW = 4  # procedures without a vectorised form get one study for this many of the others
 
 
@@ -21,3 +22,4 @@ def calibrate(replicates: int, seed: int = 0) -> Iterator[Row]:
         yield from power.rows(noise, replicates)
         yield from intervals.rows(noise, replicates)
         yield from bracket.rows(noise, replicates)
+        yield from chains.rows(noise, replicates // _PER_CHAIN)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Flags = NDArray[np.bool_]
-Kind = Literal["false positives", "power", "coverage", "coverage at least"]
+Kind = Literal["false positives", "power", "power at least", "coverage", "coverage at least"]
 
 FALSE_ALARM = 0.01
 """Chance that a table without any broken promise has a line called broken."""
@@ -41,7 +41,7 @@ class Row:
         """What the true value may be: rates at most nominal, power within 3 points, coverage within 1."""
         if self.kind == "false positives":
             return 0.0, self.nominal
-        if self.kind == "coverage at least":
+        if self.kind in ("power at least", "coverage at least"):
             return self.nominal, 1.0
         tolerance = POWER_TOLERANCE if self.kind == "power" else COVERAGE_TOLERANCE
         return max(0.0, self.nominal - tolerance), min(1.0, self.nominal + tolerance)

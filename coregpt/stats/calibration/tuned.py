@@ -34,8 +34,8 @@ class Found(NamedTuple):
     """How many were tried."""
     cliff: Array
     """Infinite if none."""
-    seeds: int
-    """Tuning seeds per rate."""
+    seeds: Places
+    """Tuning seeds per rate, (arms,)."""
 
 
 def walk(means: Array) -> Flags:
@@ -65,16 +65,25 @@ def _try(tried: Flags, place: Places, where: Flags) -> None:
     np.put_along_axis(tried, place, np.take_along_axis(tried, place, -1) | where[..., None], -1)
 
 
-def residual(losses: Array, usable: Flags) -> tuple[Array, Array]:
-    """Variance and degrees of freedom (studies,) pooled over arms; `usable` (studies, arms, places)."""
-    m = losses.shape[-1]
-    y = np.where(usable[..., None], losses, 0.0)
-    count = usable.sum(-1)
-    own = y.mean(-1, keepdims=True)
+def residual(losses: Array, usable: Flags, seeds: Places | None = None) -> tuple[Array, Array]:
+    """Variance and degrees of freedom (studies,) pooled over arms; `usable` (studies, arms, places).
+
+    Of each arm the first `seeds` (arms,) count, all if left out.
+    """
+    m = np.full(losses.shape[1], losses.shape[-1]) if seeds is None else seeds
+    there = usable[..., None] & _counted(losses, m)
+    y = np.where(there, losses, 0.0)
+    count, each = usable.sum(-1), m[:, None, None]
+    own = y.sum(-1, keepdims=True) / each
     seed = y.sum(-2, keepdims=True) / np.maximum(count, 1)[..., None, None]
-    e = np.where(usable[..., None], y - own - seed + seed.mean(-1, keepdims=True), 0.0)
+    e = np.where(there, y - own - seed + seed.sum(-1, keepdims=True) / each, 0.0)
     df = (np.maximum(count - 1, 0) * (m - 1)).sum(-1)
     return (e**2).sum((1, 2, 3)) / np.maximum(df, 1), df.astype(np.float64)
+
+
+def _counted(losses: Array, seeds: Places) -> Flags:
+    """Which runs belong to the bracket of their arm, (arms, 1, tuning seeds)."""
+    return np.asarray(np.arange(losses.shape[-1]) < seeds[:, None, None])
 
 
 class _Table(NamedTuple):
@@ -98,16 +107,20 @@ def _table(degree: int) -> _Table:
 _TABLES = {degree: _table(degree) for degree in (2, 3)}
 
 
-def tune(losses: Array) -> Found:
-    """Walk and fit; `losses` (studies, arms, places, tuning seeds) has a loss for every rate, tried or not."""
-    m = losses.shape[-1]
-    whole: Flags = np.asarray(np.isfinite(losses).all(-1))
-    means = np.where(whole, np.where(whole[..., None], losses, 0.0).mean(-1), np.inf)
+def tune(losses: Array, seeds: Places | None = None) -> Found:
+    """Walk and fit; `losses` (studies, arms, places, tuning seeds) has a loss for every rate, tried or not.
+
+    Of each arm the first `seeds` (arms,) count, all if left out.
+    """
+    m = np.full(losses.shape[1], losses.shape[-1]) if seeds is None else seeds
+    there = _counted(losses, m)
+    whole: Flags = np.asarray((np.isfinite(losses) | ~there).all(-1))
+    means = np.where(whole, np.where(whole[..., None] & there, losses, 0.0).sum(-1) / m[:, None], np.inf)
     tried = walk(means)
     usable = tried & whole
     known = np.where(usable, means, np.inf)
     best = np.where(usable.any(-1), known.argmin(-1), tried.argmax(-1))
-    variance, df = residual(losses, usable & (np.abs(GRID - GRID[best][..., None]) <= WINDOW))
+    variance, df = residual(losses, usable & (np.abs(GRID - GRID[best][..., None]) <= WINDOW), m)
     octave, low, high = ends(means, tried)
     window = best[..., None] + np.arange(-2, 3)
     there = (window >= 0) & (window < len(GRID))
@@ -176,6 +189,15 @@ def rejects(found: Found, y: Array, alpha: float, *, allow: bool = True) -> Flag
     return np.asarray(hits.any(-1))
 
 
+def p_values(found: Found, y: Array) -> tuple[Array, Array]:
+    """Gain over arm 0 and two-sided p with the allowance, each (studies, arms - 1); p is 1 where nothing is decided."""
+    test = _tested(found, y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = test.gain / np.sqrt(test.sampling + test.allowance)
+    p: Array = np.where(test.decided, 2 * stats.t.sf(np.abs(t), y.shape[-1] - 1), 1.0)
+    return test.gain, p
+
+
 def price(found: Found, y: Array) -> Array:
     """Standard error with the allowance over that without (studies, arms - 1); NaN where nothing is decided."""
     test = _tested(found, y)
@@ -189,8 +211,8 @@ def _tested(found: Found, y: Array) -> _Tested:
     y = np.where(whole[..., None], y, 0.0)
     d = y[:, :1] - y[:, 1:]
     variance = d.var(-1, ddof=1)
-    bound = np.sqrt(variance / 2 / found.seeds)
-    u_a, u_b = np.minimum(found.loss[:, 1:], bound), np.minimum(found.loss[:, :1], bound)
+    bound_a, bound_b = np.sqrt(variance / 2 / found.seeds[1:]), np.sqrt(variance / 2 / found.seeds[0])
+    u_a, u_b = np.minimum(found.loss[:, 1:], bound_a), np.minimum(found.loss[:, :1], bound_b)
     allowance = SQUARES * (u_a**2 + u_b**2)
     usable = found.tuned & whole
     return _Tested(d.mean(-1), variance / y.shape[-1], allowance, usable[:, :1] & usable[:, 1:])

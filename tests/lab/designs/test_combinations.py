@@ -23,6 +23,8 @@ FRAGMENTS: dict[str, dict[str, Any]] = {
     "match: seconds": {"match": "seconds"},
     "sizes": {"sizes": {f"d{depth}": {"model": {"depth": depth}} for depth in (1, 2, 3)}},
     "tuning": {"tuning": {"trials": 2, "space": {"all": {"optim.weight_decay": [0.0, 0.1]}}}},
+    "stage: screen": {"stage": "screen"},
+    "confirms": {"confirms": {"study": "screen", "digest": "d" * 64, "arm": "arm1"}},
     "test.looks": {"test": {"looks": [4, 9]}},
     "test.anytime": {"test": {"anytime": True}},
     "test.abort": {"test": {"abort": 0.7}},

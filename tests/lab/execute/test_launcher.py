@@ -198,7 +198,7 @@ def test_a_plan_of_complete_runs_needs_no_time(executed: Lab, capsys: pytest.Cap
     assert main(["plan", str(executed.study), "--runs", str(executed.runs)]) == 0
     out = capsys.readouterr().out
     assert "All 4 runs are complete." in out
-    assert "This design can only end inconclusive" in out
+    assert "Pilot: these runs end without a verdict" in out
 
 
 @pytest.mark.slow

@@ -209,7 +209,7 @@ class Squares(Plugin):
     [
         ("more: float = 1.0", {}, ""),
         ("more: float | None = None", {}, ""),
-        ("more: float = 1.0", {"more": 2.0}, "arms.squares.plugins.squares.more 1.0 -> 2.0"),
+        ("more: float = 1.0", {"more": 2.0}, "arms.squares.plugins.squares.more absent -> 2.0"),
         ("size: float = 1.0", {}, "arms.squares.plugins.squares.size 2.0 -> 1.0"),
     ],
 )

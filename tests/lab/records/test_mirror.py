@@ -1,18 +1,24 @@
 """MLflow gets a copy of everything, once; when it cannot, nothing but a warning happens."""
 
+import math
 import shutil
 import sqlite3
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import pytest
 
 from coregpt.cli import main
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
-from coregpt.lab.records.mirror import database_uri, mirror
+from coregpt.lab.records.mirror import Conclusion, mirror
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.records.tracking import database_uri
 from coregpt.lab.study.outline import Plan
 from tests.lab.conftest import STEPS, Lab
 
@@ -45,6 +51,10 @@ def test_every_curve_parameter_and_page_is_copied(executed: Lab, made: Plan) -> 
     assert child.data.params["optim.lr"] == "0.002"
     assert len(client.get_metric_history(child.info.run_id, "loss")) == STEPS
     assert [m.step for m in client.get_metric_history(child.info.run_id, "select_loss")] == [0, 24, 48, 72, 96, 120]
+    rates = [(m.step, m.value) for m in client.get_metric_history(child.info.run_id, "lr")]
+    assert (rates[0], rates[-1]) == ((0, 0.002), (STEPS, 0.002))
+    kept = {file.path for file in client.list_artifacts(child.info.run_id)}
+    assert kept == {"config.json", "env.json", "log.txt", "metrics.jsonl", "result.json"}
     assert {"report.html", "report.json"} <= {file.path for file in client.list_artifacts(parent.info.run_id)}
 
 
@@ -160,6 +170,9 @@ def test_a_damaged_database_costs_one_line_and_no_exit_code(
     [
         (sqlite3.OperationalError("database or disk is full"), "free some space and call again"),
         (sqlite3.OperationalError("unable to open database file"), "check the file and its permissions"),
+        (OSError(28, "No space left on device"), "free some space and call again"),
+        (sqlite3.OperationalError("table experiments already exists"), "left half made; delete it and call again"),
+        (sqlite3.OperationalError("constraint failed\n[SQL: INSERT INTO runs VALUES (?)]"), "constraint failed"),
     ],
 )
 def test_what_keeps_a_database_from_being_written_is_said_with_a_remedy(
@@ -168,10 +181,12 @@ def test_what_keeps_a_database_from_being_written_is_said_with_a_remedy(
     def fail(_: str) -> None:
         raise error
 
-    monkeypatch.setattr("coregpt.lab.records.mirror._client", fail)
+    monkeypatch.setattr("coregpt.lab.records.mirror.client", fail)
     warning = mirror(made, executed.runs, tmp_path)
     assert warning is not None
     assert words in warning
+    assert "SQL" not in warning
+    assert "INSERT" not in warning
 
 
 def test_without_mlflow_everything_else_works(
@@ -181,3 +196,110 @@ def test_without_mlflow_everything_else_works(
     warning = mirror(made, executed.runs, tmp_path)
     assert warning is not None
     assert "pip install mlflow" in warning
+
+
+MIRROR = """
+import sys
+from pathlib import Path
+from coregpt.lab.planning.load import load
+from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.records.mirror import mirror
+study, store, pages = map(Path, sys.argv[1:])
+print(mirror(plan(outline(load(study))), store, pages))
+"""
+
+
+def started(study: Path, store: Path, pages: Path) -> "subprocess.Popen[str]":
+    """Another program that mirrors: MLflow remembers in a process where the files of a run lie."""
+    command = [sys.executable, "-c", MIRROR, str(study), str(store), str(pages)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def elsewhere(study: Path, store: Path, pages: Path) -> str:
+    return started(study, store, pages).communicate()[0].strip()
+
+
+def artifact_folders(store: Path) -> set[Path]:
+    client = mlflow.MlflowClient(database_uri(store))
+    experiment = client.get_experiment_by_name("tiny")
+    runs = client.search_runs([experiment.experiment_id])
+    addresses = [experiment.artifact_location, *(run.info.artifact_uri for run in runs)]
+    return {Path(url2pathname(urlparse(address).path)) for address in addresses}
+
+
+def test_a_copied_store_keeps_its_files_to_itself(executed: Lab, made: Plan, tmp_path: Path) -> None:
+    here = tmp_path / "a copy"
+    shutil.copytree(executed.runs, here)
+    before = {path: path.stat().st_mtime_ns for path in executed.runs.rglob("*") if path.is_file()}
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    (pages / "later.txt").write_text("made after the copy")
+    assert elsewhere(executed.study, here, pages) == "None"
+    assert all(folder.is_relative_to(here) for folder in artifact_folders(here))
+    assert len(list((here / "mlartifacts").rglob("later.txt"))) == 1
+    client = mlflow.MlflowClient(database_uri(here))
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    child = next(run for run in client.search_runs([experiment]) if "coregpt.run" in run.data.tags)
+    assert "result.json" in {file.path for file in client.list_artifacts(child.info.run_id)}
+    assert {path: path.stat().st_mtime_ns for path in executed.runs.rglob("*") if path.is_file()} == before
+
+
+def test_two_launchers_make_one_database(copied: Lab, made: Plan) -> None:
+    both = [started(copied.study, copied.runs, copied.folder / "pages") for _ in range(2)]
+    assert [each.communicate()[0].strip() for each in both] == ["None", "None"]
+    client = mlflow.MlflowClient(database_uri(copied.runs))
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert len(runs) == 1 + len(made.runs) + 2
+
+
+def test_an_arm_may_have_any_name(copied: Lab, made: Plan) -> None:
+    names = {"gelu": "don't", "relu2": 'say "so" `now`'}
+    study = replace(made.study, arms=tuple(replace(arm, name=names[arm.name]) for arm in made.study.arms))
+    odd = replace(made, study=study, runs=tuple(replace(run, arm=names[run.arm]) for run in made.runs))
+    assert mirror(odd, copied.runs, copied.folder / "pages") is None
+    before = contents(copied.runs)
+    assert mirror(odd, copied.runs, copied.folder / "pages") is None
+    assert contents(copied.runs) == before
+    assert aggregates(copied.runs).keys() == set(names.values())
+
+
+def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(copied: Lab, made: Plan) -> None:
+    assert mirror(made, copied.runs, copied.folder / "pages") is None
+    client = mlflow.MlflowClient(database_uri(copied.runs))
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    client.delete_experiment(experiment)
+    warning = mirror(made, copied.runs, copied.folder / "pages") or ""
+    assert f"mlflow experiments restore --experiment-id {experiment}" in warning
+    assert database_uri(copied.runs) in warning
+    client.restore_experiment(experiment)
+    assert mirror(made, copied.runs, copied.folder / "pages") is None
+
+
+@pytest.mark.parametrize("name", ["ru?ns", "ru%20ns"])
+def test_a_folder_that_no_address_holds_is_told_and_makes_no_file_elsewhere(
+    made: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    warning = mirror(made, Path(name), tmp_path) or ""
+    assert f"cannot address the folder '{name}'" in warning
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert not list(Path(name).iterdir())
+
+
+def test_what_a_study_came_to_stands_at_its_parent(copied: Lab, made: Plan) -> None:
+    pages = copied.folder / "pages"
+    first = Conclusion({"gain/relu2": 0.02, "p adjusted/relu2": 0.03}, {"verdict/relu2": "better"}, "relu2 is better")
+    assert mirror(made, copied.runs, pages, first) is None
+    before = contents(copied.runs)
+    assert mirror(made, copied.runs, pages, first) is None
+    assert contents(copied.runs) == before
+    later = Conclusion({"gain/relu2": 0.01}, {"verdict/relu2": "inconclusive"}, "not decided")
+    assert mirror(made, copied.runs, pages, later) is None
+    client = mlflow.MlflowClient(database_uri(copied.runs))
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    parent = next(run for run in client.search_runs([experiment]) if run.data.tags.get("coregpt.kind") == "study")
+    assert parent.data.metrics["gain/relu2"] == 0.01
+    assert math.isnan(parent.data.metrics["p adjusted/relu2"])
+    assert parent.data.tags["verdict/relu2"] == "inconclusive"
+    assert parent.data.tags["mlflow.note.content"] == "not decided"

@@ -149,8 +149,21 @@ def test_a_study_without_curves_renders_without_a_picture():
     ]
     facts = summarise(study(), bare)
     files = render(facts)
-    assert set(files) == {"report.html", "report.md", "report.json"}
+    assert set(files) == {"report.html", "report.md", "report.json", "verdict.json", "effect.svg"}
     assert render_curves(facts) is None
+
+
+def test_the_markdown_page_has_the_effect_with_interval_zero_and_margin_as_a_file_beside_it():
+    files = render(example())
+    assert "](effect.svg)" in files["report.md"]
+    picture = ElementTree.fromstring(files["effect.svg"])
+    classes = [each.get("class") for each in picture.iter()]
+    assert classes.count("margin") == 1
+    assert {"zero", "bar", "dot", "whisker"} <= set(classes)
+    for name in ("up", "same", "odd"):
+        assert f"{name} " in files["effect.svg"]
+    linked = set(re.findall(r"\]\((\w+\.svg)\)", files["report.md"]))
+    assert linked == {name for name in files if name.endswith(".svg")}
     Page(files["report.html"])
 
 

@@ -15,6 +15,8 @@ from coregpt.report.verdicts.basis import Basis
 class Abort(ReportDesign):
     """Arms that pause, and are finished only if there is hope."""
 
+    judges = True
+
     def decide_early(self, study: StudyFacts, basis: Basis, runs: Sequence[RunFacts]) -> Early | None:
         return decide_at_pause(study, basis.design, runs)
 

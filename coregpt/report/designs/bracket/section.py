@@ -5,8 +5,9 @@ from html import escape
 
 from coregpt.report.designs.bracket.charts import response_charts
 from coregpt.report.designs.bracket.words import rounded, uncertainty, words
-from coregpt.report.drawing.markup import Section, details, paragraph, table_html
+from coregpt.report.drawing.markup import Picture, Section, details, paragraph, table_html
 from coregpt.report.drawing.numbers import decimals, duration, fixed, si
+from coregpt.report.drawing.standalone import Captioned, sheet
 from coregpt.report.drawing.tables import Table
 from coregpt.report.facts.bracket import ArmBracket
 from coregpt.report.facts.model import Report
@@ -48,7 +49,16 @@ def bracket_section(report: Report) -> Section:
         + table_html(tables[0])
         + details("Standard errors, and every value tried", "".join(map(table_html, tables[1:])))
     )
-    return Section(TITLE, (*said, *tables), html)
+    return Section(TITLE, (*said, _picture(report, pictures), *tables), html)
+
+
+def _picture(report: Report, pictures: list[tuple[ArmBracket, str]]) -> Picture:
+    """All response curves on one sheet."""
+    found, index = report.study.bracket, {arm.name: i for i, arm in enumerate(report.study.arms)}
+    assert found is not None
+    words = f"{report.study.metric} over {found.setting}, one picture per arm: every value tried, and the curve through"
+    each = [Captioned(f"{e.arm}: {_caption(e)}", drawing, f"s{index[e.arm]}") for e, drawing in pictures]
+    return Picture("responses.svg", sheet(each, min(len(each), 2), words), words)
 
 
 def _caption(each: ArmBracket) -> str:

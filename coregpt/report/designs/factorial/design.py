@@ -12,6 +12,8 @@ from coregpt.report.facts.model import Report
 class Factorial(ReportDesign):
     """Effects where every subset of the techniques is an arm; else what leaving out or adding one says."""
 
+    judges = True
+
     def analyse(self, known: Known) -> Fields:
         return {"effects": factorial_effects(known.study, known.outcomes)}
 

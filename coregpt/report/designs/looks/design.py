@@ -19,6 +19,8 @@ from coregpt.stats.stopping import detectable_gain, stopping_design
 class Looks(ReportDesign):
     """At some numbers of seeds, or after every one."""
 
+    judges = True
+
     def basis(self, study: StudyFacts, basis: Basis) -> Basis:
         rule = rule_of(study)
         if rule is None:

@@ -12,6 +12,8 @@ from coregpt.report.facts.model import Report
 class ShortBaseline(ReportDesign):
     """Gains as steps of the baseline; no verdict follows from them."""
 
+    judges = True
+
     def analyse(self, known: Known) -> Fields:
         return {"yardstick": find_steps_saved(known.study, known.outcomes)}
 

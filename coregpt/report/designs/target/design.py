@@ -12,6 +12,8 @@ from coregpt.report.facts.model import Report
 class Target(ReportDesign):
     """Who reaches it, and how soon. No verdict follows from it; imported arms may be compared in nothing else."""
 
+    judges = True
+
     def analyse(self, known: Known) -> Fields:
         found = find_targets(known.study, known.runs)
         if found is None:

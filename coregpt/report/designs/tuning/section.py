@@ -3,8 +3,9 @@
 import math
 
 from coregpt.report.designs.tuning.charts import expected_best_chart, numeric_paths, response_chart
-from coregpt.report.drawing.markup import Section, details, paragraph, table_html
+from coregpt.report.drawing.markup import Picture, Section, details, paragraph, table_html
 from coregpt.report.drawing.numbers import duration, fixed, plural, si
+from coregpt.report.drawing.standalone import Captioned, sheet
 from coregpt.report.drawing.tables import Table
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.tuning import ArmTuning, settings_text, shown
@@ -18,13 +19,21 @@ def tuning_section(report: Report) -> Section:
     assert report.tuning is not None
     tables = [spent_table(report), best_table(report), *(trials_table(report, each) for each in report.tuning.arms)]
     pictures = [expected_best_chart(report), *(response_chart(report, path) for path in numeric_paths(report))]
+    shown_on_file = _picture(report, [each for each in pictures if each])
     drawn = "".join(f'<div class="wide">{picture}</div>' for picture in pictures)
     folded = details("The same as tables, with every trial", "".join(map(table_html, tables[1:])))
     return Section(
         TITLE,
-        (words(report), *tables),
+        (words(report), READING, *shown_on_file, *tables),
         paragraph(words(report)) + table_html(tables[0]) + paragraph(READING) + drawn + folded,
     )
+
+
+def _picture(report: Report, pictures: list[str]) -> list[Picture]:
+    """All charts on one sheet; none where every trial diverged."""
+    said = f"Mean {report.study.metric} of every trial by each option that was tuned"
+    sheets = [Captioned("", each) for each in pictures]
+    return [Picture("responses.svg", sheet(sheets, 1, said), said)] if pictures else []
 
 
 READING = (

@@ -229,7 +229,7 @@ IN_A_FILE = {
     "@hookimpl(tryfirst=True)\ndef make_mlp(self, at): pass": "tryfirst/trylast are not allowed",
     "def make_mlp(self, at): pass": "hooks must be marked with @hookimpl",
     "make_it: int = 3": "an option may not start with make_ or add_",
-    "after: ClassVar = 'rope'": "after: expected names of plugins, as in ('rope',), got 'rope'",
+    "after: ClassVar = 'rope'": "after: expected names of plugins, as in ('other_technique',), got 'rope'",
     "neutral: ClassVar = 3": "neutral: expected options and values, got 3",
     "width = 3": "non-annotated attribute",
     "width: 'Nope' = None": "is not fully defined",

@@ -2,6 +2,7 @@
 
 import json
 import math
+import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -144,13 +145,13 @@ def test_what_else_differs_marks_what_the_bracket_moved() -> None:
     found = tuple(Confound(setting=each, values={"gpt": "1", "new": "2"}) for each in settings)
     tried: dict[str, Tried] = {"gpt": smooth(luck=1), "new": smooth(luck=3)}
     rows = confounds(report(tried, VALUES, confounds=found)).rows
-    assert [row[0] for row in rows] == [
-        "optim.lr (bracketed)",
-        "optim.weight_decay",
-        "peak learning rate (bracketed)",
+    assert [(row[0], row[-1]) for row in rows] == [
+        ("optim.lr", "tuned"),
+        ("optim.weight_decay", "confound"),
+        ("peak learning rate", "tuned"),
     ]
     own = report(tried, VALUES, setting="plugins.muon.lr", confounds=found)
-    assert [row[0] for row in confounds(own).rows] == [*settings[:2], "peak learning rate (bracketed)"]
+    assert [row[-1] for row in confounds(own).rows] == ["confound", "confound", "tuned"]
 
 
 def test_columns_without_the_allowance_are_named() -> None:
@@ -160,3 +161,11 @@ def test_columns_without_the_allowance_are_named() -> None:
 
 def test_the_method_says_how_the_error_is_made_up() -> None:
     assert "8 (u² of the arm + u² of the baseline)" in render(made())["report.md"]
+
+
+def test_the_markdown_page_links_to_all_response_curves_as_one_file() -> None:
+    files = render(made())
+    assert "](responses.svg)" in files["report.md"]
+    sheet = files["responses.svg"]
+    assert sheet.count("optim.lr (log scale)") == len(made().study.arms)
+    ElementTree.fromstring(sheet)

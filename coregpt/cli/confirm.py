@@ -1,0 +1,96 @@
+"""`coregpt confirm`: a candidate of a screen on fresh seeds, at the level that its chain gives it."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from coregpt.cli.ablate import ablate
+from coregpt.cli.published import published_study
+from coregpt.cli.report import read_report
+from coregpt.cli.resources import Resources
+from coregpt.cli.screen import say
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.atomic import read_text, writable_folder, write_text
+from coregpt.lab.planning.chain import ALPHA
+from coregpt.lab.planning.confirmation import confirmation
+from coregpt.lab.records.chains import Chains, Registration
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.study.registry import nearest
+from coregpt.report.analysis.replication import contradictions
+from coregpt.report.facts.model import Report
+
+CANDIDATES = ("candidate", "screened", "better")
+FEWEST = 6
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be confirmed, and how; None where a default is to be taken."""
+
+    arm: str
+    seeds: int | None = None
+    alpha: float | None = None
+    anytime: bool = False
+    name: str | None = None
+    yaml: Path | None = None
+
+
+def confirm(source: Path, asked: Asked, use: Resources) -> int:
+    """Write the study file beside where its report will be, and run it. Exit codes as for `ablate`."""
+    report = read_report(source)
+    refuse(report, asked.arm, source)
+    chains = Chains(Ledger.of(use.store).read())
+    known = on_record(report, chains, source, use.store)
+    name = asked.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{report.study.name}-confirm-{asked.arm}")
+    path = use.reports / name / f"{name}.yaml"
+    text = study_text(report, known, asked, chains, path, source, use)
+    written = path.exists()
+    if written and read_text(path) != text:
+        raise ConfigError(f"{path} is there and says something else; --name NAME makes another confirmation")
+    writable_folder(path.parent)
+    write_text(path, text)
+    try:
+        say(f"study {path}")
+        return ablate(path, None, use)
+    except ConfigError:
+        if not written and Chains(Ledger.of(use.store).read()).of(name) is None:
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        raise
+
+
+def refuse(report: Report, arm: str, source: Path) -> None:
+    """Raises ConfigError for what is no candidate, and for a report whose numbers do not follow from its runs."""
+    verdicts = {c.arm: c.verdict for c in report.comparisons}
+    if arm not in verdicts:
+        raise ConfigError(f"--arm: '{arm}' is no arm of {source} beside its baseline{nearest(arm, verdicts)}")
+    if verdicts[arm] not in CANDIDATES:
+        there = [name for name, verdict in verdicts.items() if verdict in CANDIDATES]
+        which = f"candidates are: {', '.join(there)}" if there else "it has none"
+        raise ConfigError(f"--arm: '{arm}' is no candidate in {source} ({verdicts[arm]}); {which}")
+    if edited := contradictions(report):
+        raise ConfigError(f"{source} contradicts itself: {edited[0]}")
+
+
+def on_record(report: Report, chains: Chains, source: Path, store: Path) -> Registration:
+    """The report's study as the ledger has it. Raises ConfigError if it does not."""
+    found = chains.anywhere(report.study.name, report.study.digest)
+    if found is None:
+        raise ConfigError(
+            f"{source}: the ledger in {store} has no study '{report.study.name}' with this digest, so which seeds its "
+            "chain has used is not known here; take in the ledger of the machine on which it ran: "
+            "coregpt ledger merge FOLDER"
+        )
+    return found
+
+
+def study_text(
+    report: Report, known: Registration, asked: Asked, chains: Chains, path: Path, source: Path, use: Resources
+) -> str:
+    """Twice the seeds of the report, at the chain's alpha, unless something else is asked for."""
+    seeds = asked.seeds or max(FEWEST, 2 * len(report.study.seeds))
+    study = replace(published_study(report, asked.yaml, source, use), seeds=tuple(range(seeds)))
+    first = chains.first(known.chain)
+    alpha = asked.alpha or (first.alpha if first else ALPHA)
+    return confirmation(known, study, asked.arm, alpha, path.parent, asked.anytime)

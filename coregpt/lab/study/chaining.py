@@ -1,0 +1,42 @@
+"""What a study is in a chain of studies on one baseline, by its declaration alone."""
+
+import hashlib
+from dataclasses import replace
+
+from coregpt.lab.study.chain_file import ConfirmsFile
+from coregpt.lab.study.declaration import Machine, Study
+from coregpt.lab.study.identity import ID_LENGTH, canonical
+from coregpt.lab.study.meaning import meant
+
+
+def unresolved(study: Study) -> Study:
+    """The study as declared before its registration: so many fresh seeds, tested at its chain's alpha."""
+    said = {"seeds": {"fresh": len(study.seeds)}, "test": study.criterion.declared()}
+    return replace(study, unresolved=said)
+
+
+def confirms(study: Study) -> ConfirmsFile | None:
+    """Whose candidate a study tests again; None for a study of its own."""
+    found: ConfirmsFile | None = study.designs.get("confirms")
+    return found
+
+
+def screens(study: Study) -> bool:
+    """Whether a study looks for candidates only."""
+    return study.designs.get("stage") == "screen"
+
+
+def baseline_of(study: Study, data: str) -> str:
+    """What the chain of a baseline is called: the arm as written, without seeds and what the machine decides, the
+    digest of its data, the metric. Arms may be called anything."""
+    arm = next(each for each in study.written if each.name == study.criterion.baseline)
+    settings = {key: value for key, value in arm.settings().items() if key not in Machine.model_fields}
+    said = {**meant({"arms": {"": settings}}), "data": data, "metric": study.criterion.metric}
+    return hashlib.sha256(canonical(said)).hexdigest()[:ID_LENGTH]
+
+
+def chain_of(study: Study, data: str) -> str:
+    """The chain of a study that confirms no other one: its baseline's, or the one that it names on it."""
+    named = study.designs.get("chain")
+    baseline = baseline_of(study, data)
+    return f"{baseline}/{named}" if named else baseline

@@ -1,0 +1,41 @@
+"""A study's place in its chain, as the ledger has it."""
+
+from pathlib import Path
+from typing import Any
+
+from coregpt.lab.records.chains import Chains
+from coregpt.lab.records.ledger import Ledger, LedgerError
+from coregpt.lab.study.chaining import screens
+from coregpt.lab.study.outline import Plan
+from coregpt.report.facts.chain import ChainFacts
+from coregpt.report.reading.collector import Collector
+
+
+class Chain(Collector):
+    """The latest registration of the study; none where the ledger is broken, which the runs say."""
+
+    def facts(self, plan: Plan, store: Path) -> dict[str, Any]:
+        return {"stage": "screen" if screens(plan.study) else None, "chain": _facts(plan.study.name, store)}
+
+
+def _facts(study: str, store: Path) -> ChainFacts | None:
+    try:
+        chains = Chains(Ledger.of(store).read())
+    except LedgerError:
+        return None
+    found = chains.of(study)
+    if found is None:
+        return None
+    place = found.place
+    return ChainFacts(
+        chain=found.chain,
+        stage=found.stage,
+        source=found.source,
+        alpha=found.alpha,
+        k=place.k if place else None,
+        confirmed=place.confirmed if place else None,
+        level=place.level if place else None,
+        confirmations=len(chains.confirmations(found.chain)),
+        beside={each: len(chains.confirmations(each)) for each in chains.beside(found.chain)},
+        twice=tuple(chains.twice(found.chain)),
+    )

@@ -1,0 +1,176 @@
+"""A study's place in the chain of its baseline: what is a chain, who spends, which level and which seeds it gets."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coregpt.contract.errors import ConfigError
+from coregpt.lab.planning import chain
+from coregpt.lab.planning.load import load
+from coregpt.lab.records.chains import Chains
+from coregpt.lab.records.ledger import Ledger
+from coregpt.lab.study.chaining import baseline_of, chain_of
+from coregpt.lab.study.declaration import Study
+from coregpt.stats.lond import level
+from tests.lab.conftest import Lab
+
+Make = Callable[..., Lab]
+DATA = "a" * 64
+TEST = {"baseline": "plain", "margin": 0.02}
+SOFTCAP, SWIGLU = {"plugins": {"softcap": {}}}, {"plugins": {"swiglu": {}}}
+
+
+@pytest.fixture
+def study(lab: Make) -> Callable[..., Study]:
+    """`study("name", arm={...}, seeds=6)`: loaded; the baseline is called `plain`."""
+
+    def made(name: str = "one", arm: dict[str, Any] | None = None, **changes: Any) -> Study:
+        whole = {"arms": {"plain": {}, "new": arm or SOFTCAP}, "seeds": 6, "test": TEST, **changes}
+        return load(lab(name, **whole).study)
+
+    return made
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger.of(tmp_path / "runs")
+
+
+def enter(study: Study, ledger: Ledger) -> None:
+    with ledger.locked():
+        chain.enter(study, DATA, ledger)
+
+
+def test_a_chain_is_a_baseline_whatever_arms_are_called(study: Callable[..., Study]) -> None:
+    one = study()
+    arms = {"base": {}, "x": SWIGLU}
+    renamed = study("two", arms=arms, test={**TEST, "baseline": "base", "margin": 0.5}, seeds=[7, 8, 9, 10, 11])
+    assert baseline_of(one, DATA) == baseline_of(renamed, DATA)
+    assert chain_of(study("three", chain="mine"), DATA) == f"{baseline_of(one, DATA)}/mine"
+    tuned = study("four", arms={"plain": {"optim": {"lr": 0.003}}, "new": SOFTCAP})
+    assert baseline_of(tuned, DATA) != baseline_of(one, DATA)
+    assert baseline_of(one, "b" * 64) != baseline_of(one, DATA)
+    here = replace(one.arms[0], machine=one.arms[0].machine.model_copy(update={"precision": "bf16"}))
+    assert baseline_of(replace(one, arms=(here, *one.arms[1:])), DATA) == baseline_of(one, DATA)
+
+
+def test_what_cannot_say_better_spends_nothing(study: Callable[..., Study]) -> None:
+    stages = {
+        "screen": study("s", stage="screen"),
+        "pilot": study("p", seeds=2),
+        "confirmation": study("c"),
+    }
+    assert {word: chain.stage_of(made) for word, made in stages.items()} == {word: word for word in stages}
+    assert stages["screen"].reads == "select"
+    assert stages["confirmation"].reads == "held_out"
+
+
+def test_places_are_taken_once_in_order_and_kept(study: Callable[..., Study], ledger: Ledger) -> None:
+    first, second, screen = study("one"), study("two", SWIGLU), study("s", stage="screen")
+    for made in (first, screen, second, first, second, screen):
+        enter(made, ledger)
+    assert len(ledger.read()) == 3
+    chain.conclude(first, {"new": {"verdict": "better", "p": 0.001, "confirmed": True}}, ledger.path.parent)
+    third = study("three", {"plugins": {"relu2": {}}})
+    place = chain.place_of(third, DATA, Chains(ledger.read()))
+    assert place is not None
+    assert (place.k, place.confirmed, place.level) == (3, 1, level(0.05, 3, 1))
+    again = chain.place_of(second, DATA, Chains(ledger.read()))
+    assert again is not None
+    assert (again.k, again.confirmed) == (2, 0)
+
+
+def test_another_alpha_is_refused_with_its_line_unless_the_study_is_alone(
+    study: Callable[..., Study], ledger: Ledger
+) -> None:
+    enter(study("one"), ledger)
+    enter(study("one", test={**TEST, "alpha": 0.01}), ledger)
+    first = Chains(ledger.read()).first(chain_of(study("one"), DATA))
+    assert first is not None
+    assert first.alpha == 0.01
+    before = ledger.path.read_bytes()
+    with pytest.raises(
+        ConfigError, match=r"two\.yaml:\d+: test\.alpha: is 0\.05, but 0\.01 .* set by its first one, 'one'"
+    ):
+        enter(study("two", SWIGLU, test={**TEST, "alpha": 0.05}), ledger)
+    assert ledger.path.read_bytes() == before
+    enter(study("two", SWIGLU, test={**TEST, "alpha": 0.05}, chain="mine"), ledger)
+    enter(study("s", stage="screen", test={**TEST, "alpha": 0.2}), ledger)
+
+
+def confirming(lab: Make, source: Study, **changes: Any) -> Study:
+    asked = {"study": source.name, "digest": source.digest, "arm": "new"}
+    whole = {"arms": {"plain": {}, "new": SOFTCAP}, "seeds": 8, "test": TEST, "confirms": asked, **changes}
+    return load(lab("again", **whole).study)
+
+
+def declare(ledger: Ledger, name: str, seeds: list[int]) -> None:
+    runs = [[f"{name}{seed}", "plain", seed] for seed in seeds]
+    ledger.append("declared", study=name, digest="", declaration={"seeds": seeds, "arms": {}}, code={}, runs=runs)
+
+
+def test_a_confirmation_gets_unused_seeds_and_its_level_and_neither_is_in_its_digest(
+    lab: Make, study: Callable[..., Study], ledger: Ledger
+) -> None:
+    screen, store = study("s", stage="screen"), ledger.path.parent
+    enter(screen, ledger)
+    declare(ledger, "s", [0, 1, 2, 5])
+    written = confirming(lab, screen)
+    assert written.preregistration()["seeds"] == {"fresh": 8}
+    assert written.preregistration()["test"]["alpha"] == 0.05
+    made = chain.resolved(written, store)
+    assert made.seeds == (3, 4, 6, 7, 8, 9, 10, 11)
+    assert made.criterion.alpha == level(0.05, 1, 0)
+    assert made.digest == written.digest
+    enter(made, ledger)
+    declare(ledger, "again", list(made.seeds))
+    declare(ledger, "later", [3, 20])
+    enter(study("two", SWIGLU), ledger)
+    assert chain.resolved(written, store).seeds == made.seeds
+    assert chain.resolved(written, store).criterion == made.criterion
+    found = Chains(ledger.read()).of("again")
+    assert found is not None
+    assert (found.chain, found.source, found.seeds) == (chain_of(screen, DATA), "s", made.seeds)
+
+
+def test_one_that_was_overtaken_between_planning_and_registration_is_refused(
+    lab: Make, study: Callable[..., Study], ledger: Ledger
+) -> None:
+    screen = study("s", stage="screen")
+    enter(screen, ledger)
+    made = chain.resolved(confirming(lab, screen), ledger.path.parent)
+    enter(study("two", SWIGLU), ledger)
+    with pytest.raises(ConfigError, match="another study was registered meanwhile"):
+        enter(made, ledger)
+
+
+def test_a_source_that_is_not_on_record_is_refused(lab: Make, study: Callable[..., Study], ledger: Ledger) -> None:
+    with pytest.raises(ConfigError, match="coregpt ledger merge"):
+        chain.resolved(confirming(lab, study("s", stage="screen")), ledger.path.parent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seeds": [1, 2, 3, 4, 5]}, "seeds: a confirmation says how many"),
+        ({"chain": "mine"}, "chain: a confirmation belongs to the chain of the study that it confirms"),
+        ({"bracket": {}}, "confirms: a confirmation tests one arm at settings that are fixed; remove 'bracket'"),
+        ({"stage": "screen"}, "remove 'stage: screen'"),
+    ],
+)
+def test_what_a_confirmation_may_not_say(
+    lab: Make, study: Callable[..., Study], changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        confirming(lab, study("s", stage="screen"), **changes)
+
+
+def test_a_screen_brackets_its_baseline_with_as_many_seeds_as_it_tests_with(study: Callable[..., Study]) -> None:
+    arms = {"plain": {}, "new": SOFTCAP}
+    screen, plain = study("s", stage="screen", bracket={}, arms=arms), study("p", bracket={}, arms=arms)
+    assert len(screen.designs["bracket"].seeds) == 6
+    assert len(plain.designs["bracket"].seeds) == 2
+    assert screen.designs["bracket"].each == 2
