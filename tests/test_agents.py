@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class Program:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.study = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.S)[0].replace("\n   ", "\n"))
+        self.study = yaml.safe_load(textwrap.dedent(re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.S)[0]))
 
     def call(self, command: str) -> tuple[int, Any]:
         """Exit code, and standard output as JSON."""
