@@ -155,7 +155,13 @@ def test_a_scale_has_a_report_of_its_own_which_only_it_needs(with_report: Callab
 
 
 def test_a_real_study_shows_the_bracket_and_allows_for_it(with_report: Callable[..., Lab], capsys: Any) -> None:
-    made = with_report(lambda study: study["data"].update(sha256="other"))
+    elsewhere = {"environment": {"values": {"processor": "slide rule", "precision": "fp32"}}}
+
+    def edit(study: dict[str, Any]) -> None:
+        study["data"].update(sha256="other")
+        study.update(elsewhere)
+
+    made = with_report(edit)
     text = made.study.read_text()
     (made.folder / "found.json").write_text((made.folder / "found.json").read_text().replace("by hand", SPLIT))
     assert made.study.read_text() == text
@@ -164,7 +170,8 @@ def test_a_real_study_shows_the_bracket_and_allows_for_it(with_report: Callable[
     assert main(made.command("--no-mlflow")) == 0
     report = made.report()
     source = report["study"]["bracket"]["source"]
-    assert (source["path"], source["remarks"]) == ("found.json", ["on another version of the data"])
+    remarks = ["on another version of the data", "on another kind of processor (slide rule)"]
+    assert (source["path"], source["remarks"][:2]) == ("found.json", remarks)
     (comparison,) = report["comparisons"]
     assert comparison["allowance"] > 0
     page = (made.reports / "tiny" / "report.md").read_text()

@@ -1,6 +1,6 @@
 """From the runs of all rates that were tried to the settings of the test, with the fit behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from coregpt.report.facts.bracket import ArmBracket, Bracketed, BracketSource, R
 from coregpt.report.facts.inputs import RunFacts
 from coregpt.report.facts.tuning import shown
 from coregpt.report.reading.collector import Collector
+from coregpt.report.reading.environment import environment
 from coregpt.report.reading.found import Found
 from coregpt.report.reading.runs import collect_runs, ledger_of
 from coregpt.stats.bracket import Tried, next_rates
@@ -31,7 +32,7 @@ class Bracket(Collector):
 
     def facts(self, plan: Plan, store: Path) -> dict[str, Any]:
         """Of settings that another report has found."""
-        found = taken_from(plan)
+        found = taken_from(plan, store)
         if found is None:
             return {}
         return {"bracket": found, "incomparable": untuned(found, plan.study.criterion.baseline)}
@@ -40,7 +41,7 @@ class Bracket(Collector):
         return found_by_walk(study, trials, store) if bracket_of(study) else None
 
 
-def taken_from(plan: Plan) -> Bracketed | None:
+def taken_from(plan: Plan, store: Path) -> Bracketed | None:
     """The bracket of the report that a study names, arms in this study's order. Raises ConfigError for a broken one."""
     taken = taken_of(plan.study)
     if taken is None or taken.report is None:
@@ -49,7 +50,7 @@ def taken_from(plan: Plan) -> Bracketed | None:
         path=taken.path,
         sha256=taken.sha256,
         question=taken.report["study"]["question"],
-        remarks=tuple(remarks(plan)),
+        remarks=(*remarks(plan), *_elsewhere(taken.report, plan, store)),
     )
     try:
         found = Bracketed.model_validate({**taken.bracket, "source": source})
@@ -58,6 +59,14 @@ def taken_from(plan: Plan) -> Bracketed | None:
         raise ConfigError(f"{taken.path}: bracket.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     order = [arm.name for arm in plan.study.written]
     return found.model_copy(update={"arms": tuple(sorted(found.arms, key=lambda each: order.index(each.arm)))})
+
+
+def _elsewhere(report: Mapping[str, Any], plan: Plan, store: Path) -> Iterator[str]:
+    """Where the bracket's runs were not computed as the test's are."""
+    then, now = report["study"].get("environment", {}).get("values", {}), environment(plan, store).values
+    for key, words in (("processor", "on another kind of processor"), ("precision", "in another precision")):
+        if key in then and key in now and then[key] != now[key]:
+            yield f"{words} ({then[key]})"
 
 
 def found_by_walk(study: Study, trials: Plan, store: Path) -> Found | None:
