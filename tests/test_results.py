@@ -139,7 +139,7 @@ def test_a_report_is_found_by_name_folder_and_file(monkeypatch: pytest.MonkeyPat
     by_name = load("ngpt_vs_gpt").report
     for path in ("reports/ngpt_vs_gpt", ROOT / "reports/ngpt_vs_gpt", "reports/ngpt_vs_gpt/report.json"):
         assert load(path).report == by_name
-    assert repr(load("ngpt_vs_gpt")).startswith("<ngpt_vs_gpt: ngpt is worse than gpt.")
+    assert repr(load("ngpt_vs_gpt")).startswith("<ngpt_vs_gpt: ngpt is better than gpt.")
 
 
 @pytest.mark.parametrize("name", ["ngpt_vs_gtp", "ablations/ngpt_vs_gpt.yaml", "gone/ngpt_vs_gpt"])
