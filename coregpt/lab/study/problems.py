@@ -50,13 +50,19 @@ def fields_at(model: type[BaseModel], key: Key) -> list[str]:
     waiting = iter(key)
     for part in waiting:
         field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
+        inner = _model_of(field.annotation) if field else None
         if get_origin(inner) is dict and next(waiting, None) is not None:  # by name, each of them a model
             inner = get_args(inner)[1]
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner
     return list(model.model_fields)
+
+
+def _model_of(annotation: Any) -> Any:
+    """The model among the alternatives of a type, as `BudgetFile` of `BudgetFile | None`; without one the type itself."""
+    models = (each for each in get_args(annotation) if isinstance(each, type) and issubclass(each, BaseModel))
+    return annotation if get_origin(annotation) is dict else next(models, annotation)
 
 
 def _is_union_branch(part: str | int) -> bool:

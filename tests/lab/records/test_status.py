@@ -121,7 +121,7 @@ def test_ls_agrees_with_the_report(executed: Lab, run: Callable[..., Seen]) -> N
     listed = {(each["arm"], each["seed"]): each for each in json.loads(out)}
     for each in executed.report()["runs"]:
         seen = listed[each["arm"], each["seed"]]
-        assert (seen["id"], seen["value"], seen["state"]) == (each["run_id"], each["value"], "done")
+        assert (seen["id"], seen["select_loss"], seen["state"]) == (each["run_id"], each["select"], "done")
     table = run("ls", "--study", "tiny", "--runs", executed.runs)[1]
     assert len(table.splitlines()) == 5
 
