@@ -90,6 +90,7 @@ def test_a_dry_run_needs_a_place_for_its_numbers() -> None:
     assert "--out" in done.stderr
 
 
+@pytest.mark.slow
 def test_every_part_works_on_a_cpu(tmp_path: Path) -> None:
     """From an empty folder of results, as on the machine; what is compiled there is traced here."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}

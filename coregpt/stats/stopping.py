@@ -5,6 +5,7 @@ the last look its ranks are tested with the alpha left for that look, which the 
 Sources: see `sequential` and `anytime`; Jennison & Turnbull 1997 (repeated p-values).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -22,6 +23,8 @@ from coregpt.stats.sequential import Decision, LookResult, Looks, Spending, look
 
 Vector = NDArray[np.float64]
 
+HOPELESS = 1e6
+"""In units of the sd: no gain is larger."""
 FIRST_ANYTIME = 3
 """Fewer pairs have no e-value worth looking at."""
 _LARGEST_P = 0.98  # above, a repeated p-value is called 1
@@ -185,7 +188,7 @@ def expect(rule: Rule, effect: float, sd: float, arms: int = 1, studies: int = 4
 
 
 def detectable_gain(rule: Rule, sd: float, power: float) -> float:
-    """The true gain that the rule finds with probability `power`, by simulation."""
+    """The true gain that the rule finds with probability `power`, by simulation; infinite if it can find none."""
 
     def lacking(effect: float) -> float:
         return expect(rule, effect, sd).rejected - power
@@ -193,6 +196,8 @@ def detectable_gain(rule: Rule, sd: float, power: float) -> float:
     high = sd
     while lacking(high) < 0:
         high *= 2
+        if high > HOPELESS * sd:  # so few looks, or so low a level, that no gain is ever found
+            return math.inf
     return float(optimize.brentq(lacking, 0.0, high, xtol=1e-3 * sd))
 
 

@@ -1,6 +1,7 @@
 """Studies whose seeds allow no verdict, whatever the runs show: refused, unless they are declared a pilot."""
 
 import itertools
+import math
 from dataclasses import replace
 
 from coregpt.contract.errors import ConfigError
@@ -12,8 +13,15 @@ from coregpt.stats.design import MIN_SEEDS
 
 def refuse_undecidable(study: Study) -> None:
     """Raises ConfigError, saying what to write instead."""
-    design, _ = announced(study, 1.0)
-    if design.can_test or study.criterion.pilot:
+    design, smallest = announced(study, 1.0)
+    if study.criterion.pilot:
+        return
+    if design.can_test and smallest is not None and math.isinf(smallest):
+        raise ConfigError(
+            f"{read(study.path).where(('seeds',))}: {len(study.seeds)} seeds can never decide anything at alpha "
+            f"{study.criterion.alpha:.2g}, whatever the runs show; take more"
+        )
+    if design.can_test:
         return
     raise ConfigError(
         f"{read(study.path).where(('seeds',))}: {design.reason}, so these runs could decide nothing; write seeds: "
