@@ -4,7 +4,7 @@ from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison
 
 LITTLE = "by less than matters"
-RATED = ("better", "worse", "equivalent", "screened", "inconclusive", "unstable")
+RATED = ("better", "worse", "equivalent", "screened", "candidate", "no sign", "inconclusive", "unstable")
 """Verdicts that depend on the learning rates they were reached at."""
 
 

@@ -65,9 +65,10 @@ def test_every_run_of_the_walk_is_counted_and_no_other_was_trained(bracketed: La
 def test_the_declaration_stands_before_the_first_trial_and_the_settings_before_the_test(bracketed: Lab) -> None:
     digest = load(bracketed.study).digest
     assert bracketed.report()["study"]["digest"] == digest
-    kinds = [(e.event, e.get("study")) for e in entries(bracketed)]
+    told = [e for e in entries(bracketed) if e.event != "chained"]
+    kinds = [(e.event, e.get("study")) for e in told]
     assert kinds[0] == ("declared", "tiny")
-    assert entries(bracketed)[0]["digest"] == digest
+    assert told[0]["digest"] == digest
     assert kinds.index(("declared", "tiny-bracket")) < kinds.index(("started", "tiny-bracket"))
     assert kinds.index(("frozen", "tiny")) < kinds.index(("started", "tiny"))
     assert not bracketed.report()["study"]["exploratory"]
