@@ -98,7 +98,7 @@ def test_data_that_move_change_nothing_and_unfinished_runs_find_them(home: Path,
     second = planned(study(home, "../renamed"))
     assert ids(second) == ids(first)
     assert register(second, store) == ""
-    assert [entry.event for entry in Ledger.of(store).read()] == ["declared", "started"]
+    assert [entry.event for entry in Ledger.of(store).read() if entry.event != "chained"] == ["declared", "started"]
     RunFolder(store / run.id).create(second.runs[0].record, {})
     assert RunFolder(store / run.id).config()["config"]["data"]["source"] == str(tmp_path / "renamed")
 
