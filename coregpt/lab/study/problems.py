@@ -60,7 +60,7 @@ def fields_at(model: type[BaseModel], key: Key) -> list[str]:
 
 
 def _model_of(annotation: Any) -> Any:
-    """The model among the alternatives of a type, as `BudgetFile` of `BudgetFile | None`; without one the type itself."""
+    """The model among the alternatives of a type, as of `BudgetFile | None`; without one the type itself."""
     models = (each for each in get_args(annotation) if isinstance(each, type) and issubclass(each, BaseModel))
     return annotation if get_origin(annotation) is dict else next(models, annotation)
 
