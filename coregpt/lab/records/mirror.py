@@ -52,7 +52,7 @@ def mirror(plan: Plan, store: Path, report: Path, came_to: Conclusion | None = N
         refuse_address(store)
         with warnings.catch_warnings(), alone(store):
             warnings.simplefilter("ignore")
-            _Mirror(plan, store, client(database_uri(store))).copy(report, came_to or Conclusion())
+            _Mirror(plan, store, client(database_uri(store))).copy(report, came_to)
     except Exception as error:  # tracking must never cost a result
         return f"not mirrored to MLflow: {told(error, store)} (results and report are complete without it)"
     return None
@@ -88,7 +88,7 @@ class _Mirror:
             yield from (_Known(run.info.run_id, dict(run.data.tags)) for run in found)
             page = found.token or ""
 
-    def copy(self, report: Path, came_to: Conclusion) -> None:
+    def copy(self, report: Path, came_to: Conclusion | None) -> None:
         study = self.plan.study
         parent = self.find({"coregpt.digest": study.digest, "coregpt.kind": "study"})
         if parent is None:
@@ -101,7 +101,8 @@ class _Mirror:
                 self.copy_run(run, folder, parent)
         for arm in self.plan.study.arms:
             self.copy_aggregate(arm.name, parent)
-        self.conclude(parent, came_to)
+        if came_to is not None:  # who copies runs alone says nothing of what the study came to
+            self.conclude(parent, came_to)
         self.client.log_artifacts(parent, str(report))
         self.client.set_terminated(parent, "FINISHED")
 
