@@ -118,6 +118,8 @@ def _next(report: Report, code: int, pilot: bool) -> str:
         return "Declare it anew under another name, on seeds that were not used: what was exploratory decides nothing."
     if code == BROKEN:
         return next(c.cause for c in report.comparisons if code_of([c.verdict]) == BROKEN) + "."
+    if code == BETTER and report.study.chain is not None and report.study.chain.source:
+        return "Confirmed on fresh seeds, at the level that its chain had left: build on it."
     if code == BETTER:
         return "Check it on fresh seeds before building on it: coregpt verify report.json."
     if code == WORSE:
