@@ -21,6 +21,7 @@ from benchmarks.pages import publish, table
 from benchmarks.steps import Stepper
 from benchmarks.study_rate import shortened
 from coregpt.contract.config import RunConfig
+from coregpt.engine.outcome import SELECT
 from coregpt.engine.trainer import EVAL_TOKENS
 from coregpt.lab.planning.load import load
 
@@ -41,7 +42,7 @@ def plain_evaluation(config: RunConfig, stepper: Stepper) -> Callable[[], object
     """The mean loss of the same rows, as many at a time, without CoreGPT."""
     shape = config.model
     model = BareGPT(shape.vocab, shape.dim, shape.depth, shape.heads, shape.context)
-    inputs, targets = stepper.trainer.eval_data
+    inputs, targets = stepper.trainer.eval_data[SELECT]
     rows = max(1, EVAL_TOKENS["cpu"] // shape.context)
 
     def evaluate() -> float:
@@ -66,7 +67,8 @@ def eval_cost(config: RunConfig, pairs: int) -> EvalCost:
 
     over_bare = compare(ours, plain_evaluation(config, stepper), pairs)
     over_step = compare(ours, stepper, pairs)
-    part = share(len(stepper.trainer.eval_steps), stepper.run.timeline.steps, over_step.median)
+    evaluations = len(stepper.trainer.eval_steps) + 1  # the last time on both streams
+    part = share(evaluations, stepper.run.timeline.steps, over_step.median)
     return EvalCost(over_bare, over_step, part)
 
 

@@ -34,7 +34,7 @@ from coregpt.lab.execute.slots import cores
 from coregpt.lab.planning.load import load
 
 STUDY = Path(__file__).parent.parent / "ablations" / "ngpt_vs_gpt.yaml"
-TOKENS = 143_360
+TOKENS = 286_720
 RATES_TOKENS = 655_360
 OURS, ONE_JOB, BARE = "`coregpt ablate`, all cores", "`coregpt ablate --jobs 1`", "bare loop in fp32, threads: {}"
 BESIDE = "bare loops in fp32, one on each core"
@@ -45,8 +45,12 @@ SHARE = 0.95
 
 
 def shortened(folder: Path, tokens: int, changes: Mapping[str, Any] | None = None) -> Path:
-    """The study at laptop scale with `tokens` a run, evaluated as often as whole runs are for each token."""
+    """The study at laptop scale with `tokens` a run, evaluated as often as whole runs are for each token.
+
+    At the rates of its base: those that were found for whole runs are no rates of shorter ones, and cost the same.
+    """
     body = yaml.safe_load(STUDY.read_text())
+    del body["tuned"]
     laptop = body.pop("scales")["laptop"]
     laptop["evals"] = max(1, round(laptop["evals"] * tokens / laptop["tokens"]))
     body["base"] = {**body["base"], **laptop, "tokens": tokens, "device": "cpu", **(changes or {})}

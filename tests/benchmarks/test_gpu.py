@@ -46,9 +46,8 @@ def test_the_bare_loop_trains_the_same_model_by_the_same_rule() -> None:
 
 def test_it_runs_on_a_cpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(gpu, "late_graphs", lambda scale: (1, 0))  # what takes long; below
-    record = gpu.main(["--dry", "--only", "qk_norm"])
+    record = gpu.main(["--dry"])
     assert "mean nothing" in capsys.readouterr().out
-    assert record["prices"].keys() == {"qk_norm"}
     assert all(s["tokens_per_second"] > 0 and s["mfu"] > 0 for s in record["sides"].values())
 
 

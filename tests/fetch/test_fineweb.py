@@ -25,7 +25,8 @@ def test_fetched_shards_are_the_published_bytes_and_open_as_a_source(hub, folder
     assert paths == [folder / VAL, folder / TRAIN, folder / SECOND]
     assert all(path.read_bytes() == hub.files[path.name] for path in paths)
     assert bins(folder) == sorted(hub.files)
-    assert len(open_folder(folder).train) == 80_000
+    source = open_folder(folder)
+    assert len(source.train) + len(source.select) == 80_000
 
 
 def test_the_endpoint_comes_from_the_environment_unless_given(hub, folder, monkeypatch):

@@ -161,6 +161,7 @@ def test_what_cannot_be_meant_is_one_message_with_its_line(
 ) -> None:
     test = {"baseline": "gelu", **changes["test"]}
     here = lab(arms={"gelu": {}, "slow": ARMS["slow"]}, seeds=changes.get("seeds", 6), test=test)
+    here.study.write_text(here.study.read_text().replace("  pilot: true\n", ""))
     assert main(here.command("--no-mlflow")) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line

@@ -106,7 +106,7 @@ def test_the_pages_show_trials_charts_and_what_was_spent(tuned: Lab) -> None:
         assert "Trials of relu2" in text
         assert "Expected lowest mean select_loss of k trials" in text
     html = (folder / "report.html").read_text()
-    assert "Mean val_loss of each trial by optim.lr" in html
+    assert "Mean select_loss of each trial by optim.lr" in html
 
 
 def test_a_plan_shows_trials_and_their_cost_before_anything_is_spent(
