@@ -47,10 +47,11 @@ def write_shards(folder: Path) -> Path:
 
 
 def write_study(path: Path, data: Path, **changes: Any) -> Path:
-    """The tiny study as a file; `changes` replace its top-level keys. With too few seeds it is a pilot."""
+    """The tiny study as a file; `changes` replace its top-level keys. With too few seeds for its test it is a pilot."""
     study = {**STUDY, **changes}
     study = {**study, "base": {**study["base"], "data": {"source": str(data)}}}
-    if len(study["seeds"] if isinstance(study["seeds"], list) else range(study["seeds"])) < FEWEST:
+    seeds = study["seeds"] if isinstance(study["seeds"], list) else range(study["seeds"])
+    if len(seeds) < FEWEST and not {"history", "screen"} & study["test"].keys():
         study["test"] = {**study["test"], "pilot": True}
     path.write_text(yaml.safe_dump(study, sort_keys=False))
     return path

@@ -42,7 +42,7 @@ def test_a_retry_comes_before_what_waits(made: Plan) -> None:
 def test_the_work_is_that_of_the_tasks_in_it(made: Plan) -> None:
     work = Work(made)
     queue = Waiting(work, [Task(made.runs[0], until=50), Task(made.runs[3])])
-    flops = [made.costs["small"].flops / 5, made.costs["deep"].flops]
+    flops = [made.costs["small"].flops * 50 / 120, made.costs["deep"].flops]
     assert queue.work == pytest.approx(sum(flops))
     queue.take(1)
     assert queue.work == pytest.approx(flops[1])

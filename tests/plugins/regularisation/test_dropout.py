@@ -59,7 +59,8 @@ def test_evaluation_drops_nothing(build, batch):
     with_, without = build(dropout={"branch": P, "embedding": P}), build()
     for run in (with_, without):
         run.model.eval()
-    assert torch.equal(*(run.model.logits(tokens, run.dials.values) for run in (with_, without)))
+    # Not to the bit: a layer with the plugin adds its branch apart from the product that made it.
+    torch.testing.assert_close(*(run.model.logits(tokens, run.dials.values) for run in (with_, without)))
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.0])

@@ -46,4 +46,5 @@ def test_evaluation_skips_nothing(build, batch):
     with_, without = build(stochastic_depth={"rate": RATE}), build()
     for run in (with_, without):
         run.model.eval()
-    assert torch.equal(*(run.model.logits(tokens, run.dials.values) for run in (with_, without)))
+    # Not to the bit: a layer with the plugin adds its branch apart from the product that made it.
+    torch.testing.assert_close(*(run.model.logits(tokens, run.dials.values) for run in (with_, without)))
