@@ -7,10 +7,10 @@ from coregpt.cli.costs import Asked, on_average, time_lines
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.cli.training import execute, ready, refuse_in_vain, run_study
-from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.design import Task
 from coregpt.lab.designs.found import freeze, frozen
+from coregpt.lab.planning import chain
 from coregpt.lab.planning.forecast import forecast
 from coregpt.lab.planning.plans import outline, plan, trials_before
 from coregpt.lab.planning.preregister import announce, register
@@ -30,8 +30,9 @@ def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
     plan(outline(frozen(study, {})), nodes)
     trials = plan(trying, nodes)
     refuse_in_vain(trials, use)
-    writable_folder(use.reports / study.name)
-    announce(study, trials, ready(store, trials))
+    chain.refuse(study, trials.source.digest, store)
+    ready(store, trials, use.reports / study.name)
+    announce(study, trials, store)
     register(trials, store, trials=True)
     for line in trial_words(study, trials)[:1]:
         say(line)

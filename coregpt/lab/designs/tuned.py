@@ -20,13 +20,13 @@ from coregpt.lab.designs.found import frozen, not_taken
 from coregpt.lab.study.declaration import Arm, Study, StudyFile
 from coregpt.lab.study.differences import flatten
 from coregpt.lab.study.outline import Outline, Plan
-from coregpt.lab.study.yamlfile import Key, read
+from coregpt.lab.study.whereabouts import where
 from coregpt.stats.design import Design as Test
 from coregpt.stats.design import announced
 from coregpt.stats.power import detectable
 from coregpt.stats.response import fit, residual
 
-WHERE: Key = ("tuned", "from")
+WHERE = ("tuned", "from")
 FREE = ("data.source", "evals", "held_out_curve")
 """Settings that change nothing of what is trained; the source is compared by its name."""
 TOLERANCE = 1e-5
@@ -85,7 +85,7 @@ class Tuned(Design):
     def settle(self, outlined: Outline) -> Outline:
         taken = taken_of(outlined.study)
         if taken is not None and taken.missing:
-            raise ConfigError(f"{_where(outlined.study)}: {taken.path}: {taken.missing}")
+            raise ConfigError(f"{where(outlined.study, *WHERE)}: {taken.path}: {taken.missing}")
         return outlined
 
     def check(self, plan: Plan) -> None:
@@ -97,7 +97,7 @@ class Tuned(Design):
         for key, value in mine.items():
             if theirs[key] != value:
                 text = f"its data have {key.replace('_', ' ')} '{theirs[key]}', here it is '{value}'"
-                raise ConfigError(f"{_where(plan.study)}: {taken.path}: {text}; bracket on these data")
+                raise ConfigError(f"{where(plan.study, *WHERE)}: {taken.path}: {text}; bracket on these data")
 
     def test(self, study: Study, sd: float) -> tuple[Test, float | None] | None:
         if taken_of(study) is None:
@@ -224,7 +224,3 @@ def remarks(plan: Plan) -> list[str]:
 
 def _quoted(names: list[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
-
-
-def _where(study: Study) -> str:
-    return read(study.path).where(WHERE)
