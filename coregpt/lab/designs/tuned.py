@@ -21,6 +21,7 @@ from coregpt.lab.study.declaration import Arm, Study, StudyFile
 from coregpt.lab.study.differences import flatten
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.whereabouts import where
+from coregpt.stats.bracket import in_vain
 from coregpt.stats.design import Design as Test
 from coregpt.stats.design import announced
 from coregpt.stats.power import detectable
@@ -154,6 +155,7 @@ def refusals(study: Study, taken: Taken) -> Iterator[str]:
         return
     try:
         yield from _other_setup(study, facts, taken)
+        yield from _in_vain(taken, facts["baseline"])
         yield from _edited(taken)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         yield f"is not a whole report made by CoreGPT ({error!r})"
@@ -179,6 +181,14 @@ def _other_setup(study: Study, facts: Mapping[str, Any], taken: Taken) -> Iterat
     chose = {seed for each in taken.bracket["arms"] for seed in each["seeds"]}
     if both := sorted(chose & set(study.seeds)):
         yield f"seeds of this test chose its settings: {', '.join(map(str, both))}"
+
+
+def _in_vain(taken: Taken, baseline: str) -> Iterator[str]:
+    """Rates were looked for, and no arm can be compared with what was found."""
+    why = {each["arm"]: each["why_not"] for each in taken.bracket["arms"] if each.get("why_not")}
+    if in_vain(why, list(taken.settings), baseline):
+        told = "; ".join(f"{arm} is not tuned: {text}" for arm, text in why.items())
+        yield f"no comparison at its settings could be valid ({told})"
 
 
 def _differs(arm: Arm, theirs: Mapping[str, Any]) -> Iterator[str]:
