@@ -322,7 +322,7 @@ def test_a_plugin_that_fails_while_it_is_asked_is_named_with_its_line(
     (here.folder / "bad.py").write_text(head + hook)
     code, _, err = run("plan", str(here.study))
     assert code == 2
-    assert "tiny.yaml: arm 'bad': " in err
+    assert ": arms.bad: " in err
     assert f"bad.py:{9 if 'Linear' in body else 11})" in err
     assert "make_activation" in err
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 from coregpt import __version__
 from coregpt.cli.commands import COMMANDS
 from coregpt.cli.encoding import lenient
-from coregpt.cli.programs import ended, failed, listening
+from coregpt.cli.programs import cut_short, ended, failed, listening
 from coregpt.contract.errors import CoreGPTError
 from coregpt.report.verdicts.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, READER_GONE
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failed(_blamed(error) or str(error), FAILED, out, words)
     except KeyboardInterrupt:
         print("coregpt: interrupted", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
+        return cut_short("interrupted", INTERRUPTED, out, words)
     except Exception as error:
         if (line := _blamed(error)) is None:
             raise

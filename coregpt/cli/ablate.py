@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from coregpt.cli.loading import load_studies
+from coregpt.cli.loading import sound_studies
 from coregpt.cli.resources import Resources
 from coregpt.cli.training import run_study
 from coregpt.lab.planning.measured import measured
-from coregpt.lab.planning.pilot import refuse_undecidable
 from coregpt.lab.planning.plans import outline, plan, trials_before
-from coregpt.lab.study.idle.inert import refuse_idle
 
 
 def ablate(path: Path, scale: str | None, use: Resources) -> int:
@@ -16,22 +14,17 @@ def ablate(path: Path, scale: str | None, use: Resources) -> int:
 
     Exit code 1 if a run failed or arms matched on seconds came out unequal, 130 if interrupted.
     """
-    studies = load_studies(path, scale, use.store, use.slurm)
-    refuse_idle(studies)
+    studies, _ = sound_studies(path, scale, use.store, use.slurm)
     studies = studies if use.slurm else measured(studies, use.store)
     first = studies[0]
     if first.member:
         from coregpt.cli.family import ablate_family
 
-        refuse_undecidable(first)
         return ablate_family(studies, use)
     outlined = outline(first)
     trials = trials_before(outlined)
     if trials is not None:
         from coregpt.cli.trials import ablate_after
 
-        refuse_undecidable(first)
         return ablate_after(trials, first, use)
-    made = plan(outlined, use.nodes)
-    refuse_undecidable(first)
-    return run_study(made, use)
+    return run_study(plan(outlined, use.nodes), use)

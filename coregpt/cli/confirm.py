@@ -10,7 +10,7 @@ from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.atomic import read_text, writable_folder, write_text
+from coregpt.lab.atomic import gone_if_refused, read_text, writable_folder, write_text
 from coregpt.lab.planning.chain import ALPHA
 from coregpt.lab.planning.confirmation import confirmation
 from coregpt.lab.records.chains import Chains, Registration
@@ -44,20 +44,13 @@ def confirm(source: Path, asked: Asked, use: Resources) -> int:
     name = asked.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{report.study.name}-confirm-{asked.arm}")
     path = use.reports / name / f"{name}.yaml"
     text = study_text(report, known, asked, chains, path, source, use)
-    written = path.exists()
-    if written and read_text(path) != text:
+    if path.exists() and read_text(path) != text:
         raise ConfigError(f"{path} is there and says something else; --name NAME makes another confirmation")
-    writable_folder(path.parent)
-    write_text(path, text)
-    try:
+    with gone_if_refused(path, unless=lambda: Chains(Ledger.of(use.store).read()).of(name) is not None):
+        writable_folder(path.parent)
+        write_text(path, text)
         say(f"study {path}")
         return ablate(path, None, use)
-    except ConfigError:
-        if not written and Chains(Ledger.of(use.store).read()).of(name) is None:
-            path.unlink()
-            if not any(path.parent.iterdir()):
-                path.parent.rmdir()
-        raise
 
 
 def refuse(report: Report, arm: str, source: Path) -> None:

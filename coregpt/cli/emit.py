@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from coregpt.cli.loading import load_studies
+from coregpt.cli.loading import sound_studies
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.atomic import writable_folder, write_text
+from coregpt.lab.atomic import gone_if_refused, writable_folder, write_text
 from coregpt.lab.designs.design import Task
 from coregpt.lab.execute.tasks import everything, missing
+from coregpt.lab.planning import chain
 from coregpt.lab.planning.plans import outlines, plan
 from coregpt.lab.planning.preregister import register
 from coregpt.lab.records.ledger import Ledger
@@ -21,7 +22,6 @@ from coregpt.lab.slurm.job_states import Queue
 from coregpt.lab.slurm.queued import job_of, note_script
 from coregpt.lab.slurm.remote import SIGNAL_SECONDS
 from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.idle.inert import refuse_idle
 from coregpt.lab.study.outline import Plan
 
 SCRIPT = """\
@@ -56,12 +56,15 @@ def emit(path: Path, scale: str | None, store: Path, out: Path | None, slurm: Sl
     """Declare the study, or all its sizes, make the missing runs' folders, enter them as started, give the script."""
     if len(str(store.resolve()).split()) > 1:
         raise ConfigError(f"--runs {store}: a script cannot use a path with spaces")
-    studies = load_studies(path, scale, store, slurm)
-    refuse_idle(studies)
+    studies, _ = sound_studies(path, scale, store, slurm)
     plans = [plan(made, slurm.device) for made in outlines(studies)]
     layout = slurm.layout(plans[0].runs[0].config.device, studies[0].gpus_per_run)
-    writable_folder(store)
-    writable_folder(store / "slurm")
+    for made in plans:
+        chain.refuse(made.study, made.source.digest, store)
+    with gone_if_refused(store / "slurm", *([out] if out else [])):
+        writable_folder(store / "slurm")
+        if out is not None:
+            writable_folder(out.parent)
     for made in plans:
         register(made, store)
     tasks = [(made, task) for made in plans for task in to_submit(made, store)]

@@ -3,8 +3,9 @@
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import refuse_in_vain, run_study
-from coregpt.lab.atomic import writable_folder, write_text
+from coregpt.cli.training import ready, refuse_in_vain, run_study
+from coregpt.lab.atomic import gone_if_refused, writable_folder, write_text
+from coregpt.lab.planning import chain
 from coregpt.lab.planning.plans import outlines, plan
 from coregpt.lab.planning.preregister import register
 from coregpt.lab.study.declaration import Study
@@ -18,9 +19,12 @@ def ablate_family(studies: list[Study], use: Resources) -> int:
     plans = [plan(made, use.nodes) for made in outlines(studies)]
     for made in plans:
         refuse_in_vain(made, use)
+        chain.refuse(made.study, made.source.digest, use.store)
+    with gone_if_refused(use.store, *(use.reports / study.name for study in studies)):
+        for made in plans:
+            ready(use.store, made, use.reports / made.study.name)
     for made in plans:
-        writable_folder(use.reports / made.study.name)
-        register(made, writable_folder(use.store))
+        register(made, use.store)
     codes = []
     for made in plans:
         say(f"size {made.study.member}")

@@ -74,6 +74,7 @@ def merge_ledger(other: Path, store: Path) -> int:
     path = other / "ledger.jsonl" if other.is_dir() else other
     if not path.is_file():
         raise ConfigError(f"{other}: there is no ledger; expected a folder of runs, or a ledger.jsonl")
+    Ledger(path).read()  # a broken one is refused before there is a folder for it
     own = Ledger.of(writable_folder(store))
     new, whole = merge(own, Ledger(path))
     entries = own.read()
@@ -122,7 +123,10 @@ def _row(each: Tried) -> list[str]:
     differs += [f"{key} {value}" for key, value in each.settings.items()]
     code = {True: "as now", False: "another version", None: "-"}[each.same_code]
     where = f" (ledger {each.machine[:8]})" if each.machine else ""
-    return [each.study + where, each.arm, "; ".join(differs), code, each.verdict or "none yet", each.time]
+    verdict = each.verdict or "none yet"
+    if each.standing:
+        verdict += f" ({each.standing})"
+    return [each.study + where, each.arm, "; ".join(differs), code, verdict, each.time]
 
 
 def _options(options: Any) -> str:

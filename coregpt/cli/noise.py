@@ -8,8 +8,8 @@ from coregpt.cli.loading import load_study
 from coregpt.cli.programs import answer
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import execute, refuse_in_vain
-from coregpt.lab.atomic import writable_folder, write_text
+from coregpt.cli.training import execute, ready, refuse_in_vain
+from coregpt.lab.atomic import write_text
 from coregpt.lab.designs.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.losses import METRIC
@@ -28,8 +28,8 @@ def noise(path: Path, scale: str | None, use: Resources, grid: Grid) -> int:
     parts = [(made, use), *((repeated(made), part) for part in repetitions(use, grid))]
     for each, place in parts:
         refuse_in_vain(each, place)
-    folder = writable_folder(use.reports / made.study.name)
-    writable_folder(store)
+    folder = use.reports / made.study.name
+    ready(store, made, folder)
     say(f"How much luck is in one run of {study_plan.baseline.name}?")
     again = f"the first one executed {grid.repeats} times"
     say(f"{grid.inits} initial weights x {grid.orders} data orders = {len(made.runs)} runs, {again}")

@@ -20,7 +20,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs live (runs)")
+    parser.add_argument("--runs", type=folder, default="runs", metavar="DIR", help="where runs live (runs)")
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def add_reports(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="default: reports")
+    parser.add_argument("--reports", type=folder, default="reports", metavar="DIR", help="default: reports")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +40,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def add_of_study(parser: argparse.ArgumentParser) -> None:
     """Only runs of one study."""
     parser.add_argument("--study", metavar="STUDY", help="the study's YAML file or name")
+
+
+def folder(text: str) -> Path:
+    """One that is there, or may still be made."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a folder, got the file {path}")
+    return path
 
 
 def positive(text: str) -> int:

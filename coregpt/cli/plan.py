@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from coregpt.cli.costs import Asked, kept_lines, time_lines
-from coregpt.cli.loading import load_studies
+from coregpt.cli.loading import sound_studies
 from coregpt.cli.plan_data import plan_data
 from coregpt.cli.screen import say, table
 from coregpt.cli.trials import stages_of, trial_lines
@@ -23,7 +23,7 @@ from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.lab.study.differences import changes
-from coregpt.lab.study.idle.inert import refuse_idle, told_idle
+from coregpt.lab.study.idle.inert import told_idle
 from coregpt.lab.study.idle.known import Known
 from coregpt.lab.study.outline import Outline, Plan
 
@@ -33,8 +33,7 @@ def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False
 
     A study that cannot run here (data or GPU missing) is shown as far as possible, then the reason is raised.
     """
-    studies = load_studies(path, scale, asked.store)
-    idle = refuse_idle(studies)
+    studies, idle = sound_studies(path, scale, asked.store)
     found = outlines(measured(studies, asked.store, record=False))
     if as_json:
         stages = [

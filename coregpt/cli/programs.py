@@ -97,8 +97,15 @@ def ended(options: argparse.Namespace, listener: Listener, code: int) -> int:
 def failed(message: str, code: int, out: TextIO, words: Sequence[str]) -> int:
     """The code of a command that ended with a mistake, told to people and, where they asked for it, to programs."""
     print(f"coregpt: error: {message}", file=sys.stderr)  # noqa: T201
+    return cut_short(message, code, out, words)
+
+
+def cut_short(message: str, code: int, out: TextIO, words: Sequence[str]) -> int:
+    """The code of a command that did not come to its end, told to programs where they asked for it."""
     if "--events" in words:
-        Listener(out, as_events=True).event("error", exit_code=code, **as_data(message))
+        listener = Listener(out, as_events=True)
+        listener.event("error", exit_code=code, **as_data(message))
+        listener.ended(code)
     elif "--json" in words:
         print_json(out, {"exit_code": code, "error": as_data(message)}, indent=1)
     return code

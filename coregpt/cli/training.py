@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.atomic import writable_folder
+from coregpt.lab.atomic import gone_if_refused, writable_folder
 from coregpt.lab.designs.design import Task
 from coregpt.lab.execute import decisions
 from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.launcher import Launcher, Tally
 from coregpt.lab.execute.slots import find_slots
 from coregpt.lab.execute.tasks import everything, left
+from coregpt.lab.planning import chain
 from coregpt.lab.planning.preregister import exploratory, older_lines, register
 from coregpt.lab.planning.split import settled
 from coregpt.lab.progress import Display
@@ -22,6 +23,7 @@ from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.slurm.cluster import cluster, refuse_unless_submittable
 from coregpt.lab.slurm.queued import refuse_if_queued
 from coregpt.lab.study.outline import Plan
+from coregpt.lab.study.whereabouts import where
 from coregpt.report.verdicts.exit_codes import DONE, FAILED, INTERRUPTED, UNDECIDED
 
 if TYPE_CHECKING:
@@ -30,23 +32,23 @@ if TYPE_CHECKING:
 
 def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
     """Train what is missing of one study and report it, with what tuning `found` for it."""
-    store = use.store
+    store, folder = use.store, use.reports / made.study.name
     refuse_in_vain(made, use)
-    folder = writable_folder(use.reports / made.study.name)
-    ready(store, made)
-    say(f"{made.study.question}")
-    say(
-        f"{len(made.study.arms)} arms x {len(made.study.seeds)} seeds = {len(made.runs)} runs"
-        + (f" from {len(made.trunks)} trunks of {made.trunk_step} steps" if made.trunks else "")
-        + (f" at scale {made.study.scale}" if made.study.scale else "")
-        + f", preregistration {made.study.digest[:12]}"
-    )
     try:
+        chain.refuse(made.study, made.source.digest, store)
+        ready(store, made, folder)
+        say(f"{made.study.question}")
+        say(
+            f"{len(made.study.arms)} arms x {len(made.study.seeds)} seeds = {len(made.runs)} runs"
+            + (f" from {len(made.trunks)} trunks of {made.trunk_step} steps" if made.trunks else "")
+            + (f" at scale {made.study.scale}" if made.study.scale else "")
+            + f", preregistration {made.study.digest[:12]}"
+        )
         register(made, store)
     except LedgerError as error:
         from coregpt.cli.conclude import report_invalid
 
-        report_invalid(made, store, folder)
+        report_invalid(made, store, writable_folder(folder))
         raise LedgerError(f"nothing was trained, and every verdict is invalid: {error}") from None
     for line in filter(None, (made.place(), *older_lines(made, store))):
         say(line)
@@ -72,24 +74,40 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
     return FAILED if tally.failed or missed else DONE
 
 
-def ready(store: Path, made: Plan) -> Path:
-    """The folder of runs, proven writable; one that may only be read will do where every run is in it."""
-    try:
-        return writable_folder(store)
-    except ConfigError:
-        if not store.is_dir() or left(made, store):
-            raise
-        return store
+def ready(store: Path, made: Plan, folder: Path) -> None:
+    """The folders of runs and of the report, proven writable: both are there then, or ConfigError and neither.
+
+    A folder of runs that may only be read will do where every run is in it.
+    """
+    with gone_if_refused(store, folder):
+        try:
+            writable_folder(store)
+        except ConfigError:
+            if not store.is_dir() or left(made, store):
+                raise
+        writable_folder(folder)
 
 
 def refuse_in_vain(made: Plan, use: Resources) -> None:
-    """Before anything is written: raises ConfigError if Slurm would not take the missing runs, or has them already."""
+    """Before anything is written: raises ConfigError if no slot, or Slurm, would take the missing runs, or Slurm has
+    them already."""
     todo = left(made, use.store) if use.store.is_dir() else made.runs
     runs = [run.id for run in todo]
     if use.slurm and todo:
         refuse_unless_submittable(use.slurm, use.store, todo[0].config.device, made.study.gpus_per_run, runs)
-    elif use.store.is_dir():
+        return
+    if todo:
+        refuse_no_slot(made, use)
+    if use.store.is_dir():
         refuse_if_queued(use.store, runs)
+
+
+def refuse_no_slot(made: Plan, use: Resources) -> None:
+    """Raises ConfigError where a run asks for more GPUs than there are."""
+    try:
+        find_slots(made.runs[0].config.device, made.study.gpus_per_run, use.jobs)
+    except ConfigError as error:
+        raise ConfigError(f"{where(made.study, 'gpus_per_run')}: {error}") from None
 
 
 def execute(made: Plan, use: Resources) -> Tally:

@@ -4,13 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from coregpt.cli.costs import Asked, on_average, time_lines
+from coregpt.cli.programs import answer
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.cli.training import execute, ready, refuse_in_vain, run_study
-from coregpt.lab.atomic import writable_folder
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.design import Task
 from coregpt.lab.designs.found import freeze, frozen
+from coregpt.lab.planning import chain
 from coregpt.lab.planning.forecast import forecast
 from coregpt.lab.planning.plans import outline, plan, trials_before
 from coregpt.lab.planning.preregister import announce, register
@@ -22,7 +23,7 @@ from coregpt.report.verdicts.exit_codes import INTERRUPTED, UNDECIDED
 
 
 def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
-    """Trials that are missing, then the test. Exit codes as for one study.
+    """Trials that are missing, then the test. Exit codes as for one study; 13 if trials leave nothing to compare.
 
     What is wrong with the test is found before the first trial: it is planned with the settings as written.
     """
@@ -30,8 +31,9 @@ def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
     plan(outline(frozen(study, {})), nodes)
     trials = plan(trying, nodes)
     refuse_in_vain(trials, use)
-    writable_folder(use.reports / study.name)
-    announce(study, trials, ready(store, trials))
+    chain.refuse(study, trials.source.digest, store)
+    ready(store, trials, use.reports / study.name)
+    announce(study, trials, store)
     register(trials, store, trials=True)
     for line in trial_words(study, trials)[:1]:
         say(line)
@@ -49,12 +51,24 @@ def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
     if found is None:
         say("a trial has no outcome, so nothing was chosen and the test was not started; the same command tries again")
         return 1
-    freeze(study, found.settings, store)
     for line in found.lines:
         say(line)
+    if found.in_vain:
+        say(f"the test was not started: {told_in_vain(found)}")
+        answer("untuned", {"study": study.name, "why": found.in_vain})
+        return UNDECIDED
+    freeze(study, found.settings, store)
     say()
     made = plan(outline(frozen(study, found.settings)), nodes)
     return run_study(made, replace(use, before=(trials,)), found)
+
+
+def told_in_vain(found: Found) -> str:
+    """Why, and what to do about it."""
+    return (
+        f"none of its comparisons could be valid ({found.in_vain}); declare values nearer to the best ones tried, or "
+        "more tokens, and call again"
+    )
 
 
 def find(study: Study, trials: Plan, store: Path) -> Found | None:
@@ -77,6 +91,8 @@ def trial_lines(study: Study, trials: Plan, asked: Asked) -> list[str]:
     """What is tried for each arm, what it costs, and what was found if all trials are there."""
     found = find(study, trials, asked.store)
     after = found.lines if found else ("The test below is shown with the settings as written.",)
+    if found and found.in_vain:
+        after = (*after, f"WARNING: the test will not be started: {told_in_vain(found)}.")
     expected = forecast(trials, asked.store, asked.jobs)
     times = time_lines(trials, expected, asked.price)
     return [*trial_words(study, trials), "", *times, *on_average(trials, expected), "", *after]

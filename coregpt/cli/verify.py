@@ -12,6 +12,7 @@ from coregpt.cli.training import execute, refuse_in_vain
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.planning.chain import conclude, in_chain_of, place_of, resolved
+from coregpt.lab.planning.chain import refuse as refuse_in_chain
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.preregister import code, register
@@ -50,6 +51,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
         return DISAGREES
     made = plan(outline(study if use.slurm else measured([study], use.store)[0]), use.nodes)
     refuse_in_vain(made, use)
+    refuse_in_chain(made.study, made.source.digest, use.store)
     for line in (*announced(report, predictions, study), *spending(made.study, use.store), *moved(report, made)):
         say(line)
     try:

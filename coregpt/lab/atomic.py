@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,29 @@ def read_text(path: Path) -> str:
 
 
 def writable_folder(path: Path) -> Path:
-    """Make the folder and prove that files can be written in it. Raises ConfigError."""
+    """Make the folder and prove that files can be written in it. Raises ConfigError, and leaves nothing then."""
     probe = path / f".probe.{os.getpid()}"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(f"cannot write in the folder {path} ({error.strerror}); choose another one") from error
+    with gone_if_refused(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ConfigError(f"cannot write in the folder {path} ({error.strerror}); choose another one") from error
     return path
+
+
+@contextlib.contextmanager
+def gone_if_refused(*paths: Path, unless: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Files and folders that are not there yet, and folders made to hold them, go again if a CoreGPTError is raised.
+
+    A folder that something else was put into stays; so does everything if `unless` says so then.
+    """
+    new = {place for path in paths for place in (path, *path.parents) if not os.path.lexists(place)}
+    try:
+        yield
+    except CoreGPTError:
+        for place in () if unless() else sorted(new, key=lambda place: len(place.parts), reverse=True):
+            with contextlib.suppress(OSError):
+                place.rmdir() if place.is_dir() else place.unlink(missing_ok=True)
+        raise

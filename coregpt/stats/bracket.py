@@ -6,7 +6,7 @@ function of those results alone, so that a study that was killed goes on where i
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -38,6 +38,11 @@ def next_rates(tried: Tried) -> tuple[float, ...]:
     if len(steps) - len(FIRST) >= STEPS_OUT:
         return ()
     return (min(steps) - 1,) if at_edge == "low" else (max(steps) + 1,)
+
+
+def in_vain(untuned: Collection[str], arms: Collection[str], baseline: str) -> bool:
+    """Whether no comparison of these arms has a rate on both sides."""
+    return baseline in untuned or all(arm in untuned for arm in arms if arm != baseline)
 
 
 def mean_loss(losses: Sequence[float]) -> float:

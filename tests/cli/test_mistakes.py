@@ -25,6 +25,11 @@ from coregpt.cli.mistakes import problem
             "there is no technique 'x'; there are: rope, wsd",
             {"file": None, "line": None, "key": None, "expected": "rope, wsd"},
         ),
+        (
+            "s.yaml:3: scales.a.model.vocab: expected 16 or more, the token ids of shards, got 8",
+            {"line": 3, "key": "scales.a.model.vocab", "expected": "16 or more, the token ids of shards"},
+        ),
+        ("s.yaml:7: arms.gpt/x0.5: 'rope' clashes", {"line": 7, "key": "arms.gpt/x0.5"}),
         ("s.yaml:1: not valid YAML: found a tab", {"file": "s.yaml", "line": 1}),
         ("argument --jobs: expected a number from 1 on (see coregpt plan --help)", {"file": None, "key": None}),
     ],

@@ -16,7 +16,7 @@ Call = Callable[..., tuple[int, Any, str]]
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Exit code, standard output as JSON, standard error."""
+    """Exit code, standard output as JSON (with --events one for each line), standard error."""
 
     def made(*arguments: str) -> tuple[int, Any, str]:
         try:
@@ -24,7 +24,8 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
         except SystemExit as exit_:
             code = int(exit_.code or 0)
         said = capsys.readouterr()
-        return code, json.loads(said.out), said.err
+        lines = [json.loads(line) for line in said.out.splitlines()] if "--events" in arguments else None
+        return code, lines or json.loads(said.out), said.err
 
     return made
 
@@ -78,11 +79,39 @@ def test_a_mistake_is_data_too(lab: Callable[..., Lab], call: Call, flag: str) -
     here.study.write_text(text.replace("eval_tokens", "eval_tokns"))
     line = 1 + next(i for i, each in enumerate(text.split("\n")) if "eval_tokens" in each)
     code, said, told = call(*here.command(flag))
+    if flag == "--events":
+        said, end = said
+        assert (said["event"], end["event"], end["exit_code"]) == ("error", "end", 2)
     assert (code, said["exit_code"]) == (2, 2)
     (problem,) = (said["error"] if flag == "--json" else said)["problems"]
     assert (problem["file"], problem["line"], problem["key"]) == (str(here.study), line, "base.eval_tokns")
     assert problem["nearest"] == "eval_tokens"
     assert told.startswith("coregpt: error: ")
+
+
+@pytest.mark.parametrize("flag", ["--json", "--events"])
+def test_so_is_an_interruption_before_anything_trains(
+    lab: Callable[..., Lab], call: Call, flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "read_text", pressed)
+    code, said, told = call("ablate", "s.yaml", flag)
+    last = said[-1] if flag == "--events" else said
+    assert (code, last["exit_code"]) == (130, 130)
+    assert told == "coregpt: interrupted\n"
+
+
+def test_what_only_the_data_can_tell_is_a_mistake_with_its_line(lab: Callable[..., Lab], call: Call) -> None:
+    here = lab()
+    here.study.write_text(here.study.read_text().replace(str(here.data), "./nothing"))
+    code, said, _ = call("plan", str(here.study), "--json", "--runs", str(here.runs))
+    (problem,) = said["error"]["problems"]
+    assert code == said["exit_code"] == 2
+    assert (problem["file"], problem["key"]) == (str(here.study), "base.data.source")
+    assert here.study.read_text().splitlines()[problem["line"] - 1].strip() == "source: ./nothing"
+    assert problem["expected"] == "one of pydocs, fineweb10B, or a folder of .bin shards"
 
 
 def test_so_is_a_mistake_in_the_words_of_a_command(call: Call) -> None:

@@ -18,7 +18,7 @@ from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.problems import Problem
-from coregpt.lab.study.yamlfile import read
+from coregpt.lab.study.whereabouts import where
 from coregpt.stats.design import choose_test
 from coregpt.stats.partial import ABORT_BELOW, FEWEST_SEEDS, chance_at_pause
 from coregpt.stats.power import critical_value
@@ -81,7 +81,7 @@ WORDS: dict[Verdict, str] = {
 def check(outlined: Outline) -> None:
     """Raises ConfigError if arms are not comparable at the pause, or there is no evaluation to pause at."""
     study = outlined.study
-    place = read(study.path).where(("test", "abort"))
+    place = where(study, "test", "abort")
     steps = {arm.name: outlined.costs[arm.name].steps for arm in study.compared}
     for what, counts in (("steps", steps), ("evaluations", {arm.name: arm.run.evals for arm in study.compared})):
         if len(set(counts.values())) > 1:

@@ -23,7 +23,7 @@ from coregpt.lab.study.declaration import Criterion, Study, StudyFile
 from coregpt.lab.study.differences import settings
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.problems import Problem
-from coregpt.lab.study.yamlfile import read
+from coregpt.lab.study.whereabouts import where
 from coregpt.stats import bracket as walk
 from coregpt.stats.design import Design as Test
 from coregpt.stats.design import announced
@@ -89,8 +89,9 @@ class Bracket(Design):
     def refuse(self, outlined: Outline, nodes: str) -> None:
         study = outlined.study
         if bracket_of(study) and not study.as_declared:
-            where = read(study.path).where(("bracket",))
-            raise ConfigError(f"{where}: its runs are known once the bracket is; that is 'coregpt ablate'")
+            raise ConfigError(
+                f"{where(study, 'bracket')}: its runs are known once the bracket is; that is 'coregpt ablate'"
+            )
 
     def first(self, outlined: Outline) -> Outline | None:
         study = outlined.study

@@ -24,7 +24,7 @@ from coregpt.lab.study.declaration import Arm, Study, StudyFile
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.problems import Problem
-from coregpt.lab.study.yamlfile import read
+from coregpt.lab.study.whereabouts import where, where_arm
 
 # -- before the first run --------------------------------------------------------------------------------------
 
@@ -80,12 +80,12 @@ def branched(outlined: Outline) -> Outline:
     study, steps = outlined.study, outlined.costs[outlined.baseline.name].steps
     step = step_of(study.designs["fork_at"], steps)
     if not 0 < step < steps:
-        raise ConfigError(f"{_where(study, 'fork_at')}: is step {step} of a run of {steps}; it must lie inside the run")
+        raise ConfigError(f"{where(study, 'fork_at')}: is step {step} of a run of {steps}; it must lie inside the run")
     trunk = _built(study, outlined.baseline)
     wrong = []
     for arm in study.arms:
         for text in differs(trunk, _built(study, arm), outlined.baseline, arm, step):
-            wrong.append(f"{_where(study, 'arms', arm.name)}: cannot branch at step {step}: {text}")
+            wrong.append(f"{where_arm(study, arm.name)}: cannot branch at step {step}: {text}")
             break
     if wrong:
         raise ConfigError("\n".join(wrong))
@@ -128,12 +128,6 @@ def _built(study: Study, arm: Arm) -> Run:
 def _other_start(mine: Any, theirs: Any) -> bool:
     """Whether two initial-value rules differ; two functions cannot be compared and pass."""
     return callable(mine) != callable(theirs) or (not callable(mine) and mine != theirs)
-
-
-def _where(study: Study, *key: str) -> str:
-    if study.path.suffix == ".json":  # declared by a report, not by a study file
-        return f"{study.path}: {'.'.join(key)}"
-    return read(study.path).where(key)
 
 
 # -- what to execute -------------------------------------------------------------------------------------------

@@ -19,11 +19,13 @@ from coregpt.lab.designs.design import Design, Wrong
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.problems import Problem
+from coregpt.lab.study.whereabouts import where
 from coregpt.stats.design import Design as Test
 from coregpt.stats.design import choose_test
 from coregpt.stats.moderated import VariancePrior, variance_prior
 from coregpt.stats.power import detectable
 
+WHERE = ("test", "history")
 SEEDS = (3, 4)
 SAME = ("model", "tokens", "batch_tokens", "eval_tokens")
 """Settings of the baseline that must be those of the history; so must the data."""
@@ -89,10 +91,10 @@ class History(Design):
             return
         if found.data != {plan.source.digest}:
             text = f"the history was measured on other data than {plan.source.digest[:12]}"
-            raise ConfigError(f"{_where(study)}: data: {text}")
+            raise ConfigError(f"{where(study, *WHERE)}: data: {text}")
         if shared := found.runs & {run.id for run in plan.runs}:
             text = f"{len(shared)} runs of this study are runs of its history; choose seeds that it does not have"
-            raise ConfigError(f"{_where(study)}: {text}")
+            raise ConfigError(f"{where(study, *WHERE)}: {text}")
 
 
 def borrowed(study: Study) -> Borrowed | None:
@@ -119,13 +121,13 @@ def borrow(study: Study) -> Borrowed | None:
             data.add(facts["data"]["sha256"])
             runs |= {run["run_id"] for run in report["runs"]}
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{_where(study)}: {name} is not a report made by CoreGPT ({error})") from None
+            raise ConfigError(f"{where(study, *WHERE)}: {name} is not a report made by CoreGPT ({error})") from None
         variances += found.var(axis=1, ddof=1).tolist()
         dfs += [found.shape[1] - 1] * len(found)
     try:
         prior = variance_prior(variances, dfs)
     except ConfigError as error:
-        raise ConfigError(f"{_where(study)}: {error}") from None
+        raise ConfigError(f"{where(study, *WHERE)}: {error}") from None
     return Borrowed(prior, files, frozenset(data), frozenset(runs))
 
 
@@ -133,18 +135,20 @@ def _bytes(study: Study, name: str) -> bytes:
     try:
         return (study.path.parent / name).read_bytes()
     except OSError as error:
-        raise ConfigError(f"{_where(study)}: {name}: cannot be read ({error.strerror})") from None
+        raise ConfigError(f"{where(study, *WHERE)}: {name}: cannot be read ({error.strerror})") from None
 
 
 def _same_setup(study: Study, name: str, facts: Mapping[str, Any]) -> None:
     if not facts["declaration"]:
-        raise ConfigError(f"{_where(study)}: {name} was made from logs, its setup is not on record")
+        raise ConfigError(f"{where(study, *WHERE)}: {name} was made from logs, its setup is not on record")
     theirs = facts["declaration"]["arms"][facts["baseline"]]
     theirs = {**theirs, "model": {**ModelShape().model_dump(mode="json"), **theirs["model"]}}  # older ones knew less
     mine = next(arm for arm in study.arms if arm.name == study.criterion.baseline).settings()
     for key in SAME:
         if mine[key] != theirs[key]:
-            raise ConfigError(f"{_where(study)}: {key} is {mine[key]}, but {theirs[key]} in {name}; not the same setup")
+            raise ConfigError(
+                f"{where(study, *WHERE)}: {key} is {mine[key]}, but {theirs[key]} in {name}; not the same setup"
+            )
 
 
 def _contrasts(report: Mapping[str, Any]) -> np.ndarray:
@@ -158,7 +162,3 @@ def _contrasts(report: Mapping[str, Any]) -> np.ndarray:
     table = np.array([[values[arm][s] for s in seeds] for arm in measured], dtype=np.float64)
     rows = [table[: i + 1].mean(axis=0) - table[i + 1] for i in range(len(table) - 1)]
     return np.array([row * np.sqrt(2 * (i + 1) / (i + 2)) for i, row in enumerate(rows)])
-
-
-def _where(study: Study) -> str:
-    return f"{study.path}: test.history"

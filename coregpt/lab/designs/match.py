@@ -26,7 +26,8 @@ from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.problems import Problem
-from coregpt.lab.study.yamlfile import Key, read
+from coregpt.lab.study.whereabouts import where
+from coregpt.lab.study.yamlfile import Key
 
 _SETS: dict[Quantity, Key] = {"params": ("model", "hidden"), "flops": ("tokens",), "seconds": ("tokens",)}
 
@@ -67,7 +68,7 @@ class Match(Design):
         fit = fit_params if matched_on(study) == "params" else fit_flops
         fixed = study.criterion.baseline
         arms = (
-            fit(study, arm, goal, where(study)) if arm.compared and arm.name != fixed else arm for arm in study.arms
+            fit(study, arm, goal, _place(study)) if arm.compared and arm.name != fixed else arm for arm in study.arms
         )
         return counted(replace(study, arms=tuple(arms), as_declared=study.compared))
 
@@ -92,7 +93,7 @@ class Match(Design):
     def refuse(self, outlined: Outline, nodes: str) -> None:
         if nodes and matched_on(outlined.study) == "seconds":
             text = "is measured where the runs are trained, not for other nodes"
-            raise ConfigError(f"{where(outlined.study)} {text}")
+            raise ConfigError(f"{_place(outlined.study)} {text}")
 
     def told(self, outlined: Outline) -> list[str]:
         """What was set to make the arms comparable, and how well that came out."""
@@ -125,7 +126,7 @@ def on_record(study: Study, store: Path) -> dict[str, int] | None:
 def measured(study: Study, planned: Planner) -> dict[str, int]:
     """Tokens by arm, in whole batches; the baseline keeps its own. Raises ConfigError for runs on several GPUs."""
     if study.gpus_per_run != 1 or study.splits:
-        raise ConfigError(f"{where(study)} is measured on one GPU; it needs 'gpus_per_run: 1'")
+        raise ConfigError(f"{_place(study)} is measured on one GPU; it needs 'gpus_per_run: 1'")
     made = planned(study)
     first = {run.arm: run.config for run in reversed(made.runs)}
     name = study.criterion.baseline
@@ -166,7 +167,6 @@ def achieved(study: Study, costs: Mapping[str, Cost]) -> dict[str, float]:
     return {arm.name: of(costs[arm.name]) / of(costs[study.criterion.baseline]) - 1 for arm in study.compared}
 
 
-def where(study: Study) -> str:
+def _place(study: Study) -> str:
     """`study.yaml:7: match: flops`; a study that a report declares again has no lines."""
-    place = f"{study.path}: match" if study.path.suffix == ".json" else read(study.path).where(("match",))
-    return f"{place}: {matched_on(study)}"
+    return f"{where(study, 'match')}: {matched_on(study)}"

@@ -10,6 +10,7 @@ from coregpt.lab.designs.design import Design, Wrong
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.problems import Problem
+from coregpt.lab.study.whereabouts import where
 from coregpt.lab.study.yamlfile import Key
 
 FEWEST = 3
@@ -54,6 +55,6 @@ class Sizes(Design):
         for (smaller, few), (larger, many) in pairwise(counts):
             if many <= few:
                 raise ConfigError(
-                    f"{larger.path}: sizes: '{larger.member}' has {many:,} parameters, '{smaller.member}' before it "
+                    f"{where(larger, 'sizes', larger.member)}: has {many:,} parameters, '{smaller.member}' before it "
                     f"{few:,}; list sizes from the smallest to the largest"
                 )

@@ -20,13 +20,14 @@ from coregpt.lab.designs.found import frozen, not_taken
 from coregpt.lab.study.declaration import Arm, Study, StudyFile
 from coregpt.lab.study.differences import flatten
 from coregpt.lab.study.outline import Outline, Plan
-from coregpt.lab.study.yamlfile import Key, read
+from coregpt.lab.study.whereabouts import where
+from coregpt.stats.bracket import in_vain
 from coregpt.stats.design import Design as Test
 from coregpt.stats.design import announced
 from coregpt.stats.power import detectable
 from coregpt.stats.response import fit, residual
 
-WHERE: Key = ("tuned", "from")
+WHERE = ("tuned", "from")
 FREE = ("data.source", "evals", "held_out_curve")
 """Settings that change nothing of what is trained; the source is compared by its name."""
 TOLERANCE = 1e-5
@@ -85,7 +86,7 @@ class Tuned(Design):
     def settle(self, outlined: Outline) -> Outline:
         taken = taken_of(outlined.study)
         if taken is not None and taken.missing:
-            raise ConfigError(f"{_where(outlined.study)}: {taken.path}: {taken.missing}")
+            raise ConfigError(f"{where(outlined.study, *WHERE)}: {taken.path}: {taken.missing}")
         return outlined
 
     def check(self, plan: Plan) -> None:
@@ -97,7 +98,7 @@ class Tuned(Design):
         for key, value in mine.items():
             if theirs[key] != value:
                 text = f"its data have {key.replace('_', ' ')} '{theirs[key]}', here it is '{value}'"
-                raise ConfigError(f"{_where(plan.study)}: {taken.path}: {text}; bracket on these data")
+                raise ConfigError(f"{where(plan.study, *WHERE)}: {taken.path}: {text}; bracket on these data")
 
     def test(self, study: Study, sd: float) -> tuple[Test, float | None] | None:
         if taken_of(study) is None:
@@ -154,6 +155,7 @@ def refusals(study: Study, taken: Taken) -> Iterator[str]:
         return
     try:
         yield from _other_setup(study, facts, taken)
+        yield from _in_vain(taken, facts["baseline"])
         yield from _edited(taken)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         yield f"is not a whole report made by CoreGPT ({error!r})"
@@ -179,6 +181,14 @@ def _other_setup(study: Study, facts: Mapping[str, Any], taken: Taken) -> Iterat
     chose = {seed for each in taken.bracket["arms"] for seed in each["seeds"]}
     if both := sorted(chose & set(study.seeds)):
         yield f"seeds of this test chose its settings: {', '.join(map(str, both))}"
+
+
+def _in_vain(taken: Taken, baseline: str) -> Iterator[str]:
+    """Rates were looked for, and no arm can be compared with what was found."""
+    why = {each["arm"]: each["why_not"] for each in taken.bracket["arms"] if each.get("why_not")}
+    if in_vain(why, list(taken.settings), baseline):
+        told = "; ".join(f"{arm} is not tuned: {text}" for arm, text in why.items())
+        yield f"no comparison at its settings could be valid ({told})"
 
 
 def _differs(arm: Arm, theirs: Mapping[str, Any]) -> Iterator[str]:
@@ -224,7 +234,3 @@ def remarks(plan: Plan) -> list[str]:
 
 def _quoted(names: list[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
-
-
-def _where(study: Study) -> str:
-    return read(study.path).where(WHERE)

@@ -19,6 +19,7 @@ from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.registry import Catalogue, nearest
 from coregpt.lab.study.space import Choices, Point, Range, Trials, dimension, points
+from coregpt.lab.study.whereabouts import where
 from coregpt.lab.study.yamlfile import Key
 
 ALL = "all"
@@ -59,7 +60,9 @@ class Tuning(Design):
     def refuse(self, outlined: Outline, nodes: str) -> None:
         study = outlined.study
         if trials_of(study) and not study.as_declared:
-            raise ConfigError(f"{study.path}: tuning: its runs are known once its trials are; that is 'coregpt ablate'")
+            raise ConfigError(
+                f"{where(study, 'tuning')}: its runs are known once its trials are; that is 'coregpt ablate'"
+            )
 
     def first(self, outlined: Outline) -> Outline | None:
         study = outlined.study

@@ -296,7 +296,8 @@ class Launcher:
     def note_repetition(self, job: Job, reason: str) -> None:
         """Data or settings that no run can take, or two runs of an arm that fail alike at one step: so do the rest."""
         error = job.folder.error() or {}
-        cell = (job.run.arm, reason, float(job.last.get("step", 0)))
+        alike = reason.replace(job.run.id, "")  # as in the path of the run's own copy of a technique
+        cell = (job.run.arm, alike, float(job.last.get("step", 0)))
         self.failures[cell] += bool(error.get("traceback"))
         if (error.get("must_repeat") or self.failures[cell] > 1) and not self.tally.hopeless:
             self.tally.hopeless = reason

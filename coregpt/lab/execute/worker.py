@@ -53,6 +53,10 @@ OF_THE_MODEL = ("id", "config", "engine", "plugins", "data", "until", "branch")
 """What of a run's record goes with its weights: which model they are of, and nothing about who planned it."""
 
 
+class MovedError(RunError):
+    """Code or data are others than those of the plan; so they are for all its runs."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m coregpt.lab.execute.worker", description=__doc__)
     parser.add_argument("run_dir", type=Path, help="a folder made by coregpt ablate")
@@ -71,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:
         rows = fewer_rows(folder) if out_of_memory(error) else None
         message = explain(error) + (f"; it starts over with {rows} rows per forward pass" if rows else "")
-        repeats = isinstance(error, ConfigError | DataError | PluginError)
+        repeats = isinstance(error, ConfigError | DataError | PluginError | MovedError)
         folder.write_error(message, trace := traceback.format_exc(), again=rows is not None, must_repeat=repeats)
         if rows:
             folder.write_micro_rows(rows)
@@ -134,11 +138,11 @@ def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = Non
 
 
 def refuse_if_moved(folder: RunFolder, config: RunConfig, catalogue: Catalogue, source: TokenSource) -> None:
-    """Code or data that changed since the run was planned would give numbers that belong to another run."""
+    """Raises MovedError: code or data that changed since the plan would give numbers that belong to another run."""
     part = RunPart.of(folder.config())
     now = run_id(config, plugin_digests(catalogue, config.plugins), source.digest, part)
     if now != folder.id:
-        raise RunError(
+        raise MovedError(
             f"run {folder.id} was planned with other sources or data (now they give {now}); "
             "call coregpt ablate again to plan it anew"
         )

@@ -18,7 +18,7 @@ from coregpt.lab.study.chain_file import ConfirmsFile
 from coregpt.lab.study.chaining import chain_of, confirms, screens, unresolved
 from coregpt.lab.study.declaration import Criterion, Study
 from coregpt.lab.study.outline import Plan
-from coregpt.lab.study.yamlfile import read
+from coregpt.lab.study.whereabouts import where
 from coregpt.stats.power import seeds_to_detect
 
 ALPHA: float = Criterion.model_fields["alpha"].default
@@ -70,7 +70,7 @@ def source(study: Study, chains: Chains) -> Registration:
     found = chains.anywhere(asked.study, asked.digest)
     if found is None:
         raise ConfigError(
-            f"{study.path}: confirms: the ledger has no study '{asked.study}' with digest {asked.digest[:12]}, so "
+            f"{where(study, 'confirms')}: the ledger has no study '{asked.study}' with digest {asked.digest[:12]}, so "
             "which seeds its chain has used is not known here; take in the ledger of the machine on which it ran: "
             "coregpt ledger merge FOLDER"
         )
@@ -101,13 +101,18 @@ def place_of(study: Study, data: str, chains: Chains) -> Place | None:
     alone = known is not None and chains.confirmations(chain) == [known]
     if first is not None and first.alpha != alpha and not alone:
         raise ConfigError(
-            f"{_where(study)}: is {alpha:g}, but {first.alpha:g} in the chain of studies on this baseline, set by its "
-            f"first one, '{first.study}': it is the share of false claims among all that a chain confirms. Write "
-            f"alpha: {first.alpha:g}, or declare another chain (chain: NAME)"
+            f"{where(study, 'test', 'alpha')}: is {alpha:g}, but {first.alpha:g} in the chain of studies on this "
+            f"baseline, set by its first one, '{first.study}': it is the share of false claims among all that a chain "
+            f"confirms. Write alpha: {first.alpha:g}, or declare another chain (chain: NAME)"
         )
     if known is not None and known.place is not None:
         return replace(known.place, alpha=alpha)
     return chains.next(chain, alpha)
+
+
+def refuse(study: Study, data: str, store: Path) -> None:
+    """Before anything is written: raises ConfigError for a study that its chain would not take."""
+    place_of(study, data, Chains(Ledger.of(store).read()))
 
 
 @dataclass(frozen=True)
@@ -213,9 +218,3 @@ def _still_so(study: Study, place: Place | None, known: Registration | None, ent
     taken = known is None and study.seeds != fresh(entries, len(study.seeds))
     if taken or study.criterion.alpha != level:
         raise ConfigError(f"{study.path}: another study was registered meanwhile; the same command tries again")
-
-
-def _where(study: Study) -> str:
-    if study.path.suffix in (".yaml", ".yml"):
-        return read(study.path).where(("test", "alpha"))
-    return str(study.path)

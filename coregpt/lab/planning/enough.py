@@ -1,24 +1,24 @@
-"""Whether the data can carry a verdict: refused where they cannot, told where they are gone over often."""
+"""Whether data and arms fit, and can carry a verdict: refused where not, told where data are gone over often."""
 
 from collections.abc import Iterator
 
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.data import TokenSource
-from coregpt.lab.study.declaration import Arm, Study
+from coregpt.lab.study.declaration import Arm
 from coregpt.lab.study.outline import Outline, Plan
-from coregpt.lab.study.yamlfile import Key, read
+from coregpt.lab.study.whereabouts import where_set
 
 MANY_PASSES = 4
 """Over the same tokens, from which on repeated data are worth less than new ones (Muennighoff et al. 2023)."""
 
 
-def refuse_too_few(outlined: Outline, source: TokenSource) -> None:
+def refuse_unfit(outlined: Outline, source: TokenSource) -> None:
     """Raises ConfigError, one line per mistake, where an arm cannot be trained or judged as declared."""
     study = outlined.study
     found = dict.fromkeys(
-        f"{_where(study, arm, key)}: {text}"
+        f"{where_set(study, arm, *key)}: {text}"
         for arm in study.arms
-        for key, text in _too_few(arm, max(_batches(outlined, arm)), source)
+        for key, text in _unfit(arm, max(_batches(outlined, arm)), source)
     )
     if found:
         raise ConfigError("\n".join(found))
@@ -31,7 +31,9 @@ def _batches(outlined: Outline, arm: Arm) -> Iterator[int]:
         yield stage.tokens // stage.steps
 
 
-def _too_few(arm: Arm, batch: int, source: TokenSource) -> Iterator[tuple[Key, str]]:
+def _unfit(arm: Arm, batch: int, source: TokenSource) -> Iterator[tuple[tuple[str, ...], str]]:
+    if (vocab := arm.run.model.vocab) < source.vocab:
+        yield ("model", "vocab"), f"expected {source.vocab:,} or more, the token ids of {source.name}, got {vocab:,}"
     context, asked = arm.run.model.context, arm.run.eval_tokens
     rows = (len(source.train) - 1) // context
     if rows < 1:
@@ -45,16 +47,6 @@ def _too_few(arm: Arm, batch: int, source: TokenSource) -> Iterator[tuple[Key, s
     if short := [f"{len(stream):,} in '{name}'" for name, stream in streams.items() if len(stream) <= asked]:
         text = f"{asked:,} tokens are to be evaluated (and one more is their last target), but {source.name} has only"
         yield ("eval_tokens",), f"{text} {' and '.join(short)}"
-
-
-def _where(study: Study, arm: Arm, key: Key) -> str:
-    """Where the file sets it, the innermost layer first; of what it leaves out, where the base begins."""
-    if study.path.suffix == ".json" or not study.path.exists():  # declared by a report, or in a program
-        return f"{study.path}: {'.'.join(map(str, key))}"
-    document = read(study.path)
-    layers: tuple[Key, ...] = (("arms", arm.name), ("sizes", study.member), ("scales", study.scale), ("base",))
-    set_at = next(((*layer, *key) for layer in layers if (*layer, *key) in document.lines), ("base", *key))
-    return document.where(set_at)
 
 
 def passes(made: Plan) -> float:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coregpt.lab.designs import DESIGNS
-from coregpt.lab.planning.pilot import refuse_undecidable
 from coregpt.lab.planning.plans import outline, outlines, plan
 from coregpt.lab.study.declaration import Study
 
@@ -15,7 +14,6 @@ def measured(studies: Sequence[Study], store: Path, record: bool = True) -> list
     Raises CoreGPTError where a study cannot run here.
     """
     if record and any(design.measures(studies[0]) for design in DESIGNS):
-        refuse_undecidable(studies[0])
         outlines(studies)
     return [_measured(study, store, record) for study in studies]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.planning.power import announced
 from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.yamlfile import read
+from coregpt.lab.study.whereabouts import where
 from coregpt.stats.design import MIN_SEEDS
 
 
@@ -18,13 +18,13 @@ def refuse_undecidable(study: Study) -> None:
         return
     if design.can_test and smallest is not None and math.isinf(smallest):
         raise ConfigError(
-            f"{read(study.path).where(('seeds',))}: {len(study.seeds)} seeds can never decide anything at alpha "
+            f"{where(study, 'seeds')}: {len(study.seeds)} seeds can never decide anything at alpha "
             f"{study.criterion.alpha:.2g}, whatever the runs show; take more"
         )
     if design.can_test:
         return
     raise ConfigError(
-        f"{read(study.path).where(('seeds',))}: {design.reason}, so these runs could decide nothing; write seeds: "
+        f"{where(study, 'seeds')}: {design.reason}, so these runs could decide nothing; write seeds: "
         f"{_fewest(study)} or more, or test: {{pilot: true}} to make them without a verdict"
     )
 

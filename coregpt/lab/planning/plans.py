@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import ConfigError
+from coregpt.contract.errors import ConfigError, DataError
+from coregpt.engine.data import TokenSource
 from coregpt.engine.platform import default_device, fast_precision, worth_compiling
 from coregpt.lab.designs import DESIGNS
-from coregpt.lab.planning.enough import refuse_too_few
+from coregpt.lab.planning.enough import refuse_unfit
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import TOLERANCE, Arm, Study
 from coregpt.lab.study.identity import engine_digest, frozen_files, plugin_digests, run_id
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.part import TRUNK, WHOLE, RunPart
 from coregpt.lab.study.place import opened
+from coregpt.lab.study.whereabouts import where, where_set
 
 
 def outline(study: Study) -> Outline:
@@ -54,19 +56,16 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
     study = outlined.study
     for design in DESIGNS:
         design.refuse(outlined, nodes)
-    source, where = opened(study.arms[0].run.data.source, study.path.parent)
-    for arm in study.arms:
-        if arm.run.model.vocab < source.vocab:
-            text = f"model.vocab is {arm.run.model.vocab}, but {source.name} has {source.vocab} token ids"
-            raise ConfigError(f"{study.path}: arm '{arm.name}': {text}")
-    refuse_too_few(outlined, source)
+    refuse_no_gpu(study, nodes)
+    source, place = data_of(study)
+    refuse_unfit(outlined, source)
     check_equal(outlined)
     common = _common_compile(outlined, nodes)
 
     digests = {arm.name: plugin_digests(study.catalogue, arm.run.plugins) for arm in study.arms}
 
     def planned(arm: Arm, seed: int, part: RunPart, name: str) -> PlannedRun:
-        data = arm.run.data.model_copy(update={"source": where})
+        data = arm.run.data.model_copy(update={"source": place})
         config = resolve(arm, seed, nodes).model_copy(update={**common, "data": data})
         return _planned(study, name, config, digests[arm.name], source.digest, part)
 
@@ -83,6 +82,23 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
     return made
 
 
+def refuse_no_gpu(study: Study, nodes: str) -> None:
+    """Raises ConfigError for arms that ask for a GPU where there is none."""
+    if (nodes or default_device()) != "cuda":
+        for arm in study.arms:
+            if arm.machine.device == "cuda":
+                raise ConfigError(f"{where_set(study, arm, 'device')}: is cuda, but this machine has no usable GPU")
+
+
+def data_of(study: Study) -> tuple[TokenSource, str]:
+    """The data of all arms, and where they are. Raises DataError, naming the line that asks for them."""
+    first = study.arms[0]
+    try:
+        return opened(first.run.data.source, study.path.parent)
+    except DataError as error:
+        raise DataError(f"{where_set(study, first, 'data', 'source')}: {error}") from error
+
+
 def check_equal(outlined: Outline) -> None:
     """Arms must spend what the study holds equal; seconds are not known before the runs."""
     study, axis = outlined.study, outlined.study.equal
@@ -92,7 +108,7 @@ def check_equal(outlined: Outline) -> None:
     if max(spent.values()) > (1 + TOLERANCE) * min(spent.values()):
         each = ", ".join(f"{amount:,.6g} in '{name}'" for name, amount in spent.items())
         raise ConfigError(
-            f"{study.path}: equal: arms must spend equal {axis}, within {TOLERANCE:.0%}, but it is {each}; "
+            f"{where(study, 'equal')}: arms must spend equal {axis}, within {TOLERANCE:.0%}, but it is {each}; "
             "change their tokens or batch_tokens, or declare what is held equal (equal: flops, steps, seconds)"
         )
 
@@ -102,10 +118,7 @@ def resolve(arm: Arm, seed: int, nodes: str = "") -> RunConfig:
 
     `nodes`: the device of other machines, if those will train. Their GPUs are taken to be fast with bf16.
     """
-    there = nodes or default_device()
-    device = there if arm.machine.device == "auto" else arm.machine.device
-    if device == "cuda" and there != "cuda":
-        raise ConfigError(f"arm '{arm.name}': device is cuda, but this machine has no usable GPU")
+    device = (nodes or default_device()) if arm.machine.device == "auto" else arm.machine.device
     precision = arm.machine.precision
     if precision == "auto":
         precision = "bf16" if nodes == device == "cuda" else fast_precision(device)

@@ -98,7 +98,7 @@ class Ledger:
         """Every entry, the whole chain verified; a torn last line is not there yet. Raises LedgerError."""
         try:
             raw = self.path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return self._parse(raw)
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from coregpt.lab.records.chains import Chains
+from coregpt.lab.records.chains import Chains, Registration
+from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Entry
 from coregpt.lab.records.merging import Told, told
 from coregpt.lab.study.differences import flatten
@@ -39,21 +40,40 @@ class Tried:
     """Whether the technique's code is that of now; None where no technique was asked for."""
     verdict: str
     """Empty while nothing was reported."""
+    standing: str
+    """What that verdict is worth: `screen`, `pilot`, `exploratory`, `confirmed by its chain`; empty without one."""
 
 
 def search(entries: Iterable[Entry], query: Query) -> Iterator[Tried]:
     """Every arm that is like `query`, in the order in which studies were declared; trials of tuning are left out."""
     entries = list(entries)
     chains = Chains(entries)
-    verdicts = {
-        (each.machine, each.study): {arm: str(said["verdict"]) for arm, said in outcome.arms.items()}
-        for each in chains.registrations
-        if (outcome := chains.outcome(each)) is not None
-    }
-    known = {(each.machine, each.study) for each in chains.registrations}
+    known = {(each.machine, each.study): each for each in chains.registrations}
     for key, each in _declared(entries).items():
         if key in known:
-            yield from _arms(each, query, verdicts.get(key, {}))
+            yield from _arms(each, query, _verdicts(known[key], chains, entries))
+
+
+def _verdicts(study: Registration, chains: Chains, entries: list[Entry]) -> dict[str, tuple[str, str]]:
+    """By arm the verdict of its report, and its standing."""
+    outcome = chains.outcome(study)
+    if outcome is None:
+        return {}
+    now = not study.machine and bool(History(entries, study.study).exploratory())
+    return {
+        arm: (str(said["verdict"]), _standing(study, said, now or bool(said.get("exploratory"))))
+        for arm, said in outcome.arms.items()
+    }
+
+
+def _standing(study: Registration, said: Mapping[str, Any], exploratory: bool) -> str:
+    """What kind of study it is of; of one that may claim something, whether its chain confirms the claim."""
+    kind = "" if study.stage == "confirmation" else study.stage
+    if exploratory:
+        return f"{kind}, exploratory" if kind else "exploratory"
+    if kind or said["verdict"] != "better":
+        return kind
+    return "confirmed by its chain" if said["confirmed"] else "not confirmed by its chain"
 
 
 def _declared(entries: Iterable[Entry]) -> dict[tuple[str, str], Told]:
@@ -61,7 +81,7 @@ def _declared(entries: Iterable[Entry]) -> dict[tuple[str, str], Told]:
     return {(each.machine, each["study"]): each for each in told(entries) if each.event in events}
 
 
-def _arms(each: Told, query: Query, verdicts: Mapping[str, str]) -> Iterator[Tried]:
+def _arms(each: Told, query: Query, verdicts: Mapping[str, tuple[str, str]]) -> Iterator[Tried]:
     said, codes = each["declaration"], each["code"]["plugins"]
     baseline = said["arms"][said["test"]["baseline"]]["plugins"]
     for arm, settings in said["arms"].items():
@@ -78,7 +98,8 @@ def _arms(each: Told, query: Query, verdicts: Mapping[str, str]) -> Iterator[Tri
             same = any(codes.get(name) in query.codes for name in names)
         if arm != said["test"]["baseline"]:
             more = _apart(said["arms"][said["test"]["baseline"]], settings)
-            yield Tried(each["study"], each.machine, arm, each.time, differs, more, same, verdicts.get(arm, ""))
+            verdict = verdicts.get(arm, ("", ""))
+            yield Tried(each["study"], each.machine, arm, each.time, differs, more, same, *verdict)
 
 
 def _apart(baseline: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:

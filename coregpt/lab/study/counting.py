@@ -11,6 +11,7 @@ from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import derive
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.outline import Outline
+from coregpt.lab.study.whereabouts import where_arm
 
 
 def counted(study: Study) -> Outline:
@@ -25,9 +26,9 @@ def counted(study: Study) -> Outline:
             derived[arm.name] = derive(arm.run, instances, costs[arm.name], inputs)
             refuse_unshared(study.gpus_per_run, costs[arm.name])
         except CoreGPTError as error:
-            problems.append(f"{study.path}: arm '{arm.name}': {error}")
+            problems.append(f"{where_arm(study, arm.name)}: {error}")
         except (Exception, SystemExit) as error:  # a plugin may fail in any way while it is asked
-            problems.append(f"{study.path}: arm '{arm.name}': {told(error) or _beside_plugins(error)}")
+            problems.append(f"{where_arm(study, arm.name)}: {told(error) or _beside_plugins(error)}")
     if problems:
         raise PluginError("\n".join(problems))
     return Outline(study, costs, derived)

@@ -22,6 +22,8 @@ class Found:
     """Fields of `Report` beside the analysis."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Training seconds of all trials, by arm."""
+    in_vain: str = ""
+    """Why no comparison of the test could be valid, so that it need not be trained."""
     notes: tuple[str, ...] = ()
     """Doubts that stand among the report's notes."""
 

@@ -18,7 +18,11 @@ def confirmed(study: StudyFacts, c: Comparison) -> bool:
 
 def outcomes(study: StudyFacts, comparisons: Sequence[Comparison]) -> dict[str, dict[str, Any]]:
     """By arm what goes on record."""
-    return {c.arm: {"verdict": c.verdict, "p": c.p_adjusted, "confirmed": confirmed(study, c)} for c in comparisons}
+    standing = {"exploratory": True} if study.exploratory else {}
+    return {
+        c.arm: {"verdict": c.verdict, "p": c.p_adjusted, "confirmed": confirmed(study, c), **standing}
+        for c in comparisons
+    }
 
 
 def speaks(study: StudyFacts) -> ChainFacts | None:

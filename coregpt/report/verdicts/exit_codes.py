@@ -21,8 +21,8 @@ MEANINGS = {
     BETTER: "every arm is better than the baseline",
     WORSE: "an arm is worse",
     EQUIVALENT: "the difference lies within the margin",
-    UNDECIDED: "inconclusive, a pilot, a screen, exploratory, stopped by its budget, or better by its own test and not "
-    "confirmed by its chain; `verify`: could not be made",
+    UNDECIDED: "inconclusive, a pilot, a screen, exploratory, stopped by its budget, arms that no trial "
+    "could tune, or better by its own test and not confirmed by its chain; `verify`: could not be made",
     BROKEN: "no verdict can be trusted: invalid or unstable runs; `verify --exit-verdict`: disagrees",
     INTERRUPTED: "interrupted; the same command goes on",
     READER_GONE: "whoever read the output has gone",

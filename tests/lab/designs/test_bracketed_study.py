@@ -171,3 +171,23 @@ def test_a_rate_beyond_all_numbers_is_told(lab: Callable[..., Lab], capsys: pyte
     made = lab(**{**TINY, "arms": {"gelu": {}, "hot": {"optim": {"lr": 1e308}}}})
     assert main(["plan", str(made.study), "--runs", str(made.runs)]) == 2
     assert "arm 'hot': no common factor on optim.lr doubles every learning rate" in capsys.readouterr().err
+
+
+def test_arms_that_no_trial_could_tune_are_not_tested(
+    lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are best at the highest rate that a walk comes to from so low."""
+    made = lab(**{**TINY, "base": {**TINY["base"], "tokens": 64 * 10, "optim": {"lr": 1e-6}}})
+    assert main(made.command("--no-mlflow", "--exit-verdict")) == 13
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("the test was not started: none of its comparisons could be valid (gelu is not tuned: ")
+    assert "relu2 is not tuned: " in last
+    assert "declare values nearer to the best ones tried" in last
+    assert all("/x" in entry["arm"] for entry in entries(made) if entry.event == "started")
+    assert not any(entry.event == "frozen" for entry in entries(made))
+    assert not list(made.reports.rglob("*.json"))
+    assert main(["plan", str(made.study), "--runs", str(made.runs)]) == 0
+    assert "WARNING: the test will not be started: none of its" in capsys.readouterr().out
+    assert main(made.command("--no-mlflow", "--json")) == 13
+    (said,) = json.loads(capsys.readouterr().out)["results"]
+    assert (said["kind"], said["study"]) == ("untuned", "tiny")

@@ -65,7 +65,7 @@ def test_a_mistake_is_told_with_its_line(
 def test_sizes_must_grow(lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]) -> None:
     made = lab(sizes={name: SIZES[name] for name in ("s", "l", "m")})
     assert main(made.command()) == 2
-    assert "'m' has" in capsys.readouterr().err
+    assert ": sizes.m: has" in capsys.readouterr().err
     assert main(["plan", str(made.study), "--runs", str(made.runs)]) == 2
     assert not made.runs.exists()
 

@@ -109,6 +109,11 @@ REFUSED: list[tuple[Callable[[dict[str, Any]], None] | None, dict[str, Any], str
     (lambda study: study.update(scale="node"), {}, "is of scale 'node', and this study has ''"),
     (lambda study: study.update(baseline="relu2"), {}, "its baseline is 'relu2', here it is 'gelu'"),
     (lambda study: study.update(bracket=None), {}, "has no bracket"),
+    (
+        lambda study: study["bracket"]["arms"][0].update(why_not="the best value is the highest one tried"),
+        {},
+        "no comparison at its settings could be valid (gelu is not tuned: the best value is the highest one tried)",
+    ),
     (lambda study: study["bracket"].pop("reads"), {}, "were chosen by the tokens that verdicts are made on"),
     (lambda study: study["bracket"]["arms"][0].pop("points"), {}, "is not a whole report"),
     (None, {"seeds": [1, 2, 3, 4, 1001]}, "seeds of this test chose its settings: 1001"),

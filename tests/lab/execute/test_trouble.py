@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import threading
 import time
@@ -211,3 +212,82 @@ def test_a_run_that_another_launcher_has_given_up_comes_before_what_waits(execut
     assert launcher.elsewhere == []
     assert launcher.queue.tasks[0] == given_up
     launcher.machine.close()
+
+
+STEP_THREE = '''"""Fails in its third step.
+
+Source: none.
+"""
+
+from torch import Tensor, nn
+
+from coregpt.api import Plugin, Site, hookimpl
+
+
+class Third(nn.Module):
+    inputs = 1
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.width, self.passes = width, 0
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        if self.training and hidden.device.type == "cpu":
+            self.passes += 1
+            if self.passes == 3:
+                raise ValueError("three is too many")
+        return hidden.relu()
+
+
+class ThirdPlugin(Plugin):
+    @hookimpl
+    def make_activation(self, at: Site, width: int) -> nn.Module:
+        return Third(width)
+'''
+
+
+def started(store: Path) -> list[tuple[str, int]]:
+    return [(entry["arm"], entry["seed"]) for entry in Ledger.of(store).read() if entry.event == "started"]
+
+
+def test_two_runs_of_an_arm_that_fail_alike_stop_the_study(executed: Lab, tmp_path: Path) -> None:
+    (tmp_path / "third.py").write_text(STEP_THREE)
+    arms = {"gelu": {}, "bad": {"plugins": {"third": {}}}}
+    study = write_study(tmp_path / "s.yaml", executed.data, arms=arms, plugin_files=["third.py"], seeds=5)
+    tally, told, _ = launched(plan(outline(load(study))), tmp_path / "runs", slots=1)
+    tried = started(tmp_path / "runs")
+    assert [arm for arm, _ in tried].count("bad") == 2
+    assert len(tried) == len(set(tried)) < 6, "none of them is tried twice"
+    assert "ValueError: three is too many" in tally.hopeless
+    assert "third.py" in tally.hopeless
+    assert len(tally.failed) == 2
+    assert not tally.interrupted
+    assert told.count("the study stops here: every further run of 'bad' would fail like this") == 1
+
+
+def vanish(data: Path) -> None:
+    shutil.rmtree(data)
+
+
+def change(data: Path) -> None:
+    raw = bytearray((data / "train.bin").read_bytes())
+    raw[-2:] = bytes([(raw[-2] + 1) % 16, 0])
+    (data / "train.bin").write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("happens", "words"), [(vanish, "no data source or folder"), (change, "was planned with other sources or data")]
+)
+def test_data_that_no_run_can_have_stop_the_study_at_the_first(
+    executed: Lab, tmp_path: Path, happens: Callable[[Path], None], words: str
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(executed.data, data)
+    made = plan(outline(load(write_study(tmp_path / "s.yaml", data, seeds=5))))
+    happens(data)
+    tally, told, _ = launched(made, tmp_path / "runs", slots=1)
+    assert len(started(tmp_path / "runs")) == 1
+    assert words in tally.hopeless
+    assert "the study stops here" in told
+    again, _, _ = launched(made, tmp_path / "runs", slots=1)
+    assert (len(started(tmp_path / "runs")), words in again.hopeless) == (2, True), "mended or not, one run tells"

@@ -244,5 +244,5 @@ def test_a_batch_that_gpus_cannot_share_is_refused_before_anything_runs(
     for command in ("plan", "ablate"):
         assert main([command, str(here.study), "--runs", str(here.runs)]) == 2
         told = capsys.readouterr().err
-        assert "tiny.yaml: arm 'gelu': gpus_per_run is 3, which cannot share a batch of 4 rows alike" in told
+        assert ": arms.gelu: gpus_per_run is 3, which cannot share a batch of 4 rows alike" in told
     assert not here.runs.exists()

@@ -115,7 +115,7 @@ def test_the_beginning_of_an_id_is_completed_in_the_message(here: Lab, taught: C
 
 def test_an_input_that_no_technique_reads_is_refused(here: Lab, taught: Callable[..., Plan]) -> None:
     id_ = done(here).id
-    with pytest.raises(Exception, match=r"arm 'distilled': inputs\.other: no plugin of this run asks for it"):
+    with pytest.raises(Exception, match=r"arms.distilled: inputs\.other: no plugin of this run asks for it"):
         taught({"teacher": {"run": id_}, "other": {"run": id_}})
 
 

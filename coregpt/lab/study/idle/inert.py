@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.idle.known import Known, known
-from coregpt.lab.study.yamlfile import read
+from coregpt.lab.study.whereabouts import where_arm
 
 
 def refuse_idle(studies: Sequence[Study]) -> list[Known]:
@@ -22,7 +22,7 @@ def refuse_idle(studies: Sequence[Study]) -> list[Known]:
 
 def _refused(study: Study, found: Known) -> list[str]:
     return [
-        f"{_place(study, arm.name)}: '{name}' does nothing in '{arm.name}' ({why}), so the arm is not "
+        f"{where_arm(study, arm.name)}: '{name}' does nothing in '{arm.name}' ({why}), so the arm is not "
         f"what it says; {_way_out(study, arm.name, name)}"
         for arm in study.compared
         if not arm.inert
@@ -49,12 +49,6 @@ def told_idle(study: Study, found: Known) -> list[str]:
         for group in found.equal
     ]
     return lines
-
-
-def _place(study: Study, arm: str) -> str:
-    if study.path.suffix == ".json":
-        return f"{study.path}: arms.{arm}"
-    return read(study.path).where(("techniques",) if study.techniques else ("arms", arm))
 
 
 def _way_out(study: Study, arm: str, name: str) -> str:

@@ -23,7 +23,7 @@ from coregpt.report.reading.collector import Collector
 from coregpt.report.reading.environment import environment
 from coregpt.report.reading.found import Found
 from coregpt.report.reading.runs import collect_runs, ledger_of
-from coregpt.stats.bracket import Tried, next_rates
+from coregpt.stats.bracket import Tried, in_vain, next_rates
 from coregpt.stats.response import Response, fit, residual
 
 
@@ -94,10 +94,13 @@ def found_by_walk(study: Study, trials: Plan, store: Path) -> Found | None:
         for each in arms
     )
     found = Bracketed(setting=made.setting, arms=arms, reads=trials.study.reads)
+    why = {each.arm: each.why_not for each in arms if each.why_not}
+    vain = in_vain(why, [each.arm for each in arms], study.criterion.baseline)
     return Found(
         settings=found.settings,
         lines=tuple(_line(each, made.setting) for each in arms),
         facts={"bracket": found, "incomparable": untuned(found, study.criterion.baseline)},
+        in_vain="; ".join(f"{arm} is not tuned: {text}" for arm, text in why.items()) if vain else "",
         seconds={name: sum(run.timing.train_seconds or 0.0 for run in runs) for name, runs in spent.items()},
     )
 
