@@ -1,7 +1,7 @@
 """Trying again until it works: ten studies against one baseline at the chain's levels, and seeds picked by their luck.
 
 Both show what a rule is for. Ten studies of an idea without effect, each at its own level, find it "better" in a fifth
-of cases; at the levels of their chain they do so in at most alpha. No level helps a study on those seeds where the known
+of cases; at the levels of their chain they do so in at most alpha. No level helps a study on those seeds where a known
 baseline was worst, since an idea without effect is better there: such a line promises nothing, and such a study is
 exploratory.
 """
