@@ -25,3 +25,18 @@ def test_a_broken_promise_is_named_and_exits_with_one(
         monkeypatch.setattr(calibrate, name, lambda replicates, seed: iter(()))
     assert main(["calibrate"]) == 1
     assert " NOT OK\n" in capsys.readouterr().out
+
+
+def test_a_line_without_a_promise_is_shown_and_not_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    row = calibrate.Row("picked seeds", "no promise", "normal", 0.05, 0.67, 0.001, 10_000)
+    kept = calibrate.Row("some test", "false positives", "normal", 0.05, 0.04, 0.001, 10_000)
+    monkeypatch.setattr(calibrate, "calibrate", lambda replicates, seed: iter([row, kept]))
+    for name in ("null_studies", "null_chains"):
+        monkeypatch.setattr(calibrate, name, lambda replicates, seed: iter(()))
+    assert main(["calibrate"]) == 0
+    printed = capsys.readouterr().out
+    (line,) = [line for line in printed.splitlines() if "picked seeds" in line]
+    assert line.split()[-3:] == ["0.6700", "0.0010", "-"]
+    assert "1 of 1 promises kept." in printed

@@ -23,7 +23,7 @@ def test_every_promise_is_kept_in_a_small_calibration():
     broken = [each.procedure for each, ok in zip(rows, kept(rows), strict=True) if not ok]
     assert not broken
     assert {each.noise for each in rows} == {"normal", "real residuals"}
-    kinds = {"false positives", "power", "power at least", "coverage", "coverage at least"}
+    kinds = {"false positives", "power", "power at least", "coverage", "coverage at least", "no promise"}
     assert {each.kind for each in rows} == kinds
 
 
@@ -70,6 +70,15 @@ def test_a_table_of_promises_that_are_just_kept_is_rarely_called_broken():
 )
 def test_what_is_called_broken(kind: Kind, measured: float, ok: bool):
     assert kept([row(kind, measured)] * 100) == [ok] * 100
+
+
+def test_a_line_without_a_promise_is_never_broken_and_makes_no_other_line_harder_to_break():
+    free = of_flags("x", "no promise", "normal", 0.05, np.arange(100) < 67)
+    assert (free.measured, free.error) == (0.67, pytest.approx(np.sqrt(0.67 * 0.33 / 100)))
+    assert not free.binds
+    assert kept([free]) == [True]
+    fewest = next(h for h in range(1000) if not kept([row("false positives", h / 2000, 2000, 0.1)])[0])
+    assert kept([row("false positives", fewest / 2000, 2000, 0.1), *[free] * 100])[0] is False
 
 
 @pytest.mark.parametrize("gain", [None, 1.0])

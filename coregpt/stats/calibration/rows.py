@@ -2,6 +2,8 @@
 
 If every promise is just kept, the whole table is called in order with a probability of at least 99%: each line gets an
 equal part of the 1% (Bonferroni), by the binomial distribution of its hits. The price: a single line must miss by more.
+
+A line of the kind "no promise" shows what a rule is there for: how often one would be wrong without it.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Flags = NDArray[np.bool_]
-Kind = Literal["false positives", "power", "power at least", "coverage", "coverage at least"]
+Kind = Literal["false positives", "power", "power at least", "coverage", "coverage at least", "no promise"]
 
 FALSE_ALARM = 0.01
 """Chance that a table without any broken promise has a line called broken."""
@@ -37,8 +39,15 @@ class Row:
     binary: bool = True
 
     @property
+    def binds(self) -> bool:
+        """Whether there is a promise to break."""
+        return self.kind != "no promise"
+
+    @property
     def promised(self) -> tuple[float, float]:
         """What the true value may be: rates at most nominal, power within 3 points, coverage within 1."""
+        if not self.binds:
+            return 0.0, 1.0
         if self.kind == "false positives":
             return 0.0, self.nominal
         if self.kind in ("power at least", "coverage at least"):
@@ -58,14 +67,16 @@ class Row:
 
 
 def kept(rows: Sequence[Row]) -> list[bool]:
-    """Which promises of a whole table are kept. A line alone cannot be judged: the rule counts lines."""
-    return [row.consistent(FALSE_ALARM / len(rows) / 2) for row in rows]
+    """Which promises of a whole table are kept. A line alone cannot be judged: the rule counts lines with a promise."""
+    lines = max(1, sum(row.binds for row in rows))
+    return [row.consistent(FALSE_ALARM / lines / 2) for row in rows]
 
 
 def of_flags(procedure: str, kind: Kind, noise: str, nominal: float, hits: Flags) -> Row:
     """The row of one flag per study; its error is that under the promise, so that a lucky 0 is not called exact."""
-    error = float(np.sqrt(nominal * (1 - nominal) / len(hits)))
-    return Row(procedure, kind, noise, nominal, float(np.mean(hits)), error, len(hits))
+    measured = float(np.mean(hits))
+    rate = measured if kind == "no promise" else nominal
+    return Row(procedure, kind, noise, nominal, measured, float(np.sqrt(rate * (1 - rate) / len(hits))), len(hits))
 
 
 def of_shares(procedure: str, kind: Kind, noise: str, nominal: float, shares: Sequence[float]) -> Row:
