@@ -4,7 +4,6 @@ from pathlib import Path
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, build
-from coregpt.engine.compiling import prepare
 from coregpt.engine.data import TokenSource, open_source
 from coregpt.engine.platform import set_up_cpu
 from coregpt.engine.trainer import Trainer, never
@@ -42,7 +41,7 @@ class Stepper:
         made = Catalogue().instances(config.plugins) if plugins is None else plugins
         self.run = build(config, made, separator=source.separator, world=world)
         self.trainer = Trainer(self.run, source, Forget(), Path("never written"), never, 1e9)
-        self.trainer.calls = prepare(self.run, self.trainer.pass_rows, self.trainer.autocast)
+        self.trainer.train_step.prepare()
         self.taken = 0
 
     def __call__(self) -> None:

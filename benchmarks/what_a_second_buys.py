@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 from scipy import optimize, stats
 
-from benchmarks.pages import publish, table
+from benchmarks.pages import measured_with, publish, table
 from coregpt.cli import main as coregpt
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json
@@ -146,8 +146,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     rates = {arm: float(rate) for arm, _, rate in (each.partition("=") for each in options.rates)}
     found = run(options.study, options.sizes, rates, options.seeds)
-    title = ["# What a second buys", "", f"`{options.study.name}` at other sizes. {__doc__.partition(chr(10) * 2)[2]}"]
-    publish("what_a_second_buys", [*title, *lines(found)], {"sizes": [asdict(each) for each in found]})
+    publish("what_a_second_buys", page(options.study.name, found, rates), record(found, rates))
+
+
+def record(found: Sequence[Size], rates: dict[str, float]) -> dict[str, Any]:
+    """The same as data."""
+    return {"rates": rates, "sizes": [asdict(each) for each in found]}
+
+
+def page(study: str, found: Sequence[Size], rates: dict[str, float]) -> list[str]:
+    """What it was measured with, how to read it, and the table."""
+    at = ", ".join(f"{arm} at {rate:g}" for arm, rate in rates.items()) or "the study's own"
+    explained = (__doc__ or "").partition("\n\n")[2].strip()
+    head = ["# What a second buys", "", f"`{study}` at other sizes; learning rates: {at}. {measured_with()}", ""]
+    return [*head, explained, "", *lines(found)]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from coregpt.contract.randomness import Noise, uniform
 
 MAIN = "loss"
 """What the main loss is called in the log."""
+RESERVED = frozenset({MAIN, "grad_norm", "lr", "select_loss", "val_loss", "step", "tokens", "seconds"})
+"""Names of what core itself logs."""
 CORE_FILES = "coregpt."
 
 
@@ -39,6 +41,16 @@ class OwnKeys(dict[str, Tensor]):
         super().__setitem__(key, value)
 
 
+class OwnNames(dict[str, Tensor]):
+    """Metrics by name; PluginError for a name under which core logs something, which would hide it."""
+
+    def __setitem__(self, key: str, value: Tensor) -> None:
+        if key in RESERVED:
+            who = _setter(sys._getframe(1))
+            raise PluginError(f"ctx.metrics['{key}'] is set by {who}: core logs its own number so; use another name")
+        super().__setitem__(key, value)
+
+
 def _setter(frame: FrameType) -> str:
     """The plugin whose line it is, by the name of its file; where core sets an answer to `add_losses`, its owner."""
     code, line = frame.f_code, frame.f_lineno
@@ -51,6 +63,11 @@ def _setter(frame: FrameType) -> str:
 def own_keys() -> dict[str, Tensor]:
     """A compiled pass has a plain dict: before it every run is counted in one that is not compiled."""
     return {} if torch.compiler.is_compiling() else OwnKeys()
+
+
+def own_names() -> dict[str, Tensor]:
+    """As above."""
+    return {} if torch.compiler.is_compiling() else OwnNames()
 
 
 @dataclass
@@ -70,8 +87,8 @@ class Context:
     losses: dict[str, Tensor] = field(default_factory=own_keys)
     """Scalars a part adds to the training loss (never to the evaluation), by a key of its own: its site's path, say.
     What one part sets twice counts once; PluginError for two parts with one key."""
-    metrics: dict[str, Tensor] = field(default_factory=dict)
-    """Scalars a part wants to see logged."""
+    metrics: dict[str, Tensor] = field(default_factory=own_names)
+    """Scalars a part wants to see logged, by a name that core does not use; PluginError otherwise."""
     training: bool = False
     """Whether this pass is one of training."""
     starts: Tensor | None = None

@@ -130,6 +130,8 @@ class _NormedProducts(torch.autograd.Function):
 
 def beside(tensors: Sequence[Tensor]) -> Tensor | None:
     """Matrices of one width that lie one after the other in one memory, as one matrix; None where they do not."""
+    if any(type(each) not in (Tensor, nn.Parameter) for each in tensors):  # one without memory has no address
+        return None
     first, at = tensors[0], tensors[0].data_ptr()
     storage = first.untyped_storage().data_ptr()
     for each in tensors:

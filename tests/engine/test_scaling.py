@@ -84,10 +84,10 @@ def test_small_gradients_do_not_vanish(build, batch) -> None:
     for precision in ("fp32", "fp16"):
         run = build(config={"precision": precision})
         trainer = Trainer(run, tiny_source(), Rows(), Path(), never, 60.0)
-        with trainer.autocast():
+        with trainer.train_step.autocast():
             loss, _ = run.model(tokens, targets, run.dials.values)
-        trainer.backward(loss * 1e-6)
-        assert trainer.unscaled()
+        trainer.train_step.backward(loss * 1e-6)
+        assert trainer.train_step.unscaled()
         found[precision] = torch.cat([param.grad.flatten() for param in run.assembly.params.values()])
     exact, half = found["fp32"].double(), found["fp16"].double()
     assert (half - exact).norm() < 0.01 * exact.norm()
@@ -143,7 +143,7 @@ def test_a_resumed_run_has_the_scale_and_the_count_it_stopped_with(build, tmp_pa
     resumed = build(config=FP16)
     trainer = trainer_of(resumed, tmp_path / "b.pt", broken, {2})
     outcome = trainer.go()
-    assert trainer.scale.skipped == 1
+    assert trainer.train_step.scale.skipped == 1
     assert outcome.notes == ("1 of 10 steps were skipped: their gradients did not fit in fp16",)
     assert straight.without_times() == broken.without_times()
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
@@ -163,11 +163,11 @@ def test_an_overflow_on_one_rank_is_skipped_by_all(build, tmp_path) -> None:
     run = build(config=FP16)
     run.optimizer.world = Other()
     trainer = Trainer(run, tiny_source(), Rows(), tmp_path / "a.pt", never, 60.0)
-    trainer.calls = type("Calls", (), {"forward": run.model})()
+    trainer.train_step.calls = type("Calls", (), {"forward": run.model})()
     for sent in (0.0, float("nan"), 0.0, float("inf")):
         Other.sent = sent
         trainer.train_step(0)
-    assert (trainer.scale.skipped, trainer.scale.scale, run.optimizer.steps) == (2, 2.0**14, 2)
+    assert (trainer.train_step.scale.skipped, trainer.train_step.scale.scale, run.optimizer.steps) == (2, 2.0**14, 2)
 
 
 def test_gradients_that_overflow_unscaled_end_the_run(build, tmp_path) -> None:

@@ -9,7 +9,6 @@ import torch
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, build
-from coregpt.engine.compiling import prepare
 from coregpt.engine.data import TokenSource
 from coregpt.engine.inputs import Given
 from coregpt.engine.trainer import Trainer, never
@@ -62,7 +61,7 @@ def _places(steps: int) -> list[int]:
 def _trainer(config: RunConfig, plugins: NamedPlugins, source: TokenSource, inputs: Given | None) -> Trainer:
     run = build(config, plugins, inputs=inputs, separator=source.separator)
     trainer = Trainer(run, source, Unrecorded(), Path(), never, checkpoint_seconds=float("inf"))
-    trainer.calls = prepare(run, trainer.pass_rows, trainer.autocast)
+    trainer.train_step.prepare()
     return trainer
 
 

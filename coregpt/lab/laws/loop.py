@@ -10,7 +10,6 @@ from torch import Tensor
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import Run
-from coregpt.engine.compiling import prepare
 from coregpt.engine.trainer import Trainer, never, train
 from coregpt.lab.laws.law_case import LawCase
 from coregpt.lab.laws.tools import Rows, tiny_source
@@ -32,8 +31,8 @@ def steps_on_one_batch(run: Run, case: LawCase) -> Trainer:
     """Ready for `train_step(n)`; no step is evaluated or saved."""
     trainer = Trainer(run, tiny_source(), Rows(), Path(), never, 60.0)
     batch: Any = OneBatch(case.tokens(length=run.config.model.context + 1))
-    trainer.order = batch
-    trainer.calls = prepare(run, trainer.pass_rows, trainer.autocast)
+    trainer.train_step.order = batch
+    trainer.train_step.prepare()
     return trainer
 
 

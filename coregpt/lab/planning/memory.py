@@ -2,7 +2,6 @@
 
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,16 +80,11 @@ def estimate(config: RunConfig, plugins: NamedPlugins, inputs: Given | None = No
 
 @contextmanager
 def quiet(name: str) -> Iterator[None]:
-    """Without what torch logs, a page, before it raises the same: whoever catches the error tells it in a line.
-
-    Nor does it warn of the engine's asking where a tensor's memory lies: without memory the answer is nowhere.
-    """
+    """Without what torch logs, a page, before it raises the same: whoever catches the error tells it in a line."""
     log = logging.getLogger(name)
     before, log.disabled = log.disabled, True
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")
-            yield
+        yield
     finally:
         log.disabled = before
 
