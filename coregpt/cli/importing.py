@@ -5,6 +5,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from coregpt.cli.folders import owner, refuse_other
 from coregpt.cli.report import write_report
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
@@ -58,7 +59,9 @@ def import_logs(options: ImportOptions) -> int:
         target=options.target,
     )
     report = summarise(*imported_facts(arms, settings))
-    out = writable_folder(options.out or Path("reports") / name)
+    out = options.out or Path("reports") / name
+    refuse_other(out, owner(report), "call it otherwise (--name NAME), or write elsewhere (--out DIR)")
+    writable_folder(out)
     for arm in arms:
         say(f"{arm.name}: {len(arm.runs)} runs" + (" (baseline)" if arm.name == settings.baseline else ""))
     write_report(report, out)

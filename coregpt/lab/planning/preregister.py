@@ -16,6 +16,7 @@ from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Entry, Event, Ledger
 from coregpt.lab.records.losses import outcome
 from coregpt.lab.records.older import why_older
+from coregpt.lab.records.owner import place
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.identity import canonical, settled
@@ -59,7 +60,8 @@ def announce(study: Study, trials: Plan, store: Path) -> None:
         if not declared or amended(declared[-1], study, now):
             event: Event = "amended" if declared else "declared"
             facts = {"declaration": study.preregistration(), "unsaid": unsaid(study), "code": now, "runs": []}
-            ledger.add(event, study=study.name, digest=study.digest, **facts)
+            at = place(study, ledger.path.parent)
+            ledger.add(event, study=study.name, digest=study.digest, place=at, **facts)
 
 
 def note_complete_runs(plan: Plan, store: Path, ledger: Ledger) -> None:
@@ -89,6 +91,7 @@ def declare(plan: Plan, ledger: Ledger) -> None:
         event,
         study=study.name,
         digest=study.digest,
+        place=place(study, ledger.path.parent),
         declaration=study.preregistration(),
         unsaid=unsaid(study),
         code=now,
