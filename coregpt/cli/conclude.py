@@ -12,6 +12,7 @@ from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
+from coregpt.report.facts.model import Report
 from coregpt.report.pages.tracked import tracked_metrics, tracked_note, tracked_tags
 from coregpt.report.reading.found import Found, with_facts, with_found
 from coregpt.report.verdicts.confirmed import outcomes
@@ -29,7 +30,13 @@ def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Fou
         warning = mirror(made, store, folder, came_to)
         say()
         say(warning or f"MLflow:  mlflow ui --backend-store-uri {shlex.quote(database_uri(store))}")
-    return [line for design in DESIGNS for line in design.broken(report)]
+    return [*without_outcome(report, store), *(line for design in DESIGNS for line in design.broken(report))]
+
+
+def without_outcome(report: Report, store: Path) -> list[str]:
+    """What to do about comparisons that were declared and cannot be made, a line for each run that is to blame."""
+    lost = [run for run in report.runs if run.status in ("failed", "missing")]
+    return [f"no outcome for {run.arm}, seed {run.seed} ({store / run.run_id}): {run.reason}" for run in lost]
 
 
 def report_invalid(made: Plan, store: Path, folder: Path) -> None:

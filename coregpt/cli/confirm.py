@@ -16,7 +16,7 @@ from coregpt.lab.planning.confirmation import confirmation
 from coregpt.lab.records.chains import Chains, Registration
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.registry import nearest
-from coregpt.report.analysis.replication import contradictions
+from coregpt.report.analysis.own_runs import contradictions
 from coregpt.report.facts.model import Report
 
 CANDIDATES = ("candidate", "screened", "better")

@@ -1,5 +1,6 @@
 """`coregpt ablate` of a family: every member as a study of its own, then what can be said of all of them."""
 
+from coregpt.cli.folders import refuse_folder
 from coregpt.cli.report import read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
@@ -20,6 +21,7 @@ def ablate_family(studies: list[Study], use: Resources) -> int:
     for made in plans:
         refuse_in_vain(made, use)
         chain.refuse(made.study, made.source.digest, use.store)
+        refuse_folder(made.study, use)
     with gone_if_refused(use.store, *(use.reports / study.name for study in studies)):
         for made in plans:
             ready(use.store, made, use.reports / made.study.name)

@@ -5,13 +5,15 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from coregpt.cli.folders import owner, refuse_other
 from coregpt.cli.report import write_report
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.logs.duplicates import drop_duplicates
 from coregpt.lab.logs.files import LoggedArm, Selection, read_arms
-from coregpt.lab.logs.judge import check_metric, check_step, last_common_step
+from coregpt.lab.logs.judge import check_metric, check_step, last_common_step, mark_ends
+from coregpt.lab.logs.repeats import average_repeats
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.imported.facts import ImportSettings, imported_facts
 
@@ -58,7 +60,9 @@ def import_logs(options: ImportOptions) -> int:
         target=options.target,
     )
     report = summarise(*imported_facts(arms, settings))
-    out = writable_folder(options.out or Path("reports") / name)
+    out = options.out or Path("reports") / name
+    refuse_other(out, owner(report), "call it otherwise (--name NAME), or write elsewhere (--out DIR)")
+    writable_folder(out)
     for arm in arms:
         say(f"{arm.name}: {len(arm.runs)} runs" + (" (baseline)" if arm.name == settings.baseline else ""))
     write_report(report, out)
@@ -78,6 +82,8 @@ def _arms(options: ImportOptions) -> list[LoggedArm]:
     arms = read_arms(options.folder, [Selection.of(text) for text in options.arms])
     check_metric(arms, options.metric)
     drop_duplicates(arms, options.metric)
+    mark_ends(arms, options.metric)
+    average_repeats(arms, options.metric)
     empty = [arm for arm in arms if not arm.runs]
     if empty:
         told = "; ".join(text for arm in empty for text in arm.warnings)

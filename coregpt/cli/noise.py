@@ -4,6 +4,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+from coregpt.cli.folders import refuse_folder
 from coregpt.cli.loading import load_study
 from coregpt.cli.programs import answer
 from coregpt.cli.resources import Resources
@@ -28,6 +29,7 @@ def noise(path: Path, scale: str | None, use: Resources, grid: Grid) -> int:
     parts = [(made, use), *((repeated(made), part) for part in repetitions(use, grid))]
     for each, place in parts:
         refuse_in_vain(each, place)
+    refuse_folder(made.study, use, "noise")
     folder = use.reports / made.study.name
     ready(store, made, folder)
     say(f"How much luck is in one run of {study_plan.baseline.name}?")

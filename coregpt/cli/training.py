@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coregpt.cli.folders import refuse_folder, refuse_name
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
@@ -12,6 +13,7 @@ from coregpt.lab.atomic import gone_if_refused, writable_folder
 from coregpt.lab.designs.design import Task
 from coregpt.lab.execute import decisions
 from coregpt.lab.execute.executor import Executor
+from coregpt.lab.execute.headless import repeat_headless
 from coregpt.lab.execute.launcher import Launcher, Tally
 from coregpt.lab.execute.slots import find_slots
 from coregpt.lab.execute.tasks import everything, left
@@ -34,6 +36,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
     """Train what is missing of one study and report it, with what tuning `found` for it."""
     store, folder = use.store, use.reports / made.study.name
     refuse_in_vain(made, use)
+    refuse_folder(made.study, use)
     try:
         chain.refuse(made.study, made.source.digest, store)
         ready(store, made, folder)
@@ -89,8 +92,11 @@ def ready(store: Path, made: Plan, folder: Path) -> None:
 
 
 def refuse_in_vain(made: Plan, use: Resources) -> None:
-    """Before anything is written: raises ConfigError if no slot, or Slurm, would take the missing runs, or Slurm has
-    them already."""
+    """Before anything is written: raises ConfigError for a name that is another study's.
+
+    Also if no slot, or Slurm, would take the missing runs, or Slurm has them already.
+    """
+    refuse_name(made.study, use)
     todo = left(made, use.store) if use.store.is_dir() else made.runs
     runs = [run.id for run in todo]
     if use.slurm and todo:
@@ -113,6 +119,8 @@ def refuse_no_slot(made: Plan, use: Resources) -> None:
 def execute(made: Plan, use: Resources) -> Tally:
     """Train what is missing."""
     store = use.store
+    for line in repeat_headless((*made.trunks, *made.runs), store):
+        say(line)
     todo = left(made, store)
     for line in decisions.note(made, store):
         say(line)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from coregpt.cli.costs import Asked, on_average, time_lines
+from coregpt.cli.folders import refuse_folder, refuse_name
 from coregpt.cli.programs import answer
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
@@ -31,6 +32,8 @@ def ablate_after(trying: Outline, study: Study, use: Resources) -> int:
     plan(outline(frozen(study, {})), nodes)
     trials = plan(trying, nodes)
     refuse_in_vain(trials, use)
+    refuse_name(study, use)
+    refuse_folder(study, use)
     chain.refuse(study, trials.source.digest, store)
     ready(store, trials, use.reports / study.name)
     announce(study, trials, store)

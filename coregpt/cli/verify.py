@@ -22,7 +22,8 @@ from coregpt.lab.study.chaining import confirms
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
-from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm, check, contradictions, predict
+from coregpt.report.analysis.own_runs import contradictions
+from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm, check, predict
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.chain.words import sentence

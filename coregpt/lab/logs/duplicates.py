@@ -24,14 +24,33 @@ def drop_duplicates(arms: Sequence[LoggedArm], metric: str) -> None:
             continue
         arm.runs.remove(run)
         arm.warnings.append(f"{run.name} has the same {metric} curve as {original.name}; counted once")
+    _drop_quotations(kept, metric)
+
+
+def _drop_quotations(kept: Sequence[tuple[LoggedArm, LoggedRun]], metric: str) -> None:
+    """A file with one reading quotes a run and is none, unless no file has more than one."""
+    if all(len(_later(run, metric)) <= 1 for _, run in kept):
+        return
+    for arm, run in kept:
+        if len(_later(run, metric)) != 1:
+            continue
+        ((step, value),) = _later(run, metric).items()
+        quoted = next((o for _, o in kept if o is not run and _equal(value, o.curve(metric).get(step))), None)
+        arm.runs.remove(run)
+        what = f"a copy of {quoted.name}'s" if quoted else "which makes no run"
+        arm.warnings.append(f"{run.name} holds a single {metric}, {what}; not counted")
+
+
+def _later(run: LoggedRun, metric: str) -> dict[int, float]:
+    return {step: value for step, value in run.curve(metric).items() if step > 0}
 
 
 def _same(short: LoggedRun, long: LoggedRun, metric: str) -> bool:
-    a = {step: value for step, value in short.curve(metric).items() if step > 0}
+    a = _later(short, metric)
     b = long.curve(metric)
     telling = sum(math.isfinite(value) for value in a.values())
     return telling >= ENOUGH_POINTS and all(step in b and _equal(value, b[step]) for step, value in a.items())
 
 
-def _equal(a: float, b: float) -> bool:
-    return a == b or (math.isnan(a) and math.isnan(b))
+def _equal(a: float, b: float | None) -> bool:
+    return a == b or (b is not None and math.isnan(a) and math.isnan(b))

@@ -8,7 +8,7 @@ from pathlib import Path
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.logs.parse import LoggedRun, parse
 
-SUFFIXES = (".txt", ".log", ".out", ".csv", ".jsonl")
+SUFFIXES = (".txt", ".log", ".out", ".stdout", ".csv", ".jsonl")
 
 
 @dataclass
@@ -55,11 +55,34 @@ def read_arms(folder: Path, selections: Sequence[Selection] = ()) -> list[Logged
         raise ConfigError(f"{folder}: {found}{': ' + _why(empty) if empty else ''}. {_EXPECTED}")
     for arm in empty:
         kept[0].warnings += arm.warnings
+    kept[0].warnings += [] if selections else _beside(folder)
     return kept
 
 
+def _beside(folder: Path) -> list[str]:
+    """What lies in the folder and is read as no arm's log, with the reason."""
+    found = []
+    for child in _children(folder):
+        if child.name.startswith("."):
+            continue
+        if child.is_file():
+            found.append(f"{child.name} lies beside the folders of arms; not read")
+        elif child.is_dir():
+            others = sorted(path for path in child.rglob("*") if path.is_file() and path.suffix.lower() not in SUFFIXES)
+            found += _no_logs(child.name, others, any(child.rglob("*")))
+    return found
+
+
+def _no_logs(name: str, others: Sequence[Path], anything: bool) -> list[str]:
+    if not others:
+        return [] if anything else [f"{name} is an empty folder; no arm"]
+    endings = ", ".join(sorted({path.suffix or "no ending" for path in others}))
+    files = f"1 file in {name} is" if len(others) == 1 else f"{len(others)} files in {name} are"
+    return [f"{files} no log by name ({endings}); not read"]
+
+
 _EXPECTED = (
-    "Expected one folder per arm with logs in them (.txt, .log, .out, .csv or .jsonl) whose lines read "
+    "Expected one folder per arm with logs in them (.txt, .log, .out, .stdout, .csv or .jsonl) whose lines read "
     "'step:250/3000 val_loss:4.1234 train_time:15036ms', 's:250 tel:6.5023', "
     "'step 250: train loss 4.2, val loss 4.1' or "
     '\'{"step": 250, "val_loss": 4.1}\'; '
@@ -123,15 +146,22 @@ def _read_arm(folder: Path, name: str, files: Sequence[Path], seen: dict[str, st
         if not any(run.readings for run in runs):
             arm.warnings.append(f"{shown} holds no metric line; not counted")
         for run in runs:
-            if run.unread:
-                more = f" and {len(run.unread) - 1} more" if len(run.unread) > 1 else ""
-                arm.warnings.append(f"{shown}: {run.unread[0]} cannot be read as a number{more}; not counted")
+            _refuse_unread(path, run)
             if run.last_step > 0:
                 arm.runs.append(run)
             else:
                 arm.warnings.append(f"{run.name} ends at step 0; not counted")
     _presume_lengths(arm)
     return arm
+
+
+def _refuse_unread(path: Path, run: LoggedRun) -> None:
+    """Raises ConfigError for a loss that is no number: whoever drops it may drop a run that was lost."""
+    if run.unread:
+        more = f" (and {len(run.unread) - 1} more)" if len(run.unread) > 1 else ""
+        raise ConfigError(
+            f"{path}: {run.unread[0]} cannot be read as a number{more}: write nan if the run was lost there, or mend it"
+        )
 
 
 def _presume_lengths(arm: LoggedArm) -> None:

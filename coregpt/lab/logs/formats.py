@@ -25,14 +25,22 @@ _TRAINED = re.compile(r"iter (\d+): loss (\S+), time \S+ms(?:, mfu \S+)?\s*")
 _LABEL = re.compile(r"\s*(\d+): ?(.*)", re.S)
 _METRICS_FOLLOW = re.compile(r"(?:step[: ]\d|s:\d|iter \d|\{\")")
 
+_TENSOR = re.compile(r"tensor\((.*?)(?:,.*)?\)?")
+_LOST = re.compile(r"[-+]?(?:\d\.#(?:qnan|snan|ind|inf)\w*|[qs]?nan(?:\(\w*\))?)", re.IGNORECASE)
+"""`-nan(ind)` and `1.#QNAN` of C libraries on Windows, `-nan` and `nan(snan)` of others; infinity is lost as well."""
+
 Found = tuple[int, dict[str, float], float | None]
 """A step, its values by our names, and seconds of training."""
 
 
 def number(text: Any) -> float | None:
-    """NaN and infinity are numbers: a run that was lost says so."""
+    """NaN and infinity are numbers, however a program spells them: a run that was lost says so."""
     if isinstance(text, bool) or not isinstance(text, int | float | str):
         return None
+    if isinstance(text, str) and (found := _TENSOR.fullmatch(text)):
+        text = found[1]
+    if isinstance(text, str) and _LOST.fullmatch(text):
+        return math.nan
     try:
         return float(text)
     except ValueError:
@@ -70,9 +78,12 @@ def mapping(data: Mapping[str, Any]) -> Found | None:
     if step is None or not math.isfinite(step) or step < 0 or step != int(step):
         return None
     values: dict[str, float] = {}
-    seconds = None
+    seconds, empty = None, False
     for name, said in data.items():
-        if name in STEPS or said is None or said == "":
+        if name in STEPS:
+            continue
+        if said is None or said == "":  # not measured here, or lost: the step is on record either way
+            empty |= "loss" in name
             continue
         value = number(said)
         if name in SECONDS and value is not None:
@@ -81,11 +92,11 @@ def mapping(data: Mapping[str, Any]) -> Found | None:
             values[NAMES.get(name, name)] = value
         elif "loss" in name:
             raise ValueError(f"{name}: {said!r}")
-    return (int(step), values, seconds) if values or seconds is not None else None
+    return (int(step), values, seconds) if values or seconds is not None or empty else None
 
 
 def csv_as_lines(text: str, file: str) -> list[str]:
-    """Each row as a line of JSON, empty cells left out. Raises ConfigError for a table without a column of steps."""
+    """Each row as a line of JSON. Raises ConfigError for a table without a column of steps."""
     rows = csv.DictReader(io.StringIO(text))
     names = [name.strip() for name in rows.fieldnames or ()]
     lowered = {name.lower(): name for name in names}
@@ -93,8 +104,9 @@ def csv_as_lines(text: str, file: str) -> list[str]:
         raise ConfigError(f"{file}:1: expected a column {', '.join(STEPS[:3])} or {STEPS[3]}, got {', '.join(names)}")
     lines = [""]  # the header's place, so that lines have their numbers
     for row in rows:
-        cells = {str(name).strip(): str(cell).strip() for name, cell in row.items() if name and cell}
+        cells = {str(name).strip(): str(cell or "").strip() for name, cell in row.items() if name}
         plain = {name.lower() if name.lower() in STEPS else name: cell for name, cell in cells.items()}
+        plain = {name: cell for name, cell in plain.items() if cell or name not in STEPS}
         lines.append(json.dumps(plain))
     return lines
 

@@ -10,7 +10,10 @@ _CODE = re.compile(r"(?:import \w|from [\w.]+ import |def \w+\(|class \w+|@\w|if
 _VERSION = re.compile(r"Running py?torch (\S+)(?: compiled for CUDA (\S+))?", re.IGNORECASE)
 _PYTHON = re.compile(r"Running Python (\S+)")
 _DEVICE = re.compile(r"\|\s+(\d+)\s+((?:NVIDIA|Tesla|AMD|GeForce)[\w .-]*?)\s{2,}.*\|")
-_ON_DEVICE = re.compile(r" on ((?:NVIDIA|Tesla|AMD) [\w .-]*?)(?: with world_size|\s*$)")
+_GPU = r"(?:(?:NVIDIA|Tesla|AMD|GeForce) [\w .-]*?|(?:G[BH]200|[ABHLV]\d{2,3}[GS]?)\b[\w .-]*?)"
+"""`NVIDIA GH200 120GB`, and `A40` or `H200` alone."""
+_ON_DEVICE = re.compile(rf" on ({_GPU})(?: with world_size|\s*$)")
+_NAMED_DEVICE = re.compile(rf"device(?:[_ ]name)?\s*[=:]\s*[\"']?({_GPU})\s*(?:[\"',;|)]|$)", re.IGNORECASE)
 _WORLD = re.compile(r"world[_ ]size\W{1,3}(\d+)", re.IGNORECASE)
 _DRIVER = re.compile(r"Driver Version: (\S+)")
 _SEED_LINE = re.compile(r"(?<![A-Za-z0-9_])seed[\"']?(?:\s*[:=]\s*|\s+set to\s+|\s+)(\d+)\b", re.IGNORECASE)
@@ -19,6 +22,12 @@ _SEED_CODE = re.compile(
 )
 _SEED_NAME = re.compile(r"(?:^|[^a-z])seed[-_=]?(\d+)(?!\d)", re.IGNORECASE)
 _ANY_SEED = re.compile(r"((?:seed\w*\s*(?::\s*int\s*)?=\s*)|(?:seed\())\d+", re.IGNORECASE)
+
+_SETTING = re.compile(
+    r"^\s*(?:self\.)?([A-Za-z_]\w*)\s*(?::\s*[\w.\[\]| ]+)?=\s*"
+    r"([-+]?[\d.][\w.+*/-]*|True|False|None|\"[^\"\n]*\"|'[^'\n]*')\s*,?\s*(?:#.*)?$",
+    re.MULTILINE,
+)
 
 
 @dataclass
@@ -38,7 +47,7 @@ class Surroundings:
         if found := _DRIVER.search(line):
             self.facts["driver"] = found[1]
             self.devices = {}
-        if found := _ON_DEVICE.search(line):
+        if found := _ON_DEVICE.search(line) or _NAMED_DEVICE.search(line):
             self.facts["device"] = found[1]
         if found := _WORLD.search(line):
             self.facts["world size"] = found[1]
@@ -71,6 +80,15 @@ def seed_in_code(source: str) -> int | None:
     """The seed the source sets as a constant; None if it sets none or several."""
     found = {int(a or b) for a, b in _SEED_CODE.findall(source)}
     return found.pop() if len(found) == 1 else None
+
+
+def settings_in_code(source: str) -> dict[str, str]:
+    """Every name that a line of the source gives a plain value, with all the values that it is given; no seeds."""
+    found: dict[str, list[str]] = {}
+    for name, value in _SETTING.findall(source):
+        if "seed" not in name.lower():
+            found.setdefault(name, []).append(value)
+    return {name: ", ".join(values) for name, values in found.items()}
 
 
 def seed_in_name(name: str) -> int | None:

@@ -33,16 +33,48 @@ def check_metric(arms: Sequence[LoggedArm], metric: str) -> None:
         raise ConfigError(f"--metric {metric}: never logged by {', '.join(without)}; logged by every arm: {known}")
 
 
+def mark_ends(arms: Sequence[LoggedArm], metric: str) -> None:
+    """Find runs whose last evaluation is missing though their logs go on; each is named in its arm's warnings.
+
+    One is due a rhythm after the last one, or where another run of the arm and length has one.
+    """
+    for arm in arms:
+        latest: dict[int | None, int] = {}
+        for run in arm.runs:
+            latest[run.planned] = max(latest.get(run.planned, 0), _last(run, metric))
+        for run in arm.runs:
+            steps = sorted(run.curve(metric))
+            due = [2 * steps[-1] - steps[-2]] if len(steps) > 1 else []
+            due += [latest[run.planned]] if latest[run.planned] > _last(run, metric) else []
+            run.lacks_end = any(step <= run.last_step for step in due)
+            if run.lacks_end:
+                arm.warnings.append(
+                    f"{run.name} is incomplete: it goes on to step {run.last_step:,}, and its last {metric} is that of "
+                    f"step {_last(run, metric):,}."
+                )
+
+
 def is_full(run: LoggedRun, metric: str) -> bool:
     """Whether the run reached the end of its schedule with a finite metric."""
-    return bool(run.curve(metric)) and not run.ended_early() and run.diverged_at(metric) is None
+    return _reached(run, metric) and run.diverged_at(metric) is None
+
+
+def _reached(run: LoggedRun, metric: str) -> bool:
+    return bool(run.curve(metric)) and not run.ended_early() and not run.lacks_end
+
+
+def _last(run: LoggedRun, metric: str) -> int:
+    return max(run.curve(metric), default=0)
 
 
 def last_common_step(arms: Sequence[LoggedArm], metric: str) -> int:
-    """The last step at which every full run of every arm logs the metric. Raises ConfigError if there is none."""
+    """The last step at which every full run of every arm logs the metric. Raises ConfigError if there is none.
+
+    Of an arm whose runs were all lost those count that were evaluated to their end.
+    """
     steps: set[int] | None = None
     for arm in arms:
-        full = [run for run in arm.runs if is_full(run, metric)]
+        full = [run for run in arm.runs if is_full(run, metric)] or [run for run in arm.runs if _reached(run, metric)]
         if not full:
             raise ConfigError(
                 f"{arm.name}: no run reached the end of its schedule, so there is no common end; name one with --step N"
@@ -81,7 +113,8 @@ def judge(run: LoggedRun, metric: str, step: int) -> Judged:
     if run.last_step < step:
         planned = f" of {run.planned} planned" if run.planned else ""
         return Judged("failed", None, f"the log ends at step {run.last_step}{planned}")
-    return Judged("failed", None, f"{metric} was not logged at step {step}")
+    ends = f"; the last one is of step {_last(run, metric):,}" if run.lacks_end else ""
+    return Judged("failed", None, f"{metric} was not logged at step {step}{ends}")
 
 
 def _tail(run: LoggedRun, metric: str) -> str:

@@ -7,10 +7,12 @@
 import re
 from dataclasses import dataclass
 
-from coregpt.lab.logs.formats import json_line, nanogpt
+from coregpt.lab.logs.formats import json_line, nanogpt, number
 
 _START = re.compile(r"(?:step:(\d+)(?:/(\d+))?|s:(\d+))(\s+[A-Za-z_]\w*:\S+.*)")
 _PAIR = re.compile(r"([A-Za-z_]\w*):(\S+)")
+_BEGUN = re.compile(r"(?:step:\d+(?:/\d+)?|s:\d+)\s+(?:.*\s)?(\w*loss|tel|trl):(?:\s+(.*))?")
+"""A metric line with no number where one is due, and perhaps something else behind a space."""
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))(ms|s)?", re.IGNORECASE)
 _OLD_NAMES = {"tel": "val_loss", "trl": "train_loss"}
 _TIME = "train_time"
@@ -31,6 +33,8 @@ def read_line(line: str) -> Reading | None:
 
     Raises ValueError, with what cannot be read, for a metric line with something else in place of a loss.
     """
+    if (begun := _BEGUN.fullmatch(line)) and not _is_code(begun[2] or ""):
+        raise ValueError(f"{begun[1]}: {(begun[2] or '').rstrip()!r}")
     found = _START.fullmatch(line)
     if found is None:
         other = nanogpt(line.rstrip()) or json_line(line.rstrip())
@@ -39,12 +43,12 @@ def read_line(line: str) -> Reading | None:
     values: dict[str, float] = {}
     seconds = None
     for name, text in _PAIR.findall(rest):
-        number = _NUMBER.fullmatch(text)
-        if number is None:  # `val_loss:{val_loss:.4f}` is code, `at:12:03` says nothing about the run
-            if "{" not in text and ("loss" in name or name in _OLD_NAMES):
-                raise ValueError(f"{name}: {text!r}")
+        plain = _NUMBER.fullmatch(text)
+        if plain is None:  # `at:12:03` says nothing about the run
+            if ("loss" in name or name in _OLD_NAMES) and not _is_code(text):
+                values[_OLD_NAMES.get(name, name)] = _spelled(name, text)
             continue
-        value, unit = float(number[1]), number[2]
+        value, unit = float(plain[1]), plain[2]
         if name == _TIME:
             seconds = value / 1000 if unit == "ms" else value
         elif unit is None:
@@ -52,3 +56,15 @@ def read_line(line: str) -> Reading | None:
     if not values and seconds is None:
         return None
     return Reading(int(step or old_step), int(planned) if planned else None, values, seconds)
+
+
+def _spelled(name: str, text: str) -> float:
+    value = number(text)
+    if value is None:
+        raise ValueError(f"{name}: {text!r}")
+    return value
+
+
+def _is_code(text: str) -> bool:
+    """`val_loss:{val_loss:.4f}` and `val_loss:%f` say how to print a loss."""
+    return "{" in text or "%" in text

@@ -16,6 +16,7 @@ from coregpt.lab.logs.header import (
     looks_like_code,
     seed_in_code,
     seed_in_name,
+    settings_in_code,
 )
 from coregpt.lab.logs.lines import Reading, read_line
 
@@ -36,6 +37,10 @@ class LoggedRun:
     resumed_at: tuple[int, ...] = ()
     unread: tuple[str, ...] = ()
     """Metric lines that could not be read, each with its number."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Plain values that its source code sets, by name."""
+    lacks_end: bool = False
+    """Whether an evaluation is missing at its end, though the log goes on."""
 
     @property
     def name(self) -> str:
@@ -150,6 +155,7 @@ class _Reader:
         if self.code and "code" not in run.facts:
             source = "\n".join(self.code)
             run.facts["code"] = code_digest(source)
+            run.settings = settings_in_code(source)
             self.code_seeds[run.number] = seed_in_code(source)
 
     def _finish(self) -> list[LoggedRun]:

@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from coregpt.contract.errors import CoreGPTError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.planning import chain
+from coregpt.lab.planning.by_hand import chosen
 from coregpt.lab.records.amendment import amendments
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Entry, Event, Ledger
 from coregpt.lab.records.losses import outcome
 from coregpt.lab.records.older import why_older
+from coregpt.lab.records.owner import place
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.identity import canonical, settled
@@ -29,7 +31,8 @@ def register(plan: Plan, store: Path, *, trials: bool = False) -> str:
     `trials`: of settings, for a study that is announced already, and no study of a chain.
 
     A study is exploratory once its declaration changed after a run had started, the code of one of its techniques
-    changed after results of it were there, results were there before it was declared, or runs came from elsewhere.
+    changed after results of it were there, results were there before it was declared, its seeds were chosen among
+    those whose results were known, or runs came from elsewhere.
     Raises LedgerError if the ledger is broken, and ConfigError for a study that its chain does not take.
     """
     ledger = Ledger.of(store)
@@ -37,7 +40,7 @@ def register(plan: Plan, store: Path, *, trials: bool = False) -> str:
         if not trials:
             chain.enter(plan.study, plan.source.digest, ledger)
         note_complete_runs(plan, store, ledger)
-        declare(plan, ledger)
+        declare(plan, ledger, trials=trials)
     return exploratory(plan.study, store)
 
 
@@ -59,7 +62,8 @@ def announce(study: Study, trials: Plan, store: Path) -> None:
         if not declared or amended(declared[-1], study, now):
             event: Event = "amended" if declared else "declared"
             facts = {"declaration": study.preregistration(), "unsaid": unsaid(study), "code": now, "runs": []}
-            ledger.add(event, study=study.name, digest=study.digest, **facts)
+            at = place(study, ledger.path.parent)
+            ledger.add(event, study=study.name, digest=study.digest, place=at, **facts)
 
 
 def note_complete_runs(plan: Plan, store: Path, ledger: Ledger) -> None:
@@ -75,7 +79,7 @@ def note_complete_runs(plan: Plan, store: Path, ledger: Ledger) -> None:
             ledger.add(event, study=plan.study.name, run=run, arm=arm, seed=seed, **outcome(result))
 
 
-def declare(plan: Plan, ledger: Ledger) -> None:
+def declare(plan: Plan, ledger: Ledger, *, trials: bool = False) -> None:
     """Append what is new: a first declaration, another one, or other run ids for the same one."""
     study = plan.study
     history = History(ledger.read(), study.name)
@@ -85,14 +89,17 @@ def declare(plan: Plan, ledger: Ledger) -> None:
     if last is not None and not changed and {run for run, *_ in last["runs"]} == set(runs):
         return
     event: Event = "declared" if last is None else "amended" if changed else "replanned"
+    by_hand = {} if trials else chosen(plan, ledger)
     ledger.add(
         event,
         study=study.name,
         digest=study.digest,
+        place=place(study, ledger.path.parent),
         declaration=study.preregistration(),
         unsaid=unsaid(study),
         code=now,
         runs=[[run, *cell] for run, cell in runs.items()],
+        **({"by_hand": by_hand} if by_hand else {}),
         **({"as_needed": True} if any(design.expected(plan) is not None for design in DESIGNS) else {}),
     )
     noted = {entry["run"] for entry in history.entries if entry.event == "superseded"}

@@ -79,7 +79,13 @@ class History:
 
     def exploratory(self) -> str:
         """Why the study's verdicts are not confirmatory; empty if they are."""
-        reasons = [*self._known_before(), *self._foreign(), *self._tuned_again(), *self._tuned_on_test()]
+        reasons = [
+            *self._known_before(),
+            *self._chosen(),
+            *self._foreign(),
+            *self._tuned_again(),
+            *self._tuned_on_test(),
+        ]
         for before, after in itertools.pairwise(self.declared):
             reasons += self._amended(before, after)
             reasons += self._edited(before, after)
@@ -100,6 +106,18 @@ class History:
         if baseline not in arms or len(arms) < 2:
             return []
         return [f"declared when {_runs(len(known))} of it, of the baseline and of other arms, were complete"]
+
+    def _chosen(self) -> list[str]:
+        """Seeds that were listed by hand when results of the baseline with them, and with others, were known."""
+        found = next((entry["by_hand"] for entry in self.declared if entry.get("by_hand")), None)
+        if found is None:
+            return []
+        number = len(found["seeds"])
+        seeds = f"1 seed ({found['seeds'][0]})" if number == 1 else f"{number} seeds ({_shown(found['seeds'])})"
+        return [
+            f"{seeds} listed by hand when the baseline's results with them were known, and "
+            f"{_others(len(found['left']))} known too, left out"
+        ]
 
     def _foreign(self) -> list[str]:
         """Complete runs that appeared after the declaration without being started under this ledger."""
@@ -183,6 +201,15 @@ class History:
     def _came_out(otherwise: int, missing: int) -> str:
         parts = [f"{_runs(otherwise)} came out otherwise"] if otherwise else []
         return " and ".join([*parts, *([f"{_runs(missing)} not repeated"] if missing else [])])
+
+
+def _others(number: int) -> str:
+    return "1 other, whose result was" if number == 1 else f"{number} others, whose results were"
+
+
+def _shown(seeds: list[int], most: int = 8) -> str:
+    text = ", ".join(map(str, seeds[:most]))
+    return f"{text} and {len(seeds) - most} more" if len(seeds) > most else text
 
 
 def _runs(number: int) -> str:

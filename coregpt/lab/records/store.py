@@ -53,6 +53,14 @@ class RunFolder:
         return self.path.name
 
     @property
+    def config_file(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def result_file(self) -> Path:
+        return self.path / "result.json"
+
+    @property
     def checkpoint(self) -> Path:
         return self.path / "checkpoint.pt"
 
@@ -92,12 +100,12 @@ class RunFolder:
             copy.parent.mkdir(parents=True, exist_ok=True)
             if not copy.exists():
                 copy.write_bytes(source.read_bytes())
-        there = read_json(self.path / "config.json")
+        there = read_json(self.config_file)
         if there is None:
-            write_json(self.path / "config.json", config)
+            write_json(self.config_file, config)
             return
         if there.get("config") != config.get("config") and self.result() is None and _same(there, config):
-            write_json(self.path / "config.json", {**there, "config": config["config"]})
+            write_json(self.config_file, {**there, "config": config["config"]})
         if "keep" not in config:
             self.keep_weights()
 
@@ -108,7 +116,7 @@ class RunFolder:
     def keep_weights(self) -> None:
         """From now on it is."""
         if not self.keeps_weights():
-            write_json(self.path / "config.json", {k: v for k, v in self.config().items() if k != "keep"})
+            write_json(self.config_file, {k: v for k, v in self.config().items() if k != "keep"})
 
     def given(self) -> dict[str, str]:
         """sha256 of the weights of each input when the run began."""
@@ -119,7 +127,7 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """Raises RunError if there is none."""
-        found = read_json(self.path / "config.json")
+        found = read_json(self.config_file)
         if found is None:
             raise RunError(f"{self.path} is not a run folder: it has no config.json")
         return found
@@ -132,11 +140,11 @@ class RunFolder:
 
     def result(self) -> dict[str, Any] | None:
         """How the run ended; None while it is not complete."""
-        return read_json(self.path / "result.json")
+        return read_json(self.result_file)
 
     def write_result(self, result: dict[str, Any]) -> None:
         """The run is complete: nothing else of it will change."""
-        write_json(self.path / "result.json", result)
+        write_json(self.result_file, result)
         (self.path / "error.json").unlink(missing_ok=True)
         self.checkpoint.unlink(missing_ok=True)
 

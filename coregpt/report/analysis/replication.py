@@ -12,12 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from coregpt import __version__
-from coregpt.report.analysis.summary import summarise
-from coregpt.report.designs import DESIGNS
 from coregpt.report.facts.base import Interval
 from coregpt.report.facts.inputs import RunFacts
-from coregpt.report.facts.model import Comparison, Report
+from coregpt.report.facts.model import Comparison
 
 LEVEL = 0.95
 """Probability that all arms of a report whose effects are true agree."""
@@ -80,51 +77,6 @@ def check(prediction: Prediction, baseline: Sequence[RunFacts], arm: Sequence[Ru
     low, high = prediction.interval
     slack = ROUNDING * max(1.0, abs(fresh))
     return Check(prediction, fresh, low - slack <= fresh <= high + slack, "")
-
-
-def contradictions(report: Report) -> list[str]:
-    """Published numbers that do not follow from the report's own runs: it was edited by hand.
-
-    Verdicts and what was found before the test are only compared if the report says that it was written by this
-    version, whose rules they follow.
-    """
-    runs = [
-        RunFacts(run_id=r.run_id, arm=r.arm, seed=r.seed, status=r.status, value=r.value, reason=r.reason)
-        for r in report.runs
-    ]
-    again = summarise(report.study, runs).comparisons
-    same_rules = report.study.environment.values.get("coregpt") == __version__
-    found = [text for design in DESIGNS if same_rules for text in design.contradictions(report)]
-    for said, follows in zip(report.comparisons, again, strict=True):
-        pairs: list[tuple[str, float | str | None, float | str | None]] = [
-            ("gain", said.gain, follows.gain),
-            ("standard error", said.se, follows.se),
-            ("standard error from tuning", _from_tuning(said), _from_tuning(follows)),
-            *((f"{side} end of the interval", *ends) for side, ends in _ends(said, follows)),
-        ]
-        if same_rules:
-            pairs += [("verdict", said.verdict, follows.verdict), ("p", said.p, follows.p)]
-            pairs.append(("adjusted p", said.p_adjusted, follows.p_adjusted))
-        for name, mine, theirs in pairs:
-            if not _same(mine, theirs):
-                found.append(f"{said.arm}: the report says {name} {mine}, but its own runs give {theirs}")
-    return found
-
-
-def _from_tuning(c: Comparison) -> float:
-    return math.sqrt(c.allowance or 0.0)
-
-
-def _ends(said: Comparison, follows: Comparison) -> list[tuple[str, tuple[float, float]]]:
-    if said.interval is None or follows.interval is None:
-        return []
-    return list(zip(("lower", "upper"), zip(said.interval, follows.interval, strict=True), strict=True))
-
-
-def _same(mine: float | str | None, theirs: float | str | None) -> bool:
-    if isinstance(mine, float) and isinstance(theirs, float):
-        return math.isclose(mine, theirs, rel_tol=1e-6, abs_tol=ROUNDING)
-    return mine == theirs
 
 
 def _value(run: RunFacts) -> float | None:

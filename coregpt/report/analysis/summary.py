@@ -15,6 +15,7 @@ from coregpt.report.facts.inputs import RunFacts, RunTiming, StudyFacts
 from coregpt.report.facts.model import SCHEMA, ArmSummary, Comparison, Report, RunResult, Timing
 from coregpt.report.verdicts.basis import Basis, basis_of
 from coregpt.report.verdicts.compare import Outcomes, compare_all
+from coregpt.report.verdicts.confounded import in_headline
 from coregpt.report.verdicts.next_step import more_hours
 from coregpt.report.verdicts.passes import passes_notes
 from coregpt.report.verdicts.pilot import untested
@@ -36,7 +37,7 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     known = Known(study, early.runs, Outcomes.of(study, early.counted))
     compared = tuple(_worded(study, c) for c in compare_all(study, basis, known.outcomes, early.settled))
     more = "".join(design.headline(study, compared) for design in DESIGNS)
-    said = {"headline": headline(study, compared) + more}
+    said = {"headline": headline(study, compared) + in_headline(study, compared) + more}
     report = Report(
         schema=SCHEMA,
         study=study,

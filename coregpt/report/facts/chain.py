@@ -1,10 +1,21 @@
 """What a report knows of the chain of studies that its study belongs to, as the ledger had it."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from coregpt.report.facts.base import Facts
+from coregpt.report.facts.base import Facts, without_nothing
+
+
+class OtherStudy(Facts):
+    """Another study on the same baseline, data and metric."""
+
+    name: str
+    stage: Literal["screen", "confirmation", "pilot"]
+    machine: str = ""
+    """Whose ledger has it, by its first letters; empty for this one's."""
+    verdicts: dict[str, str] = Field(default_factory=dict)
+    """By arm, as its report said; empty while it has none."""
 
 
 class ChainFacts(Facts):
@@ -27,5 +38,11 @@ class ChainFacts(Facts):
     """That the chain has had so far, this one and abandoned ones included."""
     beside: dict[str, int] = Field(default_factory=dict)
     """Confirmations of other chains on the same baseline."""
+    others: tuple[OtherStudy, ...] | None = None
+    """Every other study on this baseline and metric, whatever its chain is called; None where there is none."""
     twice: tuple[int, ...] = ()
     """Places that two confirmations have, registered on machines that did not know of each other."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "others")

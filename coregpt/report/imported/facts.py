@@ -242,11 +242,27 @@ def _mixed(arms: Sequence[LoggedArm]) -> list[str]:
     for arm in arms:
         for setting in _SETTINGS:
             values = _values(arm, setting)
-            if len(values) > 1:
+            if len(values) > 1 and setting == "source code" and (told := _differing_settings(arm)):
+                found.append(f"The runs of {arm.name} differ in {told}: one arm, several configurations.")
+            elif len(values) > 1:
                 found.append(
                     f"The runs of {arm.name} differ in {setting} ({' / '.join(values)}): one arm, several setups."
                 )
     return found
+
+
+def _differing_settings(arm: LoggedArm) -> str:
+    """By name and values, plain settings that the source code of an arm's runs does not have in common; at most five.
+
+    Empty if none is, or if a run has no source.
+    """
+    if any(not run.settings for run in arm.runs):
+        return ""
+    names = dict.fromkeys(name for run in arm.runs for name in run.settings)
+    each = {name: dict.fromkeys(run.settings.get(name, "not set") for run in arm.runs) for name in names}
+    told = [f"{name} ({' / '.join(values)})" for name, values in each.items() if len(values) > 1]
+    more = [f"{len(told) - 5} more settings"] if len(told) > 5 else []
+    return listing([*told[:5], *more])
 
 
 def _continued(arms: Sequence[LoggedArm]) -> list[str]:

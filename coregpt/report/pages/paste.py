@@ -7,6 +7,7 @@ from coregpt.report.drawing.numbers import decimals, p_phrase, p_value, plural, 
 from coregpt.report.drawing.tables import Table
 from coregpt.report.drawing.words import full_words, rated, verdict_words
 from coregpt.report.facts.model import Comparison, Report
+from coregpt.report.verdicts.confounded import in_a_row
 
 TITLE = "To paste"
 _READING = "Text to copy. The digest names the study, so that whoever reads it can ask for the report."
@@ -66,8 +67,9 @@ def sentence(report: Report, c: Comparison) -> str:
     arm = next(facts for facts in study.arms if facts.name == c.arm)
     known = [f"{si(arm.parameters)} parameters"] if arm.parameters is not None else []
     known.append(plural(arm.steps, "step") if arm.tokens is None else f"{si(arm.tokens)} tokens")
+    words = ", ".join(filter(None, [full_words(study, c), in_a_row(study, c)]))
     return (
-        f"{c.arm} against {study.baseline} ({study.metric}), {full_words(study, c)}: {gain}, {interval}, {tested}, "
+        f"{c.arm} against {study.baseline} ({study.metric}), {words}: {gain}, {interval}, {tested}, "
         f"{_seeds(report, c.arm)} seeds{_own_settings(report)}, {', '.join(known)}; "
         f"CoreGPT study {study.name} {study.digest[:_DIGEST_LENGTH]}."
     )
@@ -83,7 +85,7 @@ def table(report: Report) -> Table:
             signed(c.gain, digits) + ("*" if c.gain_condition else ""),
             span(c.interval, digits),
             p_value(c.p_adjusted),
-            ", ".join(filter(None, [verdict_words(c), rated(study, c)])),
+            ", ".join(filter(None, [verdict_words(c), rated(study, c), in_a_row(study, c)])),
         )
         for c in report.comparisons
     ]

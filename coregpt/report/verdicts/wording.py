@@ -1,13 +1,17 @@
 """Plain sentences: what a reader who skips every table should take away. Nothing measured by a clock is said here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from coregpt.report.drawing.numbers import decimals, fixed, listing, p_phrase, plural, si, span
 from coregpt.report.drawing.words import LITTLE, RATED, rated
 from coregpt.report.facts.inputs import Confound, StudyFacts
 from coregpt.report.facts.model import Comparison
+from coregpt.report.verdicts.confounded import grouped
 from coregpt.report.verdicts.next_step import next_step
 from coregpt.stats.design import Design, smallest_sign_flip_p
+
+MOST_SEEDS = 12
+"""That a note lists."""
 
 
 def sentence(study: StudyFacts, c: Comparison) -> str:
@@ -82,7 +86,7 @@ def notes(
         )
     if not study.paired and design.n_seeds < 5:
         found.append("Unpaired tests with fewer than 5 seeds err too often when one arm is much noisier.")
-    found += [note for note in (_others(study),) if note]
+    found += [note for note in (_by_hand(study), _others(study)) if note]
     found += [_alike(study, group) for group in alike]
     if study.inert:
         has = "has" if len(study.inert) == 1 else "have"
@@ -108,11 +112,16 @@ def _credit(study: StudyFacts) -> str:
         compared = [item.setting for item in study.confounds if item.setting not in moved and _is_compared(item)]
         told = f"The arms train with the same techniques and differ in {listing(compared)}: the verdict is about that."
         return told if compared else ""
-    differing = [item.setting for item in study.confounds if item.confounds and item.setting not in moved]
-    if not differing:
+    groups = grouped(study, study.treatments)
+    if not groups:
         return ""
-    settings = listing(differing)
-    return f"Arms also differ in {settings}; the verdict cannot be credited to the technique alone."
+    if list(groups.values()) == [list(study.treatments)]:
+        told = f"Arms also differ in {listing(list(next(iter(groups))))}"
+    else:
+        each = [f"{listing(arms)} in {listing(list(settings))}" for settings, arms in groups.items()]
+        told = f"Arms also differ from {study.baseline}: {'; '.join(each)}"
+    alone = "the verdict" if len(study.treatments) == 1 else "their verdicts"
+    return f"{told}; {alone} cannot be credited to the technique alone."
 
 
 def _is_compared(item: Confound) -> bool:
@@ -134,6 +143,16 @@ def reach(study: StudyFacts) -> str:
         f"Measured at {si(arm.parameters)} parameters after {si(arm.tokens)} tokens ({plural(arm.steps, 'step')}); "
         "larger models and longer runs may turn out differently."
     )
+
+
+def _by_hand(study: StudyFacts) -> str:
+    """Seeds that are not the first ones, which everybody has, unless registration found them or logs had them."""
+    found = isinstance(study.declaration.get("seeds"), Mapping) or bool(study.chain and study.chain.source)
+    if study.imported or found or study.seeds == tuple(range(len(study.seeds))):
+        return ""
+    more = len(study.seeds) - MOST_SEEDS
+    seeds = [*map(str, study.seeds[:MOST_SEEDS]), *([f"{more} more"] if more > 0 else [])]
+    return f"Its seeds were listed by hand ({listing(seeds)}); they are not the first ones, which every study has."
 
 
 def _others(study: StudyFacts) -> str:

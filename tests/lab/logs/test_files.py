@@ -21,7 +21,10 @@ def test_one_folder_is_one_arm(tmp_path: Path) -> None:
     write_arms(tmp_path, {"new": [3.27, 3.28], "base": [3.29, 3.30, 3.31]})
     (tmp_path / "new" / "plot.png").write_bytes(b"\0\1")
     (tmp_path / "pictures").mkdir()
-    assert [(arm.name, len(arm.runs), arm.warnings) for arm in read_arms(tmp_path)] == [("base", 3, []), ("new", 2, [])]
+    assert [(arm.name, len(arm.runs), arm.warnings) for arm in read_arms(tmp_path)] == [
+        ("base", 3, ["1 file in new is no log by name (.png); not read", "pictures is an empty folder; no arm"]),
+        ("new", 2, []),
+    ]
 
 
 def test_patterns_name_arms_across_folders(tmp_path: Path) -> None:

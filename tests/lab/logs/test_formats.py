@@ -1,6 +1,7 @@
 """Logs of other programs, line by line and as whole files."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -99,8 +100,8 @@ def test_a_table_without_steps_is_refused_with_its_columns() -> None:
         parse("epoch,val_loss\n1,3\n", "a.csv")
 
 
-def test_a_report_on_a_mixture_of_formats_names_what_it_could_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_mixture_of_formats_is_compared_and_a_loss_that_cannot_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for seed in range(3):
@@ -110,8 +111,54 @@ def test_a_report_on_a_mixture_of_formats_names_what_it_could_not_read(
             for value in LOSSES.values():
                 text = text.replace(f"{value}", f"{value + shift + 0.001 * seed:.4f}")
             (folder / f"seed{seed}.{ending}").write_text(text)
+    assert main(["import", "logs"]) == 0
     bad = tmp_path / "logs/plain/seed0.csv"
     bad.write_text(bad.read_text().replace("100,3.5000", "100,oops"))
-    assert main(["import", "logs"]) == 0
-    report = (tmp_path / "reports/logs/report.md").read_text()
-    assert "plain/seed0.csv: line 3, val_loss: 'oops' cannot be read as a number" in report
+    assert main(["import", "logs", "--name", "second"]) == 2
+    words = "logs/plain/seed0.csv: line 3, val_loss: 'oops' cannot be read as a number: write nan if the run was lost"
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "reports/second").exists()
+
+
+@pytest.mark.parametrize(
+    "told", ["-nan(ind)", "1.#QNAN", "-1.#IND00", "tensor(nan)", "tensor(nan, device='cuda:0')", "inf", "-nan", "NaN"]
+)
+def test_a_loss_that_was_lost_is_so_however_it_is_spelled(told: str) -> None:
+    for line in (
+        f"step:1000/1000 val_loss:{told} train_time:1ms",
+        f"s:1000 tel:{told}",
+        f"step 1000: train loss 3.1, val loss {told}" if " " not in told else f"s:1000 tel:{told}",
+        json.dumps({"step": 1000, "val_loss": told}),
+    ):
+        found = read_line(line)
+        assert found is not None, line
+        assert not math.isfinite(found.values["val_loss"]), line
+
+
+def test_a_tensor_that_holds_a_number_is_that_number() -> None:
+    found = read_line("step:1000/1000 val_loss:tensor(3.25) train_time:1ms")
+    assert found is not None
+    assert found.values["val_loss"] == 3.25
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "step:1000/1000 val_loss:None train_time:1ms",
+        "step:1000/1000 val_loss:",
+        "step:1000/1000 val_loss: oops train_time:1ms",
+        "step:1000/1000 train_time:1ms val_loss: --",
+        "s:1000 tel:",
+    ],
+)
+def test_a_line_that_is_one_of_metrics_but_for_its_number_is_no_other_line(line: str) -> None:
+    with pytest.raises(ValueError, match=r"(val_loss|tel): "):
+        read_line(line)
+    assert parse(f"step:500/1000 val_loss:3.5\n{line}\n", "a.txt")[0].unread
+
+
+def test_a_row_without_its_loss_says_that_the_run_came_so_far() -> None:
+    (run,) = parse('{"step": 500, "val_loss": 3.5}\n{"step": 1000, "val_loss": null}\n', "a.jsonl")
+    assert (run.curve("val_loss"), run.last_step) == ({500: 3.5}, 1000)
+    (run,) = parse("step,val_loss\n500,3.5\n1000,\n", "a.csv")
+    assert (run.curve("val_loss"), run.last_step) == ({500: 3.5}, 1000)

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab.records.chains import Chains
+from coregpt.lab.records.chains import Chains, Registration
 from coregpt.lab.records.ledger import Ledger, LedgerError
 from coregpt.lab.study.chaining import screens
 from coregpt.lab.study.outline import Plan
-from coregpt.report.facts.chain import ChainFacts
+from coregpt.report.facts.chain import ChainFacts, OtherStudy
 from coregpt.report.reading.collector import Collector
 
 
@@ -37,5 +37,18 @@ def _facts(study: str, store: Path) -> ChainFacts | None:
         level=place.level if place else None,
         confirmations=len(chains.confirmations(found.chain)),
         beside={each: len(chains.confirmations(each)) for each in chains.beside(found.chain)},
+        others=_others(found, chains) or None,
         twice=tuple(chains.twice(found.chain)),
     )
+
+
+def _others(mine: Registration, chains: Chains) -> tuple[OtherStudy, ...]:
+    """In the order in which they were registered here."""
+    found = []
+    for each in chains.registrations:
+        if each.baseline != mine.baseline or (each.machine, each.study) == (mine.machine, mine.study):
+            continue
+        outcome = chains.outcome(each)
+        said = {arm: str(of["verdict"]) for arm, of in outcome.arms.items()} if outcome else {}
+        found.append(OtherStudy(name=each.study, stage=each.stage, machine=each.machine[:8], verdicts=said))
+    return tuple(found)

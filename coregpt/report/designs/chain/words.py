@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from coregpt.report.drawing.numbers import listing, plural
-from coregpt.report.facts.chain import ChainFacts
+from coregpt.report.facts.chain import ChainFacts, OtherStudy
 from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison
 from coregpt.report.verdicts.confirmed import confirmed, speaks
 
+MOST = 20
+"""Other studies that a note names; more are counted."""
 SCREEN_NOTE = (
     "This study is a screen: it looks for candidates and calls nothing better. Of ideas that do nothing, up to "
     "{share:.0%} come out as candidates; `coregpt confirm` tests one on fresh seeds."
@@ -70,6 +72,10 @@ def notes(study: StudyFacts) -> list[str]:
         found.append(
             f"This baseline has other chains of studies: {listing(others)}. What they tried is not counted in this one."
         )
+    if chain.others:
+        found.append(f"Other studies on this baseline and metric: {'; '.join(map(_other, chain.others[-MOST:]))}.")
+        if len(chain.others) > MOST:
+            found[-1] = found[-1][:-1] + f"; and {len(chain.others) - MOST} before them (coregpt ledger chains)."
     if chain.twice:
         places = listing([ordinal(k) for k in chain.twice])
         found.append(
@@ -77,6 +83,13 @@ def notes(study: StudyFacts) -> list[str]:
             "merged before: its levels add up to more than they should."
         )
     return found
+
+
+def _other(other: OtherStudy) -> str:
+    """`warmup (confirmation): slow inconclusive, slower worse`."""
+    where = f", ledger {other.machine}" if other.machine else ""
+    said = listing([f"{arm} {verdict}" for arm, verdict in other.verdicts.items()]) or "nothing reported yet"
+    return f"{other.name} ({other.stage}{where}): {said}"
 
 
 def method(study: StudyFacts) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coregpt.report.analysis.replication import contradictions
+from coregpt.report.analysis.own_runs import contradictions
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.facts.inputs import PauseFacts, RunFacts
 from coregpt.report.facts.model import Report

@@ -184,4 +184,4 @@ def test_what_the_bracket_moved_takes_no_credit_away_and_other_settings_do() -> 
 
     assert differing("optim.lr", "peak learning rate") == []
     (note,) = differing("optim.lr", "optim.weight_decay", "peak learning rate", "weight decay")
-    assert note.startswith("Arms also differ in optim.weight_decay and weight decay;")
+    assert note.startswith("Arms also differ in weight decay;")

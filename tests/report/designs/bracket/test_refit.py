@@ -8,7 +8,7 @@ import pytest
 
 from coregpt import __version__
 from coregpt.contract.errors import ConfigError
-from coregpt.report.analysis.replication import contradictions
+from coregpt.report.analysis.own_runs import contradictions
 from coregpt.report.facts.bracket import ArmBracket, RatePoint
 from coregpt.report.facts.inputs import EnvironmentFacts
 from coregpt.report.facts.model import Report
@@ -45,7 +45,7 @@ def test_an_edited_allowance_is_found() -> None:
     assert c.allowance is not None
     small = one.model_copy(update={"comparisons": (c.model_copy(update={"allowance": c.allowance / 2}),)})
     (text,) = contradictions(small)
-    assert text.startswith("new: the report says standard error from tuning ")
+    assert text.startswith("new: the report says variance from tuning ")
     none = one.model_copy(update={"comparisons": (c.model_copy(update={"allowance": None}),)})
     assert len(contradictions(none)) == 1
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from coregpt.report.analysis.replication import contradictions
+from coregpt.report.analysis.own_runs import contradictions
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.facts.inputs import Decided, RuleFacts
 from coregpt.report.facts.model import Report

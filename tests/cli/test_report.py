@@ -1,0 +1,76 @@
+"""`coregpt report`: pages of what the runs in the JSON say, or none."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from coregpt.cli import main
+from coregpt.report.facts.serialise import to_json
+from tests.report import studies
+
+VALUES = {"gpt": [3.0, 3.1, 3.2, 3.05, 3.1], "new": [2.9, 3.0, 3.15, 2.9, 3.0]}
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    path = tmp_path / "report.json"
+    path.write_text(to_json(studies.report(VALUES)))
+    return path
+
+
+def edit(path: Path, **changes: object) -> None:
+    data = json.loads(path.read_text())
+    data["comparisons"][0].update(changes)
+    path.write_text(json.dumps(data))
+
+
+def test_an_edited_verdict_is_refused_with_both_values_and_nothing_is_written(
+    published: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(published, verdict="equivalent")
+    assert main(["report", str(published), "--out", str(published.parent / "out")]) == 2
+    err = capsys.readouterr().err
+    assert f"{published}: new: the report says verdict equivalent, but its own runs give better" in err
+    assert "`coregpt ablate toy.yaml` makes it anew" in err
+    assert not (published.parent / "out").exists()
+
+
+def test_a_verdict_by_the_rules_of_another_version_is_not_called_an_edit_alone(
+    published: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(published, verdict="equivalent")
+    data = json.loads(published.read_text())
+    data["study"]["environment"]["values"]["coregpt"] = "0.0.1"
+    published.write_text(json.dumps(data))
+    assert main(["report", str(published)]) == 2
+    assert "coregpt 0.0.1 wrote it: render it with that version, or it was edited" in capsys.readouterr().err
+
+
+def test_an_edited_headline_reaches_no_page(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = json.loads(published.read_text())
+    data["headline"] = "New is a miracle."
+    published.write_text(json.dumps(data))
+    assert main(["report", str(published)]) == 0
+    out = capsys.readouterr().out
+    assert "The JSON's headline was: New is a miracle." in out
+    assert "new is better than gpt." in out
+    for name in ("report.md", "report.html", "report.json", "verdict.json"):
+        assert "miracle" not in (published.parent / name).read_text()
+
+
+def test_a_study_file_or_a_folder_is_told_which_file_is_meant(
+    published: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(published.parent)
+    Path("s.yaml").write_text("question: Does it help?\n")
+    assert main(["report", "s.yaml"]) == 2
+    assert "s.yaml: a study file; expected its report.json" in capsys.readouterr().err
+    Path("reports/s").mkdir(parents=True)
+    shutil.copy(published, "reports/s/report.json")
+    assert main(["report", "s.yaml"]) == 2
+    assert "expected its reports/s/report.json" in capsys.readouterr().err
+    assert main(["report", "reports/s"]) == 2
+    assert "a folder; expected reports/s/report.json" in capsys.readouterr().err
+    assert main(["report", "reports/s/report.json"]) == 0
