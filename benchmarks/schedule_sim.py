@@ -29,7 +29,8 @@ from coregpt.lab.execute.tasks import missing
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.progress import Display
-from coregpt.lab.records.store import Claim, RunFolder
+from coregpt.lab.records.claims import Claim
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan
 
 RESULTS = Path(__file__).parent / "results"

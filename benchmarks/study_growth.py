@@ -16,7 +16,8 @@ from coregpt.lab.execute.pool import Pool
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
-from coregpt.lab.records.store import MetricsLog, RunFolder, claim
+from coregpt.lab.records.claims import claim
+from coregpt.lab.records.store import MetricsLog, RunFolder
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
 from coregpt.report.analysis.summary import summarise

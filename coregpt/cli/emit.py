@@ -15,8 +15,9 @@ from coregpt.lab.execute.tasks import everything, missing
 from coregpt.lab.planning import chain
 from coregpt.lab.planning.plans import outlines, plan
 from coregpt.lab.planning.preregister import register
+from coregpt.lab.records.claims import claimed
 from coregpt.lab.records.ledger import Ledger
-from coregpt.lab.records.store import RunFolder, claimed
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.slurm.job_states import Queue
 from coregpt.lab.slurm.queued import job_of, note_script

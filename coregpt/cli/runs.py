@@ -13,6 +13,7 @@ from coregpt.contract.errors import ConfigError
 from coregpt.engine.outcome import SELECT
 from coregpt.lab import progress
 from coregpt.lab.progress import duration
+from coregpt.lab.records.claims import holder
 from coregpt.lab.records.ledger import Entry, Ledger
 from coregpt.lab.records.older import moved_runs, older_of, older_runs
 from coregpt.lab.records.status import (
@@ -27,7 +28,7 @@ from coregpt.lab.records.status import (
     status_of,
     study_named,
 )
-from coregpt.lab.records.store import RunFolder, holder
+from coregpt.lab.records.store import RunFolder
 
 LOG_LINES = 4
 POLL_SECONDS = 0.5

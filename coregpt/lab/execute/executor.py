@@ -7,7 +7,8 @@ from coregpt.lab.execute.children import Child, spawn
 from coregpt.lab.execute.jobs import meaning
 from coregpt.lab.execute.pool import CAN_FORK, Pool
 from coregpt.lab.execute.slots import Slot
-from coregpt.lab.records.store import Claim, RunFolder
+from coregpt.lab.records.claims import Claim
+from coregpt.lab.records.store import RunFolder
 
 
 @dataclass

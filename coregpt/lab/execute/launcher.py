@@ -22,9 +22,10 @@ from coregpt.lab.execute.slots import Slot
 from coregpt.lab.execute.tasks import everything, known, missing
 from coregpt.lab.execute.waiting import Waiting, Work
 from coregpt.lab.progress import Display, duration
+from coregpt.lab.records.claims import Claim, claim
 from coregpt.lab.records.ledger import Event, Follower, Ledger
 from coregpt.lab.records.losses import outcome
-from coregpt.lab.records.store import Claim, RunFolder, claim
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan, PlannedRun
 
 POLL_SECONDS = 0.05

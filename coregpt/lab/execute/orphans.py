@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coregpt.lab.progress import duration
-from coregpt.lab.records.store import RunFolder, holder
+from coregpt.lab.records.claims import holder
+from coregpt.lab.records.store import RunFolder
 
 
 @dataclass

@@ -16,10 +16,11 @@ from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.launcher import POLL_SECONDS, caught_signals
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.execute.worker import environment, refuse_if_moved
+from coregpt.lab.records.claims import claim
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.losses import outcome
 from coregpt.lab.records.status import Planned
-from coregpt.lab.records.store import RunFolder, claim
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.part import RunPart
 

@@ -33,7 +33,8 @@ from coregpt.engine.world import World, join, leave
 from coregpt.lab.atomic import unwritable
 from coregpt.lab.laws.causality import refuse_leaks
 from coregpt.lab.records import trunk as trunks
-from coregpt.lab.records.store import MetricsLog, RunFolder, Unrecorded, claim
+from coregpt.lab.records.claims import claim
+from coregpt.lab.records.store import MetricsLog, RunFolder, Unrecorded
 from coregpt.lab.study.code.blame import told
 from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import digests, inputs_of

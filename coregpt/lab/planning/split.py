@@ -18,8 +18,9 @@ from coregpt.engine.outcome import SELECT
 from coregpt.lab.execute.children import spawn
 from coregpt.lab.execute.slots import Slot, find_slots
 from coregpt.lab.progress import duration
+from coregpt.lab.records.claims import claim
 from coregpt.lab.records.ledger import Ledger
-from coregpt.lab.records.store import PROBE, RunFolder, claim
+from coregpt.lab.records.store import PROBE, RunFolder
 from coregpt.lab.study.identity import run_id
 from coregpt.lab.study.outline import Plan, PlannedRun
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import read_json
+from coregpt.lab.records.claims import claim, claimed
 from coregpt.lab.records.history import DECLARING
 from coregpt.lab.records.ledger import Entry, Ledger
 from coregpt.lab.records.older import superseded_runs
 from coregpt.lab.records.status import latest, stored, trunk_id
-from coregpt.lab.records.store import PROBE, RunFolder, claim, claimed
+from coregpt.lab.records.store import PROBE, RunFolder
 from coregpt.lab.study.part import WEIGHTS, RunPart, given_runs
 
 PARTIAL = ("*.part", ".*.*.*")

@@ -10,9 +10,10 @@ from statistics import fmean
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.outcome import SELECT
 from coregpt.lab.progress import Line
+from coregpt.lab.records.claims import claimed
 from coregpt.lab.records.history import DECLARING
 from coregpt.lab.records.ledger import Entry
-from coregpt.lab.records.store import Row, RunFolder, claimed
+from coregpt.lab.records.store import Row, RunFolder
 from coregpt.lab.study.part import TRUNK, RunPart
 from coregpt.lab.study.registry import nearest
 

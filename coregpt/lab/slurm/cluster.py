@@ -17,7 +17,8 @@ from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.jobs import meaning
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.execute.worker import FAILED, STOPPED
-from coregpt.lab.records.store import Claim, RunFolder, claimed
+from coregpt.lab.records.claims import Claim, claimed
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.slurm.job_states import ENDED, GONE, WAITING, Queue, command
 from coregpt.lab.slurm.queued import job_of, job_until, note_job
 from coregpt.lab.slurm.remote import SIGNAL_SECONDS, Execute, done

@@ -18,7 +18,8 @@ from typing import Any
 from coregpt.contract.errors import RunError
 from coregpt.lab.execute.children import Spawned, spawn
 from coregpt.lab.execute.slots import Slot
-from coregpt.lab.records.store import Claim, RunFolder, claim, holder
+from coregpt.lab.records.claims import Claim, claim, holder
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.slurm.job_states import requeue
 
 CLAIM_SECONDS = 30.0

@@ -11,7 +11,8 @@ from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.launcher import Launcher
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.progress import Display
-from coregpt.lab.records.store import Claim, RunFolder
+from coregpt.lab.records.claims import Claim
+from coregpt.lab.records.store import RunFolder
 from tests.lab.conftest import Lab
 from tests.lab.execute.test_launcher import planned
 

@@ -20,8 +20,9 @@ from coregpt.lab.execute.tasks import missing
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.progress import Display
+from coregpt.lab.records.claims import claim
 from coregpt.lab.records.ledger import Ledger
-from coregpt.lab.records.store import RunFolder, claim
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan
 from tests.lab.conftest import STUDY, Lab, write_study
 from tests.lab.execute.test_worker import BROKEN

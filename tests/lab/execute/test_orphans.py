@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from coregpt.lab.execute.orphans import Strangers, holding, orphaned
-from coregpt.lab.records.store import RunFolder, claim
+from coregpt.lab.records.claims import claim
+from coregpt.lab.records.store import RunFolder
 from tests.lab.conftest import Lab
 from tests.lab.execute.test_launcher import launched as program
 from tests.lab.execute.test_launcher import wait_for_training

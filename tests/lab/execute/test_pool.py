@@ -17,7 +17,8 @@ from coregpt.lab.execute.pool import CAN_FORK, Pool, serve, warming
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
-from coregpt.lab.records.store import RunFolder, claim
+from coregpt.lab.records.claims import claim
+from coregpt.lab.records.store import RunFolder
 from tests.lab.conftest import STEPS, Lab, write_study
 
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="workers are forked on Linux only")

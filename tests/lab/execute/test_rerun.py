@@ -15,9 +15,10 @@ import pytest
 from coregpt.cli import main
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
+from coregpt.lab.records.claims import claim
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Ledger
-from coregpt.lab.records.store import RunFolder, claim
+from coregpt.lab.records.store import RunFolder
 from coregpt.report.analysis.collect import collect
 from tests.lab.conftest import STUDY, Lab
 

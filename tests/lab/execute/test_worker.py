@@ -19,7 +19,8 @@ from coregpt.engine.weights import Weights, read, write
 from coregpt.lab.execute.worker import COMPLETE, FAILED, STOPPED, SWITCHES, TAKEN, main, processor, stop_requested
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
-from coregpt.lab.records.store import RunFolder, claim
+from coregpt.lab.records.claims import claim
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.registry import Catalogue
 from tests.lab.conftest import Lab
 

@@ -15,10 +15,11 @@ from coregpt.lab.execute.tasks import missing
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.preregister import register
+from coregpt.lab.records.claims import claim
 from coregpt.lab.records.garbage import waste
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.status import latest, runs_of, status_of
-from coregpt.lab.records.store import RunFolder, claim
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan
 from tests.lab.conftest import Lab
 from tests.lab.designs.test_abort import ABORT, reach

@@ -13,9 +13,10 @@ from coregpt.lab.execute import run_table
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.planning.preregister import register
+from coregpt.lab.records.claims import claim, claimed, holder
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.status import Planned, RunStatus, find, remaining, status_of
-from coregpt.lab.records.store import MetricsLog, RunFolder, claim, claimed, holder
+from coregpt.lab.records.store import MetricsLog, RunFolder
 from coregpt.lab.study.outline import Plan
 from tests.lab.conftest import Lab
 

@@ -1,18 +1,14 @@
-"""Run folders: complete or absent, torn lines ignored, one owner at a time."""
+"""Run folders: complete or absent, torn lines ignored."""
 
 import json
 import os
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from coregpt.contract.errors import ConfigError, RunError
 from coregpt.lab.atomic import read_json, writable_folder, write_json, write_text
-from coregpt.lab.records.store import MetricsLog, RunFolder, claim
+from coregpt.lab.records.store import MetricsLog, RunFolder
 
 
 @pytest.fixture
@@ -106,42 +102,3 @@ def test_a_result_ends_a_run(folder: RunFolder) -> None:
     assert folder.result() == {"status": "finished"}
     assert folder.error() is None
     assert not folder.checkpoint.exists()
-
-
-def test_one_process_at_a_time_has_a_run(folder: RunFolder) -> None:
-    held = claim(folder)
-    assert held is not None
-    assert claim(folder) is None
-    held.release()
-    again = claim(folder)
-    assert again is not None
-    again.release()
-
-
-def test_a_claim_held_for_an_instant_is_waited_for(folder: RunFolder) -> None:
-    """A launcher that looks whether a run is free must not make another one put it off until a slot ends."""
-    glance = claim(folder)
-    assert glance is not None
-    assert claim(folder) is None
-    begun = time.monotonic()
-    assert claim(folder, patience=0.02) is None
-    assert time.monotonic() - begun >= 0.02
-    threading.Timer(0.02, glance.release).start()
-    held = claim(folder, patience=30)
-    assert held is not None
-    held.release()
-
-
-def test_the_claim_of_a_killed_process_is_free(folder: RunFolder) -> None:
-    code = (
-        "import sys, time; from pathlib import Path; from coregpt.lab.records.store import RunFolder, claim; "
-        f"held = claim(RunFolder(Path({str(folder.path)!r}))); print(held is not None, flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "True\n"
-        assert claim(folder) is None
-        other.kill()
-    held = claim(folder)
-    assert held is not None
-    held.release()

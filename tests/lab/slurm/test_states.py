@@ -14,7 +14,8 @@ from coregpt.lab.execute.jobs import Policy
 from coregpt.lab.execute.launcher import Launcher
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.progress import Display
-from coregpt.lab.records.store import Claim, RunFolder, claim
+from coregpt.lab.records.claims import Claim, claim
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.slurm.cluster import SETTLE, SlurmChild, SlurmOptions, cluster
 from coregpt.lab.slurm.job_states import GONE, Queue, parse_states
 from coregpt.lab.slurm.remote import Execute
