@@ -1,5 +1,7 @@
 """`coregpt calibrate` prints every promise and fails if one is broken."""
 
+import io
+
 import pytest
 
 from coregpt.cli import calibrate, main
@@ -40,3 +42,17 @@ def test_a_line_without_a_promise_is_shown_and_not_counted(
     (line,) = [line for line in printed.splitlines() if "picked seeds" in line]
     assert line.split()[-3:] == ["0.6700", "0.0010", "-"]
     assert "1 of 1 promises kept." in printed
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_newest_line_is_shown_while_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = calibrate.Row("some test", "false positives", "normal", 0.05, 0.04, 0.001, 10_000)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", shown := Terminal())
+    assert calibrate.told([row], [row]) == [row, row]
+    assert "2 lines measured, the last: some test, normal noise 0.0400" in shown.getvalue()
+    assert shown.getvalue().endswith("\x1b[J")

@@ -1,6 +1,11 @@
 """`coregpt calibrate`: simulate every statistical procedure and compare it with what it promises."""
 
+import itertools
+import sys
+from collections.abc import Iterable
+
 from coregpt.cli.screen import say, table
+from coregpt.lab.progress import Display
 from coregpt.report.analysis.null_chains import null_chains
 from coregpt.report.analysis.null_studies import null_studies
 from coregpt.stats.calibration import FULL, QUICK, calibrate
@@ -16,7 +21,7 @@ def show_calibration(seed: int, quick: bool) -> int:
     say("its promise that a table without any broken promise has such a line with a probability of at most 1%.")
     say("No promise: how often one would be wrong without the rule that forbids it, or calls it exploratory.")
     say()
-    rows = [*calibrate(replicates, seed), *null_studies(replicates, seed), *null_chains(replicates, seed)]
+    rows = told(calibrate(replicates, seed), null_studies(replicates, seed), null_chains(replicates, seed))
     ok = kept(rows)
     header = ["procedure", "promise", "noise", "nominal", "measured", "error", "ok"]
     for line in table([header, *(_cells(*pair) for pair in zip(rows, ok, strict=True))]):
@@ -25,6 +30,16 @@ def show_calibration(seed: int, quick: bool) -> int:
     promises = [fine for row, fine in zip(rows, ok, strict=True) if row.binds]
     say(f"{sum(promises)} of {len(promises)} promises kept.")
     return 0 if all(ok) else 1
+
+
+def told(*parts: Iterable[Row]) -> list[Row]:
+    """All rows; while they come, the newest one is shown on stderr: whether it is in order the whole table decides."""
+    display, rows = Display(sys.stderr), list[Row]()
+    for row in itertools.chain.from_iterable(parts):
+        rows.append(row)
+        display.status(f"{len(rows)} lines measured, the last: {row.procedure}, {row.noise} noise {row.measured:.4f}")
+    display.clear()
+    return rows
 
 
 def _cells(row: Row, ok: bool) -> list[str]:
