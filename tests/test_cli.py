@@ -86,7 +86,10 @@ def test_wrong_usage_exits_2(run: Run, arguments: tuple[str, ...]) -> None:
             "did you mean 'muon'",
         ),
         ("question: q\narms: {a: {}, b: {tokens: 1e6}}\nseeds: 1\ntest: {baseline: a}\n", "at least 2 seeds"),
-        ("question: q\narms: {a: {}, b: {model: {vocab: 9}}}\nseeds: 5\ntest: {baseline: a}\n", "has 16 token ids"),
+        (
+            "question: q\narms: {a: {}, b: {model: {vocab: 9}}}\nseeds: 5\ntest: {baseline: a}\n",
+            "arms.b.model.vocab: expected 16 or more, the",
+        ),
         (
             "question: q\narms: {a: {}, b: {plugins: {relu2: {}, swiglu: {}}}}\nseeds: 5\ntest: {baseline: a}\n",
             "claimed by",
