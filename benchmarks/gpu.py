@@ -165,7 +165,7 @@ def bare(scale: Scale) -> Callable[[], object]:
     loop = SpeedrunLoop(model.to(scale.device), scale.pass_rows, cuda, cuda, OPTIM.lr, muon["lr"], muon["weight_decay"])
     order = Stepper(scale.config({}).model_copy(update={"device": "cpu", "compile": False}), source=source(scale))
     rows = iter(range(0, 10**9, scale.batch_rows))
-    return lambda: loop.step(*order.trainer.order.rows(next(rows), scale.batch_rows)).item()
+    return lambda: loop.step(*order.trainer.train_step.order.rows(next(rows), scale.batch_rows)).item()
 
 
 class Momentum(Plugin):

@@ -78,7 +78,10 @@ steps, evaluates = int(sys.argv[2]), sys.argv[3] == "evaluation"
 config = RunConfig(model=shape, tokens=512 * (steps + 2), batch_tokens=512, precision=sys.argv[1], plugins=plugins)
 run = build(config, Catalogue().instances(plugins))
 trainer = Trainer(run, open_source("pydocs"), Forget(), Path("never written"), never, 1e9)
-trainer.calls = prepare(run, trainer.pass_rows, trainer.autocast)
+if hasattr(trainer.train_step, "prepare"):
+    trainer.calls = trainer.train_step.prepare()
+else:  # a commit before the step had a file of its own
+    trainer.calls = prepare(run, trainer.pass_rows, trainer.autocast)
 seconds = []
 for step in range(steps + 2):
     begun = time.process_time()

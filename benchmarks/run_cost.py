@@ -89,7 +89,7 @@ def now() -> tuple[float, float]:
 
 def serve(descriptor: int) -> None:
     """The pool's process, whose forks write `clocks.json` into their run folders."""
-    from coregpt.engine import trainer
+    from coregpt.engine import step, trainer
     from coregpt.lab.execute import worker
 
     inner = worker.main
@@ -100,7 +100,7 @@ def serve(descriptor: int) -> None:
         clocks.around(trainer.Trainer, "go", "training")
         clocks.around(trainer.Trainer, "measure", "evaluations")
         clocks.around(trainer.Trainer, "save", "checkpoints")
-        clocks.around(trainer, "prepare", "start")
+        clocks.around(step.TrainingStep, "prepare", "start")
         clocks.around(worker, "refuse_leaks", "search for leaks")
         clocks.inside = ["start"]
         train = worker.train

@@ -41,7 +41,7 @@ class Stepper:
         made = Catalogue().instances(config.plugins) if plugins is None else plugins
         self.run = build(config, made, separator=source.separator, world=world)
         self.trainer = Trainer(self.run, source, Forget(), Path("never written"), never, 1e9)
-        self.trainer.train_step.prepare()
+        self.trainer.calls = self.trainer.train_step.prepare()
         self.taken = 0
 
     def __call__(self) -> None:

@@ -34,7 +34,7 @@ from coregpt.lab.execute.slots import cores
 from coregpt.lab.planning.load import load
 
 STUDY = Path(__file__).parent.parent / "ablations" / "ngpt_vs_gpt.yaml"
-TOKENS = 286_720
+TOKENS = 143_360
 RATES_TOKENS = 655_360
 OURS, ONE_JOB, BARE = "`coregpt ablate`, all cores", "`coregpt ablate --jobs 1`", "bare loop in fp32, threads: {}"
 BESIDE = "bare loops in fp32, one on each core"

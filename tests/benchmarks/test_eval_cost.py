@@ -38,8 +38,8 @@ def test_the_share_counts_every_evaluation(config: RunConfig) -> None:
     found = eval_cost(config, pairs=1)
     e = found.over_step.median
     assert found.share == pytest.approx(
-        6 * e / (6 * e + 5)
-    )  # 4 evals, one before the first of 5 steps, and held_out at the end
+        6 * e / (6 * e + 10)
+    )  # 4 evals, one before the first of 10 steps, and held_out at the end
     assert found.over_bare.median > 0
 
 

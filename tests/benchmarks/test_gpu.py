@@ -34,7 +34,7 @@ def pairs(run: Run, model: SpeedrunGPT) -> list[tuple[str, torch.Tensor]]:
 
 def test_the_bare_loop_trains_the_same_model_by_the_same_rule() -> None:
     stepper = gpu.ours(gpu.DRY, gpu.BASELINE)
-    run, order = stepper.run, stepper.trainer.order
+    run, order = stepper.run, stepper.trainer.train_step.order
     model = copied(run)
     loop = SpeedrunLoop(model, gpu.DRY.pass_rows, False, False, gpu.OPTIM.lr, 0.025, gpu.OPTIM.weight_decay)
     for step in range(STEPS):

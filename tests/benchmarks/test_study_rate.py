@@ -10,7 +10,7 @@ from benchmarks.bare import BareGPT, BareLoop
 from coregpt.engine.build import build
 from coregpt.lab.planning.load import load
 
-WHOLE, SHORT = 286_720, 81_920
+WHOLE, SHORT = 143_360, 40_960
 SMALL = {"model": {"vocab": 256, "dim": 8, "depth": 1, "heads": 2, "context": 32}, "eval_tokens": 4096}
 
 
@@ -33,7 +33,7 @@ def test_the_plain_loop_counts_steps_and_evaluations(tmp_path: Path, monkeypatch
     monkeypatch.setattr(BareLoop, "step", lambda self, x, y: (steps.append(x.numel()), inner(self, x, y))[1])
     monkeypatch.setattr(BareGPT, "forward", lambda self, x, y: (passes.append(x.numel()), forward(self, x, y))[1])
     assert study_rate.bare(config, 1) > 0
-    assert steps == [1024] * 20
+    assert steps == [512] * 40
     assert sum(passes) - sum(steps) == (config.evals + 2) * 4096  # the last time on both streams
     assert torch.get_num_threads() == 1
 
@@ -53,7 +53,7 @@ def test_a_small_study_is_timed_three_ways(tmp_path: Path) -> None:
     path = study_rate.shortened(tmp_path, 2048, SMALL)
     lines, record = study_rate.timed(path, rounds=1, workers=2)
     assert set(record["rounds"][0]) >= {study_rate.OURS, study_rate.BESIDE, *study_rate.GOALS}
-    assert "12 runs of 2,048 tokens in steps of 1,024," in lines
+    assert "12 runs of 2,048 tokens in steps of 512," in lines
 
 
 def test_a_study_that_gains_as_much_as_bare_loops_has_all_of_it() -> None:

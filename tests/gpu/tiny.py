@@ -8,7 +8,6 @@ from typing import Any
 
 from coregpt.contract.config import ModelShape, OptimConfig, RunConfig
 from coregpt.engine.build import Run, build
-from coregpt.engine.compiling import prepare
 from coregpt.engine.trainer import Trainer, never
 from coregpt.lab.laws.law_case import SEPARATOR, LawCase
 from coregpt.lab.laws.tools import Rows, tiny_source
@@ -59,5 +58,5 @@ def on(device: str, made: RunConfig) -> Run:
 def ready(run: Run) -> Trainer:
     """For `train_step(n)` on rows as every run reads them: other strides would be another graph."""
     trainer = Trainer(run, tiny_source(), Rows(), Path("never written"), never, 60.0)
-    trainer.calls = prepare(run, trainer.pass_rows, trainer.autocast)
+    trainer.calls = trainer.train_step.prepare()
     return trainer

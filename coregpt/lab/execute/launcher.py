@@ -229,6 +229,8 @@ class Launcher:
         job.process.disown()
         self.asked = False
         job.refresh()
+        if self.meter is not None:  # what it trained since the last watch counts too
+            self.meter.look([job.run.id])
         result = job.folder.result()
         if result is not None:
             self.finish(job, result)

@@ -11,6 +11,7 @@ import pytest
 from coregpt.cli import main
 from coregpt.lab.designs.budget import Budget
 from coregpt.lab.execute.allowance import allowance_of
+from coregpt.lab.execute.launcher import Launcher
 from coregpt.lab.planning.load import load
 from coregpt.lab.records.ledger import Ledger
 from tests.lab.conftest import STUDY, Lab
@@ -61,7 +62,7 @@ def test_runs_that_take_longer_count_as_failed_in_every_arm(
     first = lab("first", base=SMALL)
     assert ablate(first) == 0
     second = lab("second", base=SMALL, budget=SHORT)
-    assert ablate(second) == 0  # nothing was to be trained
+    assert ablate(second) == 1  # nothing was to be trained, and no comparison has an outcome
     report = second.report()
     assert {run["status"] for run in report["runs"]} == {"failed"}
     assert all("the study's budget is" in run["reason"] for run in report["runs"])
@@ -92,6 +93,15 @@ def test_a_study_stops_when_its_hours_are_spent_and_goes_on_with_more(
     more = lab(base=SMALL, budget={"usd": 5, "usd_per_gpu_hour": 1})
     assert ablate(more) == 0
     assert more.report()["study"]["exploratory"] == ""
+
+
+def test_what_a_run_trained_since_the_last_look_counts(
+    lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Launcher, "watch", lambda self: None)
+    here = lab(base=SMALL, budget={"hours": 1e-9})
+    assert ablate(here, "--jobs", "1") == 13
+    assert len(set(events(here, "started"))) == 1
 
 
 def test_plan_says_whether_it_fits(lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]) -> None:

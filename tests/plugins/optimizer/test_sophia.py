@@ -5,7 +5,6 @@ import torch
 
 from coregpt.contract.rules import Clock, ParamGroup
 from coregpt.engine.accounting import count
-from coregpt.engine.compiling import prepare
 from coregpt.engine.trainer import Trainer, never
 from coregpt.lab.laws.tools import Rows, tiny_source
 
@@ -45,8 +44,8 @@ def test_each_number_moves_by_the_definition(build):
 def test_the_second_pass_leaves_the_first_ones_gradients_and_its_own_squares(build):
     run = build(sophia={"beta1": 0.9, "beta2": 0.75}, config={"optim": {"grad_clip": 0.0}})
     trainer = Trainer(run, tiny_source(), Rows(), Path(), never, 60.0)
-    trainer.calls = prepare(run, trainer.pass_rows, trainer.autocast)
-    tokens, targets = trainer.order.rows(0, trainer.rank_rows(0))
+    trainer.train_step.prepare()
+    tokens, targets = trainer.train_step.order.rows(0, trainer.train_step.rank_rows(0))
     companion, params = run.companions[0], run.assembly.params
     companion.before_pass(run.timeline.clock(0))
 

@@ -17,7 +17,7 @@ def staged(build, steps=30, shape=None, config=None, **options):
 
 def trainer_of(run, tmp_path):
     trainer = Trainer(run, tiny_source(), Rows(), tmp_path / "a.pt", never, 60.0)
-    trainer.calls = type("Calls", (), {"forward": run.model})()
+    trainer.train_step.calls = type("Calls", (), {"forward": run.model})()
     return trainer
 
 
@@ -68,7 +68,7 @@ def test_sequences_begin_where_they_stand_in_the_stream(build, tmp_path):
     trainer = trainer_of(run, tmp_path)
     rows = torch.arange(4 * ROW).view(4, ROW)
     cuts = torch.cat([rows[:, :10], rows[:, 10:20]], dim=1).reshape(-1, 10)
-    batch = trainer.micro_batches(cuts, cuts, 8, trainer.pass_rows(0))
+    batch = trainer.train_step.micro_batches(cuts, cuts, 8, trainer.train_step.pass_rows(0))
     assert [len(tokens) for tokens, _, _ in batch] == [4, 4]
     assert torch.cat([starts for _, _, starts in batch]).tolist() == (8 * ROW + cuts[:, 0]).tolist()
 
