@@ -19,7 +19,7 @@ def _values(rng: np.random.Generator, effect: float) -> dict[str, list[float]]:
 def test_no_more_than_the_declared_share_of_what_a_screen_passes_on_is_false() -> None:
     rng = np.random.default_rng(0)
     shares, power = [], []
-    for _ in range(150):
+    for _ in range(60):
         passed = [c.arm for c in report(_values(rng, 0.025), screen=0.1).comparisons if c.verdict == "screened"]
         false = [arm for arm in passed if int(arm[1:]) > TRUE]
         shares.append(len(false) / max(1, len(passed)))

@@ -20,7 +20,7 @@ def test_borrowed_noise_keeps_alpha_and_finds_more() -> None:
             called += found.verdict in ("better", "worse")
         return called / studies
 
-    assert rate(0.0, 800) <= 0.05 + 3 * (0.05 * 0.95 / 800) ** 0.5
-    assert rate(0.03, 200) > 0.8
+    assert rate(0.0, 400) <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+    assert rate(0.03, 100) > 0.8
     alone = compare({"gpt": [3.0, 3.1, 3.05], "arm": [2.9, 3.02, 2.94]})
     assert alone.verdict == "inconclusive"
