@@ -26,6 +26,8 @@ from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json
 
 FEWEST = 3
+FIRST_SEED = 9000
+"""Seeds that no study has: a size that was chosen on the seeds of a test flatters it."""
 Interval = tuple[float, float]
 
 
@@ -68,8 +70,8 @@ def ratio_interval(t: float, n: int, level: float = 0.95) -> Interval:
 
 
 def sizes_of(report: Report, size: str) -> list[Size]:
-    """Every arm of a report with three pairs or more."""
-    values = {(run.arm, run.seed): run.value for run in report.runs if run.status == "finished"}
+    """Every arm of a report with three pairs or more, judged on `select`: what chooses reads nothing else."""
+    values = {(run.arm, run.seed): run.select for run in report.runs if run.status == "finished"}
     spent = [each.train_seconds for each in report.timing.runs if each.train_seconds]
     found = []
     for arm in report.study.treatments:
@@ -109,7 +111,8 @@ def run(path: Path, sizes: Sequence[str], rates: dict[str, float], seeds: int | 
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             made = at_size(study, size, rates, scale)
-            made["seeds"] = seeds or made["seeds"]
+            number = seeds or made["seeds"]
+            made["seeds"] = list(range(FIRST_SEED, FIRST_SEED + number)) if isinstance(number, int) else number
             file = Path(folder, f"size_{size}.yaml")
             file.write_text(yaml.safe_dump(made, sort_keys=False))
             places = ["--runs", f"{folder}/runs", "--reports", f"{folder}/reports", "--no-mlflow"]

@@ -28,11 +28,14 @@ def drop_duplicates(arms: Sequence[LoggedArm], metric: str) -> None:
 
 
 def _drop_quotations(kept: Sequence[tuple[LoggedArm, LoggedRun]], metric: str) -> None:
-    """A file with one reading quotes a run and is none, unless no file has more than one."""
+    """A file with one reading quotes a run and is none, unless no file has more than one.
+
+    A run that was lost, or cut short of its planned length, may have had time for no more, and counts.
+    """
     if all(len(_later(run, metric)) <= 1 for _, run in kept):
         return
     for arm, run in kept:
-        if len(_later(run, metric)) != 1:
+        if len(_later(run, metric)) != 1 or run.ended_early() or run.diverged_at(metric) is not None:
             continue
         ((step, value),) = _later(run, metric).items()
         quoted = next((o for _, o in kept if o is not run and _equal(value, o.curve(metric).get(step))), None)

@@ -172,3 +172,15 @@ def test_what_is_skipped_is_listed_with_its_reason(tmp_path: Path) -> None:
         "1 file in new is no log by name (.md); not read",
         "summary.txt lies beside the folders of arms; not read",
     ]
+
+
+@pytest.mark.parametrize("value", [3.5, float("nan")])
+def test_a_run_with_one_reading_that_was_cut_short_or_lost_is_no_quotation(value: float) -> None:
+    """Five runs of which one ended at its first evaluation were judged as four."""
+    whole = [run_of(curve(3.2 + i / 100, 800), 800, f"{i}.txt") for i in range(2)]
+    early = [run_of({sorted(curve(3.2, 800))[1]: value}, 800, f"early{i}.txt") for i in range(2)]
+    arms = [LoggedArm("a", [*whole, *early]), LoggedArm("b", [run_of(curve(3.3, 800), 800, "b.txt")])]
+    drop_duplicates(arms, "val_loss")
+    assert [run.name for run in arms[0].runs] == ["0.txt", "1.txt", "early0.txt", "early1.txt"]
+    mark_ends(arms, "val_loss")
+    assert sum(is_full(run, "val_loss") for run in arms[0].runs) == 2
