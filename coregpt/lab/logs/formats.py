@@ -20,12 +20,16 @@ NAMES = {
 SECONDS = {"seconds": 1.0, "train_seconds": 1.0, "train_time": 1.0, "train_time_ms": 0.001, "_runtime": 1.0}
 """What tells how long a run has trained, and how many seconds one of it is."""
 
-_EVALUATED = re.compile(r"step (\d+): train loss (\S+), val loss (\S+)\s*")
-_TRAINED = re.compile(r"iter (\d+): loss (\S+), time \S+ms(?:, mfu \S+)?\s*")
+_EVALUATED = re.compile(r"step (\d+): train loss (\S+?), val loss (\S+?)(?:,\s.*)?\s*")
+_TRAINED = re.compile(r"iter (\d+): loss (\S+?), time \S+ms(?:,\s.*)?\s*")
 _LABEL = re.compile(r"\s*(\d+): ?(.*)", re.S)
 _METRICS_FOLLOW = re.compile(r"(?:step[: ]\d|s:\d|iter \d|\{\")")
 
 _TENSOR = re.compile(r"tensor\((.*?)(?:,.*)?\)?")
+_BARE = re.compile(
+    r'(?<=":)\s*([-+]?(?:nan(?:\(\w*\))?|inf(?:inity)?|\d\.#\w+)|tensor\([^)]*\))(?=\s*[,}])', re.IGNORECASE
+)
+"""What is no number of JSON, where a value is due: a run that was lost must not vanish with its line."""
 _LOST = re.compile(r"[-+]?(?:\d\.#(?:qnan|snan|ind|inf)\w*|[qs]?nan(?:\(\w*\))?)", re.IGNORECASE)
 """`-nan(ind)` and `1.#QNAN` of C libraries on Windows, `-nan` and `nan(snan)` of others; infinity is lost as well."""
 
@@ -65,11 +69,13 @@ def json_line(line: str) -> Found | None:
     """An object with a step and numbers; any other object is none. Raises ValueError for a metric that is no number."""
     if not line.startswith("{"):
         return None
-    try:
-        data = json.loads(line)
-    except ValueError:
-        return None
-    return mapping(data) if isinstance(data, dict) else None
+    for text in (line, _BARE.sub(r' "\1"', line)):
+        try:
+            data = json.loads(text)
+        except ValueError:
+            continue
+        return mapping(data) if isinstance(data, dict) else None
+    return None
 
 
 def mapping(data: Mapping[str, Any]) -> Found | None:

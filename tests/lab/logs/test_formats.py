@@ -8,6 +8,7 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError
+from coregpt.lab.logs.formats import json_line, nanogpt
 from coregpt.lab.logs.lines import read_line
 from coregpt.lab.logs.parse import parse
 
@@ -162,3 +163,18 @@ def test_a_row_without_its_loss_says_that_the_run_came_so_far() -> None:
     assert (run.curve("val_loss"), run.last_step) == ({500: 3.5}, 1000)
     (run,) = parse("step,val_loss\n500,3.5\n1000,\n", "a.csv")
     assert (run.curve("val_loss"), run.last_step) == ({500: 3.5}, 1000)
+
+
+@pytest.mark.parametrize("told", ["nan", "-nan(ind)", "1.#QNAN", "-NaN", "tensor(nan)"])
+def test_a_line_of_json_with_a_lost_value_that_json_does_not_know_is_read(told: str) -> None:
+    found = json_line(f'{{"step": 100, "val_loss": {told}, "note": "a: nan, b"}}')
+    assert found is not None
+    assert found[0] == 100
+    assert math.isnan(found[1]["val_loss"])
+
+
+def test_nanogpts_lines_may_go_on_behind_what_is_known() -> None:
+    found = nanogpt("step 100: train loss nan, val loss nan, lr 0.1, mfu 3%")
+    assert found is not None
+    assert math.isnan(found[1]["val_loss"])
+    assert nanogpt("iter 100: loss 3.9, time 12.00ms, mfu 3%, lr 0.1") == (100, {"train_loss": 3.9}, None)
