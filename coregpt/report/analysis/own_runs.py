@@ -9,6 +9,7 @@ from typing import Any
 
 from coregpt import __version__
 from coregpt.contract.errors import RunError
+from coregpt.lab.study.meaning import digest_of, digests_of
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
 from coregpt.report.drawing.curves import MAX_POINTS
@@ -82,7 +83,11 @@ def in_these_words(report: Report) -> Report:
 
 def _declared(report: Report) -> Iterator[str]:
     """What the test is held to must be what its declaration says."""
-    declared = report.study.declaration.get("test", {})
+    study = report.study
+    if not study.imported and study.declaration and study.digest not in digests_of(study.declaration):
+        due = digest_of(study.declaration)
+        yield f"the report says preregistration {study.digest[:12]}, but its own declaration has {due[:12]}"
+    declared = study.declaration.get("test", {})
     for key in _DECLARED:
         said = getattr(report.study, key)
         if key in declared and declared[key] != said:

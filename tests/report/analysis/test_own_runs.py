@@ -114,3 +114,12 @@ def test_numbers_that_json_does_not_have_are_equal_to_themselves() -> None:
     report = studies.report({"gpt": [3.0, 3.1, None, 3.0, 3.1, 3.2], "new": [3.0, 3.1, 3.2, None, None, 3.1]})
     assert contradictions(from_json(to_json(report))) == []
     assert json.loads(to_json(report))["comparisons"]
+
+
+def test_a_preregistration_that_is_not_the_declarations_is_found() -> None:
+    report = from_json((Path(__file__).parents[3] / "reports/ngpt_vs_gpt/report.json").read_text())
+    forged = report.model_copy(update={"study": report.study.model_copy(update={"digest": "0" * 64})})
+    assert any("preregistration 000000000000, but" in text for text in contradictions(forged))
+    declaration = {**report.study.declaration, "seeds": [0, 1, 2, 3, 4, 6]}
+    forged = report.model_copy(update={"study": report.study.model_copy(update={"declaration": declaration})})
+    assert any("its own declaration has" in text for text in contradictions(forged))
