@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from coregpt import __version__
+from coregpt.lab.study.meaning import digest_of
 from coregpt.report.analysis.own_runs import contradictions, in_these_words
 from coregpt.report.facts.inputs import EnvironmentFacts, StudyFacts
 from coregpt.report.facts.model import Report
@@ -75,7 +76,7 @@ def test_edited_means_and_designs_are_found() -> None:
 )
 def test_what_the_runs_are_held_to_cannot_be_edited_either(change: Callable[[StudyFacts], dict[str, Any]]) -> None:
     declared = {"test": {"alpha": 0.05, "margin": 0.01, "baseline": "gpt"}}
-    report = made(declaration=declared)
+    report = made(declaration=declared, digest=digest_of(declared))
     assert contradictions(report) == []
     assert contradictions(report.model_copy(update={"study": report.study.model_copy(update=change(report.study))}))
 
