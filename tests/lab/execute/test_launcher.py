@@ -147,7 +147,10 @@ def test_an_interrupt_saves_and_says_how_to_go_on(lab: Callable[..., Lab]) -> No
 def test_a_failed_run_is_told_and_the_others_go_on(
     executed: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "broken.py").write_text(BROKEN)
+    # Each in its own words: two that fail alike would stop the study.
+    own = BROKEN.replace('"sprung"', 'f"sprung in {os.getpid()}"')
+    own = own.replace("from coregpt", "import os\n\nfrom coregpt", 1)
+    (tmp_path / "broken.py").write_text(own)
     arms = {"gelu": {}, "broken": {"plugins": {"broken": {}}}, "wild": {"optim": {"lr": 1e30}}}
     changes = {"arms": arms, "plugin_files": ["broken.py"]}
     study = write_study(tmp_path / "failing.yaml", executed.data, **changes)
@@ -156,7 +159,7 @@ def test_a_failed_run_is_told_and_the_others_go_on(
     assert main(here.command("--no-mlflow")) == 1
     output = capsys.readouterr().out
     assert output.count("FAILED broken seed") == 2
-    assert "ValueError: sprung" in output
+    assert "ValueError: sprung in " in output
     assert output.count("DIVERGED") == 2
     statuses = {(run["arm"], run["status"]) for run in here.report()["runs"]}
     assert statuses == {("gelu", "finished"), ("broken", "failed"), ("wild", "diverged")}
