@@ -86,6 +86,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert not {"torch", "numpy", "pydantic", "scipy", "mlflow", "pandas", "yaml"} & loaded
 
 
+def test_pages_are_made_again_without_torch() -> None:
+    assert not {"torch", "mlflow", "pandas"} & modules_after("import coregpt.cli.report")
+
+
 def test_everything_a_plugin_needs_is_in_the_api() -> None:
     for path in PLUGINS:
         imports = re.findall(r"^(?:from|import) (coregpt[\w.]*)", path.read_text(), flags=re.M)

@@ -1,7 +1,6 @@
 """The command line: `commands` lists what there is, this reads the words, runs one and tells how it ended."""
 
 import argparse
-import difflib
 import os
 import re
 import sys
@@ -74,6 +73,8 @@ class Parser(argparse.ArgumentParser):
     """Mistakes are told in one line, as all others are, instead of after half a page of usage."""
 
     def error(self, message: str) -> NoReturn:
+        import difflib  # nobody who made no mistake waits for it
+
         given, *names = re.findall(r"'([^']*)'", message) or [""]
         near = difflib.get_close_matches(given, names, n=1)
         if near:

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coregpt.cli.resources import Resources
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Ledger, LedgerError
-from coregpt.lab.records.owner import other_file
-from coregpt.lab.study.declaration import Study
 
 if TYPE_CHECKING:
+    from coregpt.cli.resources import Resources
+    from coregpt.lab.study.declaration import Study
     from coregpt.report.facts.model import Report
 
 
@@ -59,8 +57,10 @@ def owner_of(folder: Path) -> Owner | None:
         return None
 
 
-def refuse_name(study: Study, use: Resources) -> None:
+def refuse_name(study: "Study", use: "Resources") -> None:
     """Raises ConfigError if another file was declared under the study's name in this folder of runs."""
+    from coregpt.lab.records.owner import other_file  # imports torch, which `coregpt report` does without
+
     try:
         other = other_file(study, Ledger.of(use.store).read(), use.store)
     except LedgerError:  # told of by whoever registers the study
@@ -72,7 +72,7 @@ def refuse_name(study: Study, use: Resources) -> None:
         )
 
 
-def refuse_folder(study: Study, use: Resources, kind: str = "study") -> None:
+def refuse_folder(study: "Study", use: "Resources", kind: str = "study") -> None:
     """Raises ConfigError if the study's report would replace that of something else."""
     folder = use.reports / study.name
     there = owner_of(folder)
@@ -92,9 +92,11 @@ def refuse_other(folder: Path, mine: Owner, remedy: str) -> None:
     raise ConfigError(f"{folder} holds the report on {there.told}, which that on {mine.told} would replace; {remedy}")
 
 
-def _same(there: Owner, study: Study, use: Resources) -> bool:
+def _same(there: Owner, study: "Study", use: "Resources") -> bool:
     if there.digest == study.digest or there.read_from(study.path):
         return True
+    from coregpt.lab.records.history import History  # imports torch, see above
+
     try:
         known = {entry["digest"] for entry in History(Ledger.of(use.store).read(), study.name).declared}
     except LedgerError:  # then every verdict is invalid, and the report says so

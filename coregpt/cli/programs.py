@@ -9,9 +9,8 @@ import argparse
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,19 +26,19 @@ LEFT_OUT = ("declaration", "previous", "hash")
 """Of a ledger's entry: what is long, and what only a chain needs."""
 
 
-@dataclass
 class Listener:
-    """A program that waits for what one command comes to."""
+    """A program that waits for what one command comes to. No dataclass: those import half of what help waits for."""
 
-    out: TextIO
-    as_json: bool = False
-    as_events: bool = False
-    outcomes: list[dict[str, Any]] = field(default_factory=list)
-    """What was found, in that order, each of a `kind`: of a study its `verdict.json`, and where its files are."""
+    def __init__(self, out: TextIO, as_json: bool = False, as_events: bool = False) -> None:
+        self.out = out
+        self.as_json = as_json
+        self.as_events = as_events
+        self.outcomes: list[dict[str, Any]] = []
+        """What was found, in that order, each of a `kind`: of a study its `verdict.json`, and where its files are."""
 
     def event(self, name: str, /, **facts: Any) -> None:
         if self.as_events:
-            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             print_json(self.out, {"event": name, "time": now, **facts})
 
     def entry(self, entry: "Entry") -> None:
