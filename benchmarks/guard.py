@@ -193,6 +193,7 @@ def measure(base: Tree, head: Tree, probes: Sequence[str], pairs: int, steps: in
                 took = side.probe(name, steps)
                 if pair >= 0:
                     seconds[side].append(took)
+            print(f"{name}: {pair + 2} of {pairs + 1} pairs", file=sys.stderr, flush=True)
         found[name] = change(seconds[base], seconds[head], level)
     return found
 
