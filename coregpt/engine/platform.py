@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import shutil
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,8 @@ def fast_precision(device: str) -> Precision:
     """What the training pass should compute in: bf16 where the hardware multiplies it faster than fp32, fp16 on GPUs
     that multiply only that faster (Volta and Turing), else fp32.
 
+    On a CPU that takes AMX, or AMD's AVX-512: Intel's has the bf16 instructions too, at half the rate of its fp32
+    (`docs/decisions/029-fp32-on-cpu.md`).
     Read off the machine's features, not measured: the answer becomes part of a run's identity, and a
     busy moment must not change it.
     """
@@ -26,7 +29,17 @@ def fast_precision(device: str) -> Precision:
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16"
         return "fp16" if torch.cuda.get_device_capability() >= FIRST_FAST_FP16 else "fp32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+    fast = torch.cpu._is_amx_tile_supported() or (torch.cpu._is_avx512_bf16_supported() and is_amd())
+    return "bf16" if fast else "fp32"
+
+
+def is_amd(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether AMD made the processor: Linux says it in a file, Windows in the processor's name."""
+    try:
+        told = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        told = platform.processor()
+    return "AuthenticAMD" in told
 
 
 FIRST_FAST_FP16 = (7, 0)

@@ -3,6 +3,7 @@
 PyTorch leaves fp32 products on CPU to MKL, which keeps to 256-bit vectors on processors of other makers than its own.
 oneDNN, which PyTorch brings along for bf16, uses all 512 bits of any: `benchmarks/results/eval_cost.md` says what that
 is worth. Its sums are fp32 too, in another order.
+On Intel's processors MKL uses them too and is the faster of both, by a twentieth.
 """
 
 import contextlib
@@ -14,14 +15,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from coregpt.engine import platform
+
 
 def fast_products(device: torch.device) -> contextlib.AbstractContextManager[object]:
     """While it lasts, `F.linear` in fp32 is oneDNN's where that can be faster. Not for compiled code or gradients."""
-    wide = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
-    return _OneDNN() if wide and torch.backends.mkldnn.is_available() else contextlib.nullcontext()
+    wide = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512" and platform.is_amd()
+    return OneDNN() if wide and torch.backends.mkldnn.is_available() else contextlib.nullcontext()
 
 
-class _OneDNN(TorchFunctionMode):
+class OneDNN(TorchFunctionMode):
+    """While it lasts, `F.linear` in fp32 is oneDNN's."""
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:

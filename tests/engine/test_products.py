@@ -8,12 +8,26 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from coregpt.engine import platform
 from coregpt.engine.compiling import prepare
 from coregpt.engine.evaluate import evaluate
 from coregpt.engine.products import fast_products
 
 CPU = torch.device("cpu")
 wide = pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX512", reason="oneDNN is no faster here")
+
+
+@pytest.fixture(autouse=True)
+def amd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN is taken on AMD's processors; it computes the same on others."""
+    monkeypatch.setattr(platform, "is_amd", lambda: True)
+
+
+def test_where_intel_made_the_processor_its_own_library_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "is_amd", lambda: False)
+    with Calls() as calls, torch.no_grad(), fast_products(CPU):
+        F.linear(random(4, 8), random(6, 8))
+    assert "mkldnn::_linear_pointwise" not in calls.names
 
 
 class Calls(TorchDispatchMode):
