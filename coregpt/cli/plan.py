@@ -10,6 +10,7 @@ from coregpt.cli.plan_data import plan_data
 from coregpt.cli.screen import say, table
 from coregpt.cli.trials import stages_of, trial_lines
 from coregpt.lab.designs import DESIGNS
+from coregpt.lab.execute.repeats import repeats
 from coregpt.lab.planning import chain, split
 from coregpt.lab.planning.affordable import Stage, affordable
 from coregpt.lab.planning.credit import Kind, credited, departures
@@ -67,7 +68,8 @@ def show_study(made: Outline, asked: Asked, idle: Known) -> None:
     for line in ("", f"preregistration {study.digest}", ""):
         say(line)
     ready, decided = split.with_split(plan(made), asked.store)
-    for line in filter(None, (ready.place(), *pass_lines(ready), *not_counted(ready, asked))):
+    of_runs = (*not_counted(ready, asked), *repeats(ready, asked.store))
+    for line in filter(None, (ready.place(), *pass_lines(ready), *of_runs)):
         say(line)
     expected = forecast(ready, asked.store, asked.jobs)
     power = power_of(ready, asked.store)

@@ -11,7 +11,7 @@ from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.combinations import problems as combined
 from coregpt.lab.study.declaration import Arm, Criterion, Keep, Machine, Study, StudyFile
-from coregpt.lab.study.identity import settled
+from coregpt.lab.study.identity import WATCHING, settled
 from coregpt.lab.study.inputs import found_file, inputs_of
 from coregpt.lab.study.layers import Merged
 from coregpt.lab.study.place import located
@@ -320,12 +320,16 @@ class _Loader:
         places = {arm.name: located(arm.run.data.source, self.path.parent) for arm in arms}
         plain = {}
         for arm in arms:
-            data = {**arm.settings()["data"], "source": places[arm.name]}
-            plain[arm.name] = self.catalogue.canonical({**arm.settings(), "data": data})
+            trained = {key: value for key, value in arm.settings().items() if key not in WATCHING}
+            data = {**trained["data"], "source": places[arm.name]}
+            plain[arm.name] = self.catalogue.canonical({**trained, "data": data})
         for i, arm in enumerate(arms):
             for other in arms[:i]:
                 if plain[arm.name] == plain[other.name]:
-                    self.wrong(self.place(arm.name), f"is the same as '{other.name}': every resolved setting is equal")
+                    self.wrong(
+                        self.place(arm.name),
+                        f"is the same as '{other.name}': all that can change a number is equal",
+                    )
             for setting, mine, first in (
                 ("data.source", places[arm.name], places[arms[0].name]),
                 ("eval_tokens", arm.run.eval_tokens, arms[0].run.eval_tokens),
