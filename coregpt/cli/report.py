@@ -13,6 +13,7 @@ from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, schema_text
 from coregpt.report.pages.render import render
 from coregpt.report.pages.text import verdict_lines
+from coregpt.report.places import PUBLISHED, own
 
 STUDIES = (".yaml", ".yml")
 
@@ -42,8 +43,8 @@ def rewrite(source: Path | None, out: Path | None) -> int:
 def read_report(source: Path) -> Report:
     """Raises ConfigError for anything that is not a whole report."""
     if source.suffix in STUDIES:
-        there = Path("reports") / source.stem / "report.json"
-        which = str(there) if there.is_file() else "report.json, which coregpt ablate writes"
+        made = [place / source.stem / "report.json" for place in (own(), PUBLISHED)]
+        which = next((str(file) for file in made if file.is_file()), "report.json, which coregpt ablate writes")
         raise ConfigError(f"{source}: a study file; expected its {which}")
     if source.is_dir():
         raise ConfigError(f"{source}: a folder; expected {source / 'report.json'}")

@@ -115,7 +115,10 @@ def test_a_run_that_would_not_come_out_again_here_is_not_repeated(
     for command in (["plan", str(made.study), "--runs", str(made.runs)], made.command("--no-mlflow")):
         assert main(command) == 2
         said = capsys.readouterr().err
-        assert "test: needs gelu, seed 0, evaluated on held_out after steps 0, 24, 48, 72 and 1 more, which it was not" in said
+        assert (
+            "test: needs gelu, seed 0, evaluated on held_out after steps 0, 24, 48, 72 and 1 more, which it was not"
+            in said
+        )
         assert "computed with torch 1.0, here 2.0" in said
         assert "(--runs DIR)" in said
     assert here.recorded() == before

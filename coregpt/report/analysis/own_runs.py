@@ -13,8 +13,10 @@ from coregpt.lab.study.meaning import digest_of, digests_of
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
 from coregpt.report.drawing.curves import MAX_POINTS
-from coregpt.report.facts.inputs import RunFacts
+from coregpt.report.facts.environment import environment_digest
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Report
+from coregpt.report.facts.runs import RunFacts
 
 ROUNDING = 1e-12
 """Smaller than any variance or p-value that matters."""
@@ -87,11 +89,19 @@ def _declared(report: Report) -> Iterator[str]:
     if not study.imported and study.declaration and study.digest not in digests_of(study.declaration):
         due = digest_of(study.declaration)
         yield f"the report says preregistration {study.digest[:12]}, but its own declaration has {due[:12]}"
+    yield from _environment(study)
     declared = study.declaration.get("test", {})
     for key in _DECLARED:
         said = getattr(report.study, key)
         if key in declared and declared[key] != said:
             yield f"the report is held to {key} {said}, but it was declared with {declared[key]}"
+
+
+def _environment(study: StudyFacts) -> Iterator[str]:
+    due = environment_digest(study.environment.values, study.data.sha256)
+    said = study.environment.digest
+    if said is not None and said != due:
+        yield f"the report says environment {said[:12]}, but what its own names has {(due or 'none')[:12]}"
 
 
 def _conclusions(report: Report, only: set[str] | None) -> dict[str, Any]:

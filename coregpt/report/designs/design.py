@@ -11,8 +11,9 @@ from typing import Any
 
 from coregpt.report.designs.early import Early
 from coregpt.report.drawing.markup import Section
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison, Report
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.verdicts.basis import Basis
 from coregpt.report.verdicts.compare import Outcomes
 

@@ -191,7 +191,7 @@ def test_verify_trains_fresh_trunks(forked: Lab, tmp_path: Path, capsys: pytest.
     report = forked.reports / "fork" / "report.json"
     code = main(["verify", str(report), "--seeds", "2", "--runs", str(tmp_path / "runs")])
     assert code in (0, 1)  # with two seeds an answer either way; that there is one is the point
-    assert "Engine, plugins and data are those of the report." in capsys.readouterr().out
+    assert "Engine, plugins, data and environment are those of the report." in capsys.readouterr().out
     folders = [path.parent for path in (tmp_path / "runs").glob("*/trunk.json")]
     assert sorted(RunFolder(path).config()["config"]["seed"] for path in folders) == [2, 3]
 

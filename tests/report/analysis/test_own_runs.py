@@ -10,7 +10,8 @@ import pytest
 from coregpt import __version__
 from coregpt.lab.study.meaning import digest_of
 from coregpt.report.analysis.own_runs import contradictions, in_these_words
-from coregpt.report.facts.inputs import EnvironmentFacts, StudyFacts
+from coregpt.report.facts.environment import EnvironmentFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
 from tests.report import studies

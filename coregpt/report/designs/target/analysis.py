@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coregpt.report.drawing.numbers import listing, plural
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.facts.target import Arrival, Axis, Race, TargetClaim, Targets
 from coregpt.report.verdicts.compare import Outcomes
 from coregpt.stats.contrasts import contrast, paired_t, t_interval, welch

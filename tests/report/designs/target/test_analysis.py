@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from coregpt.report.analysis.summary import summarise
-from coregpt.report.facts.inputs import CurvePoint, RunFacts, RunTiming
 from coregpt.report.facts.model import Report
+from coregpt.report.facts.runs import CurvePoint, RunFacts, RunTiming
 from coregpt.report.facts.target import Arrival, Race, TargetClaim
 from coregpt.report.pages.render import render
 from tests.report.studies import run, study
