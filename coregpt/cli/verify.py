@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from coregpt.cli.published import published_study
-from coregpt.cli.report import read_report
+from coregpt.cli.report import edits, read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.cli.training import execute, refuse_in_vain
@@ -24,7 +24,6 @@ from coregpt.lab.study.chaining import confirms
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
-from coregpt.report.analysis.own_runs import contradictions
 from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm, check, predict
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
@@ -48,7 +47,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
     study = fresh_study(report, seeds, yaml, source, use)
     predictions = predicted(report, seeds, source)
     say(report.study.question)
-    edited = contradictions(report)
+    edited = edits(report, source)
     for line in edited:
         say(f"DISAGREES with itself. {line}")
     if edited:

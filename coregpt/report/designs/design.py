@@ -76,6 +76,10 @@ class ReportDesign:
         """What a careful reader must know; `report` is whole but for its notes."""
         return []
 
+    def notes_on_trials(self, report: Report) -> list[str]:
+        """The same of what trials before the test have found, which the report has once it is whole."""
+        return []
+
     def method(self, report: Report) -> list[str]:
         """Paragraphs on what was fixed beforehand."""
         return []
