@@ -204,7 +204,8 @@ class _Loader:
         found += merged.problems
 
         def note(problems: list[Problem]) -> None:
-            found.extend((merged.origin(key, self.place(name)), text) for key, text in problems)
+            placed = (_blamed(key, text) for key, text in problems)
+            found.extend((merged.origin(key, self.place(name)), text) for key, text in placed)
 
         machine_data = {key: merged.data[key] for key in Machine.model_fields if key in merged.data}
         run_data = settled({key: value for key, value in merged.data.items() if key not in Machine.model_fields})
@@ -340,6 +341,12 @@ class _Loader:
                         f"{setting} is {mine}, but {first} in '{arms[0].name}'; arms must be judged on the same tokens"
                     )
                     self.wrong(("arms", arm.name), text)
+
+
+def _blamed(key: Key, text: str) -> Problem:
+    """Where a problem of several settings is told: at the one that its text begins with, and so once for all arms."""
+    first, _, rest = text.partition(" ")
+    return ((first,), rest) if not key and first in RunConfig.model_fields else (key, text)
 
 
 def _check(model: type[BaseModel], data: dict[str, Any]) -> list[Problem]:
