@@ -24,7 +24,7 @@ def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Fou
     facts, runs = collect(made, store, exploratory)
     report = summarise(with_facts(facts, found) if found else facts, runs)
     report = with_found(report, found) if found else report
-    write_report(with_published(report, folder), folder)
+    write_report(with_published(made.study, report, folder), folder)
     for line in how_to_publish(made, store, folder):
         say(line)
     chain.conclude(made.study, outcomes(report.study, report.comparisons), store)

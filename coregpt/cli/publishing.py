@@ -4,8 +4,10 @@ import hashlib
 import shlex
 from pathlib import Path
 
+from coregpt.cli.published import same_study
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
+from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.published import against
 from coregpt.report.drawing.agreement import agreement
@@ -14,8 +16,8 @@ from coregpt.report.facts.serialise import from_json
 from coregpt.report.places import PUBLISHED, RUNS, own
 
 
-def with_published(report: Report, folder: Path) -> Report:
-    """Held against the published report on the same declaration, if there is one that can be read.
+def with_published(study: Study, report: Report, folder: Path) -> Report:
+    """Held against the published report on the same study, if there is one that can be read.
 
     One that is about to be replaced is told of and forgotten.
     """
@@ -25,7 +27,7 @@ def with_published(report: Report, folder: Path) -> Report:
         theirs = from_json(text, str(source))
     except (OSError, ValueError, ConfigError):
         return report
-    if theirs.study.digest != report.study.digest:
+    if not same_study(study, theirs):
         return report
     found = against(report, theirs, str(source), hashlib.sha256(text.encode()).hexdigest())
     if folder.resolve() != source.parent.resolve():
