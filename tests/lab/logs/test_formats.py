@@ -118,7 +118,7 @@ def test_a_mixture_of_formats_is_compared_and_a_loss_that_cannot_be_read_is_refu
     assert main(["import", "logs", "--name", "second"]) == 2
     words = "logs/plain/seed0.csv:3: val_loss: 'oops' cannot be read as a number: write nan if the run was lost"
     assert words in capsys.readouterr().err
-    assert not (tmp_path / "reports/second").exists()
+    assert not (tmp_path / "runs/reports/second").exists()
 
 
 @pytest.mark.parametrize(

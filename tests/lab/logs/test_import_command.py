@@ -202,7 +202,7 @@ def test_nothing_to_read_is_one_message_that_says_what_to_write(
     assert "one/a.txt holds no metric line" in refused(capsys, "logs")
     (logs / "one" / "a.txt").write_bytes(b"\x00\xff\x00")
     assert "not a text file" in refused(capsys, "logs")
-    assert not (tmp_path / "reports").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_wrong_arguments_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
