@@ -129,8 +129,9 @@ class Trainer:
             if bad is not None:
                 return self.diverged("training", bad)
         self.progress.seconds += time.perf_counter() - begun
-        if evaluating and not self.measure(self.progress.step):
-            return self.diverged("evaluation", self.progress.step)
+        if evaluating:  # one on the way only looks: how often it is looked at decides nothing
+            finite, last = self.measure(self.progress.step), self.progress.step == self.run.timeline.steps
+            return self.diverged("evaluation", self.progress.step) if last and not finite else None
         return None
 
     def stopped(self) -> Outcome:

@@ -55,6 +55,20 @@ def test_a_run_that_declares_it_evaluates_held_out_all_along_and_is_otherwise_th
     assert others[0] == others[1]
 
 
+@pytest.mark.parametrize(("lost", "status"), [(2, "finished"), (10, "diverged")])
+def test_only_the_last_evaluation_decides_whether_a_run_diverged(build, tmp_path, monkeypatch, lost, status) -> None:
+    """How often a run is looked at is no part of its identity, so no look on the way may end it."""
+    measured = trainer.Trainer.loss
+
+    def infinite(self, *data: Tensor) -> float:
+        return float("inf") if self.progress.step == lost else measured(self, *data)
+
+    monkeypatch.setattr(trainer.Trainer, "loss", infinite)
+    outcome, rows = finish(build(config={"evals": 5}), tmp_path)
+    assert outcome.status == status
+    assert [row["step"] for row in rows.rows if row.get("select_loss") == float("inf")] == [lost]
+
+
 @pytest.mark.parametrize("stream", ["select", "held_out"])
 def test_each_loss_is_the_mean_over_its_own_stream(build, tmp_path, stream) -> None:
     run = build()

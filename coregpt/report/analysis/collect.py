@@ -16,7 +16,8 @@ from coregpt.lab.study.differences import changes
 from coregpt.lab.study.outline import Plan
 from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.facts.gathering import nothing_is_garbage
-from coregpt.report.facts.inputs import ArmFacts, Confound, DataFacts, OtherRun, RunFacts, StudyFacts
+from coregpt.report.facts.inputs import ArmFacts, Confound, DataFacts, StudyFacts
+from coregpt.report.facts.runs import OtherRun, RunFacts
 from coregpt.report.reading.environment import compiled, environment
 from coregpt.report.reading.runs import collect_runs, curves_of, ledger_of
 

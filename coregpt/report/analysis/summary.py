@@ -11,8 +11,9 @@ from coregpt.report.designs.design import Fields, Known, ReportDesign
 from coregpt.report.designs.early import Early
 from coregpt.report.drawing.curves import thin
 from coregpt.report.facts.gathering import nothing_is_garbage
-from coregpt.report.facts.inputs import RunFacts, RunTiming, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import SCHEMA, ArmSummary, Comparison, Report, RunResult, Timing
+from coregpt.report.facts.runs import RunFacts, RunTiming
 from coregpt.report.verdicts.basis import Basis, basis_of
 from coregpt.report.verdicts.compare import Outcomes, compare_all
 from coregpt.report.verdicts.confounded import in_headline

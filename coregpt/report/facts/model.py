@@ -9,9 +9,11 @@ from coregpt.report.facts.abort import Pause
 from coregpt.report.facts.base import Facts, Interval, without_nothing
 from coregpt.report.facts.factorial import Effects
 from coregpt.report.facts.fork import Fork
-from coregpt.report.facts.inputs import CurvePoint, RunStatus, RunTiming, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.looks import Look, Stopping
 from coregpt.report.facts.match import MatchedSeconds
+from coregpt.report.facts.published import Published
+from coregpt.report.facts.runs import CurvePoint, RunStatus, RunTiming
 from coregpt.report.facts.short_baseline import Yardstick
 from coregpt.report.facts.target import Race, Targets
 from coregpt.report.facts.tuning import Tuned
@@ -179,9 +181,15 @@ class Report(Facts):
     """Of a study that may leave arms unfinished."""
     tuning: Tuned | None = None
     """Of a study whose settings were found by trials, before the test."""
+    published: Published | None = None
+    """Another report on the same declaration, where one is published."""
     notes: tuple[str, ...]
     runs: tuple[RunResult, ...]
     timing: Timing
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "published")
 
     @property
     def trial_metric(self) -> str:

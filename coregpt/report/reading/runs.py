@@ -14,7 +14,7 @@ from coregpt.lab.records.store import Row, RunFolder
 from coregpt.lab.study.declaration import Stream
 from coregpt.lab.study.identity import counted
 from coregpt.lab.study.outline import Plan, PlannedRun
-from coregpt.report.facts.inputs import CurvePoint, RunFacts, RunStatus, RunTiming
+from coregpt.report.facts.runs import CurvePoint, RunFacts, RunStatus, RunTiming
 
 
 @dataclass(frozen=True)
