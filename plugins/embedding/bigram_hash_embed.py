@@ -22,11 +22,11 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from coregpt_plugins._shared.stream import Before, like
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from coregpt.api import Context, ParamInfo, ParamRule, Plugin, Site, hookimpl, uniform
-from plugins._shared.stream import Before, like
 
 KEY = "bigram_hash_embed"
 TABLE = "stack.bigram_hash_embed.table"
@@ -56,7 +56,8 @@ class BigramHashEmbed(Plugin):
 
     @hookimpl(wrapper=True)
     def make_block(self, at: Site) -> Generator[None, nn.Module, nn.Module]:
-        return Given(at, (yield), self.init)
+        block = yield
+        return block if at.layer is None else Given(at, block, self.init)
 
     @hookimpl
     def add_param_rules(self, param: ParamInfo) -> ParamRule | None:

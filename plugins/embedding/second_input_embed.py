@@ -18,11 +18,11 @@ from collections.abc import Callable, Generator
 from typing import ClassVar
 
 import torch.nn.functional as F
+from coregpt_plugins._shared.stream import Before, like
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from coregpt.api import Context, ParamInfo, ParamRule, Plugin, RMSNorm, Site, hookimpl
-from plugins._shared.stream import Before, like
 
 KEY = "second_input_embed"
 TABLE = "stack.second_input_embed.table"
@@ -46,7 +46,8 @@ class SecondInputEmbed(Plugin):
 
     @hookimpl(wrapper=True)
     def make_block(self, at: Site) -> Generator[None, nn.Module, nn.Module]:
-        return Given(at, (yield), self.init)
+        block = yield
+        return block if at.layer is None else Given(at, block, self.init)
 
     @hookimpl
     def add_param_rules(self, param: ParamInfo) -> ParamRule | None:

@@ -16,11 +16,11 @@ Source: modded-nanogpt record 40.
 from collections.abc import Callable, Generator
 from typing import ClassVar
 
+from coregpt_plugins._shared.stream import Behind
 from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
 
 from coregpt.api import Context, ParamInfo, ParamRule, Plugin, PluginError, Site, hookimpl
-from plugins._shared.stream import Behind
 
 KEY = "backout"
 

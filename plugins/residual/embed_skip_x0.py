@@ -15,11 +15,11 @@ Source: modded-nanogpt record 9.
 from collections.abc import Callable, Generator
 from typing import ClassVar
 
+from coregpt_plugins._shared.stream import Before, like
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from coregpt.api import Context, ParamInfo, ParamRule, Plugin, RMSNorm, Site, hookimpl
-from plugins._shared.stream import Before, like
 
 FIRST = "embed_skip_x0"
 
@@ -44,7 +44,7 @@ class EmbedSkipX0(Plugin):
     @hookimpl(wrapper=True)
     def make_block(self, at: Site) -> Generator[None, nn.Module, nn.Module]:
         block = yield
-        return Mixed(at.child("embed_skip_x0"), block, self)
+        return block if at.layer is None else Mixed(at.child("embed_skip_x0"), block, self)
 
     @hookimpl
     def add_param_rules(self, param: ParamInfo) -> ParamRule | None:

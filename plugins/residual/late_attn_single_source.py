@@ -12,11 +12,11 @@ Source: modded-nanogpt record 77.
 from collections.abc import Generator
 from typing import Any, ClassVar
 
+from coregpt_plugins._shared.stream import Behind
 from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
 from coregpt.api import Context, Plugin, PluginError, Site, hookimpl
-from plugins._shared.stream import Behind
 
 KEY = "late_attn_single_source"
 

@@ -17,11 +17,11 @@ Source: modded-nanogpt record 32 (gated, without x_0's norm after its own), its 
 from collections.abc import Callable, Generator
 from typing import Annotated, ClassVar, Self
 
+from coregpt_plugins._shared.stream import Before, Behind, like
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from coregpt.api import Context, ParamInfo, ParamRule, Plugin, PluginError, RMSNorm, Site, hookimpl
-from plugins._shared.stream import Before, Behind, like
 
 Edge = tuple[NonNegativeInt, NonNegativeInt]
 FIRST = ("skip_pattern", "first")

@@ -1,8 +1,8 @@
 import pytest
 import torch
+from coregpt_plugins.embedding.bigram_hash_embed import bigram_rows
 
 from coregpt.contract.errors import ConfigError, PluginError
-from plugins.embedding.bigram_hash_embed import bigram_rows
 from tests.plugins.slow import SlowGPT, assert_equals_slow_model
 
 TABLE = "stack.bigram_hash_embed.table"

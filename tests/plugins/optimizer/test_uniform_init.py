@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
+from coregpt_plugins.optimizer.uniform_init import uniform_of
 from scipy import stats
 
 from coregpt.contract.errors import PluginError
-from plugins.optimizer.uniform_init import uniform_of
 
 
 def test_normal_numbers_become_uniform_ones_whatever_their_size():

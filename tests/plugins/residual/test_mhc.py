@@ -1,8 +1,8 @@
 import pytest
 import torch
+from coregpt_plugins.residual.mhc import sinkhorn
 
 from coregpt.contract.errors import PluginError
-from plugins.residual.mhc import sinkhorn
 from tests.plugins.slow import SlowGPT, assert_equals_slow_model, rms_norm
 
 
