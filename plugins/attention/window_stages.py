@@ -14,7 +14,7 @@ Source: modded-nanogpt records 29 to 35.
 
 import math
 from itertools import accumulate
-from typing import Annotated, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -25,6 +25,8 @@ Shares = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_le
 
 class WindowStages(Plugin):
     """Adds two dials and one mask rule."""
+
+    neutral: ClassVar[dict[str, Any] | None] = {"long": (1.0,), "short": (1.0,)}
 
     long: Shares = (0.1875, 0.4375, 0.6875)
     """Window of the long layers in each stage, as a share of the context."""
@@ -69,9 +71,10 @@ class WindowStages(Plugin):
         return self.step * math.ceil(round(share * context / self.step, 6))
 
     @hookimpl
-    def add_masks(self, at: Site) -> SlidingWindow:
+    def add_masks(self, at: Site) -> SlidingWindow | None:
         depth = at.shape.depth
         layers = (3 * depth // 11, depth - 1) if self.long_layers is None else self.long_layers
         if wrong := [layer for layer in layers if layer >= depth]:
             raise PluginError(f"window_stages: long layer {wrong[0]} of a model with {depth} layers")
-        return SlidingWindow("window" if at.layer in layers else "window.short", 1.0, self.block)
+        dial, shares = ("window", self.long) if at.layer in layers else ("window.short", self.short)
+        return SlidingWindow(dial, 1.0, self.block) if min(shares) < 1 else None

@@ -15,7 +15,7 @@ the modules cannot feed, nor with a loss that looks ahead with the one head ther
 Source: DeepSeek-AI 2024 (DeepSeek-V3), arXiv:2412.19437, section 2.2.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,7 @@ DIAL = "deepseek_mtp.weight"
 class DeepseekMtp(Plugin):
     """Adds a loss, with modules of its own, and a dial."""
 
+    neutral: ClassVar[dict[str, Any] | None] = {"weight": 0.0, "late": 0.0}
     conflicts: ClassVar[tuple[str, ...]] = ("hyper_connections", "mhc", "mtp")
 
     ahead: PositiveInt = 1
@@ -42,7 +43,9 @@ class DeepseekMtp(Plugin):
     """When the weight becomes `late`: below 1 a share of the run, from 1 on a step."""
 
     @hookimpl
-    def add_losses(self, at: Site) -> dict[str, nn.Module]:
+    def add_losses(self, at: Site) -> dict[str, nn.Module] | None:
+        if not (self.weight or self.late):
+            return None
         if self.ahead >= at.shape.context:
             raise PluginError(f"deepseek_mtp: {self.ahead} tokens ahead do not fit in a context of {at.shape.context}")
         return {"deepseek_mtp": Modules(at.child("deepseek_mtp"), self.ahead)}

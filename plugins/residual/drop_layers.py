@@ -10,6 +10,8 @@ MLP) clashes.
 Source: modded-nanogpt records 17, 30 and 35.
 """
 
+from typing import Any, ClassVar
+
 import torch
 from pydantic import NonNegativeInt
 from torch import Tensor, nn
@@ -19,6 +21,8 @@ from coregpt.api import Context, Plugin, PluginError, Site, hookimpl
 
 class DropLayers(Plugin):
     """Claims attention and MLP where they are left out."""
+
+    neutral: ClassVar[dict[str, Any] | None] = {"attention": (), "mlp": ()}
 
     attention: tuple[NonNegativeInt, ...] | None = None
     """Layers without attention. Empty: one, 7 L // 12."""

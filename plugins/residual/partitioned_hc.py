@@ -9,8 +9,9 @@ share is 1 at first, but `cross` from attention to lane 1; it does not decay. Th
 
 Suggested settings: first 7 of 11 layers (two thirds, the default), cross 1.5; with `residual_decay`, which scales both
 lanes.
-When it hurts / conflicts: twice the stream's memory in the later layers. Other lanes (`hyper_connections`, `mhc`) and
-nGPT claim the same connections. Record 77 has `late_attn_single_source` in its place.
+When it hurts / conflicts: twice the stream's memory in the later layers, and what adds an earlier layer's output to it
+must know of lanes (`unet_skips` does not). Other lanes (`hyper_connections`, `mhc`) and nGPT claim the same
+connections. Record 77 has `late_attn_single_source` in its place.
 Source: modded-nanogpt record 73.
 """
 
@@ -27,7 +28,13 @@ from coregpt.api import Context, ParamInfo, ParamRule, Plugin, PluginError, Site
 class PartitionedHc(Plugin):
     """Claims the later layers' connections; wraps the first of them and the stack."""
 
-    conflicts: ClassVar[tuple[str, ...]] = ("hyper_connections", "layer_sharing", "looped", "mixture_of_depths")
+    conflicts: ClassVar[tuple[str, ...]] = (
+        "hyper_connections",
+        "layer_sharing",
+        "looped",
+        "mixture_of_depths",
+        "unet_skips",
+    )
 
     first: NonNegativeInt | None = None
     """The first layer with two lanes. Empty: 2 L // 3."""

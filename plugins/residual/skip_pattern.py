@@ -11,7 +11,7 @@ Suggested settings: gated, one edge from layer 3 to 6 of 11 (the default's propo
 attention, see `drop_layers`), gate_lr 0.01 to 0.05 on top of a small Adam rate. Plain: edges (6, 9), (4, 10), (2, 11).
 When it hurts / conflicts: sums leave the unit sphere, so not with nGPT. Loops have no later layers, and routed blocks
 see some tokens only.
-Source: modded-nanogpt record 32 (gated, without x_0's norm after its own), its medium track record 6 (plain).
+Source: modded-nanogpt record 32 (gated), its medium track record 6 (plain).
 """
 
 from collections.abc import Callable, Generator
@@ -93,6 +93,6 @@ class Taking(nn.Module):
         share = self.share
         if self.gate is not None:
             opened = 2 * self.gate(ctx.saved[FIRST][..., : self.channels]).sigmoid()
-            share = share.sigmoid() * opened
+            share = share.sigmoid() * like(opened, x)
         y: Tensor = self.block(x + share * like(ctx.saved["skip_pattern", self.source], x), ctx)
         return y

@@ -50,3 +50,5 @@ def test_what_does_not_fit_is_refused(build):
         build(partitioned_hc={"first": 4})
     with pytest.raises(PluginError, match="'ngpt' and 'partitioned_hc'"):
         build(partitioned_hc={}, ngpt={})
+    with pytest.raises(PluginError, match="'partitioned_hc' and 'unet_skips'"):
+        build(partitioned_hc={}, unet_skips={})

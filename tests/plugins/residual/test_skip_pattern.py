@@ -64,3 +64,16 @@ def test_what_does_not_fit_is_refused(build):
         build(skip_pattern={"edges": [(1, 4)]})
     with pytest.raises(PluginError, match=r"channels \(33\) exceeds model.dim \(32\)"):
         build(skip_pattern={"channels": 33})
+
+
+@pytest.mark.parametrize("lanes", ["hyper_connections", "partitioned_hc"])
+def test_every_lane_of_a_wider_stream_takes_the_same(build, batch, lanes):
+    """Lanes that start alike and are written to alike are the plain model's stream."""
+    tokens, _ = batch()
+    options = {"hyper_connections": {"dynamic": False}, "partitioned_hc": {"first": 1, "cross": 1}}[lanes]
+    runs = [build(skip_pattern={}, **plugins) for plugins in ({}, {lanes: options})]
+    with torch.no_grad():
+        for run in runs:
+            run.assembly.params["blocks.2.skip_from_1.gate.weight"].fill_(0.3)
+        wanted, got = (run.model.logits(tokens, run.dials.values) for run in runs)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
