@@ -90,7 +90,7 @@ class Taking(nn.Module):
         self.gate = at.linear("gate", self.channels, 1, role="gate", std=0.0) if options.gated else None
 
     def forward(self, x: Tensor, ctx: Context) -> Tensor:
-        share = self.share
+        share: Tensor = self.share
         if self.gate is not None:
             opened = 2 * self.gate(ctx.saved[FIRST][..., : self.channels]).sigmoid()
             share = share.sigmoid() * like(opened, x)
