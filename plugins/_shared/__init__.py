@@ -1,0 +1,1 @@
+"""What several techniques share; nothing here is a technique."""

@@ -1,0 +1,32 @@
+"""A group of parameters whose learning rate is multiplied by a dial of its own, on top of the `lr` schedule."""
+
+from typing import Any
+
+from torch import Tensor
+
+from coregpt.api import DecayRule, Dials, UpdateRule
+
+
+class OwnRate:
+    """The update rule `inner`; every direction is multiplied by the dial."""
+
+    def __init__(self, inner: UpdateRule, dial: str):
+        self.inner, self.dial = inner, dial
+        self.lr, self.weight_decay = inner.lr, inner.weight_decay
+
+    def init(self, p: Tensor) -> dict[str, Tensor]:
+        return self.inner.init(p)
+
+    def direction(self, p: Tensor, g: Tensor, state: dict[str, Tensor], dials: Dials) -> Tensor:
+        return self.inner.direction(p, g, state, dials) * dials[self.dial]
+
+
+class OwnDecay:
+    """The decay rule `inner` at a learning rate that is multiplied by the dial."""
+
+    def __init__(self, inner: DecayRule, dial: str):
+        self.inner, self.dial = inner, dial
+
+    def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor, dials: Dials) -> Tensor:
+        factor: Any = dials[self.dial]
+        return self.inner.amount(p, update, lr * factor, weight_decay, dials)

@@ -1,0 +1,1 @@
+"""How are vectors kept at one size?"""
