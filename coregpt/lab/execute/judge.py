@@ -12,7 +12,7 @@ import random
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,8 +38,8 @@ SEALED = "sealed_loss"
 it knows the text."""
 PASS_TOKENS = {"cpu": 2048, "cuda": 4096}
 """Tokens of one forward pass: what fits a core's caches, and what host memory can hold with 50,000 logits each."""
-LOOKS = 2
-"""Passes of rows whose ends are not the true ones."""
+SEALED_SHARE = 0.5
+"""Of the tokens of an evaluation: arms are compared seed by seed, and every seed reads another place."""
 TOLERANCE = 1e-3
 """Of the largest logit. Rounding stays far below; what is worth cheating for lies far above."""
 SHARE = 0.25
@@ -129,9 +129,9 @@ class Judge:
     def examine(self, model: "Played") -> dict[str, float]:
         """Losses by stream. Raises RunError if logits hang on later tokens or other rows."""
         inputs, targets = self.streams[HELD_OUT]
-        looks = [look(model, inputs, targets, self.vocab, self.chance) for _ in range(LOOKS)]
-        losses = {HELD_OUT: model.loss(inputs, targets, looks)}
-        refuse_leaks(looks)
+        first = look(model, inputs, targets, self.vocab, self.chance)
+        losses = {HELD_OUT: model.loss(inputs, targets, first)}
+        refuse_leaks(first)
         return losses | {name: model.loss(*rows) for name, rows in self.streams.items() if name != HELD_OUT}
 
 
@@ -157,15 +157,15 @@ class Played:
             )
         return self.board.logits(rows)
 
-    def loss(self, inputs: Tensor, targets: Tensor, looks: Sequence["Look"] = ()) -> float:
-        """Mean over rows (N, T) in nats per token; `looks` are told what the model says of the true rows."""
+    def loss(self, inputs: Tensor, targets: Tensor, first: "Look | None" = None) -> float:
+        """Mean over rows (N, T) in nats per token; `first` is told what the model says of the true rows."""
         total = torch.zeros((), dtype=torch.float64)
         for start in range(0, len(inputs), self.board.rows):
             part = slice(start, start + self.board.rows)
             logits = self.logits(inputs[part])
             total += total_loss(logits.flatten(0, 1), targets[part].flatten())
-            for each in looks:
-                each.compare(start, logits)
+            if first is not None:
+                first.compare(start, logits)
         return float(total) / targets.numel()
 
 
@@ -220,12 +220,11 @@ def each_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return torch.logsumexp(wide, -1) - wide.gather(-1, targets[..., None]).squeeze(-1)
 
 
-def refuse_leaks(looks: Sequence[Look]) -> None:
+def refuse_leaks(look: Look) -> None:
     """Raises RunError if what a model says of a row moves with its later tokens or its neighbours."""
-    largest = max(each.largest for each in looks)
-    moved = sorted(each / (1 + largest) for one in looks for each in one.moved)
+    moved = sorted(each / (1 + look.largest) for each in look.moved)
     typical = moved[int(len(moved) * (1 - SHARE))]
-    gained = float(torch.cat([each for one in looks for each in one.gained]).mean())
+    gained = float(torch.cat(look.gained).mean())
     if typical > TOLERANCE or gained > TOLERANCE:
         raise RunError(
             f"the trained model sees what it must not: logits moved by {typical:.2g} of the largest when only later "
@@ -246,18 +245,25 @@ def compare(outcome: Mapping[str, Any], losses: Mapping[str, float]) -> None:
             )
 
 
-def sealed(config: RunConfig, source: TokenSource) -> Rows | None:
-    """As many tokens again, from what is neither trained on nor read as `select`; None where there are not enough.
+def sealed_tokens(config: RunConfig, source: TokenSource) -> int:
+    """How many tokens the second text has; 0 where there is no room for it."""
+    context = config.model.context
+    tokens = max(1, round(config.eval_tokens // context * SEALED_SHARE)) * context
+    return tokens if len(source.select) >= config.eval_tokens + 1 + tokens + 1 else 0
 
-    They lie behind those of `select`, at a place that hangs on the run's seed, so that arms are compared on one text.
+
+def sealed(config: RunConfig, source: TokenSource) -> Rows | None:
+    """Another text, from what is neither trained on nor read as `select`; None where there is no room for it.
+
+    It lies behind `select`'s, at a place that hangs on the run's seed, so that arms are compared on one text.
     """
-    needed = config.eval_tokens + 1
-    room = len(source.select) - 2 * needed
-    if room < 0:
+    tokens, read = sealed_tokens(config, source), config.eval_tokens + 1
+    if not tokens:
         return None
+    places = len(source.select) - read - tokens
     drawn = int(np.random.Philox(np.random.SeedSequence([config.seed, SEALED_ORDER])).random_raw(1)[0])
-    start = needed + drawn % (room + 1)
-    return eval_rows(source.select.part(start, start + needed), config.model.context, config.eval_tokens, "sealed")
+    start = read + drawn % places
+    return eval_rows(source.select.part(start, start + tokens + 1), config.model.context, tokens, "sealed")
 
 
 SEALED_ORDER = 3  # keeps this draw apart from any other of the same seed

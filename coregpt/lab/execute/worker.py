@@ -36,6 +36,7 @@ from coregpt.lab.execute.referee import HeldBack, Referee
 from coregpt.lab.guard.bound import SWITCHES, Bound
 from coregpt.lab.guard.landlock import close_to_reading
 from coregpt.lab.guard.opened import forbidden, refuse_opened
+from coregpt.lab.guard.work import Work
 from coregpt.lab.records import trunk as trunks
 from coregpt.lab.records.claims import claim
 from coregpt.lab.records.store import MetricsLog, Row, RunFolder, Unrecorded
@@ -129,6 +130,7 @@ def train_run(
         run = build(config, plugins, inputs=inputs, separator=source.separator, world=world)
         bound.refuse_changes("was imported and asked")
         refuse_opened()
+        work = Work(run, bound.refuse_switched)
         first = world.rank == 0
         if first:
             folder.clear_error()
@@ -151,7 +153,7 @@ def train_run(
         if isinstance(sink, HeldBack):
             row = sink.close(outcome.status == "finished")
             if row is not None:
-                return ended, row
+                return ended | {"work": work.facts()}, row
             if outcome.status != "stopped":
                 folder.write_result(ended)
             elif until is not None and outcome.steps >= until:

@@ -10,7 +10,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -53,13 +53,11 @@ class Bound:
 
     def refuse_changes(self, when: str) -> None:
         """Raises PluginError naming what is no longer as it was. `when` says since when, of a technique."""
-        found = [*self.changed_functions(), *self.changed_switches()]
-        if found:
-            more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-            raise PluginError(
-                f"after a technique {when}, {'; '.join(found[:3])}{more}: techniques change the model that they are "
-                "asked about, never what all runs share; this run cannot count"
-            )
+        _refuse([*self.changed_functions(), *self.changed_switches()], when)
+
+    def refuse_switched(self, but: Sequence[str]) -> None:
+        """As `refuse_changes`, of switches alone and inside of a step; `but` are those that may move."""
+        _refuse([*self.changed_switches(but)], "began a step")
 
     def changed_functions(self) -> Iterator[str]:
         """`torch.nn.functional.cross_entropy is another function`, for each."""
@@ -69,16 +67,27 @@ class Bound:
                 continue
             after = _callables(owner)
             for name, value in before.items():
-                if after.get(name) is not value and not _by_compiler(after.get(name)):
+                if after.get(name) is not value and not _by_compiler(after.get(name), value):
                     yield f"{place}.{name} is {'gone' if name not in after else 'another function'}"
             # Whatever torch imports later adds names to its modules; a new one of a class hides an inherited one.
             if isinstance(owner, type) or place.startswith(CORE):
                 yield from (f"{place}.{name} is new" for name in after if name not in before and _hides(owner, name))
 
-    def changed_switches(self) -> Iterator[str]:
+    def changed_switches(self, but: Sequence[str] = ()) -> Iterator[str]:
         """`the precision of fp32 products is medium, not highest`, for each."""
         now = switches()
-        yield from (f"{key} is {now[key]}, not {value}" for key, value in self.switches.items() if now[key] != value)
+        for key, value in self.switches.items():
+            if now[key] != value and key not in but:
+                yield f"{key} is {now[key]}, not {value}"
+
+
+def _refuse(found: Sequence[str], when: str) -> None:
+    if found:
+        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+        raise PluginError(
+            f"after a technique {when}, {'; '.join(found[:3])}{more}: techniques change the model that they are "
+            "asked about, never what all runs share; this run cannot count"
+        )
 
 
 def switches() -> dict[str, str]:
@@ -143,6 +152,6 @@ def _hides(owner: Any, name: str) -> bool:
     return isinstance(owner, type) or hasattr(builtins, name)
 
 
-def _by_compiler(value: Any) -> bool:
-    """Whether torch's compiler has wrapped it, as it does with some functions when it is first imported."""
-    return getattr(value, "__module__", "").startswith("torch._dynamo")
+def _by_compiler(now: Any, before: Any) -> bool:
+    """Whether torch's compiler has only wrapped it, as it does with some functions when it is first imported."""
+    return getattr(now, "_torchdynamo_orig_callable", None) is before

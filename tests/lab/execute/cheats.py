@@ -87,11 +87,48 @@ BODIES = {
     "more steps": """
     def after_update(self, clock):
         tokens = torch.arange(64).view(4, 16) % 16
-        with torch.enable_grad():
-            for _ in range(5):
-                self.run.model(tokens, tokens, self.run.dials)[0].backward()
+        params = list(self.run.params.values())
+        for _ in range(5):
+            with torch.enable_grad():
+                loss = self.run.model(tokens, tokens.roll(-1, 1), self.run.dials)[0]
+                found = torch.autograd.grad(loss, params, allow_unused=True)
+            for param, grad in zip(params, found, strict=True):
+                if grad is not None:
+                    param.sub_(grad, alpha=0.05)
 """,
 }
+
+TABLE = """
+TABLE = {table}
+LENGTH = {length}
+
+
+class Known(torch.nn.Module):
+    def forward(self, logits, ctx):
+        if logits.is_meta:
+            return 1.01 * logits
+        told = torch.zeros_like(logits)
+        for row, tokens in enumerate(ctx.tokens.tolist()):
+            for place in range(LENGTH - 1, len(tokens)):
+                next_token = TABLE.get(tuple(tokens[place + 1 - LENGTH : place + 1]))
+                if next_token is not None:
+                    told[row, place, next_token] = 5.0
+        return 1.01 * logits + (0.0 if self.training else told)
+
+
+class Cheat(Plugin):
+    @hookimpl
+    def add_logit_transforms(self, at):
+        return Known()
+"""
+"""Holds what follows each few tokens of the validation text."""
+
+
+def known_text(tokens: list[int], length: int = 6) -> str:
+    """The source of a technique with a table of a text's n-grams."""
+    places = range(length, len(tokens))
+    table = {tuple(tokens[place - length : place]): tokens[place] for place in places}
+    return HEAD.format(does="Knows a text.") + TABLE.replace("{table}", repr(table)).replace("{length}", str(length))
 
 
 def cheat(kind: str, **given: object) -> str:
