@@ -35,6 +35,7 @@ SWITCHES = (
     *("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
 )
 """Variables by which libraries choose other instructions, and with them how sums are rounded."""
+COMPILERS = tuple(os.path.join(os.path.dirname(torch.__file__), name) for name in ("_dynamo/", "_compile.py"))
 TINY = 1e-39
 """A number that is zero where denormals are flushed."""
 
@@ -58,6 +59,13 @@ class Bound:
     def refuse_switched(self, but: Sequence[str]) -> None:
         """As `refuse_changes`, of switches alone and inside of a step; `but` are those that may move."""
         _refuse([*self.changed_switches(but)], "began a step")
+
+    def put_back(self) -> None:
+        """Undo changes of functions, where they can be undone: in modules and in classes written in Python."""
+        for place, owner in _places():
+            for name, value in self.functions.get(place, {}).items():
+                if vars(owner).get(name) is not value and not _by_compiler(vars(owner).get(name), value):
+                    setattr(owner, name, value)
 
     def changed_functions(self) -> Iterator[str]:
         """`torch.nn.functional.cross_entropy is another function`, for each."""
@@ -154,4 +162,5 @@ def _hides(owner: Any, name: str) -> bool:
 
 def _by_compiler(now: Any, before: Any) -> bool:
     """Whether torch's compiler has only wrapped it, as it does with some functions when it is first imported."""
-    return getattr(now, "_torchdynamo_orig_callable", None) is before
+    code = getattr(now, "__code__", None)
+    return getattr(now, "__wrapped__", None) is before and code is not None and code.co_filename.startswith(COMPILERS)

@@ -21,24 +21,34 @@ class _Watch:
 
     hooked = False
     forbidden: frozenset[tuple[int, int]] = frozenset()
-    names: frozenset[str] = frozenset()
     tried: list[str] = []  # noqa: RUF012
+    heard: list[str] | None = None
 
 
 @contextlib.contextmanager
 def forbidden(paths: Iterable[Path]) -> Iterator[None]:
     """While it lasts, opening one of `paths`, under whatever name, fails with PermissionError."""
     paths = list(paths)
-    before = _Watch.forbidden, _Watch.names, _Watch.tried
+    before = _Watch.forbidden, _Watch.tried
     _Watch.forbidden = frozenset(_identity(os.stat(path)) for path in paths)
-    _Watch.names, _Watch.tried = frozenset(path.name for path in paths), []
-    if not _Watch.hooked and paths:
-        sys.addaudithook(_hear)
-        _Watch.hooked = True
+    _Watch.tried = []
+    if paths:
+        _hook()
     try:
         yield
     finally:
-        _Watch.forbidden, _Watch.names, _Watch.tried = before
+        _Watch.forbidden, _Watch.tried = before
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[list[str]]:
+    """The files that Python code opens while it lasts, in order."""
+    before, _Watch.heard = _Watch.heard, []
+    _hook()
+    try:
+        yield _Watch.heard
+    finally:
+        _Watch.heard = before
 
 
 def refuse_opened() -> None:
@@ -50,10 +60,18 @@ def refuse_opened() -> None:
         )
 
 
+def _hook() -> None:
+    if not _Watch.hooked:
+        sys.addaudithook(_hear)
+        _Watch.hooked = True
+
+
 def _hear(event: str, args: tuple[object, ...]) -> None:
-    if event not in NAMED or not _Watch.forbidden:
+    if event not in NAMED or (not _Watch.forbidden and _Watch.heard is None):
         return
     for given in args[: NAMED[event]]:
+        if _Watch.heard is not None and isinstance(given, str | os.PathLike):
+            _Watch.heard.append(os.fspath(given))
         if isinstance(given, str | bytes | os.PathLike) and _is_forbidden(os.fspath(given)):
             _Watch.tried.append(os.fsdecode(os.fspath(given)))
             raise PermissionError(f"{os.fsdecode(os.fspath(given))}: a run must not read what it is judged on")

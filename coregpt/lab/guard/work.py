@@ -114,6 +114,11 @@ class _Products(TorchDispatchMode):
         self.flops: dict[str, float] = {STEP: 0.0, OPTIMIZER: 0.0}
         self.formulas = _formulas()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Asked by torch when the class is made: to skip the compiler it would import it, a second of every run."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -130,3 +135,11 @@ def _formulas() -> dict[Any, Callable[..., int]]:
 
     aten = torch.ops.aten
     return {**flop_registry, aten.addmm_: flop_registry[aten.addmm], aten.baddbmm_: flop_registry[aten.baddbmm]}
+
+
+def products(compute: Callable[[], object]) -> float:
+    """Floating point operations of all products that a call makes on the CPU."""
+    mode = _Products()
+    with mode:
+        compute()
+    return mode.flops[STEP]
