@@ -56,7 +56,14 @@ _COMPARISONS = {
     **{"effect_size": _NUMBER, "smallest_detectable": _NUMBER, "seed_correlation": _NUMBER},
     **{"seed_correlation_low": _NUMBER, "seed_correlation_high": _NUMBER, "pairing_worth": _NUMBER},
     **{"more_seeds": _COUNT, "more_runs": _COUNT, "more_flops": _NUMBER, "look_seeds": _COUNT, "noisy": "bool"},
-    **{"missing_seeds": _TEXT, "gain_condition": _TEXT, "test": _TEXT, "cause": _TEXT, "sentence": _TEXT},
+    **{
+        "knows": _NUMBER,
+        "missing_seeds": _TEXT,
+        "gain_condition": _TEXT,
+        "test": _TEXT,
+        "cause": _TEXT,
+        "sentence": _TEXT,
+    },
 }
 
 
@@ -182,6 +189,7 @@ class Results:
           unpaired seeds.
         - `more_seeds`, `more_runs`, `more_flops` (FLOPs): what would probably decide it. `noisy`: the arm or the
           baseline is far noisier than the others. `look_seeds`: seeds at the look that decided, if there are looks.
+        - `knows`: the gain on a second text that no run is named, of an arm that knows the text it is judged on.
         - `sentence`: the verdict in words.
         """
         return _table([_row(each, self.report.study.baseline) for each in self.report.comparisons], _COMPARISONS)

@@ -13,6 +13,20 @@ Logits = Callable[[Tensor, Dials], Tensor]
 
 
 @torch.no_grad()
+def total_loss(logits: Tensor, targets: Tensor, at_once: int = 2**25) -> Tensor:
+    """Sum over tokens of -log softmax(logits)[target] in float64 (0-d): logits (N, V), targets (N,) int64.
+
+    `at_once` is the most logits in float64 at a time.
+    """
+    rows = max(1, at_once // logits.shape[-1])
+    total = torch.zeros((), dtype=torch.float64, device=logits.device)
+    for x, y in zip(logits.split(rows), targets.split(rows), strict=True):
+        wide = x.double()
+        total += (torch.logsumexp(wide, -1) - wide.gather(-1, y[:, None]).squeeze(-1)).sum()
+    return total
+
+
+@torch.no_grad()
 def evaluate(model: nn.Module, logits: Logits, inputs: Tensor, targets: Tensor, dials: Dials, rows: int) -> Tensor:
     """Mean loss in nats per token (0-d, float64) of inputs and targets (N, T), `rows` rows at a time.
 

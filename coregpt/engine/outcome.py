@@ -28,7 +28,7 @@ class Outcome:
 
     status: Literal["finished", "diverged", "stopped"]
     value: float | None
-    """Final loss on `held_out` in nats per token; None unless finished."""
+    """Final loss on `held_out` in nats per token; None unless finished, and where `held_out` was withheld."""
     select: float | None
     """The same on `select`."""
     reason: str

@@ -57,6 +57,7 @@ class Trainer:
                 (SELECT, self.source.select, "select"),
                 (HELD_OUT, self.source.held_out, "held_out"),
             )
+            if name == SELECT or not self.source.withheld
         }
         spaced = {round(i * timeline.steps / config.evals) for i in range(config.evals + 1)}
         self.eval_steps = spaced | {timeline.steps}
@@ -167,8 +168,10 @@ class Trainer:
         return bad
 
     def measure(self, step: int) -> bool:
-        """Evaluate and record; False when a loss is not finite. `held_out` is left alone where nobody may read it."""
-        run, both = self.run, step == self.run.timeline.steps or self.run.config.held_out_curve
+        """Evaluate and record; False when a loss is not finite. `held_out` is left alone where nobody may read it, and
+        where it was withheld."""
+        run = self.run
+        both = not self.source.withheld and (step == run.timeline.steps or run.config.held_out_curve)
         with contextlib.ExitStack() as stack:
             for companion in run.companions:
                 stack.enter_context(companion.evaluating())

@@ -12,7 +12,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -69,6 +69,14 @@ class TokenSource:
     digest: str
     """sha256 over what ids mean and over the sha256 of every shard, in order; file names do not matter."""
     about: Mapping[str, str | int] = field(default_factory=dict)
+    held_out_files: tuple[Path, ...] = ()
+    """The shards of `held_out`, where it lies in files."""
+    withheld: bool = False
+    """Whether `held_out` was taken out, for a process that must not see what judges it."""
+
+    def without_held_out(self) -> Self:
+        """The same for training alone: whoever holds it has neither the tokens of `held_out` nor its files open."""
+        return replace(self, held_out=TokenStream([]), withheld=True)
 
     def facts(self) -> dict[str, str | int | None]:
         """What the report says about the data: plain values, sizes in tokens."""
@@ -122,6 +130,7 @@ def open_folder(folder: Path, name: str | None = None, meta: FolderMeta | None =
         separator=meta.separator,
         digest=hashlib.sha256(canonical.encode()).hexdigest(),
         about=meta.about,
+        held_out_files=tuple(val),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coregpt.lab.execute.judge import sealed_tokens
 from coregpt.lab.planning.credit import credited, departures
 from coregpt.lab.planning.preregister import code
 from coregpt.lab.planning.untuned import untuned
@@ -20,6 +21,7 @@ from coregpt.report.facts.inputs import ArmFacts, Confound, DataFacts, StudyFact
 from coregpt.report.facts.runs import OtherRun, RunFacts
 from coregpt.report.reading.environment import compiled, environment
 from coregpt.report.reading.runs import collect_runs, curves_of, ledger_of
+from coregpt.report.reading.work import worked
 
 
 @nothing_is_garbage()
@@ -84,7 +86,8 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         digest=study.digest,
         command=_command(study),
         confounds=tuple(Confound(setting=d.setting, values=d.values, why=dict(d.why)) for d in credited(plan))
-        + compiled(plan, store),
+        + compiled(plan, store)
+        + worked(plan, store),
         untuned=untuned(plan) or None,
         departures=tuple(departures(plan)) or None,
         pilot=test.pilot or None,
@@ -124,5 +127,6 @@ def _data(plan: Plan) -> DataFacts:
         val_tokens=len(plan.source.held_out),
         select_tokens=len(plan.source.select),
         eval_tokens=plan.study.arms[0].run.eval_tokens,
+        sealed_tokens=sealed_tokens(plan.study.arms[0].run, plan.source),
         split_rule=str(facts.get("split", "training and validation are separate shards")),
     )

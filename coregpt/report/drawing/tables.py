@@ -217,6 +217,9 @@ def confounds(report: Report) -> Table:
     ]
     if seconds := report.timing.unequal_seconds:
         rows.append(("training time (median)", *(duration(seconds.get(name)) for name in names), REASONS["rest"]))
+    if slow := report.slower_than_flops:
+        shares = (f"{slow[name]:.3g} times" if name in slow else DASH for name in names)
+        rows.append(("time per token, against what its FLOPs explain", *shares, "more than its FLOPs explain"))
     return Table("What else differs between arms", ("setting", *names, "counts as"), rows, words=True)
 
 

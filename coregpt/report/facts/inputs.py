@@ -72,10 +72,12 @@ class DataFacts(Facts):
     split_rule: str
     select_tokens: int | None = None
     """Of the stream `select`; None where there was none, and curves were of the tokens that decided."""
+    sealed_tokens: int | None = None
+    """Of the second text that every final loss is measured on beside `held_out`; 0 where the data are too small."""
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "select_tokens")
+        return without_nothing(handler(self), "select_tokens", "sealed_tokens")
 
 
 class TrunkFacts(Facts):

@@ -61,6 +61,8 @@ class RunFacts(Facts):
     value: float | None = None
     select: float | None = None
     """Final loss on `select`, where the run has one and the study reads `held_out`."""
+    sealed: float | None = None
+    """The same on the second text, which tells whether an arm is better or knows the text of `held_out`."""
     reason: str = ""
     curve: tuple[CurvePoint, ...] = ()
     timing: RunTiming = RunTiming()

@@ -64,7 +64,8 @@ def run_facts(run: PlannedRun, plan: Plan, store: Path, seen: Seen) -> RunFacts:
         return RunFacts(**facts, status="failed", reason=wrong, timing=timing)
     if status == "finished" and result is not None:
         facts["value"] = result[losses.RESULT[plan.study.reads]]
-        facts |= {"select": result["select"]} if plan.study.reads == "held_out" else {}
+        if plan.study.reads == "held_out":
+            facts |= {"select": result["select"], "sealed": result.get("sealed")}
     return RunFacts(**facts, status=status, reason=reason, timing=timing)
 
 
