@@ -5,16 +5,11 @@ Source: dataset repository kjj0/fineweb10B-gpt2 on the Hugging Face hub.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from coregpt.contract.errors import DataError
-from coregpt.engine.data import read_shard
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: two fetches at once are then only caught by the checksum
-    fcntl = None  # type: ignore[assignment]
+from coregpt.engine.data import alone_in, read_shard
 
 REPOSITORY = "kjj0/fineweb10B-gpt2"
 TRAIN_SHARDS = 103
@@ -41,7 +36,7 @@ def fetch_fineweb(folder: Path, shards: int, endpoint: str | None, progress: Pro
     names = ["fineweb_val_000000.bin", *(f"fineweb_train_{i:06d}.bin" for i in range(1, shards + 1))]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone_in(folder):
+        with alone_in(folder, ".fetch.lock", "fetching"):
             for name in names:
                 _fetch(download, base, folder / name, progress)
     except OSError as error:  # faults of the network arrive as DataError, so this is the disk
@@ -57,18 +52,6 @@ def _downloader() -> Download:
     except ImportError as error:
         raise DataError(f"downloads need huggingface_hub ({error}); install it: {INSTALL}") from error
     return download
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Two fetches into one folder would append to the same partial files."""
-    with open(folder / ".fetch.lock", "w") as lock:
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DataError(f"another process is fetching into {folder}; wait for it or stop it") from error
-        yield
 
 
 def _fetch(download: Download, base: str, path: Path, progress: Progress) -> None:

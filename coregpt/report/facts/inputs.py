@@ -4,6 +4,7 @@ Lower metric values are better throughout. Everything measured with a clock (and
 varies between executions) lives in `RunTiming`, so that the rest of two executions of one study is equal.
 """
 
+import math
 from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import (
@@ -86,10 +87,18 @@ class DataFacts(Facts):
     split_rule: str
     select_tokens: int | None = None
     """Of the stream `select`; None where there was none, and curves were of the tokens that decided."""
+    eval_bytes: int | None = None
+    """Bytes of text that the tokens are whose loss decides; None where they are not known to add up to the text."""
+
+    def bits_per_byte(self, loss: float | None) -> float | None:
+        """A loss in nats per token as bits per byte of text, which tokenizers do not change; None where not known."""
+        if loss is None or not self.eval_bytes or not self.eval_tokens:
+            return None
+        return loss * self.eval_tokens / self.eval_bytes / math.log(2)
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "select_tokens")
+        return without_nothing(handler(self), "select_tokens", "eval_bytes")
 
 
 class EnvironmentFacts(Facts):
