@@ -22,6 +22,7 @@ from coregpt.lab.study.inputs import find as stored_run
 from coregpt.lab.study.registry import Catalogue
 from coregpt.text.folder import tokenizer_of
 from coregpt.text.tokenizer import GPT2, Bytes, Tokenizer, open_tokenizer
+from coregpt.text.tokenizer import NAMES as TOKENIZERS
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Trained:
 
     def open_tokenizer(self, given: str | None = None) -> Tokenizer:
         """Raises DataError for one that is not that of its data, or where nobody knows which that is."""
-        if Path(self.tokenizer).is_dir():
+        if self.tokenizer not in ("", *TOKENIZERS) and Path(self.tokenizer).is_dir():
             found = tokenizer_of(Path(self.tokenizer), given)
         elif given or self.tokenizer:
             found = open_tokenizer(given or self.tokenizer)
