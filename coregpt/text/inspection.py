@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from coregpt.engine.data import TokenSource, TokenStream
 from coregpt.text.tokenizer import Tokenizer
-from coregpt.text.words import RUN, run_hashes
+from coregpt.text.words import RUN, run_hashes, shared
 
 PART = 2**22
 """Tokens that are held at once."""
@@ -92,7 +92,7 @@ def inspect(source: TokenSource, tokenizer: Tokenizer, most: int) -> Inspection:
         name: Overlap(
             sum(digest in digests["train"] for digest in digests[name]),
             sum(len(each) for each in runs[name]),
-            sum(int(np.isin(each, trained).sum()) for each in runs[name]),
+            sum(shared(trained, each) for each in runs[name]),
         )
         for name in ("select", "held_out")
     }

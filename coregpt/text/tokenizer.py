@@ -103,7 +103,8 @@ class Json:
         return [np.array(each.ids, dtype=np.uint32) for each in found]
 
     def decode(self, ids: Sequence[int]) -> bytes:
-        return b"".join(self.pieces[id_] for id_ in ids if id_ != self.separator and id_ < len(self.pieces))
+        pieces, separator = self.pieces, self.separator
+        return b"".join([pieces[id_] for id_ in ids if id_ != separator and id_ < len(pieces)])
 
     @property
     def pieces(self) -> list[bytes]:

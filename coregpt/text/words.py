@@ -50,6 +50,9 @@ LONGEST = 64
 """Bytes of a word that count: a longer one, a line of digits, is told from others by these."""
 
 
-def shared(runs: Hashes, others: Hashes) -> int:
-    """How many of `others`, each counted as often as it stands there, are among `runs`."""
-    return int(np.isin(others, np.unique(runs)).sum())
+def shared(known: Hashes, others: Hashes) -> int:
+    """How many of `others`, each counted as often as it stands there, are among the sorted hashes `known`."""
+    if not len(known):
+        return 0
+    places = np.minimum(np.searchsorted(known, others), len(known) - 1)
+    return int((known[places] == others).sum())
