@@ -19,7 +19,7 @@ from coregpt import __version__
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.engine import weights as files
-from coregpt.engine.build import assemble
+from coregpt.engine.build import Assembled, assemble
 from coregpt.engine.inputs import open_inputs
 from coregpt.lab.study.identity import IMPORTS, engine_digest, plugin_digests
 from coregpt.lab.study.inputs import weights_of
@@ -98,19 +98,21 @@ def open_export(folder: Path, device: str = "cpu") -> Trained:
     frozen = folder / PLUGINS
     catalogue = Catalogue(sorted(frozen.glob("*.py")), frozen / IMPORTS)
     where = torch.device(device)
+    plugins = catalogue.instances(config.plugins)
     try:
-        plugins = catalogue.instances(config.plugins)
-        made = assemble(config, plugins, open_inputs({}, {}, where, assemble_nothing), where, about["separator"])
         tensors = library.load_file(folder / MODEL, device=device)
-    except CoreGPTError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{folder}: the model cannot be made again ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # the library's own
+        raise ConfigError(f"{folder / MODEL} is no file of safetensors ({str(error).splitlines()[0]})") from error
     buffers = {name: tensors.pop(name) for name in about["buffers"] if name in tensors}
-    fill(made, tensors, buffers, str(folder / MODEL))
+
+    def again(config: RunConfig) -> Assembled:
+        made = assemble(config, plugins, open_inputs({}, {}, where, assemble_nothing), where, about["separator"])
+        fill(made, tensors, buffers, str(folder / MODEL))
+        return made
+
     named = about["tokenizer"]
     place = named if named in NAMES or not named else str(folder / named)
-    return Trained(folder.name, config, made, about["separator"], place)
+    return Trained(folder.name, config, again(config), about["separator"], place, again)
 
 
 def assemble_nothing(*_: Any) -> Any:

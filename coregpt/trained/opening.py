@@ -1,7 +1,7 @@
 """A finished run, or a folder that `coregpt export` wrote, as a model that gives logits."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,18 @@ class Trained:
     """Of the data that it was trained on."""
     tokenizer: str
     """As `open_tokenizer` takes it; a folder where it lies beside the shards, "" where nobody knows."""
+    again: Callable[[RunConfig], Assembled]
+    """The same weights in a model of other settings. Raises ConfigError where they do not fit."""
+
+    def longer(self, times: int) -> "Trained":
+        """The model for rows so many times longer: tables of positions are as long, and all that was trained is the
+        same. Raises ConfigError where something that was trained has a length."""
+        old = self.config
+        shape = old.model.model_copy(update={"context": old.model.context * times})
+        # As many steps of as many rows, so that every schedule ends where it did.
+        sizes = {name: getattr(old, name) * times for name in ("tokens", "batch_tokens", "eval_tokens")}
+        config = old.model_copy(update={"model": shape, **sizes})
+        return replace(self, config=config, made=self.again(config))
 
     @property
     def context(self) -> int:
@@ -72,7 +84,11 @@ def open_run(name: str, study: str | None, store: Path, device: str = "cpu") -> 
     if stored.config is None:
         raise ConfigError(f"run {run.id}: {stored.no_model}")
     separator, tokenizer = meaning_of(stored.config.data.source)
-    return Trained(run.id, stored.config, made_of(stored, separator, torch.device(device)), separator, tokenizer)
+
+    def again(config: RunConfig) -> Assembled:
+        return made_of(replace(stored, config=config), separator, torch.device(device))
+
+    return Trained(run.id, stored.config, again(stored.config), separator, tokenizer, again)
 
 
 def made_of(stored: Stored, separator: int | None, device: torch.device) -> Assembled:

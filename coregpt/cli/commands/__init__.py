@@ -28,6 +28,8 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     reports.import_,
     models.generate,
     models.export,
+    models.eval_,
+    models.diff,
     tools.try_,
     tools.plugins,
     tools.schema,

@@ -55,3 +55,40 @@ def add_model(parser: ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (cpu)")
     add_of_study(parser)
     add_runs(parser)
+
+
+def diff(commands: Commands) -> None:
+    parser = commands.add_parser("diff", help="what two runs differ in: settings, curves, weights")
+    parser.add_argument("first", metavar="RUN", help="its id, the beginning of it, or ARM/SEED")
+    parser.add_argument("second", metavar="RUN", help="the other one")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    add_of_study(parser)
+    add_runs(parser)
+
+    def execute(options: Namespace) -> int:
+        from coregpt.cli.diff import diff
+
+        return diff(options.first, options.second, options.study, options.runs, options.json)
+
+    parser.set_defaults(execute=execute)
+
+
+def eval_(commands: Commands) -> None:
+    parser = commands.add_parser("eval", help="a finished run's loss in detail; with --against, where two runs differ")
+    add_model(parser)
+    where = "tokens to evaluate: select, or held_out, which is for verdicts (select)"
+    parser.add_argument("--stream", choices=["select", "held_out"], default="select", help=where)
+    parser.add_argument("--tokens", type=positive, metavar="N", help="the first N tokens (as the run itself evaluated)")
+    parser.add_argument("--against", metavar="RUN", help="another run on the same data: differences token by token")
+    longer = "also rows so many times longer than those of training; repeat"
+    parser.add_argument("--longer", type=positive, action="append", default=[], metavar="K", help=longer)
+    parser.add_argument("--hellaswag", type=Path, metavar="FILE", help="also HellaSwag, from its JSON lines")
+    parser.add_argument("--questions", type=positive, metavar="N", help="only the first N questions of it")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+    def execute(options: Namespace) -> int:
+        from coregpt.cli.evaluation import evaluate
+
+        return evaluate(options)
+
+    parser.set_defaults(execute=execute)
