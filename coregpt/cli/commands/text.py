@@ -32,7 +32,7 @@ def tokenizer(commands: Commands) -> None:
 def data(commands: Commands) -> None:
     parser = commands.add_parser("data", help="get, make and look at training data")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    _fetch(actions.add_parser("fetch", help="download pre-tokenised shards"))
+    _fetch(actions.add_parser("fetch", help="download shards of tokens, or texts"))
     _prepare(actions.add_parser("prepare", help="make shards of text, split by document"))
     _inspect(
         actions.add_parser("inspect", help="what is in a source: documents, lengths, tokens, overlap; a page of it")
@@ -40,13 +40,15 @@ def data(commands: Commands) -> None:
 
 
 def _fetch(parser: ArgumentParser) -> None:
-    parser.add_argument("name", choices=["fineweb10B"])
-    parser.add_argument("--shards", type=positive, default=1, metavar="N", help="training shards of 100M tokens (1)")
+    names = ["fineweb10B", "fineweb100B", "fineweb-edu10B", "fineweb-text", "fineweb-edu-text"]
+    parser.add_argument("name", choices=names, help="tokens of GPT-2, or texts for a tokenizer of your own")
+    files = "training shards of 100M tokens, or files of text of about 2 GB (1)"
+    parser.add_argument("--shards", type=positive, default=1, metavar="N", help=files)
 
     def execute(options: Namespace) -> int:
         from coregpt.cli.data import fetch
 
-        return fetch(options.shards)
+        return fetch(options.name, options.shards)
 
     parser.set_defaults(execute=execute)
 
