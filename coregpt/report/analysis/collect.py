@@ -119,14 +119,16 @@ def _arms(plan: Plan) -> tuple[ArmFacts, ...]:
 
 
 def _data(plan: Plan) -> DataFacts:
-    facts = plan.source.facts()
+    facts, tokens = plan.source.facts(), plan.study.arms[0].run.eval_tokens
+    judged = plan.source.held_out if plan.study.reads == "held_out" else plan.source.select
     return DataFacts(
         name=plan.source.name,
         sha256=plan.source.digest,
         train_tokens=len(plan.source.train),
         val_tokens=len(plan.source.held_out),
         select_tokens=len(plan.source.select),
-        eval_tokens=plan.study.arms[0].run.eval_tokens,
+        eval_tokens=tokens,
+        eval_bytes=plan.source.bytes_of(judged.slice(1, tokens)),
         sealed_tokens=sealed_tokens(plan.study.arms[0].run, plan.source),
         split_rule=str(facts.get("split", "training and validation are separate shards")),
     )

@@ -3,6 +3,7 @@
 Lower metric values are better throughout. Facts about single runs are in `runs`.
 """
 
+import math
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -74,10 +75,18 @@ class DataFacts(Facts):
     """Of the stream `select`; None where there was none, and curves were of the tokens that decided."""
     sealed_tokens: int | None = None
     """Of the second text that every final loss is measured on beside `held_out`; 0 where the data are too small."""
+    eval_bytes: int | None = None
+    """Bytes of text that the tokens are whose loss decides; None where they are not known to add up to the text."""
+
+    def bits_per_byte(self, loss: float | None) -> float | None:
+        """A loss in nats per token as bits per byte of text, which tokenizers do not change; None where not known."""
+        if loss is None or not self.eval_bytes or not self.eval_tokens:
+            return None
+        return loss * self.eval_tokens / self.eval_bytes / math.log(2)
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "select_tokens", "sealed_tokens")
+        return without_nothing(handler(self), "select_tokens", "sealed_tokens", "eval_bytes")
 
 
 class TrunkFacts(Facts):

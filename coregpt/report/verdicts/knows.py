@@ -11,8 +11,9 @@ import numpy as np
 from scipy import stats
 
 from coregpt.report.drawing.numbers import signed
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison
+from coregpt.report.facts.runs import RunFacts
 
 LEFT = 0.5
 """Texts differ, and so do gains on them; an honest gain keeps more than this share of itself on another one."""
