@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.measure import Ratio, compare
-from coregpt.engine.blocks import blocked_attention
-from coregpt.engine.platform import set_up_cpu
-from coregpt.engine.products import OneDNN
+from coregpt.engine.arithmetic.platform import set_up_cpu
+from coregpt.engine.arithmetic.products import OneDNN
+from coregpt.engine.attention.blocks import blocked_attention
 
 CASES = (
     ((4, 4, 128, 32), None),

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from coregpt.engine.platform import fast_precision
+from coregpt.engine.arithmetic.platform import fast_precision
 from coregpt.lab.execute.worker import processor
 
 RESULTS = Path(__file__).parent / "results"

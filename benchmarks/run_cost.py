@@ -89,7 +89,7 @@ def now() -> tuple[float, float]:
 
 def serve(descriptor: int) -> None:
     """The pool's process, whose forks write `clocks.json` into their run folders."""
-    from coregpt.engine import step, trainer
+    from coregpt.engine.training import step, trainer
     from coregpt.lab.execute import referee, worker
 
     inner = worker.main

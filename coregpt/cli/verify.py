@@ -10,7 +10,7 @@ from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.cli.training import execute, refuse_in_vain
 from coregpt.contract.errors import ConfigError
-from coregpt.engine.world import World
+from coregpt.engine.training.world import World
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.execute.worker import environment
 from coregpt.lab.planning.chain import conclude, in_chain_of, place_of, resolved

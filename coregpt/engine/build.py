@@ -16,14 +16,14 @@ from coregpt.contract.plugin import HookManager, Plugin
 from coregpt.contract.record import CORE
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Assembly
-from coregpt.engine.defaults import Defaults
 from coregpt.engine.dials import SIZES, Dials, collect, owners
 from coregpt.engine.inputs import FinishedModel, Given, Stored, finished, open_inputs
-from coregpt.engine.model import GPT
-from coregpt.engine.optimizer import Optimizer
-from coregpt.engine.tied import refuse_untied
-from coregpt.engine.timeline import Timeline, plan_steps
-from coregpt.engine.world import World
+from coregpt.engine.model.defaults import Defaults
+from coregpt.engine.model.gpt import GPT
+from coregpt.engine.model.tied import refuse_untied
+from coregpt.engine.training.optimizer import Optimizer
+from coregpt.engine.training.timeline import Timeline, plan_steps
+from coregpt.engine.training.world import World
 
 NamedPlugins = Sequence[tuple[str, Plugin]]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from coregpt.engine import weights as files
-from coregpt.engine.outcome import HELD_OUT, SELECT
+from coregpt.engine.training.outcome import HELD_OUT, SELECT
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.differences import ABSENT, flatten
 from coregpt.lab.study.inputs import weights_of

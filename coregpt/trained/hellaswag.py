@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from coregpt.contract.errors import DataError
-from coregpt.engine.products import fast_products
+from coregpt.engine.arithmetic.products import fast_products
 from coregpt.text.tokenizer import Tokenizer
 from coregpt.trained.estimates import wilson
 from coregpt.trained.opening import Trained

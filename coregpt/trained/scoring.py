@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from coregpt.engine.arithmetic.products import fast_products
 from coregpt.engine.data import TokenStream, eval_rows
-from coregpt.engine.products import fast_products
 from coregpt.trained.estimates import Floats
 from coregpt.trained.opening import Trained
 

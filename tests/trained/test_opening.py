@@ -7,7 +7,7 @@ import torch
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError, DataError
 from coregpt.engine.data import eval_rows, open_folder
-from coregpt.engine.evaluate import evaluate
+from coregpt.engine.training.evaluate import evaluate
 from coregpt.trained.opening import open_run
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
 from coregpt.contract.rules import Clock
-from coregpt.engine import checkpoint
 from coregpt.engine.build import NamedPlugins, Run, build
+from coregpt.engine.training import checkpoint
 from coregpt.lab.designs.design import Design, Task
 from coregpt.lab.records.readings import lacking
 from coregpt.lab.records.store import RunFolder

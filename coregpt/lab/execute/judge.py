@@ -25,8 +25,8 @@ from torch import Tensor
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import PluginError, RunError
 from coregpt.engine.data import TokenSource, eval_rows, open_source
-from coregpt.engine.evaluate import total_loss
-from coregpt.engine.outcome import HELD_OUT, SELECT
+from coregpt.engine.training.evaluate import total_loss
+from coregpt.engine.training.outcome import HELD_OUT, SELECT
 from coregpt.lab.execute import player
 from coregpt.lab.execute.player import Board
 from coregpt.lab.execute.side_process import CAN_FORK, Line, SideProcess, forked, started

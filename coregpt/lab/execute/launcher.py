@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from coregpt.engine.outcome import SELECT
+from coregpt.engine.training.outcome import SELECT
 from coregpt.lab.designs.design import Task
 from coregpt.lab.execute import decisions
 from coregpt.lab.execute.allowance import Limits

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import PluginError
+from coregpt.engine.arithmetic.platform import set_up_cpu
+from coregpt.engine.arithmetic.products import fast_products
 from coregpt.engine.build import again
 from coregpt.engine.inputs import FinishedModel, Stored
-from coregpt.engine.platform import set_up_cpu
-from coregpt.engine.products import fast_products
 from coregpt.lab.execute.explaining import explain
 from coregpt.lab.execute.side_process import Line
 from coregpt.lab.guard.landlock import close_to_reading

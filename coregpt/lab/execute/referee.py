@@ -10,7 +10,7 @@ import torch
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import PluginError, RunError
 from coregpt.engine.data import TokenSource
-from coregpt.engine.outcome import SELECT
+from coregpt.engine.training.outcome import SELECT
 from coregpt.lab.execute import judge
 from coregpt.lab.execute.side_process import CAN_FORK, SideProcess, forked, started
 from coregpt.lab.records.store import MetricsLog, Row, RunFolder

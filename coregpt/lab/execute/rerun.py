@@ -13,7 +13,7 @@ from typing import Any
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.data import open_source
-from coregpt.engine.world import World
+from coregpt.engine.training.world import World
 from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.signals import POLL_SECONDS, caught_signals
 from coregpt.lab.execute.slots import Slot

@@ -23,12 +23,12 @@ from coregpt import __version__
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, DataError, PluginError, RunError
 from coregpt.engine import weights
+from coregpt.engine.arithmetic.platform import set_up_cpu
 from coregpt.engine.build import Run, build
 from coregpt.engine.data import TokenSource, TokenStream, open_source
 from coregpt.engine.inputs import Stored
-from coregpt.engine.platform import set_up_cpu
-from coregpt.engine.trainer import train
-from coregpt.engine.world import World, join, leave
+from coregpt.engine.training.trainer import train
+from coregpt.engine.training.world import World, join, leave
 from coregpt.lab.atomic import unwritable
 from coregpt.lab.execute.explaining import explain, out_of_memory, whole_story
 from coregpt.lab.execute.player import STORES

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from coregpt.engine.build import Run
-from coregpt.engine.evaluate import total_loss
-from coregpt.engine.outcome import HELD_OUT, SELECT
+from coregpt.engine.training.evaluate import total_loss
+from coregpt.engine.training.outcome import HELD_OUT, SELECT
 from coregpt.lab.guard.bound import Bound
 from coregpt.lab.guard.opened import listening
 from coregpt.lab.guard.work import OPTIMIZER, STEP, Work, products

@@ -18,7 +18,7 @@ from coregpt.contract.input import MissingInputError
 from coregpt.contract.plugin import Plugin
 from coregpt.engine import weights
 from coregpt.engine.build import NamedPlugins, Run, build
-from coregpt.engine.world import World
+from coregpt.engine.training.world import World
 from coregpt.lab.guard.bound import Bound
 from coregpt.lab.laws.surroundings import AROUND, plugins_around
 from coregpt.lab.study.registry import Catalogue

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, DataError
+from coregpt.engine.arithmetic.platform import default_device, fast_precision, worth_compiling
 from coregpt.engine.data import TokenSource
-from coregpt.engine.platform import default_device, fast_precision, worth_compiling
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.planning.enough import refuse_unfit
 from coregpt.lab.study.counting import counted

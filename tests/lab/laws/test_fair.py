@@ -19,7 +19,7 @@ BROKEN_BY = {
         "evaluating": "after evaluating, torch.nn.functional.cross_entropy is another function",
         "precision": "after training, the precision of fp32 products is medium",
         "threads": "after training, the number of threads is 2",
-        "logits": "after evaluating, coregpt.engine.model.GPT.logits is another function",
+        "logits": "after evaluating, coregpt.engine.model.gpt.GPT.logits is another function",
         "leak check": "coregpt.lab.execute.judge.refuse_leaks is another function",
     },
     fair.opens_no_file: {"reads": r"it opens .*notes.txt"},
