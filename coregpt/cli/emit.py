@@ -11,6 +11,7 @@ from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import gone_if_refused, writable_folder, write_text
 from coregpt.lab.designs.design import Task
+from coregpt.lab.execute.repeats import repeats
 from coregpt.lab.execute.tasks import everything, missing
 from coregpt.lab.planning import chain
 from coregpt.lab.planning.plans import outlines, plan
@@ -62,6 +63,8 @@ def emit(path: Path, scale: str | None, store: Path, out: Path | None, slurm: Sl
     layout = slurm.layout(plans[0].runs[0].config.device, studies[0].gpus_per_run)
     for made in plans:
         chain.refuse(made.study, made.source.digest, store)
+        if said := repeats(made, store, on_cluster=True):  # who starts a run over keeps what it had, and a job cannot
+            raise ConfigError(f"{path}: {said[0]} A script cannot do that: call coregpt ablate --on slurm")
     with gone_if_refused(store / "slurm", *([out] if out else [])):
         writable_folder(store / "slurm")
         if out is not None:

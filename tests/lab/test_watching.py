@@ -92,6 +92,10 @@ def test_runs_that_lack_the_curve_of_a_target_are_repeated_to_the_same_bits(
     assert said in capsys.readouterr().out
     assert main(["plan", str(made.study), "--runs", str(made.runs), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["repeated"] == [said]
+    recorded = made.recorded()
+    assert main(["plan", str(made.study), "--runs", str(made.runs), "--emit", "sbatch"]) == 2
+    assert f"{said} A script cannot do that" in capsys.readouterr().err
+    assert made.recorded() == recorded
     assert main(made.command("--no-mlflow")) == 0
     assert said in capsys.readouterr().out
     assert values(made) == before
