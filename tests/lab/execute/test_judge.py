@@ -28,7 +28,7 @@ def cheating(folder_of: Callable[..., RunFolder], tmp_path: Path, shards: Path) 
     """The folder of a run with a technique that cheats in some way."""
 
     def make(kind: str) -> RunFolder:
-        (tmp_path / "cheat.py").write_text(cheat(kind, eval_tokens=256, data=shards))
+        (tmp_path / "cheat.py").write_text(cheat(kind, data=shards))
         base = {**STUDY["base"], **SHORT}
         return folder_of(base=base, arms={"gelu": {}, "cheat": {"plugins": {"cheat": {}}}}, plugin_files=["cheat.py"])
 
