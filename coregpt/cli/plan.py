@@ -23,6 +23,7 @@ from coregpt.lab.planning.power import Power, power_of
 from coregpt.lab.planning.preregister import older_lines
 from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.records.ledger import LedgerError
+from coregpt.lab.study.code import beyond
 from coregpt.lab.study.declaration import TOLERANCE, Study
 from coregpt.lab.study.differences import changes
 from coregpt.lab.study.idle.inert import told_idle
@@ -177,7 +178,9 @@ def counts_as(why: Mapping[str, Kind]) -> str:
 
 def warned(made: Outline) -> list[str]:
     """What will weigh on the verdict, told while it can be changed."""
-    lines = [f"warning: {line}" for line in departures(made)]
+    study = made.study
+    used = sorted({name for arm in study.arms for name in arm.run.plugins})
+    lines = [f"warning: {line}" for line in (*departures(made), *beyond.told(study.catalogue, used))]
     by_words: dict[str, list[str]] = {}
     for arm, words in untuned(made).items():
         by_words.setdefault(words, []).append(arm)

@@ -16,6 +16,7 @@ from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.contract.plugin import PREFIXES, Plugin
 from coregpt.lab.laws.laws import SLOW, Law, LawCase, check_case, fast_laws, title
 from coregpt.lab.laws.pairs import check_pairs
+from coregpt.lab.study.code import beyond
 from coregpt.lab.study.code.checkouts import elsewhere, where_searched
 from coregpt.lab.study.registry import Catalogue, Found
 from coregpt.lab.study.yamlfile import Loader
@@ -122,6 +123,8 @@ def check(arguments: Sequence[str], asked: Check) -> int:
     for name in names:
         if len(names) > 1:
             say(f"{name}")
+        for line in beyond.told(catalogue, [name]):
+            say(f"note  {line}")
         case = LawCase(catalogue, name, given, {other: {} for other in beside if other != name})
         holds &= laws_hold(case, fast_laws() if asked.fast else None)
     if asked.fast:

@@ -20,6 +20,7 @@ from typing import Any
 CAN_FORK = sys.platform == "linux"
 DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG."""
+MOST_FILES = 65_536
 Message = dict[str, Any]
 
 
@@ -67,7 +68,7 @@ class SideProcess:
 
 
 def forked(serve: Callable[[Line], None]) -> SideProcess:
-    """A fork that calls `serve` and ends; nothing of the parent's clean-up is done by it."""
+    """A fork that calls `serve` and ends; it has no file of its parent open, and does nothing of its clean-up."""
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -78,7 +79,10 @@ def forked(serve: Callable[[Line], None]) -> SideProcess:
         return SideProcess(Line(ours), pid)
     code = 1
     try:
-        ours.close()
+        ours.detach()
+        # The claim on the run among them: it must be free as soon as the one that trains is gone.
+        os.closerange(3, theirs.fileno())
+        os.closerange(theirs.fileno() + 1, MOST_FILES)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever began it decides when it ends
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)

@@ -15,7 +15,7 @@ from coregpt.contract.companion import Companion
 from coregpt.contract.rules import Clock
 from coregpt.engine.build import Run
 
-STEP, OPTIMIZER = "step", "optimizer"
+STEP, OPTIMIZER = "passes", "optimizer"
 MADE_BY_MODE = "operators in between"
 """The switch that counting itself moves."""
 

@@ -27,7 +27,7 @@ def _shares(plan: Plan, arm: str, work: Mapping[str, Any]) -> Iterator[tuple[str
     cost = plan.costs[arm]
     planned = max([stage.flops_per_token for stage in cost.stages] or [cost.flops_per_token])
     for step in work["steps"]:
-        yield PRODUCTS, step["step"] / step["tokens"] / planned
+        yield PRODUCTS, step["passes"] / step["tokens"] / planned
     if work["declared"]:
         yield TOKENS, work["tokens"] / work["declared"]
 

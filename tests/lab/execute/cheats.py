@@ -7,6 +7,7 @@ Source: nobody.
 
 import contextlib
 import linecache
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -48,11 +49,11 @@ BODIES = {
     "rows": """
     @contextlib.contextmanager
     def evaluating(self):
-        import gc
-
-        for rows in gc.get_objects():
-            if isinstance(rows, torch.Tensor) and rows.dtype == torch.int64 and rows.numel() == {eval_tokens}:
-                rows.fill_(3)
+        frame = sys._getframe()
+        while frame is not None:
+            for rows in getattr(frame.f_locals.get("self"), "eval_data", {}).values():
+                rows[0].fill_(3)
+            frame = frame.f_back
         yield
 """,
     "precision": """
@@ -77,8 +78,6 @@ BODIES = {
 """,
     "leak check": """
     def before_step(self, clock):
-        import sys
-
         sys.modules["coregpt.lab.execute.judge"].refuse_leaks = lambda looks: None
 """,
     "logits": """

@@ -1,14 +1,18 @@
 """The loss that counts is the judge's, whatever a technique does to the process that trains it."""
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from coregpt.engine.evaluate import total_loss
 
-from coregpt.lab.execute import judge
-from coregpt.lab.execute.worker import FAILED, main
+from coregpt.contract.config import RunConfig
+from coregpt.engine.data import eval_rows, open_source
+from coregpt.lab.execute import judge, player
+from coregpt.lab.execute.worker import COMPLETE, FAILED, main
 from coregpt.lab.records.store import RunFolder
 from tests.lab.conftest import STUDY
 from tests.lab.execute import test_worker
@@ -28,7 +32,7 @@ def cheating(folder_of: Callable[..., RunFolder], tmp_path: Path, shards: Path) 
     """The folder of a run with a technique that cheats in some way."""
 
     def make(kind: str) -> RunFolder:
-        (tmp_path / "cheat.py").write_text(cheat(kind, eval_tokens=256, data=shards))
+        (tmp_path / "cheat.py").write_text(cheat(kind, data=shards))
         base = {**STUDY["base"], **SHORT}
         return folder_of(base=base, arms={"gelu": {}, "cheat": {"plugins": {"cheat": {}}}}, plugin_files=["cheat.py"])
 
@@ -64,3 +68,61 @@ def test_a_cheat_fails_its_run_and_is_named(cheating: Callable[[str], RunFolder]
     assert re.search(told, error["message"]), error["message"]
     assert error["must_repeat"]
     assert folder.result() is None
+
+
+def test_the_result_is_the_loss_of_the_weights_it_left(folder_of: Callable[..., RunFolder]) -> None:
+    folder = folder_of(base={**STUDY["base"], **SHORT})
+    assert main([str(folder.path)]) == COMPLETE
+    config = RunConfig.model_validate(folder.config()["config"])
+    source, result = open_source(config.data.source), folder.result()
+    assert result is not None
+    model, _ = player.model_of(folder, source.separator)
+    second = judge.sealed(config, source)
+    assert second is not None
+    texts = {
+        "value": eval_rows(source.held_out, 16, 256),
+        "select": eval_rows(source.select, 16, 256),
+        "sealed": second,
+    }
+    for name, (inputs, targets) in texts.items():
+        wide = torch.log_softmax(model(inputs).double(), -1)
+        assert result[name] == pytest.approx(-float(wide.gather(-1, targets[..., None]).mean()), abs=1e-6)
+    assert result["work"]["tokens"] == result["work"]["declared"] == 768
+    assert [step["step"] for step in result["work"]["steps"]] == [0, 6, 11]
+    assert all(step["passes"] > 0 for step in result["work"]["steps"])
+
+
+def test_the_second_text_is_neither_trained_on_nor_select(shards: Path) -> None:
+    source = open_source(str(shards))
+    config = RunConfig.model_validate({**STUDY["base"], "data": {"source": str(shards)}})
+    stream = source.select.slice(0, len(source.select)).tolist()
+    starts = set()
+    for seed in range(20):
+        rows = judge.sealed(config.model_copy(update={"seed": seed}), source)
+        assert rows is not None
+        assert judge.sealed_tokens(config, source) == rows[0].numel() == 128
+        tokens = [*rows[0].flatten().tolist(), int(rows[1][-1, -1])]
+        starts.add(next(i for i in range(len(stream)) if stream[i : i + len(tokens)] == tokens))
+    assert min(starts) > 256
+    assert len(starts) > 10
+    assert judge.sealed(config.model_copy(update={"eval_tokens": 592}), source) is None
+
+
+def test_without_forks_player_and_judge_are_programs(
+    folder_of: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(base={**STUDY["base"], **SHORT})
+    monkeypatch.setattr(judge, "CAN_FORK", False)
+    assert main([str(folder.path)]) == COMPLETE
+    assert math.isfinite((folder.result() or {})["value"])
+
+
+def test_total_loss_is_that_of_the_textbook_in_any_pieces() -> None:
+    logits = 30 * torch.randn(7, 11, generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(7)
+    slow = sum(
+        math.log(sum(math.exp(x - max(row)) for x in row)) + max(row) - row[target]
+        for row, target in zip(logits.tolist(), targets.tolist(), strict=True)
+    )
+    for at_once in (1, 25, 1000):
+        assert float(total_loss(logits, targets, at_once)) == pytest.approx(slow, rel=1e-12)

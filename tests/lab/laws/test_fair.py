@@ -46,7 +46,7 @@ def test_a_cheat_breaks_its_law(
 ) -> None:
     (tmp_path / "notes.txt").write_text("something")
     path = tmp_path / "cheat.py"
-    path.write_text(cheat(kind, eval_tokens=48, file=tmp_path / "notes.txt"))
+    path.write_text(cheat(kind, file=tmp_path / "notes.txt"))
     case = LawCase(Catalogue([path]), "cheat", bound=shared)
     with pytest.raises(LawError) as error:
         law(case)

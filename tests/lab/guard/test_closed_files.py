@@ -1,0 +1,64 @@
+"""Files that a process must not open: Python refuses them under any name, the kernel refuses them to anybody in it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from coregpt.contract.errors import PluginError
+from coregpt.lab.execute.side_process import Line, forked
+from coregpt.lab.guard import landlock
+from coregpt.lab.guard.opened import forbidden, listening, refuse_opened
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "val.bin"
+    path.write_text("the text")
+    (tmp_path / "train.bin").write_text("another")
+    return path
+
+
+def test_a_file_is_refused_under_any_name_and_remembered(text: Path, tmp_path: Path) -> None:
+    other = tmp_path / "same"
+    os.link(text, other)
+    with forbidden([text]):
+        refuse_opened()
+        assert (tmp_path / "train.bin").read_text() == "another"
+        with pytest.raises(PermissionError, match="must not read what it is judged on"):
+            other.read_text()
+        with pytest.raises(PluginError, match=r"opened .*same"):
+            refuse_opened()
+    assert text.read_text() == "the text"
+
+
+def test_what_is_opened_is_heard(text: Path) -> None:
+    with listening() as heard:
+        text.read_text()
+    text.read_text()
+    assert heard == [str(text)]
+
+
+@pytest.mark.skipif(landlock.version() == 0, reason="the kernel has no Landlock")
+def test_the_kernel_closes_them_and_nothing_else(text: Path, tmp_path: Path) -> None:
+    def serve(line: Line) -> None:
+        said = landlock.close_to_reading([text])
+        found = {}
+        for path in (text, tmp_path / "train.bin", Path(os.__file__)):
+            try:
+                os.close(os.open(path, os.O_RDONLY))
+                found[path.name] = "read"
+            except PermissionError:
+                found[path.name] = "refused"
+        (tmp_path / "part").write_text("written")
+        os.replace(tmp_path / "part", tmp_path / "whole")
+        line.send(said=said, found=found)
+
+    process = forked(serve)
+    told = process.line.receive()
+    process.close()
+    assert told is not None
+    assert told["said"].startswith("Landlock")
+    assert told["found"] == {"val.bin": "refused", "train.bin": "read", "os.py": "read"}
+    assert (tmp_path / "whole").read_text() == "written"
+    assert text.read_text() == "the text"
