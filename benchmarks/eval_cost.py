@@ -21,8 +21,8 @@ from benchmarks.pages import publish, table
 from benchmarks.steps import Stepper
 from benchmarks.study_rate import shortened
 from coregpt.contract.config import RunConfig
-from coregpt.engine.outcome import SELECT
-from coregpt.engine.trainer import EVAL_TOKENS
+from coregpt.engine.training.outcome import SELECT
+from coregpt.engine.training.trainer import EVAL_TOKENS
 from coregpt.lab.planning.load import load
 
 TOKENS = 143_360

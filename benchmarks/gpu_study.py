@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 
 from benchmarks.gpu import MEANINGLESS
 from benchmarks.pages import RESULTS, measured_with, table, write
-from coregpt.engine.outcome import HELD_OUT, SELECT
+from coregpt.engine.training.outcome import HELD_OUT, SELECT
 from coregpt.lab.records.mirror import database_uri
 from coregpt.lab.records.store import RunFolder
 

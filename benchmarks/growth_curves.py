@@ -35,7 +35,7 @@ from coregpt.api import Plugin, RunView, Schedule, hookimpl
 from coregpt.contract.config import ModelShape, RunConfig
 from coregpt.engine.accounting import count
 from coregpt.engine.data import open_source
-from coregpt.engine.world import join, leave
+from coregpt.engine.training.world import join, leave
 
 BASE = ModelShape(vocab=256, dim=128, depth=4, heads=4, context=256)
 ROWS = 4

@@ -59,9 +59,11 @@ from pathlib import Path
 import torch
 from coregpt.contract.config import ModelShape, RunConfig
 from coregpt.engine.build import build
-from coregpt.engine.compiling import prepare
 from coregpt.engine.data import open_source
-from coregpt.engine.trainer import Trainer, never
+try:
+    from coregpt.engine.training.trainer import Trainer, never
+except ImportError:  # a commit before the engine had folders
+    from coregpt.engine.trainer import Trainer, never
 try:
     from coregpt.lab.study.registry import Catalogue
 except ImportError:  # a commit before the lab had floors
@@ -81,6 +83,7 @@ trainer = Trainer(run, open_source("pydocs"), Forget(), Path("never written"), n
 if hasattr(trainer.train_step, "prepare"):
     trainer.calls = trainer.train_step.prepare()
 else:  # a commit before the step had a file of its own
+    from coregpt.engine.compiling import prepare
     trainer.calls = prepare(run, trainer.pass_rows, trainer.autocast)
 seconds = []
 for step in range(steps + 2):

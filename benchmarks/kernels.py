@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.measure import Ratio, compare
-from coregpt.engine.blocks import blocked_attention
-from coregpt.engine.platform import set_up_cpu
-from coregpt.engine.products import fast_products
+from coregpt.engine.arithmetic.platform import set_up_cpu
+from coregpt.engine.arithmetic.products import OneDNN
+from coregpt.engine.attention.blocks import blocked_attention
 
 CASES = (
     ((4, 4, 128, 32), None),
@@ -78,7 +78,7 @@ def product_ratio(rows: int, width_in: int, width_out: int, pairs: int = 50) -> 
 
     @torch.no_grad()
     def fast() -> None:
-        with fast_products(x.device):
+        with OneDNN():
             F.linear(x, weight)
 
     return compare(fast, torch.no_grad()(lambda: F.linear(x, weight)), pairs)

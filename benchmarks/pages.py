@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from coregpt.engine.platform import fast_precision
+from coregpt.engine.arithmetic.platform import fast_precision
 from coregpt.lab.execute.worker import processor
 
 RESULTS = Path(__file__).parent / "results"
@@ -18,10 +18,17 @@ RESULTS = Path(__file__).parent / "results"
 def facts() -> dict[str, str]:
     """What the numbers were measured with: a ratio of one processor says nothing about another."""
     found = {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
-    found |= {"processor": processor(), "bf16 in hardware": "yes" if fast_precision("cpu") == "bf16" else "no"}
+    found |= {"processor": processor(), "bf16 in hardware": bf16_by(), "precision": fast_precision("cpu")}
     if torch.cuda.is_available():
         found |= {"GPU": torch.cuda.get_device_name(), "driver": driver(), "CUDA": str(torch.version.cuda)}
     return found
+
+
+def bf16_by() -> str:
+    """The instructions that multiply bf16 on this CPU: `AMX`, `AVX-512` or `no`."""
+    if torch.cpu._is_amx_tile_supported():
+        return "AMX"
+    return "AVX-512" if torch.cpu._is_avx512_bf16_supported() else "no"
 
 
 def driver() -> str:
@@ -38,7 +45,7 @@ def measured_with() -> str:
     """A line for the top of a page."""
     found = facts()
     where = f"{found['GPU']}, driver {found['driver']}, " if "GPU" in found else ""
-    low = f"bf16 in hardware: {found['bf16 in hardware']}"
+    low = f"bf16 in hardware: {found['bf16 in hardware']}, `auto` trains in {found['precision']}"
     return f"Measured on {where}{found['processor']}, {low}, torch {found['torch']}."
 
 

@@ -42,7 +42,7 @@ TOKENS = 102_400
 """Seconds of training: as short as runs worth launching get."""
 GOAL = 1.2
 """Seconds that a run may cost for each second that it trains."""
-PARTS = ("start", "training", "evaluations", "checkpoints", "search for leaks", "rest of the worker")
+PARTS = ("start", "training", "evaluations", "checkpoints", "judge", "rest of the worker")
 
 
 # -- inside the workers ----------------------------------------------------------------------------------------
@@ -89,19 +89,19 @@ def now() -> tuple[float, float]:
 
 def serve(descriptor: int) -> None:
     """The pool's process, whose forks write `clocks.json` into their run folders."""
-    from coregpt.engine import step, trainer
-    from coregpt.lab.execute import worker
+    from coregpt.engine.training import step, trainer
+    from coregpt.lab.execute import referee, worker
 
     inner = worker.main
 
-    def timed(argv: Sequence[str] | None = None) -> int:
+    def timed(argv: Sequence[str] | None = None, **given: Any) -> int:
         clocks = Clocks()
         clocks.last = (0.0, clocks.last[1])  # a fork's processor time begins with it
         clocks.around(trainer.Trainer, "go", "training")
         clocks.around(trainer.Trainer, "measure", "evaluations")
         clocks.around(trainer.Trainer, "save", "checkpoints")
         clocks.around(step.TrainingStep, "prepare", "start")
-        clocks.around(worker, "refuse_leaks", "search for leaks")
+        clocks.around(referee.Referee, "decide", "judge")
         clocks.inside = ["start"]
         train = worker.train
 
@@ -111,7 +111,7 @@ def serve(descriptor: int) -> None:
             return train(*args, **kwargs)
 
         worker.train = begun
-        code = inner(argv)
+        code = inner(argv, **given)
         clocks.switch()
         (Path((argv or [""])[0]) / "clocks.json").write_text(json.dumps(clocks.parts))
         return code

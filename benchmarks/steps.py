@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from coregpt.contract.config import RunConfig
+from coregpt.engine.arithmetic.platform import set_up_cpu
 from coregpt.engine.build import NamedPlugins, build
 from coregpt.engine.data import TokenSource, open_source
-from coregpt.engine.platform import set_up_cpu
-from coregpt.engine.trainer import Trainer, never
-from coregpt.engine.world import World
+from coregpt.engine.training.trainer import Trainer, never
+from coregpt.engine.training.world import World
 from coregpt.lab.study.registry import Catalogue
 
 

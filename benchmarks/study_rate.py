@@ -29,7 +29,7 @@ from benchmarks.overhead import ROWS, SHAPE
 from benchmarks.pages import publish, table
 from coregpt.contract.config import RunConfig
 from coregpt.engine.data import RowOrder, eval_rows, open_source
-from coregpt.engine.trainer import EVAL_TOKENS
+from coregpt.engine.training.trainer import EVAL_TOKENS
 from coregpt.lab.execute.slots import cores
 from coregpt.lab.planning.load import load
 

@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import timed
+from coregpt.lab.execute.slots import Slot
 
 
 class Side:
-    """One loop: `python -m benchmarks.overhead NAME`, which says when it is ready and then steps when asked."""
+    """One loop: `python -m benchmarks.overhead NAME`, which says when it is ready and then steps when asked.
+
+    CoreGPT's own has the environment of its workers.
+    """
 
     def __init__(self, module: str, name: str):
         command = [sys.executable, "-m", module, name]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
-        )
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        root = Path(__file__).parents[1]
+        own = {**Slot(()).variables(), "PYTHONPATH": str(root)} if name.startswith("coregpt") else None
+        self.process = subprocess.Popen(command, env=own, cwd=root, **pipes)
 
     def answer(self) -> float:
         assert self.process.stdout

@@ -23,12 +23,12 @@ from coregpt.contract.rules import (
 )
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Site
-from coregpt.engine.attention import attend, build_mask
-from coregpt.engine.fused import unit_norm, without_autocast
-from coregpt.engine.masks import SameDocument, SlidingWindow
-from coregpt.engine.parts import MLP, Attend, Attention, Linear, RMSNorm
-from coregpt.engine.scores import Attended
-from coregpt.engine.updates import AdamW
+from coregpt.engine.arithmetic.fused import unit_norm, without_autocast
+from coregpt.engine.attention.attend import attend, build_mask
+from coregpt.engine.attention.masks import SameDocument, SlidingWindow
+from coregpt.engine.attention.scores import Attended
+from coregpt.engine.model.parts import MLP, Attend, Attention, Linear, RMSNorm
+from coregpt.engine.training.updates import AdamW
 
 __all__ = [
     "MLP",

@@ -11,7 +11,7 @@ targets, looks, tuning) is in `study.report`, as typed data. `weights(run_id)` r
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from coregpt.lab.atomic import read_text
 from coregpt.lab.study.registry import nearest
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.facts.serialise import from_json
+from coregpt.report.places import PUBLISHED, own
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,32 +56,41 @@ _COMPARISONS = {
     **{"effect_size": _NUMBER, "smallest_detectable": _NUMBER, "seed_correlation": _NUMBER},
     **{"seed_correlation_low": _NUMBER, "seed_correlation_high": _NUMBER, "pairing_worth": _NUMBER},
     **{"more_seeds": _COUNT, "more_runs": _COUNT, "more_flops": _NUMBER, "look_seeds": _COUNT, "noisy": "bool"},
-    **{"missing_seeds": _TEXT, "gain_condition": _TEXT, "test": _TEXT, "cause": _TEXT, "sentence": _TEXT},
+    **{
+        "knows": _NUMBER,
+        "missing_seeds": _TEXT,
+        "gain_condition": _TEXT,
+        "test": _TEXT,
+        "cause": _TEXT,
+        "sentence": _TEXT,
+    },
 }
 
 
-def load(study: str | Path, reports: str | Path = "reports") -> "Results":
+def load(study: str | Path, reports: str | Path | None = None) -> "Results":
     """The results of a study: the name of its folder in `reports`, or the path of that folder or of its report.json.
 
-    A name that is in `reports` is that report, whatever else has this name. Raises ConfigError for a file that is not
-    the whole report of a study, or if there is none, naming the nearest valid name.
+    Without `reports` a name is looked for among reports on own runs (`runs/reports`), then among published ones
+    (`reports`). A name that is there is that report, whatever else has this name. Raises ConfigError for a file that is
+    not the whole report of a study, or if there is none, naming the nearest valid name.
     """
-    source = _found(Path(study), Path(reports))
+    source = _found(Path(study), (own(), PUBLISHED) if reports is None else (Path(reports),))
     text = read_text(source)
     if source.name == "trend.json":
         raise ConfigError(f"{source}: a trend over sizes has no runs of its own{_sizes(text)}")
-    return Results(from_json(text, str(source)))
+    return Results(from_json(text, str(source)), source)
 
 
-def _found(given: Path, reports: Path) -> Path:
+def _found(given: Path, places: Sequence[Path]) -> Path:
     """The file that is meant. Raises ConfigError."""
-    for path in (reports / given, given):  # of an absolute path both are the path itself
+    for path in (*(place / given for place in places), given):  # of an absolute path all are the path itself
         files = [path] if path.is_file() and path.suffix == ".json" else [path / "report.json", path / "trend.json"]
         for file in files:
             if file.is_file():
                 return file
-    names = [file.parent.name for file in reports.glob("*/report.json")]
-    raise ConfigError(f"there is no report '{given}' in {reports}{nearest(given.stem, names)}")
+    names = [file.parent.name for place in places for file in place.glob("*/report.json")]
+    where = " or in ".join(map(str, places))
+    raise ConfigError(f"there is no report '{given}' in {where}{nearest(given.stem, names)}")
 
 
 def _sizes(trend: str) -> str:
@@ -109,6 +119,8 @@ class Results:
     """Tables of one report. Each call makes a new one: what is done to it changes neither this nor the next."""
 
     report: Report
+    source: Path = Path("report.json")
+    """The file that it was read from."""
 
     def __repr__(self) -> str:
         study = self.report.study
@@ -177,6 +189,7 @@ class Results:
           unpaired seeds.
         - `more_seeds`, `more_runs`, `more_flops` (FLOPs): what would probably decide it. `noisy`: the arm or the
           baseline is far noisier than the others. `look_seeds`: seeds at the look that decided, if there are looks.
+        - `knows`: the gain on a second text that no run is named, of an arm that knows the text it is judged on.
         - `sentence`: the verdict in words.
         """
         return _table([_row(each, self.report.study.baseline) for each in self.report.comparisons], _COMPARISONS)

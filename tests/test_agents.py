@@ -73,7 +73,7 @@ def test_the_loop_ends_with_a_verdict(program: Program) -> None:
     assert code == end["exit_code"] == verdict["exit_code"]
     assert code in (10, 11, 12, 13, 14)
     assert verdict["next"]
-    assert json.loads((program.folder / "reports/study/verdict.json").read_text())["verdict"] == verdict["verdict"]
+    assert json.loads((program.folder / "runs/reports/study/verdict.json").read_text())["verdict"] == verdict["verdict"]
 
     code, end = program.call("coregpt status study --json")
     assert (code, end["results"][0]["states"]) == (0, {"done": 10})

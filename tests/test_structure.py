@@ -77,7 +77,7 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_the_engine_imports_no_bookkeeping() -> None:
-    loaded = modules_after("import coregpt.engine.trainer")
+    loaded = modules_after("import coregpt.engine.training.trainer")
     assert not {"mlflow", "pandas", "yaml", "scipy"} & loaded
 
 

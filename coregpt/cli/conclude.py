@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from coregpt.cli.publishing import how_to_publish, with_published
 from coregpt.cli.report import write_report
 from coregpt.cli.screen import say
 from coregpt.lab.planning import chain
@@ -23,7 +24,9 @@ def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Fou
     facts, runs = collect(made, store, exploratory)
     report = summarise(with_facts(facts, found) if found else facts, runs)
     report = with_found(report, found) if found else report
-    write_report(report, folder)
+    write_report(with_published(made.study, report, folder), folder)
+    for line in how_to_publish(made, store, folder):
+        say(line)
     chain.conclude(made.study, outcomes(report.study, report.comparisons), store)
     if mlflow:
         came_to = Conclusion(tracked_metrics(report), tracked_tags(report), tracked_note(report))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from coregpt.cli.ablate import ablate
 from coregpt.cli.published import published_study
-from coregpt.cli.report import read_report
+from coregpt.cli.report import edits, read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
@@ -16,7 +16,6 @@ from coregpt.lab.planning.confirmation import confirmation
 from coregpt.lab.records.chains import Chains, Registration
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.registry import nearest
-from coregpt.report.analysis.own_runs import contradictions
 from coregpt.report.facts.model import Report
 
 CANDIDATES = ("candidate", "screened", "better")
@@ -62,7 +61,7 @@ def refuse(report: Report, arm: str, source: Path) -> None:
         there = [name for name, verdict in verdicts.items() if verdict in CANDIDATES]
         which = f"candidates are: {', '.join(there)}" if there else "it has none"
         raise ConfigError(f"--arm: '{arm}' is no candidate in {source} ({verdicts[arm]}); {which}")
-    if edited := contradictions(report):
+    if edited := edits(report, source):
         raise ConfigError(f"{source} contradicts itself: {edited[0]}")
 
 

@@ -1,12 +1,20 @@
 """`coregpt data fetch`."""
 
 from coregpt.cli.screen import say
-from coregpt.engine.data import fineweb_folder
-from coregpt.fetch import fetch_fineweb
+from coregpt.engine.data import FINEWEB, fineweb_folder
+from coregpt.fetch import SETS, fetch_fineweb
 
 
-def fetch(shards: int) -> int:
-    """Download the validation shard and the first `shards` training shards."""
-    paths = fetch_fineweb(fineweb_folder(), shards, None, say)
-    say(f"{len(paths)} shards are in {fineweb_folder()}; use them with  data: {{source: fineweb10B}}")
+def fetch(name: str, count: int) -> int:
+    """Download the first `count` files of a set, and its validation shard if it has one."""
+    folder = fineweb_folder().parent / name
+    paths = fetch_fineweb(folder, count, None, say, name)
+    if SETS[name].of_tokens:
+        source = FINEWEB if name == FINEWEB else folder
+        say(f"{len(paths)} shards are in {folder}; use them with  data: {{source: {source}}}")
+    else:
+        say(
+            f"{len(paths)} files of text are in {folder}; make shards of them with  coregpt data prepare {folder} "
+            "--out DIR"
+        )
     return 0

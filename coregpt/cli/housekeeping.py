@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from coregpt.cli.screen import say, table
-from coregpt.engine.outcome import SELECT
+from coregpt.engine.training.outcome import SELECT
 from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.rerun import again, prepare
 from coregpt.lab.execute.slots import Slot, find_slots

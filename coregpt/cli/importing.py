@@ -16,6 +16,7 @@ from coregpt.lab.logs.judge import check_metric, check_step, last_common_step, m
 from coregpt.lab.logs.repeats import average_repeats
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.imported.facts import ImportSettings, imported_facts
+from coregpt.report.places import own
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def import_logs(options: ImportOptions) -> int:
         target=options.target,
     )
     report = summarise(*imported_facts(arms, settings))
-    out = options.out or Path("reports") / name
+    out = options.out or own() / name
     refuse_other(out, owner(report), "call it otherwise (--name NAME), or write elsewhere (--out DIR)")
     writable_folder(out)
     for arm in arms:

@@ -13,7 +13,7 @@ WHOLE, CONTRADICTED = 0, 1
 
 
 def verify_ledger(store: Path) -> int:
-    """Exit code 0 if the chain is whole and no result contradicts it, 1 otherwise, 2 if there is no ledger."""
+    """Exit code 0 if the chain is whole and no result contradicts it, 1 if one does, 2 for a broken chain or none."""
     ledger = Ledger.of(store)
     entries = ledger.read()
     if not entries:

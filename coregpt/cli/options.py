@@ -28,7 +28,9 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def add_reports(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reports", type=folder, default="reports", metavar="DIR", help="default: reports")
+    """Where a report is written."""
+    text = "where the report goes (RUNS/reports; 'reports' publishes it)"
+    parser.add_argument("--reports", type=folder, metavar="DIR", help=text)
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

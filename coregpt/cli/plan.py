@@ -9,19 +9,21 @@ from coregpt.cli.loading import sound_studies
 from coregpt.cli.plan_data import plan_data
 from coregpt.cli.screen import say, table
 from coregpt.cli.trials import stages_of, trial_lines
+from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs import DESIGNS
+from coregpt.lab.execute.repeats import repeats
 from coregpt.lab.planning import chain, split
 from coregpt.lab.planning.affordable import Stage, affordable
 from coregpt.lab.planning.credit import Kind, credited, departures
 from coregpt.lab.planning.enough import pass_lines
 from coregpt.lab.planning.forecast import forecast
 from coregpt.lab.planning.measured import measured
-from coregpt.lab.planning.plans import outlines, plan, trials_before
+from coregpt.lab.planning.plans import outlines, refuse_no_gpu
 from coregpt.lab.planning.power import Power, power_of
 from coregpt.lab.planning.preregister import older_lines
 from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.records.ledger import LedgerError
-from coregpt.lab.study.declaration import TOLERANCE
+from coregpt.lab.study.declaration import TOLERANCE, Study
 from coregpt.lab.study.differences import changes
 from coregpt.lab.study.idle.inert import told_idle
 from coregpt.lab.study.idle.known import Known
@@ -31,7 +33,7 @@ from coregpt.lab.study.outline import Outline, Plan
 def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False) -> int:
     """Print the plan. Nothing is written and nothing is trained but a short probe.
 
-    A study that cannot run here (data or GPU missing) is shown as far as possible, then the reason is raised.
+    A study that no GPU here can run is shown as far as possible, then that is raised; anything else is raised at once.
     """
     studies, idle = sound_studies(path, scale, asked.store)
     found = outlines(measured(studies, asked.store, record=False))
@@ -41,22 +43,25 @@ def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False
         ]
         say(json.dumps([plan_data(stage, asked, each) for stage, each in stages], indent=1, ensure_ascii=False))
         return 0
-    say(found[0].study.question)
-    for made, each in zip(found, idle, strict=True):
-        show_study(made, asked, each)
+    for number, (made, each) in enumerate(zip(found, idle, strict=True)):
+        show_study(made, asked, each, made.study.question if number == 0 else "")
     return 0
 
 
-def show_study(made: Outline, asked: Asked, idle: Known) -> None:
-    """The plan of one study; of a study with sizes, that of one size."""
+def show_study(made: Outline, asked: Asked, idle: Known, question: str) -> None:
+    """The plan of one study, below its question; of a study with sizes, that of one size."""
     study = made.study
+    elsewhere = not_here(study)
+    stages = [] if elsewhere else stages_of(made, asked.store)
+    if question:
+        say(question)
     if study.member:
         say(f"\nsize {study.member}")
     if study.scale:
         say(f"scale {study.scale}")
     before: list[Stage] = []
-    if trials_before(made) is not None:
-        trials, test = stages_of(made, asked.store)
+    if len(stages) > 1:
+        trials, test = stages
         before = [(trials, forecast(trials, asked.store, asked.jobs))]
         for line in trial_lines(study, trials, asked):
             say(line)
@@ -66,8 +71,11 @@ def show_study(made: Outline, asked: Asked, idle: Known) -> None:
         say(line)
     for line in ("", f"preregistration {study.digest}", ""):
         say(line)
-    ready, decided = split.with_split(plan(made), asked.store)
-    for line in filter(None, (ready.place(), *pass_lines(ready), *not_counted(ready, asked))):
+    if elsewhere:
+        raise ConfigError(elsewhere)
+    ready, decided = split.with_split(stages[-1], asked.store)
+    of_runs = (*not_counted(ready, asked), *repeats(ready, asked.store))
+    for line in filter(None, (ready.place(), *pass_lines(ready), *of_runs)):
         say(line)
     expected = forecast(ready, asked.store, asked.jobs)
     power = power_of(ready, asked.store)
@@ -81,6 +89,15 @@ def show_study(made: Outline, asked: Asked, idle: Known) -> None:
     lines = (*lines, *split_lines(ready, decided), *kept_lines(ready, asked.store))
     for line in lines:
         say(line)
+
+
+def not_here(study: Study) -> str:
+    """Why a study cannot run on this machine although nothing is wrong with it; empty if it can."""
+    try:
+        refuse_no_gpu(study, "")
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def chain_lines(ready: Plan, sd: float, asked: Asked) -> list[str]:

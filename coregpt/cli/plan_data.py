@@ -7,6 +7,7 @@ from typing import Any
 from coregpt.cli.costs import Asked
 from coregpt.lab.designs.design import Allowance
 from coregpt.lab.designs.match import achieved, matched_on
+from coregpt.lab.execute.repeats import repeats
 from coregpt.lab.planning.affordable import Affordable, affordable
 from coregpt.lab.planning.chain import standing
 from coregpt.lab.planning.credit import credited, departures
@@ -43,6 +44,7 @@ def plan_data(made: Plan, asked: Asked, idle: Known) -> dict[str, Any]:
             "sha256": made.source.digest,
         },
         "older_runs": older_lines(made, asked.store),
+        "repeated": repeats(made, asked.store),
         "gpus_per_run": "auto" if study.splits and split is None else made.study.gpus_per_run,
         "arms": [_arm(name, made, expected, asked.price) for name in made.costs],
         "missing": _missing(expected, asked.price),

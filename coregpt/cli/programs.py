@@ -96,17 +96,21 @@ def ended(options: argparse.Namespace, listener: Listener, code: int) -> int:
 def failed(message: str, code: int, out: TextIO, words: Sequence[str]) -> int:
     """The code of a command that ended with a mistake, told to people and, where they asked for it, to programs."""
     print(f"coregpt: error: {message}", file=sys.stderr)  # noqa: T201
-    return cut_short(message, code, out, words)
+    return _told(as_data(message), code, out, words)
 
 
 def cut_short(message: str, code: int, out: TextIO, words: Sequence[str]) -> int:
-    """The code of a command that did not come to its end, told to programs where they asked for it."""
+    """The code of a command that did not come to its end and made no mistake, told to programs where they asked."""
+    return _told({"message": message, "problems": []}, code, out, words)
+
+
+def _told(error: Mapping[str, Any], code: int, out: TextIO, words: Sequence[str]) -> int:
     if "--events" in words:
         listener = Listener(out, as_events=True)
-        listener.event("error", exit_code=code, **as_data(message))
+        listener.event("error", exit_code=code, **error)
         listener.ended(code)
     elif "--json" in words:
-        print_json(out, {"exit_code": code, "error": as_data(message)}, indent=1)
+        print_json(out, {"exit_code": code, "error": error}, indent=1)
     return code
 
 

@@ -10,9 +10,10 @@ from coregpt.lab.atomic import read_text, writable_folder, write_text
 from coregpt.report.analysis.own_runs import contradictions, in_these_words, same_rules
 from coregpt.report.drawing.numbers import plural
 from coregpt.report.facts.model import Report
-from coregpt.report.facts.serialise import from_json, schema_text
+from coregpt.report.facts.serialise import from_json, schema_text, unsealed
 from coregpt.report.pages.render import render
 from coregpt.report.pages.text import verdict_lines
+from coregpt.report.places import PUBLISHED, own
 
 STUDIES = (".yaml", ".yml")
 
@@ -42,8 +43,8 @@ def rewrite(source: Path | None, out: Path | None) -> int:
 def read_report(source: Path) -> Report:
     """Raises ConfigError for anything that is not a whole report."""
     if source.suffix in STUDIES:
-        there = Path("reports") / source.stem / "report.json"
-        which = str(there) if there.is_file() else "report.json, which coregpt ablate writes"
+        made = [place / source.stem / "report.json" for place in (own(), PUBLISHED)]
+        which = next((str(file) for file in made if file.is_file()), "report.json, which coregpt ablate writes")
         raise ConfigError(f"{source}: a study file; expected its {which}")
     if source.is_dir():
         raise ConfigError(f"{source}: a folder; expected {source / 'report.json'}")
@@ -52,7 +53,7 @@ def read_report(source: Path) -> Report:
 
 def refuse_edited(report: Report, source: Path) -> None:
     """Raises ConfigError for a report whose verdicts and numbers are not those of its own runs."""
-    found = contradictions(report, verdicts=True)
+    found = edits(report, source, verdicts=True)
     if not found:
         return
     more = f" (and {plural(len(found) - 1, 'more difference')})" if len(found) > 1 else ""
@@ -62,6 +63,14 @@ def refuse_edited(report: Report, source: Path) -> None:
         why = f"coregpt {theirs} wrote it: render it with that version, or it was edited"
     again = f"; `{report.study.command}` makes it anew" if report.study.command else ""
     raise ConfigError(f"{source}: {found[0]}{more}; {why}{again}")
+
+
+def edits(report: Report, source: Path, verdicts: bool = False) -> list[str]:
+    """What a report says that does not follow from its own runs, and whether the facts in its file were changed."""
+    found = contradictions(report, verdicts)
+    if unsealed(read_text(source)):
+        found.append("its study or its runs are not those that were written: the seal is of others")
+    return found
 
 
 def write_report(report: Report, folder: Path) -> None:

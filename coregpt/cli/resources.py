@@ -9,6 +9,7 @@ from coregpt.lab.execute.jobs import Policy
 from coregpt.lab.execute.pool import Pool
 from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.outline import Plan
+from coregpt.report.places import own
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Resources:
     """`jobs` is how many runs go at a time (None: one per core or GPU); with `slurm` they go on a cluster."""
 
     store: Path
-    reports: Path = Path("reports")
+    reports: Path
     jobs: int | None = None
     mlflow: bool = True
     policy: Policy | None = None
@@ -36,5 +37,6 @@ def resources(options: argparse.Namespace, pool: Pool | None) -> Resources:
     """Of the command line."""
     policy = Policy(options.retries, options.fail_fast, options.hang_seconds)
     slurm = slurm_options(options, options.on == "slurm", "--on slurm")
-    reports, mlflow = getattr(options, "reports", Path("reports")), not getattr(options, "no_mlflow", True)
+    reports = getattr(options, "reports", None) or own(options.runs)
+    mlflow = not getattr(options, "no_mlflow", True)
     return Resources(options.runs, reports, options.jobs, mlflow, policy, slurm, pool=pool)

@@ -14,7 +14,7 @@ from coregpt.lab.progress import duration
 from coregpt.results import Results, load
 
 
-def results(study: str, reports: Path, csv: Path | None, parquet: Path | None) -> int:
+def results(study: str, reports: Path | None, csv: Path | None, parquet: Path | None) -> int:
     """Print the runs, or write runs, curves and comparisons into the folder `csv` or `parquet` (not both)."""
     if parquet is not None and importlib.util.find_spec("pyarrow") is None:
         raise ConfigError(
@@ -52,7 +52,7 @@ def as_parquet(frame: pd.DataFrame) -> bytes:
 
 def _show(found: Results) -> None:
     study = found.report.study
-    say(f"{study.name}: {study.metric} in {study.unit}")
+    say(f"{study.name}: {study.metric} in {study.unit}, from {found.source}")
     rows = [["arm", "seed", "status", study.metric, "training"]]
     for run in found.runs().itertuples():
         value = "" if math.isnan(run.value) else f"{run.value:.4f}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from coregpt.cli.programs import answer
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError
-from coregpt.engine.outcome import SELECT
+from coregpt.engine.training.outcome import SELECT
 from coregpt.lab import progress
 from coregpt.lab.progress import duration
 from coregpt.lab.records.claims import holder

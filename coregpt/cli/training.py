@@ -14,8 +14,10 @@ from coregpt.lab.designs.design import Task
 from coregpt.lab.execute import decisions
 from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.headless import repeat_headless
-from coregpt.lab.execute.launcher import Launcher, Tally
+from coregpt.lab.execute.launcher import Launcher
+from coregpt.lab.execute.repeats import repeats
 from coregpt.lab.execute.slots import find_slots
+from coregpt.lab.execute.tally import Tally
 from coregpt.lab.execute.tasks import everything, left
 from coregpt.lab.planning import chain
 from coregpt.lab.planning.preregister import exploratory, older_lines, register
@@ -53,7 +55,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
 
         report_invalid(made, store, writable_folder(folder))
         raise LedgerError(f"nothing was trained, and every verdict is invalid: {error}") from None
-    for line in filter(None, (made.place(), *older_lines(made, store))):
+    for line in filter(None, (made.place(), *older_lines(made, store), *repeats(made, store, bool(use.slurm)))):
         say(line)
     tally = execute(made, use)
     if tally.interrupted:
@@ -97,6 +99,7 @@ def refuse_in_vain(made: Plan, use: Resources) -> None:
     Also if no slot, or Slurm, would take the missing runs, or Slurm has them already.
     """
     refuse_name(made.study, use)
+    repeats(made, use.store, bool(use.slurm))
     todo = left(made, use.store) if use.store.is_dir() else made.runs
     runs = [run.id for run in todo]
     if use.slurm and todo:

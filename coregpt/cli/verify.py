@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from coregpt.cli.published import published_study
-from coregpt.cli.report import read_report
+from coregpt.cli.report import edits, read_report
 from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
 from coregpt.cli.training import execute, refuse_in_vain
 from coregpt.contract.errors import ConfigError
+from coregpt.engine.training.world import World
 from coregpt.lab.atomic import writable_folder
+from coregpt.lab.execute.worker import environment
 from coregpt.lab.planning.chain import conclude, in_chain_of, place_of, resolved
 from coregpt.lab.planning.chain import refuse as refuse_in_chain
 from coregpt.lab.planning.measured import measured
@@ -22,12 +24,12 @@ from coregpt.lab.study.chaining import confirms
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
 from coregpt.report.analysis.collect import collect
-from coregpt.report.analysis.own_runs import contradictions
 from coregpt.report.analysis.replication import LEVEL, Check, Prediction, by_arm, check, predict
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.chain.words import sentence
 from coregpt.report.drawing.numbers import listing, plural
+from coregpt.report.facts.environment import apart, code_apart
 from coregpt.report.facts.model import Report
 from coregpt.report.pages.verdict_file import verdict_of
 from coregpt.report.verdicts.confirmed import outcomes
@@ -45,7 +47,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
     study = fresh_study(report, seeds, yaml, source, use)
     predictions = predicted(report, seeds, source)
     say(report.study.question)
-    edited = contradictions(report)
+    edited = edits(report, source)
     for line in edited:
         say(f"DISAGREES with itself. {line}")
     if edited:
@@ -53,7 +55,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
     made = plan(outline(study if use.slurm else measured([study], use.store)[0]), use.nodes)
     refuse_in_vain(made, use)
     refuse_in_chain(made.study, made.source.digest, use.store)
-    for line in (*announced(report, predictions, study), *spending(made.study, use.store), *moved(report, made)):
+    for line in (*announced(report, predictions, study), *spending(made.study, use.store), *moved(report, made, use)):
         say(line)
     try:
         exploratory = register(made, writable_folder(use.store))
@@ -151,16 +153,16 @@ def spending(study: Study, store: Path) -> list[str]:
     ]
 
 
-def moved(report: Report, made: Plan) -> list[str]:
-    """What is not the same here as it was for the report."""
-    then, now = report.study.code, code(made)
-    if not then:
-        return []
-    names = [name for name in ("engine", "data") if then[name] != now[name]]
-    names += [f"plugin {name}" for name, digest in then["plugins"].items() if now["plugins"].get(name) != digest]
-    if not names:
-        return ["Engine, plugins and data are those of the report."]
-    return [f"Not the same as for the report: {listing(names)}; a disagreement may come from that."]
+def moved(report: Report, made: Plan, use: Resources) -> list[str]:
+    """What is not the same here as it was for the report; of a cluster's nodes only code and data are known."""
+    then, values = report.study.code, report.study.environment.values
+    names = code_apart(then, code(made)) if then else []
+    here = {} if use.slurm else environment(made.runs[0].config, World())
+    names += [f"{name} {there} (here {mine})" for name, (there, mine) in apart(values, here).items()]
+    if names:
+        return [f"Not the same as for the report: {'; '.join(names)}. A disagreement may come from that."]
+    same = [*(["engine", "plugins", "data"] if then else []), *(["environment"] if values and here else [])]
+    return [f"{listing(same).capitalize()} are those of the report."] if same else []
 
 
 def in_chain(fresh: Report, study: Study, store: Path) -> list[str]:

@@ -13,10 +13,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from coregpt.contract.config import RunConfig
+from coregpt.engine.attention.masks import SameDocument
+from coregpt.engine.attention.pairs import counting
 from coregpt.engine.build import NamedPlugins, Run, build
 from coregpt.engine.inputs import Given
-from coregpt.engine.masks import SameDocument
-from coregpt.engine.pairs import counting
 
 MOMENTS = 8
 """Parts of a run in which dials that move smoothly are taken to stand still, where what is computed hangs on them."""
@@ -44,7 +44,7 @@ class Cost:
     parameters_by_role: dict[str, int]
     flops_per_token: float
     """Forward and backward matrix products per training token, the mean over the run. Attention counts the query-key
-    pairs of blocks of 128 x 128 in which one is seen (`engine/pairs.py`); a pair costs nothing extra for softmax, and
+    pairs of blocks of 128 x 128 in which one is seen (`engine/attention/pairs.py`); softmax costs nothing extra, and
     element-wise work is not counted. A second pass that a companion asks for is counted in its steps."""
     steps: int
     tokens: int

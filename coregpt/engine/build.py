@@ -16,14 +16,14 @@ from coregpt.contract.plugin import HookManager, Plugin
 from coregpt.contract.record import CORE
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Assembly
-from coregpt.engine.defaults import Defaults
 from coregpt.engine.dials import SIZES, Dials, collect, owners
-from coregpt.engine.inputs import Given, open_inputs
-from coregpt.engine.model import GPT
-from coregpt.engine.optimizer import Optimizer
-from coregpt.engine.tied import refuse_untied
-from coregpt.engine.timeline import Timeline, plan_steps
-from coregpt.engine.world import World
+from coregpt.engine.inputs import FinishedModel, Given, Stored, finished, open_inputs
+from coregpt.engine.model.defaults import Defaults
+from coregpt.engine.model.gpt import GPT
+from coregpt.engine.model.tied import refuse_untied
+from coregpt.engine.training.optimizer import Optimizer
+from coregpt.engine.training.timeline import Timeline, plan_steps
+from coregpt.engine.training.world import World
 
 NamedPlugins = Sequence[tuple[str, Plugin]]
 
@@ -141,6 +141,18 @@ def _again(
     """The model of a finished run, with its first values. Its tokens are those of the run that asks."""
     given = open_inputs(config.inputs, inputs, where, partial(_again, where=where, separator=separator))
     return assemble(config, plugins, given, where, separator)
+
+
+def again(stored: Stored, device: torch.device | str, separator: int | None = None) -> FinishedModel:
+    """The model of a finished run from its weights. Raises PluginError where they are not those of its settings.
+
+    `separator` is the document separator of the tokens that it will be given.
+    """
+    where = torch.device(device)
+    if stored.config is None:
+        raise PluginError(f"{stored.path} has weights and no model: {stored.no_model}")
+    made = _again(stored.config, stored.plugins, stored.inputs, where=where, separator=separator)
+    return finished(made, stored, where)
 
 
 def _refuse_unused(given: Inputs) -> None:

@@ -80,13 +80,17 @@ def _input(name: str, source: InputSource, stored: Stored | None, device: torch.
     def make() -> Forward:
         if found.config is None:
             raise PluginError(f"the input '{name}' ({source}) has weights and no model: {found.no_model}")
-        made = assemble(found.config, found.plugins, found.inputs)
-        made.dials.set(made.timeline.clock(made.timeline.steps - 1))
-        if found.shapes is None:
-            _fill(made, files.read(found.path, device))
-        return FinishedModel(made)
+        return finished(assemble(found.config, found.plugins, found.inputs), found, device)
 
     return Input(name, found.config, read, make)
+
+
+def finished(made: "Assembled", stored: Stored, device: torch.device) -> "FinishedModel":
+    """A model with the weights that it ended with, and the dials of its last step."""
+    made.dials.set(made.timeline.clock(made.timeline.steps - 1))
+    if stored.shapes is None:
+        _fill(made, files.read(stored.path, device))
+    return FinishedModel(made)
 
 
 class FinishedModel:

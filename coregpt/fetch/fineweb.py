@@ -1,52 +1,45 @@
-"""The pre-tokenised FineWeb-10B shards of the speedrun community: 100M GPT-2 tokens, 200 MB each.
-
-Source: dataset repository kjj0/fineweb10B-gpt2 on the Hugging Face hub.
-"""
+"""FineWeb from the Hugging Face hub, as tokens or as text: whole files, each of the kind that it should be."""
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 
 from coregpt.contract.errors import DataError
-from coregpt.engine.data import read_shard
+from coregpt.engine.data import FINEWEB, alone_in
+from coregpt.fetch.sets import SETS, Set
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: two fetches at once are then only caught by the checksum
-    fcntl = None  # type: ignore[assignment]
-
-REPOSITORY = "kjj0/fineweb10B-gpt2"
-TRAIN_SHARDS = 103
 PUBLIC_ENDPOINT = "https://huggingface.co"
 INSTALL = "python -m pip install 'coregpt[data]'  (in a checkout: python -m pip install -e '.[data]')"
 
 Progress = Callable[[str], None]
-Download = Callable[[str, str, Path, Progress], None]
+Download = Callable[[str, str, str, Path, Progress], None]
 
 
-def fetch_fineweb(folder: Path, shards: int, endpoint: str | None, progress: Progress) -> list[Path]:
-    """Fetch the validation shard and the first `shards` training shards into `folder`; return their paths.
+def fetch_fineweb(
+    folder: Path, shards: int, endpoint: str | None, progress: Progress, name: str = FINEWEB
+) -> list[Path]:
+    """Fetch the first `shards` files of a set (a key of `SETS`) into `folder`, with its validation shard if it has one.
 
-    Complete files are kept. `endpoint` defaults to `$HF_ENDPOINT`, else the public hub; `progress` gets one
-    plain line at a time. Raises DataError, which says what to do, when huggingface_hub is not installed or a file
-    cannot be had or is not what was published.
+    Returns their paths. Complete files are kept. `endpoint` defaults to `$HF_ENDPOINT`, else the public hub; `progress`
+    gets one plain line at a time. Raises DataError, which says what to do, when huggingface_hub is not installed or a
+    file cannot be had or is not what was published.
     """
-    if not 1 <= shards <= TRAIN_SHARDS:
-        raise DataError(f"fineweb10B has 1 to {TRAIN_SHARDS} training shards; {shards} were asked for")
+    wanted = SETS[name]
+    files = wanted.names(shards)
     base = (endpoint or os.environ.get("HF_ENDPOINT") or PUBLIC_ENDPOINT).rstrip("/")
     if not base.startswith(("http://", "https://")):
         raise DataError(f"the endpoint must be an http(s) address, not '{base}'; check HF_ENDPOINT")
     download = _downloader()
-    names = ["fineweb_val_000000.bin", *(f"fineweb_train_{i:06d}.bin" for i in range(1, shards + 1))]
+    paths = [folder / PurePosixPath(file).name for file in files]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone_in(folder):
-            for name in names:
-                _fetch(download, base, folder / name, progress)
+        with alone_in(folder, ".fetch.lock", "fetching"):
+            for file, path in zip(files, paths, strict=True):
+                _fetch(download, base, wanted, file, path, progress)
     except OSError as error:  # faults of the network arrive as DataError, so this is the disk
         raise DataError(f"cannot write to {folder} ({error.strerror or error}); make room or choose another") from error
-    return [folder / name for name in names]
+    return paths
 
 
 def _downloader() -> Download:
@@ -59,28 +52,16 @@ def _downloader() -> Download:
     return download
 
 
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Two fetches into one folder would append to the same partial files."""
-    with open(folder / ".fetch.lock", "w") as lock:
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DataError(f"another process is fetching into {folder}; wait for it or stop it") from error
-        yield
-
-
-def _fetch(download: Download, base: str, path: Path, progress: Progress) -> None:
-    """Nothing that is no shard ever gets the name of one."""
+def _fetch(download: Download, base: str, wanted: Set, file: str, path: Path, progress: Progress) -> None:
+    """Nothing of another kind ever gets the name of a shard or a text."""
     with contextlib.suppress(DataError):  # absent, or left damaged by another tool
-        read_shard(path)
+        wanted.refuse_other(path)
         progress(f"{path.name}: already there")
         return
     part = path.with_name(path.name + ".part")
-    download(base, REPOSITORY, part, progress)
+    download(base, wanted.repository, file, part, progress)
     try:
-        read_shard(part)
+        wanted.refuse_other(part)
     except DataError as error:
         part.unlink()
         raise DataError(f"{base} has something else under the name {path.name}: {error}") from error

@@ -46,13 +46,13 @@ class Published:
     """A file in Git LFS or Xet has its sha256 as its tag."""
 
 
-def download(endpoint: str, repository: str, part: Path, progress: Progress) -> None:
-    """Bring `part`, which is named as the file in the dataset `repository` and ends in `.part`, to the whole file.
+def download(endpoint: str, repository: str, file: str, part: Path, progress: Progress) -> None:
+    """Bring `part`, which has the name of `file` in the dataset `repository` and ends in `.part`, to the whole file.
 
     Gives up after ATTEMPTS in a row that brought it no further. Raises DataError, or OSError of the disk.
     """
     name = part.stem
-    url = hf_hub_url(repository, name, repo_type="dataset", endpoint=endpoint)
+    url = hf_hub_url(repository, file, repo_type="dataset", endpoint=endpoint)
     disable_progress_bars()
     furthest = failures = 0
     while True:

@@ -101,6 +101,8 @@ def test_so_is_an_interruption_before_anything_trains(
     last = said[-1] if flag == "--events" else said
     assert (code, last["exit_code"]) == (130, 130)
     assert told == "coregpt: interrupted\n"
+    (error,) = [each for each in said if each["event"] == "error"] if flag == "--events" else [said["error"]]
+    assert (error["message"], error["problems"]) == ("interrupted", [])
 
 
 def test_what_only_the_data_can_tell_is_a_mistake_with_its_line(lab: Callable[..., Lab], call: Call) -> None:

@@ -182,8 +182,18 @@ def test_slurm_that_takes_no_job(lab: Callable[..., Lab], monkeypatch: pytest.Mo
     assert tree(made.folder) == before
 
 
+def test_a_plan_says_nothing_before_it_refuses_the_data(
+    lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = lab()
+    here.study.write_text(here.study.read_text().replace(str(here.data), "./nothing"))
+    assert main(["plan", str(here.study), "--runs", str(here.runs)]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
 def test_a_ledger_to_merge_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "ledger.jsonl").write_text("{}\n")
     before = tree(tmp_path)
-    assert main(["ledger", "merge", str(tmp_path), "--runs", str(tmp_path / "runs")]) == 1
+    assert main(["ledger", "merge", str(tmp_path), "--runs", str(tmp_path / "runs")]) == 2
     assert tree(tmp_path) == before

@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from coregpt.cli import main
+from coregpt.report.facts.inputs import Confound
 from coregpt.report.facts.serialise import to_json
 from tests.report import studies
 
@@ -16,7 +19,8 @@ VALUES = {"gpt": [3.0, 3.1, 3.2, 3.05, 3.1], "new": [2.9, 3.0, 3.15, 2.9, 3.0]}
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
     path = tmp_path / "report.json"
-    path.write_text(to_json(studies.report(VALUES)))
+    differs = Confound(setting="optim.lr", values={"gpt": "1", "new": "2"})
+    path.write_text(to_json(studies.report(VALUES, confounds=(differs,))))
     return path
 
 
@@ -58,6 +62,44 @@ def test_an_edited_headline_reaches_no_page(published: Path, capsys: pytest.Capt
     assert "new is better than gpt." in out
     for name in ("report.md", "report.html", "report.json", "verdict.json"):
         assert "miracle" not in (published.parent / name).read_text()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda study: study["arms"][1].update(parameters=1),
+        lambda study: study.update(confounds=[]),
+        lambda study: study.update(question="Is it a miracle?"),
+        lambda study: study["data"].update(train_tokens=1_000_000),
+    ],
+)
+def test_facts_that_follow_from_nothing_else_cannot_be_edited_either(
+    published: Path, capsys: pytest.CaptureFixture[str], change: Callable[[dict[str, Any]], None]
+) -> None:
+    data = json.loads(published.read_text())
+    change(data["study"])
+    published.write_text(json.dumps(data, indent=1))
+    assert main(["report", str(published), "--out", str(published.parent / "out")]) == 2
+    assert "its study or its runs are not those that were written" in capsys.readouterr().err
+    assert not (published.parent / "out").exists()
+
+
+def test_the_seal_is_of_facts_and_not_of_how_they_are_laid_out(published: Path) -> None:
+    published.write_text(json.dumps(json.loads(published.read_text()), indent=2))
+    assert main(["report", str(published)]) == 0
+    data = json.loads(published.read_text())
+    del data["seal"]  # as an older version left it
+    published.write_text(json.dumps(data))
+    assert main(["report", str(published)]) == 0
+    assert "seal" in json.loads(published.read_text())
+
+
+def test_a_run_taken_out_is_told_in_plain_words(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = json.loads(published.read_text())
+    data["runs"].pop()
+    published.write_text(json.dumps(data))
+    assert main(["report", str(published)]) == 2
+    assert f"{published}: runs must list every arm with every seed, in order\n" in capsys.readouterr().err
 
 
 def test_a_study_file_or_a_folder_is_told_which_file_is_meant(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from coregpt.api import Context, Plugin, PluginError, Site, hookimpl
 from coregpt.contract.config import DataConfig
 from coregpt.engine.build import build
-from coregpt.engine.trainer import train
+from coregpt.engine.training.trainer import train
 from coregpt.lab.laws.tools import Rows, tiny_source
 from coregpt.lab.study.registry import Catalogue
 from tests.made import CONFIG, TOKENS, made

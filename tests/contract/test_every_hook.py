@@ -13,8 +13,8 @@ from coregpt.contract.hookspecs import Hooks
 from coregpt.contract.plugin import Plugin, hookimpl
 from coregpt.contract.rules import ParamRule, Stages
 from coregpt.engine.build import Run, build
-from coregpt.engine.parts import RMSNorm
-from coregpt.engine.updates import AdamW, Decoupled
+from coregpt.engine.model.parts import RMSNorm
+from coregpt.engine.training.updates import AdamW, Decoupled
 
 CONFIG = RunConfig(
     model=ModelShape(vocab=61, dim=32, depth=2, heads=2, context=16), tokens=640, batch_tokens=64, eval_tokens=32

@@ -10,7 +10,7 @@ from coregpt.contract.config import ModelShape, RunConfig
 from coregpt.contract.errors import PluginError
 from coregpt.contract.plugin import Plugin, hookimpl
 from coregpt.engine.build import Run, build
-from coregpt.engine.parts import MLP
+from coregpt.engine.model.parts import MLP
 
 CONFIG = RunConfig(model=ModelShape(vocab=32, dim=16, depth=2, heads=2, context=16), tokens=4096)
 

@@ -14,11 +14,12 @@ from coregpt.contract.errors import PluginError
 from coregpt.contract.plugin import Plugin, hookimpl
 from coregpt.contract.runview import RunView
 from coregpt.contract.site import Site
-from coregpt.engine import checkpoint, weights
+from coregpt.engine import weights
 from coregpt.engine.accounting import count
 from coregpt.engine.build import Run, build
 from coregpt.engine.inputs import Stored
-from coregpt.engine.parts import NextToken
+from coregpt.engine.model.parts import NextToken
+from coregpt.engine.training import checkpoint
 from coregpt.lab.study.registry import Catalogue
 
 SHAPE = ModelShape(vocab=61, dim=32, depth=2, heads=2, context=16)

@@ -10,7 +10,7 @@ import pytest
 from coregpt.engine.data import write_shard
 from coregpt.fetch import fetch_fineweb
 from coregpt.fetch import hub as downloads
-from coregpt.fetch.fineweb import REPOSITORY
+from coregpt.fetch.sets import SETS
 
 from .hub import Hub
 
@@ -42,7 +42,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hub(tmp_path: Path, quick: None) -> Iterator[Hub]:
     files = {name: shard(tmp_path, seed, 40_000) for seed, name in enumerate((VAL, TRAIN, SECOND))}
-    with Hub(REPOSITORY, files).serving() as running:
+    with Hub(SETS["fineweb10B"].repository, files).serving() as running:
         yield running
 
 

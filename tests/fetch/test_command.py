@@ -11,7 +11,7 @@ import pytest
 
 from coregpt.contract.errors import DataError
 from coregpt.fetch import fetch_fineweb
-from coregpt.fetch.fineweb import REPOSITORY
+from coregpt.fetch.sets import SETS
 
 from .conftest import TRAIN, VAL, shard
 from .hub import Hub
@@ -22,7 +22,7 @@ PIECE = 10 * 2**20  # what huggingface_hub receives before it writes
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
     files = {VAL: shard(tmp_path, 0, 40_000), TRAIN: shard(tmp_path, 1, 15 * 2**20)}
-    with Hub(REPOSITORY, files).serving() as running:
+    with Hub(SETS["fineweb10B"].repository, files).serving() as running:
         yield running
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from coregpt.contract.context import Context
-from coregpt.engine.attention import attend, block_mask, build_mask
-from coregpt.engine.masks import SameDocument, SlidingWindow, document_numbers
+from coregpt.engine.attention.attend import attend, block_mask, build_mask
+from coregpt.engine.attention.masks import SameDocument, SlidingWindow, document_numbers
 from tests.gpu.tiny import some
 
 pytestmark = pytest.mark.gpu

@@ -10,7 +10,7 @@ import torch
 from benchmarks import gpu
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import Run
-from coregpt.engine.trainer import train
+from coregpt.engine.training.trainer import train
 from coregpt.lab.laws.loop import furthest, weights
 from coregpt.lab.laws.tools import Rows, stop_after, tiny_source
 from tests.gpu.tiny import DRY, config, on, ready, some

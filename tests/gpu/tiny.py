@@ -8,7 +8,7 @@ from typing import Any
 
 from coregpt.contract.config import ModelShape, OptimConfig, RunConfig
 from coregpt.engine.build import Run, build
-from coregpt.engine.trainer import Trainer, never
+from coregpt.engine.training.trainer import Trainer, never
 from coregpt.lab.laws.law_case import SEPARATOR, LawCase
 from coregpt.lab.laws.tools import Rows, tiny_source
 from coregpt.lab.study.registry import Catalogue

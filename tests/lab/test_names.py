@@ -63,7 +63,7 @@ def test_logs_may_not_replace_the_report_of_a_study_nor_a_study_that_of_logs(
     executed: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(executed.reports / "tiny", tmp_path / "reports" / "tiny")
+    shutil.copytree(executed.reports / "tiny", tmp_path / "runs/reports/tiny")
     logs.write_arms(tmp_path / "logs", {"base": [3.28, 3.29, 3.27], "new": [3.2, 3.21, 3.22]})
     assert main(["import", "logs", "--name", "tiny"]) == 2
     assert "holds the report on the study tiny" in capsys.readouterr().err
@@ -71,7 +71,7 @@ def test_logs_may_not_replace_the_report_of_a_study_nor_a_study_that_of_logs(
     assert main(["import", "logs", "--name", "other", "--alpha", "0.01"]) == 0, "the same logs, judged otherwise"
     (tmp_path / "logs").rename(tmp_path / "more")
     assert main(["import", "more", "--name", "other"]) == 2
-    shutil.copytree(tmp_path / "reports" / "other", tmp_path / "theirs" / "tiny")
+    shutil.copytree(tmp_path / "runs/reports/other", tmp_path / "theirs" / "tiny")
     assert ablate(executed.study, tmp_path / "runs", tmp_path / "theirs") == 2
     assert "holds the report on the training logs in logs" in capsys.readouterr().err
 

@@ -20,6 +20,7 @@ from tests.lab.conftest import Lab
 
 CORE = Path(__file__).parent.parent.parent / "coregpt"
 HELD_OUT_READERS = {
+    "lab/execute/judge.py",  # measures it
     "lab/designs/looks.py",  # tests whose level counts every look
     "lab/planning/enough.py",  # whether the stream has tokens enough; no loss
     "lab/records/losses.py",  # where its names are
@@ -52,6 +53,7 @@ def test_only_verdicts_name_held_out() -> None:
                 found.add(path.relative_to(CORE).as_posix())
     known = HELD_OUT_READERS | {
         "lab/study/declaration.py",  # `metric: val_loss`
+        "lab/study/readings.py",  # the steps of a curve on it, and no loss
         "cli/commands/reports.py",  # the default column of logs made elsewhere
         "cli/importing.py",
     }

@@ -2,6 +2,7 @@
 
 import json
 import math
+import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from coregpt.cli import main
 from coregpt.report.analysis.replication import check, predict
 from coregpt.report.analysis.summary import summarise
+from coregpt.report.facts.environment import environment_digest
 from coregpt.report.facts.model import Comparison
 from coregpt.report.facts.serialise import from_json, to_json
 from tests.lab.conftest import Lab
@@ -130,10 +132,26 @@ def test_an_honest_report_agrees_and_says_what_that_is_worth(
     out = capsys.readouterr().out
     assert "2 fresh seeds per arm (2, 3), none of them in the report." in out
     assert "Chance of 'agrees' if the published gain is true" in out
-    assert "Engine, plugins and data are those of the report." in out
+    assert "Engine, plugins, data and environment are those of the report." in out
     assert "relu2: agrees. Fresh gain" in out
     assert verify(published, executed) == 0
     assert "nothing to train" in capsys.readouterr().out
+
+
+def test_by_its_file_and_on_other_hardware_it_works_and_says_what_is_another(
+    executed: Lab, published: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The report came from a GPU under other versions: its declaration is the same, so the file is its study's."""
+    data = json.loads(published.read_text())
+    there = data["study"]["environment"]["values"]
+    torch_here, there["torch"], there["device"], there["precision"] = there["torch"], "1.0", "NVIDIA H100", "bf16"
+    data["study"]["environment"]["digest"] = environment_digest(there, data["study"]["data"]["sha256"])
+    published.write_text(json.dumps(data))
+    assert verify(published, executed, "--study", str(executed.study)) == 0
+    out = capsys.readouterr().out
+    here = f"device NVIDIA H100 (here CPU {platform.machine()}); torch 1.0 (here {torch_here})"
+    assert f"Not the same as for the report: precision bf16 (here fp32); {here}. A disagreement" in out
+    assert "relu2: agrees." in out
 
 
 def test_a_report_with_made_up_results_disagrees(

@@ -4,16 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coregpt.report.analysis.summary import summarise
-from coregpt.report.facts.inputs import (
-    ArmFacts,
-    CurvePoint,
-    DataFacts,
-    EnvironmentFacts,
-    RunFacts,
-    RunTiming,
-    StudyFacts,
-)
+from coregpt.report.facts.environment import EnvironmentFacts
+from coregpt.report.facts.inputs import ArmFacts, DataFacts, StudyFacts
 from coregpt.report.facts.model import Comparison, Report
+from coregpt.report.facts.runs import CurvePoint, RunFacts, RunTiming
 
 
 def study(arms: Sequence[str] = ("gpt", "ngpt"), seeds: int = 6, **changes: Any) -> StudyFacts:

@@ -8,7 +8,7 @@ mistakes answer at once.
 
 from collections.abc import Callable
 
-from coregpt.cli.commands import reports, runs, studies, tools
+from coregpt.cli.commands import models, reports, runs, studies, text, tools
 from coregpt.cli.options import Commands
 
 COMMANDS: tuple[Callable[[Commands], None], ...] = (
@@ -26,9 +26,14 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     studies.verify,
     runs.ledger,
     reports.import_,
+    models.generate,
+    models.export,
+    models.eval_,
+    models.diff,
     tools.try_,
     tools.plugins,
     tools.schema,
-    tools.data,
+    text.tokenizer,
+    text.data,
     tools.calibrate,
 )

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from coregpt.cli.options import Commands, add_reports, positive
+from coregpt.cli.options import Commands, folder, positive
 
 
 def report(commands: Commands) -> None:
@@ -23,7 +23,7 @@ def report(commands: Commands) -> None:
 def results(commands: Commands) -> None:
     parser = commands.add_parser("results", help="a report's runs, curves and comparisons as tables")
     parser.add_argument("study", metavar="STUDY", help="the name of a report, its folder or its report.json")
-    add_reports(parser)
+    parser.add_argument("--reports", type=folder, metavar="DIR", help="where to look (runs/reports, then reports)")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--csv", type=Path, metavar="DIR", help="write the tables here, exact to the last bit")
     where.add_argument("--parquet", type=Path, metavar="DIR", help="the same as Parquet files")
@@ -45,7 +45,7 @@ def import_(commands: Commands) -> None:
     parser.add_argument("--step", type=positive, metavar="N", help="judge here (the last step all full runs share)")
     parser.add_argument("--target", type=float, metavar="X", help="compare how soon each arm reaches this value")
     parser.add_argument("--name", help="default: the folder's name")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: reports/NAME")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/reports/NAME")
     parser.add_argument("--alpha", type=float, default=0.05, help="default: 0.05")
     parser.add_argument("--margin", type=float, default=0.01, help="smallest difference that matters (0.01)")
 

@@ -1,9 +1,9 @@
-"""What is there besides studies: techniques and a first look at one, data, the simulation of the statistics."""
+"""What is there besides studies: techniques and a first look at one, the simulation of the statistics."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from coregpt.cli.options import Commands, add_jobs, positive
+from coregpt.cli.options import Commands, add_jobs
 from coregpt.cli.programs import add_program
 
 
@@ -88,21 +88,6 @@ def schema(commands: Commands) -> None:
         return show_schema(options.kind)
 
     parser.set_defaults(execute=execute)
-
-
-def data(commands: Commands) -> None:
-    parser = commands.add_parser("data", help="get training data")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    action = actions.add_parser("fetch", help="download pre-tokenised shards")
-    action.add_argument("name", choices=["fineweb10B"])
-    action.add_argument("--shards", type=positive, default=1, metavar="N", help="training shards of 100M tokens (1)")
-
-    def execute(options: Namespace) -> int:
-        from coregpt.cli.data import fetch
-
-        return fetch(options.shards)
-
-    action.set_defaults(execute=execute)
 
 
 def calibrate(commands: Commands) -> None:

@@ -2,18 +2,20 @@
 
 from coregpt.engine.data.ahead import Ahead
 from coregpt.engine.data.batches import RowOrder, eval_rows
-from coregpt.engine.data.catalogue import NAMES, fineweb_folder, open_source
+from coregpt.engine.data.catalogue import FINEWEB, NAMES, fineweb_folder, open_source
 from coregpt.engine.data.corpus import pydocs
-from coregpt.engine.data.files import cache_dir
+from coregpt.engine.data.files import alone_in, cache_dir, replacing
 from coregpt.engine.data.shards import TokenStream, read_shard, write_shard
 from coregpt.engine.data.source import TokenSource, open_folder
 
 __all__ = [
+    "FINEWEB",
     "NAMES",
     "Ahead",
     "RowOrder",
     "TokenSource",
     "TokenStream",
+    "alone_in",
     "cache_dir",
     "eval_rows",
     "fineweb_folder",
@@ -21,5 +23,6 @@ __all__ = [
     "open_source",
     "pydocs",
     "read_shard",
+    "replacing",
     "write_shard",
 ]

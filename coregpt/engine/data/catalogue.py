@@ -31,6 +31,12 @@ def open_source(name_or_folder: str, looked: Sequence[str] = ()) -> TokenSource:
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return open_folder(folder)
+    file = next((each for each in (folder, *map(Path, looked)) if each.is_file()), None)
+    if file is not None:
+        raise DataError(
+            f"data source '{name_or_folder}' is a file, and a source is a folder of shards; make one with "
+            f"`coregpt data prepare {file} --out {file.with_suffix('')}` and name that folder"
+        )
     near = difflib.get_close_matches(name_or_folder, NAMES, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(NAMES)}, or a folder of .bin shards"
     where = f" (there is no {' and no '.join(looked)})" if looked else ""

@@ -10,6 +10,11 @@ from typing import BinaryIO
 
 from coregpt.contract.errors import DataError
 
+try:
+    import fcntl
+except ImportError:  # not a POSIX system, where nothing keeps a second process away
+    fcntl = None  # type: ignore[assignment]
+
 
 def cache_dir() -> Path:
     """`$COREGPT_CACHE`, else `$XDG_CACHE_HOME/coregpt`, else `~/.cache/coregpt`.
@@ -55,3 +60,18 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, lock_file: str, doing: str) -> Iterator[None]:
+    """Keeps a second process from `doing` the same in a folder: it would write to the same partial files.
+
+    Raises DataError there, at once.
+    """
+    with open(folder / lock_file, "w") as lock:
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise DataError(f"another process is {doing} into {folder}; wait for it or stop it") from error
+        yield

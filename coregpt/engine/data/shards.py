@@ -1,12 +1,13 @@
 """Token shards in the `.bin` format of the speedrun community, and several of them read as one stream.
 
-A shard is 256 little-endian int32 (magic, version, token count, then zeros), then that many uint16 tokens.
+A shard is 256 little-endian int32 (magic, version, token count, then zeros), then that many little-endian tokens. Magic
+and version say how wide a token is: 20240520 and 1 are uint16, as for GPT-2; 20240801 and 7 are uint32, as for Llama 3.
 
-Source: llm.c and modded-nanogpt data files.
+Source: llm.c (dev/data/data_common.py) and modded-nanogpt data files.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,16 +17,25 @@ from coregpt.engine.data.files import replacing
 
 MAGIC: Final = 20240520
 VERSION: Final = 1
+WIDE_MAGIC: Final = 20240801
+WIDE_VERSION: Final = 7
 HEADER_INTS: Final = 256
 HEADER_BYTES: Final = 4 * HEADER_INTS
-TOKEN_BYTES: Final = 2
+NARROW: Final[np.dtype[Any]] = np.dtype("<u2")
+WIDE: Final[np.dtype[Any]] = np.dtype("<u4")
+FORMATS: Final[dict[int, tuple[int, np.dtype[Any]]]] = {MAGIC: (VERSION, NARROW), WIDE_MAGIC: (WIDE_VERSION, WIDE)}
+"""By magic number: the version, and the type of a token."""
 LARGEST_COUNT: Final = 2**31 - 1  # the header's count is an int32
+LARGEST_ID: Final = 2**31 - 1  # tokens become int64, and no vocabulary is larger
 
 FETCH_FINEWEB = "fetch it with `coregpt data fetch fineweb10B`"
 
+Tokens = NDArray[Any]
+"""Token ids as they lie in a file: uint16 or uint32."""
 
-def read_shard(path: Path) -> NDArray[np.uint16]:
-    """Memory-map the tokens of a shard, read-only, shape (tokens,).
+
+def read_shard(path: Path) -> Tokens:
+    """Memory-map the tokens of a shard, read-only, uint16 or uint32 of shape (tokens,).
 
     Raises DataError when the file is missing or is not exactly one complete shard.
     """
@@ -38,44 +48,61 @@ def read_shard(path: Path) -> NDArray[np.uint16]:
     if len(start) < HEADER_BYTES:
         raise _bad_shard(path, f"holds {size} bytes", f"a header of {HEADER_BYTES} bytes and tokens")
     magic, version, count = (int(number) for number in np.frombuffer(start, dtype="<i4", count=3))
-    if magic != MAGIC:
-        raise _bad_shard(path, f"begins with {magic}", f"the magic number {MAGIC} of a token shard")
-    if version != VERSION:
-        raise _bad_shard(path, f"has format version {version}", f"version {VERSION} (uint16 tokens)")
+    if magic not in FORMATS:
+        text = f"the magic number {MAGIC} or {WIDE_MAGIC} of a token shard"
+        raise _bad_shard(path, f"begins with {magic}", text)
+    known, kind = FORMATS[magic]
+    if version != known:
+        raise _bad_shard(path, f"has format version {version}", f"version {known} ({kind.name} tokens)")
     if count < 1:
         raise _bad_shard(path, f"announces {count} tokens", "at least one")
-    expected = HEADER_BYTES + TOKEN_BYTES * count
+    expected = HEADER_BYTES + kind.itemsize * count
     if size != expected:
-        fault = "is truncated: it" if size < expected else "is too long: it"
-        raise _bad_shard(path, f"{fault} holds {size:,} bytes", f"{expected:,} bytes for {count:,} tokens")
-    return np.memmap(path, dtype="<u2", mode="r", offset=HEADER_BYTES, shape=(count,))
+        raise _bad_shard(path, _wrong_size(size, expected, kind, count), f"{expected:,} bytes for {count:,} tokens")
+    return np.memmap(path, dtype=kind, mode="r", offset=HEADER_BYTES, shape=(count,))
+
+
+def _wrong_size(size: int, expected: int, kind: np.dtype[Any], count: int) -> str:
+    other = WIDE if kind == NARROW else NARROW
+    if size == HEADER_BYTES + other.itemsize * count:
+        return f"has a header for {kind.name} tokens and the size of {other.name} tokens: it holds {size:,} bytes"
+    return f"{'is truncated' if size < expected else 'is too long'}: it holds {size:,} bytes"
 
 
 def _bad_shard(path: Path, found: str, expected: str) -> DataError:
-    remedy = FETCH_FINEWEB if path.name.startswith("fineweb") else "make it with coregpt.engine.data.write_shard"
+    remedy = FETCH_FINEWEB if path.name.startswith("fineweb") else "make shards with `coregpt data prepare`"
     return DataError(f"{path} {found}; expected {expected}; {remedy}")
 
 
-def write_shard(path: Path, tokens: ArrayLike) -> None:
-    """Write `tokens`, integers in 0..65535 of shape (tokens,), as a shard that appears whole or not at all."""
+def write_shard(path: Path, tokens: ArrayLike, wide: bool = False) -> None:
+    """Write `tokens`, integers of shape (tokens,), as a shard that appears whole or not at all.
+
+    Ids lie in 0..65535, or in 0..2^31 - 1 where the shard is `wide`. Raises DataError for others.
+    """
     array = np.asarray(tokens)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise DataError(f"{path}: tokens must be one row of integers, not {array.dtype} of shape {array.shape}")
     if not 1 <= array.size <= LARGEST_COUNT:
         raise DataError(f"{path}: a shard holds 1 to {LARGEST_COUNT:,} tokens, not {array.size:,}")
-    if array.min() < 0 or array.max() > np.iinfo(np.uint16).max:
-        raise DataError(f"{path}: token ids must lie in 0..65535, not {array.min()}..{array.max()}")
-    header = np.zeros(HEADER_INTS, dtype="<i4")
-    header[:3] = MAGIC, VERSION, array.size
+    largest = LARGEST_ID if wide else int(np.iinfo(np.uint16).max)
+    if array.min() < 0 or array.max() > largest:
+        raise DataError(f"{path}: token ids must lie in 0..{largest}, not {array.min()}..{array.max()}")
     with replacing(path) as file:
-        file.write(header.tobytes())
-        file.write(array.astype("<u2").tobytes())
+        file.write(header(array.size, wide))
+        file.write(array.astype(WIDE if wide else NARROW).tobytes())
+
+
+def header(count: int, wide: bool) -> bytes:
+    """What a shard of `count` tokens begins with."""
+    numbers = np.zeros(HEADER_INTS, dtype="<i4")
+    numbers[:3] = *((WIDE_MAGIC, WIDE_VERSION) if wide else (MAGIC, VERSION)), count
+    return numbers.tobytes()
 
 
 class TokenStream:
     """Shards read as one sequence of tokens. Nothing is loaded before it is asked for."""
 
-    def __init__(self, shards: list[NDArray[np.uint16]]):
+    def __init__(self, shards: list[Tokens]):
         self._shards = shards
         self._ends = np.cumsum([len(shard) for shard in shards], dtype=np.int64)
 

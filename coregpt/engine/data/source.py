@@ -11,17 +11,19 @@ import contextlib
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from coregpt.contract.errors import DataError
 from coregpt.engine.data.files import cache_dir, replacing
 from coregpt.engine.data.shards import FETCH_FINEWEB, TokenStream, read_shard
+from coregpt.engine.data.width import refuse_wrong_width
 
 META = "meta.json"
 GPT2_VOCAB = 50304  # 50257 ids, padded to a multiple of 128
@@ -39,6 +41,10 @@ class FolderMeta(BaseModel):
     vocab: PositiveInt = GPT2_VOCAB
     separator: NonNegativeInt | None = None
     unit: Literal["byte", "token"] = "token"
+    select_tokens: NonNegativeInt | None = None
+    """How many tokens at the end of the training shards are `select`, where whole documents were put there."""
+    token_bytes: list[NonNegativeInt] = []
+    """Raw bytes that each id stands for, by id; empty where they do not add up to the text. 0 for a separator."""
     sha256: dict[str, str] = {}
     """File name to the digest it must have."""
     about: dict[str, str | int] = {}
@@ -50,6 +56,8 @@ class FolderMeta(BaseModel):
     def _separator_is_an_id(self) -> Self:
         if self.separator is not None and self.separator >= self.vocab:
             raise ValueError(f"separator {self.separator} is not below vocab {self.vocab}")
+        if len(self.token_bytes) > self.vocab:
+            raise ValueError(f"token_bytes has {len(self.token_bytes)} ids, and vocab {self.vocab}")
         return self
 
 
@@ -69,6 +77,24 @@ class TokenSource:
     digest: str
     """sha256 over what ids mean and over the sha256 of every shard, in order; file names do not matter."""
     about: Mapping[str, str | int] = field(default_factory=dict)
+    held_out_files: tuple[Path, ...] = ()
+    """The shards of `held_out`, where it lies in files."""
+    withheld: bool = False
+    """Whether `held_out` was taken out, for a process that must not see what judges it."""
+    token_bytes: Sequence[int] = ()
+    """Raw bytes of the text that each id stands for; empty where nothing is known of them."""
+
+    def without_held_out(self) -> Self:
+        """The same for training alone: whoever holds it has neither the tokens of `held_out` nor its files open."""
+        return replace(self, held_out=TokenStream([]), withheld=True)
+
+    def bytes_of(self, ids: NDArray[np.int64]) -> int | None:
+        """Bytes of the text that `ids` (n,) are; None where nothing is known. A separator is none of it."""
+        if self.unit == "byte":
+            return int(len(ids) - (ids == self.separator).sum())
+        if not self.token_bytes or (len(ids) and int(ids.max()) >= len(self.token_bytes)):
+            return None
+        return int(np.asarray(self.token_bytes, dtype=np.int64)[ids].sum())
 
     def facts(self) -> dict[str, str | int | None]:
         """What the report says about the data: plain values, sizes in tokens."""
@@ -104,14 +130,15 @@ def open_folder(folder: Path, name: str | None = None, meta: FolderMeta | None =
     train, val = _shard_paths(folder)
     meta = meta or _read_meta(folder)
     shards, held_out = (TokenStream([read_shard(path) for path in paths]) for paths in (train, val))
-    trained, select = without_select(shards, held_out)
+    trained, select = without_select(shards, held_out, meta.select_tokens)
     facts = shard_facts(folder, [*train, *val])
     _check_shards(folder, meta, facts)
     shas = [[facts[path.name].sha256 for path in paths] for paths in (train, val)]
     for path in val:
         if facts[path.name].sha256 in shas[0]:
             raise DataError(f"{path} is also a training shard under another name; validation must be unseen text")
-    canonical = json.dumps([meta.unit, meta.vocab, meta.separator, *shas])
+    cut = [] if meta.select_tokens is None else [meta.select_tokens]
+    canonical = json.dumps([meta.unit, meta.vocab, meta.separator, *shas, *cut])
     return TokenSource(
         name=name or folder.resolve().name,
         unit=meta.unit,
@@ -122,16 +149,26 @@ def open_folder(folder: Path, name: str | None = None, meta: FolderMeta | None =
         separator=meta.separator,
         digest=hashlib.sha256(canonical.encode()).hexdigest(),
         about=meta.about,
+        held_out_files=tuple(val),
+        token_bytes=tuple(meta.token_bytes),
     )
 
 
-def without_select(shards: TokenStream, held_out: TokenStream) -> tuple[TokenStream, TokenStream]:
+def without_select(
+    shards: TokenStream, held_out: TokenStream, declared: int | None = None
+) -> tuple[TokenStream, TokenStream]:
     """(train, select): the end of the training shards, as long as `held_out` where there are tokens enough, apart.
 
     The cut is a fact of the data and not of a run, so that no run of any study trains on what another one is chosen
-    by. It may lie inside a document, whose beginning is then trained on.
+    by. It may lie inside a document, whose beginning is then trained on; `declared` tokens are whole documents, and an
+    eighth at most is a rule for them too. Raises DataError where they are more.
     """
-    cut = len(shards) - min(len(held_out), len(shards) // SELECT_SHARE)
+    most = len(shards) // SELECT_SHARE
+    if declared is not None and declared > most:
+        raise DataError(
+            f"select_tokens is {declared:,}, but of {len(shards):,} tokens at most {most:,} may be kept apart"
+        )
+    cut = len(shards) - (min(len(held_out), most) if declared is None else declared)
     return shards.part(0, cut), shards.part(cut, len(shards))
 
 
@@ -142,7 +179,7 @@ def _shard_paths(folder: Path) -> tuple[list[Path], list[Path]]:
         raise DataError(f"{both[0]}: a shard's name must contain either 'train' or 'val', not both")
     for kind, paths in (("train", train), ("val", val)):
         if not paths:
-            remedy = FETCH_FINEWEB if folder.name.startswith("fineweb") else "check the path"
+            remedy = FETCH_FINEWEB if folder.name.startswith("fineweb") else "`coregpt data prepare` makes them of text"
             raise DataError(f"{folder} holds no *{kind}*.bin; expected *train*.bin and *val*.bin shards; {remedy}")
     return train, val
 
@@ -219,6 +256,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _read_whole(path: Path) -> ShardFacts:
     tokens = read_shard(path)
+    refuse_wrong_width(path, tokens)
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     piece = 2**24  # tokens at a time, so that resident memory stays small

@@ -18,6 +18,7 @@ from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.problems import Problem
+from coregpt.lab.study.readings import Reading, evaluated
 from coregpt.lab.study.whereabouts import where
 from coregpt.stats.design import choose_test
 from coregpt.stats.partial import ABORT_BELOW, FEWEST_SEEDS, chance_at_pause
@@ -41,6 +42,10 @@ class Abort(Design):
         if outlined.study.criterion.abort is not None:
             check(outlined)
         return outlined
+
+    def readings(self, outlined: Outline) -> Iterator[Reading]:
+        if outlined.study.criterion.abort is not None:
+            yield "select", pause_step(outlined)
 
     def wave(self, plan: Plan, store: Path) -> Iterator[Task] | None:
         """Runs to their end, or to the pause while their arm is not decided; none of an arm that is not finished."""
@@ -103,8 +108,8 @@ def pause_step(outlined: Outline) -> int:
 
 def _between(outlined: Outline) -> list[int]:
     """Evaluated steps after the start and before the end."""
-    steps, evals = outlined.costs[outlined.baseline.name].steps, outlined.baseline.run.evals
-    return sorted({round(i * steps / evals) for i in range(1, evals)} - {0, steps})
+    steps = outlined.costs[outlined.baseline.name].steps
+    return sorted(evaluated(outlined.baseline.run, steps) - {0, steps})
 
 
 def needed(plan: Plan, store: Path) -> Iterator[Task]:

@@ -9,7 +9,7 @@ answer defaults to nothing. In the order in which a study comes to them:
     sort differences    finds, matches
     plan its runs       measure, refuse, check
     train first         first (a study of trials), of_trials
-    train               allowance, wave, known, decisions
+    train               readings, allowance, wave, known, decisions
     test                test
     be verified         restore, fresh
     be told             told, told_of_trials, expected, told_of_test
@@ -23,10 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from coregpt.lab.records.readings import lacking
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.problems import Problem
+from coregpt.lab.study.readings import Reading
 from coregpt.lab.study.yamlfile import Key
 from coregpt.stats.design import Design as Test
 
@@ -45,9 +47,8 @@ class Task:
 
     def done(self, store: Path) -> bool:
         folder = RunFolder(store / self.run.id)
-        if folder.result() is not None:
-            return True
-        return self.until is not None and folder.paused() >= self.until
+        there = folder.result() is not None or (self.until is not None and folder.paused() >= self.until)
+        return there and not lacking(folder, self.run.needs)
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,10 @@ class Design:
         """Raises ConfigError for data and runs that the design cannot take."""
 
     # -- train --------------------------------------------------------------------------------------------------
+
+    def readings(self, outlined: Outline) -> Iterable[Reading]:
+        """What every compared run must have been read at on its way."""
+        return ()
 
     def first(self, outlined: Outline) -> Outline | None:
         """A study of trials, counted, whose runs must be complete before the settings of this one are known."""

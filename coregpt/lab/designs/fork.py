@@ -15,14 +15,15 @@ from typing import Any
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
 from coregpt.contract.rules import Clock
-from coregpt.engine import checkpoint
 from coregpt.engine.build import NamedPlugins, Run, build
+from coregpt.engine.training import checkpoint
 from coregpt.lab.designs.design import Design, Task
+from coregpt.lab.records.readings import lacking
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.records.trunk import stands
 from coregpt.lab.study.declaration import Arm, Study, StudyFile
 from coregpt.lab.study.inputs import inputs_of
-from coregpt.lab.study.outline import Outline, Plan
+from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.whereabouts import where, where_arm
 
@@ -137,12 +138,14 @@ def needed(plan: Plan, store: Path) -> Iterator[Task]:
     """See `Fork.wave`."""
     for trunk in plan.trunks:
         branches = [run for run in plan.runs if run.seed == trunk.seed]
-        begun = [run for run in branches if _begun(RunFolder(store / run.id))]
-        there = stands(RunFolder(store / trunk.id), plan.trunk_step)
+        begun = [run for run in branches if _begun(run, RunFolder(store / run.id))]
+        folder = RunFolder(store / trunk.id)
+        there = stands(folder, plan.trunk_step) and not lacking(folder, trunk.needs)
         yield from (Task(run) for run in (branches if there else begun))
         if not there and len(begun) < len(branches):
             yield Task(trunk, plan.trunk_step)
 
 
-def _begun(folder: RunFolder) -> bool:
-    return folder.result() is not None or folder.checkpoint.exists()
+def _begun(run: PlannedRun, folder: RunFolder) -> bool:
+    """Whether it needs its trunk no more, as it would to start over."""
+    return (folder.result() is not None or folder.checkpoint.exists()) and not lacking(folder, run.needs)

@@ -12,6 +12,7 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.declaration import Arm, Machine, Study
 from coregpt.lab.study.differences import settings
+from coregpt.lab.study.identity import WATCHING
 from coregpt.lab.study.problems import Problem, coerced, explain
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.space import Point
@@ -19,7 +20,7 @@ from coregpt.lab.study.yamlfile import Key
 
 FIRST_SEED = 1000
 """Of tuning, where a study says only how many: seeds of tests that are counted off are smaller."""
-COMPARED_AT = ("data", "tokens", "eval_tokens", "evals", "held_out_curve", *Machine.model_fields)
+COMPARED_AT = ("data", "tokens", "eval_tokens", *sorted(WATCHING), *Machine.model_fields)
 """Settings in which arms must not be made to differ."""
 
 

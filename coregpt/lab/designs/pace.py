@@ -11,7 +11,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.engine.build import NamedPlugins, build
 from coregpt.engine.data import TokenSource
 from coregpt.engine.inputs import Given
-from coregpt.engine.trainer import Trainer, never
+from coregpt.engine.training.trainer import Trainer, never
 from coregpt.lab.records.store import Unrecorded
 
 PLACES = 8

@@ -19,6 +19,7 @@ from coregpt.lab.designs.design import Design, Wrong
 from coregpt.lab.designs.found import frozen, not_taken
 from coregpt.lab.study.declaration import Arm, Study, StudyFile
 from coregpt.lab.study.differences import flatten
+from coregpt.lab.study.identity import WATCHING
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.whereabouts import where
 from coregpt.stats.bracket import in_vain
@@ -28,7 +29,7 @@ from coregpt.stats.power import detectable
 from coregpt.stats.response import fit, residual
 
 WHERE = ("tuned", "from")
-FREE = ("data.source", "evals", "held_out_curve")
+FREE = ("data.source", *sorted(WATCHING))
 """Settings that change nothing of what is trained; the source is compared by its name."""
 TOLERANCE = 1e-5
 """Of settings, which have six digits."""

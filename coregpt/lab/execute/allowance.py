@@ -1,6 +1,6 @@
 """What a study may spend, held against what its runs have spent: from disk, so that every call counts the same."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from coregpt.lab.designs import DESIGNS
@@ -54,3 +54,28 @@ def spent_words(hours: float, allowance: Allowance) -> str:
     """`8.01 of 8 h`, with the money that is."""
     money = f" ({hours * allowance.price:.2f} USD)" if allowance.price else ""
     return f"{hours:.3g} of {allowance.hours:.3g} h{money}"
+
+
+class Limits:
+    """What the study of a launcher may still spend, by what is on disk."""
+
+    def __init__(self, plan: Plan, store: Path, before: Sequence[Plan] = ()):
+        self.plan, self.store, self.allowance = plan, store, allowance_of(plan.study)
+        self.meter = None if self.allowance.hours is None else Meter((*before, plan), store)
+
+    def too_long(self, run: PlannedRun) -> str:
+        """Why a run that has a checkpoint is not gone on with; empty if it is."""
+        if self.allowance.seconds_per_run is None:
+            return ""
+        return too_long(trained(run, self.plan, self.store), self.allowance)
+
+    def look(self, ids: Iterable[str]) -> None:
+        """Again, at runs that may have gone on."""
+        if self.meter is not None:
+            self.meter.look(ids)
+
+    def spent(self) -> str:
+        """How much, if the study may train no more; "" while it may."""
+        if self.meter is None or self.meter.hours < (self.allowance.hours or 0):
+            return ""
+        return spent_words(self.meter.hours, self.allowance)

@@ -1,24 +1,24 @@
 """Executes the missing runs of a plan, one process per core or GPU, and can be stopped and called again."""
 
-import contextlib
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from coregpt.engine.outcome import SELECT
+from coregpt.engine.training.outcome import SELECT
 from coregpt.lab.designs.design import Task
 from coregpt.lab.execute import decisions
-from coregpt.lab.execute.allowance import Meter, allowance_of, spent_words, too_long, trained
+from coregpt.lab.execute.allowance import Limits
 from coregpt.lab.execute.eta import Eta
 from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.jobs import Job, Policy, name
 from coregpt.lab.execute.orphans import Strangers
+from coregpt.lab.execute.repeats import StartedOver
 from coregpt.lab.execute.run_table import RunTable
+from coregpt.lab.execute.signals import POLL_SECONDS, Signals, caught_signals
 from coregpt.lab.execute.slots import Slot
+from coregpt.lab.execute.tally import Failures, Tally
 from coregpt.lab.execute.tasks import everything, known, missing
 from coregpt.lab.execute.waiting import Waiting, Work
 from coregpt.lab.progress import Display, duration
@@ -28,37 +28,12 @@ from coregpt.lab.records.losses import outcome
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan, PlannedRun
 
-POLL_SECONDS = 0.05
 WATCH_SHARE = 0.05
 """The largest part of a launcher's time that goes into looking at runs: slots that are free come first."""
 GLANCE_SECONDS = 0.05
 """How long another launcher may take to see whether a run is free: no reason to put the run off until a slot ends."""
 PATIENCE_SECONDS = 60.0
 """How long a stopped worker may take to write its checkpoint before it is killed."""
-
-
-@dataclass
-class Tally:
-    """What became of the runs that were missing."""
-
-    trained: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    """Run id to the reason."""
-    interrupted: bool = False
-    spent: str = ""
-    """What was spent, if the study was stopped because it may spend no more."""
-    hopeless: str = ""
-    """The failure that every further run of its arm would have; the rest was not tried."""
-
-
-@dataclass
-class Signals:
-    """Requests to stop, counted: the second one does not wait for checkpoints."""
-
-    count: int = 0
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
 
 
 class Launcher:
@@ -84,7 +59,7 @@ class Launcher:
         self.tally, self.ledger = Tally(), Ledger.of(store)
         self.others = Follower(self.ledger)
         self.tries, self.strangers = Counter[str](), Strangers(self.policy.hang_seconds)
-        self.failures = Counter[tuple[str, str, float]]()
+        self.failures, self.started_over = Failures(), StartedOver(self.ledger)
         self.complete = sum(Task(run).done(store) for run in plan.runs)
         self.total, self.eta = max(known(plan, store), self.complete), Eta()
         self.stopping = False
@@ -92,8 +67,7 @@ class Launcher:
         """Whether nothing has ended since `missing` was asked last: then its answer would be the same."""
         self.all_known = everything(plan, store)
         self.run_table = RunTable(plan, store)
-        self.allowance = allowance_of(plan.study)
-        self.meter = Meter((*before, plan), store) if self.allowance.hours is not None else None
+        self.limits = Limits(plan, store, before)
         self.next_watch = self.machine.now() + self.policy.watch_seconds
 
     def execute(self) -> Tally:
@@ -101,7 +75,8 @@ class Launcher:
         with caught_signals() as signals:
             while (self.queue or self.jobs or self.elsewhere or not self.asked) and not signals.count:
                 self.refill()
-                if (self.queue or self.jobs) and self.has_spent():
+                if (self.queue or self.jobs) and (spent := self.limits.spent()):
+                    self.tally.spent = spent
                     break
                 self.fill_slots()
                 self.collect()
@@ -147,7 +122,7 @@ class Launcher:
                 held.release()
                 self.complete += folder.result() is not None
                 self.asked = False
-            elif reason := self.too_long(task.run):
+            elif reason := self.limits.too_long(task.run) or self.started_over.in_vain(task.run, folder):
                 held.release()
                 self.refuse(task.run, reason)
             else:
@@ -156,6 +131,8 @@ class Launcher:
     def start(self, task: Task, folder: RunFolder, held: Claim) -> None:
         """The child inherits the claim, so that it ends with the child and not with this process."""
         run = task.run
+        if said := self.started_over.where_lacking(run, folder, self.about(run)):
+            self.display.event(said)
         self.enter("started", run)
         slot = self.free.pop(0)
         folder.clear_error()
@@ -169,19 +146,6 @@ class Launcher:
             job.offset = max(begin, job.share())
             self.display.event(f"{name(run)} goes on from its checkpoint near step {job.last.get('step', 0):.0f}")
         self.jobs.append(job)
-
-    def too_long(self, run: PlannedRun) -> str:
-        """Why a run that has a checkpoint is not gone on with; empty if it is."""
-        if self.allowance.seconds_per_run is None:
-            return ""
-        return too_long(trained(run, self.plan, self.store), self.allowance)
-
-    def has_spent(self) -> bool:
-        """Whether the study may train no more, by what is on disk."""
-        if self.meter is None or self.meter.hours < (self.allowance.hours or 0):
-            return False
-        self.tally.spent = spent_words(self.meter.hours, self.allowance)
-        return True
 
     def look_elsewhere(self) -> None:
         """Runs that another launcher executes: done when it is done, ours if it dies."""
@@ -215,11 +179,10 @@ class Launcher:
             elif quiet > self.policy.hang_seconds and not job.stuck:
                 job.stuck = True
                 job.process.signal(signal.SIGKILL)
-            if not job.over and (reason := self.too_long(job.run)):
+            if not job.over and (reason := self.limits.too_long(job.run)):
                 job.over = reason
                 job.process.signal(signal.SIGTERM)
-        if self.meter is not None:
-            self.meter.look([*(job.run.id for job in self.jobs), *(task.run.id for task in self.elsewhere)])
+        self.limits.look([*(job.run.id for job in self.jobs), *(task.run.id for task in self.elsewhere)])
         if self.display.due():
             self.tell()
         end = self.machine.now()
@@ -229,8 +192,7 @@ class Launcher:
         job.process.disown()
         self.asked = False
         job.refresh()
-        if self.meter is not None:  # what it trained since the last watch counts too
-            self.meter.look([job.run.id])
+        self.limits.look([job.run.id])  # what it trained since the last watch counts too
         result = job.folder.result()
         if result is not None:
             self.finish(job, result)
@@ -252,8 +214,7 @@ class Launcher:
         run = job.run
         with self.ledger.locked():  # another launcher may have found the result and entered it
             if not self.others.knows(run.id):
-                known = {"study": self.plan.study.name, "run": run.id, "arm": run.arm, "seed": run.seed}
-                self.ledger.add("ended", **known, **outcome(result))
+                self.ledger.add("ended", **self.about(run), **outcome(result))
         self.complete += 1
         whole = result["status"] == "finished"
         self.eta.add(job.moving(self.machine.now(), self.work.flops(run), ended=whole))
@@ -294,21 +255,17 @@ class Launcher:
         self.display.event(f"FAILED {name(job.run)}: {reason}\n  log: {job.folder.log}")
         for line in job.folder.log_tail().splitlines():
             self.display.event(f"  | {line}")
-        self.note_repetition(job, reason)
-
-    def note_repetition(self, job: Job, reason: str) -> None:
-        """Data or settings that no run can take, or two runs of an arm that fail alike at one step: so do the rest."""
-        error = job.folder.error() or {}
-        alike = reason.replace(job.run.id, "")  # as in the path of the run's own copy of a technique
-        cell = (job.run.arm, alike, float(job.last.get("step", 0)))
-        self.failures[cell] += bool(error.get("traceback"))
-        if (error.get("must_repeat") or self.failures[cell] > 1) and not self.tally.hopeless:
+        if self.failures.must_repeat(job, reason) and not self.tally.hopeless:
             self.tally.hopeless = reason
             self.display.event(f"the study stops here: every further run of '{job.run.arm}' would fail like this")
 
+    def about(self, run: PlannedRun) -> dict[str, Any]:
+        """How the ledger names a run."""
+        return {"study": self.plan.study.name, "run": run.id, "arm": run.arm, "seed": run.seed}
+
     def enter(self, event: Event, run: PlannedRun, **outcome: Any) -> None:
         """Into the ledger, before anything that follows from it."""
-        self.ledger.append(event, study=self.plan.study.name, run=run.id, arm=run.arm, seed=run.seed, **outcome)
+        self.ledger.append(event, **self.about(run), **outcome)
 
     def stop(self, signals: Signals) -> None:
         """Ask every worker for a checkpoint and wait; a second signal, or too long a wait, kills them."""
@@ -338,15 +295,3 @@ class Launcher:
         running = [job.moving(now, self.work.flops(job.run)) for job in self.jobs]
         left = self.eta.left(self.queue.work, running, slots)
         return "" if left is None else f", {duration(left)} left"
-
-
-@contextlib.contextmanager
-def caught_signals() -> Iterator[Signals]:
-    """SIGINT and SIGTERM are counted instead of ending this process."""
-    signals = Signals()
-    before = {number: signal.signal(number, signals) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

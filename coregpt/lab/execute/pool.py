@@ -229,7 +229,7 @@ def fork(request: dict[str, Any], descriptors: Sequence[int], private: Sequence[
         os.environ.update(request["environment"])
         from coregpt.lab.execute.worker import main
 
-        code = main(request["arguments"])
+        code = main(request["arguments"], dedicated=True)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

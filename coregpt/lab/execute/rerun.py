@@ -6,14 +6,16 @@ longer. So a run executed again can confirm a result or destroy it, and never re
 
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.data import open_source
-from coregpt.engine.world import World
+from coregpt.engine.training.world import World
 from coregpt.lab.execute.executor import Executor
-from coregpt.lab.execute.launcher import POLL_SECONDS, caught_signals
+from coregpt.lab.execute.signals import POLL_SECONDS, caught_signals
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.execute.worker import environment, refuse_if_moved
 from coregpt.lab.records.claims import claim
@@ -45,20 +47,25 @@ def prepare(store: Path, run: Planned, on_cluster: bool = False) -> RunFolder:
         trunk = RunFolder(store / part.trunk)
         if trunk.result() is None and trunk.paused() < part.begin:
             raise ConfigError(f"the checkpoint of {trunk.id}, with which {run.id} began, is not there any more")
-    result = folder.result()
-    if result is not None and on_cluster and config.device == "cuda":
+    refuse_elsewhere(folder, config, on_cluster)
+    return folder
+
+
+def refuse_elsewhere(folder: RunFolder, config: RunConfig, on_cluster: bool = False) -> None:
+    """Raises ConfigError for a run whose result would not come out again here."""
+    if folder.result() is None:
+        return
+    if on_cluster and config.device == "cuda":
         raise ConfigError(
             f"run {folder.id} has a result that was computed on {folder.environment().get('device', 'a GPU')}. Which "
-            "GPU a job gets is known too late, and another one would make the run count no longer: call rerun without "
-            "--on slurm on a node that has the same, inside of a job"
+            "GPU a job gets is known too late, and another one would make the run count no longer: call the command "
+            "without --on slurm on a node that has the same, inside of a job"
         )
-    moved = [] if result is None else elsewhere(folder, config)
-    if moved:
+    if moved := elsewhere(folder, config):
         raise ConfigError(
-            f"run {run.id} has a result that was computed with {'; '.join(moved)}. Rounding alone would give another "
-            "number, and a run with two different results counts no longer"
+            f"run {folder.id} has a result that was computed with {'; '.join(moved)}. Rounding alone would give "
+            "another number, and a run with two different results counts no longer"
         )
-    return folder
 
 
 def elsewhere(folder: RunFolder, config: RunConfig) -> list[str]:
@@ -69,10 +76,7 @@ def elsewhere(folder: RunFolder, config: RunConfig) -> list[str]:
 
 
 def set_aside(folder: RunFolder) -> Path:
-    """Move what the last execution left to attempts/N/, its checkpoint excepted, which is deleted.
-
-    The next one leaves weights, also if the first was not to: that is how they are had later.
-    """
+    """Move what the last execution left to attempts/N/, its checkpoint excepted, which is deleted."""
     kept = folder.path / "attempts"
     kept.mkdir(exist_ok=True)
     numbers = [int(path.name) for path in kept.iterdir() if path.name.isdigit()]
@@ -84,22 +88,28 @@ def set_aside(folder: RunFolder) -> Path:
     for name in names:
         if name not in KEPT:
             os.replace(folder.path / name, attempt / name)
-    folder.keep_weights()
     return attempt
+
+
+def start_over(folder: RunFolder, known: Mapping[str, Any], reason: str, ledger: Ledger) -> None:
+    """Set aside what a claimed run has, on record with its result; `known` is what the ledger calls it."""
+    had = folder.result()
+    ledger.append("rerun", **known, reason=reason, **({} if had is None else outcome(had)))
+    set_aside(folder)
 
 
 def again(folder: RunFolder, run: Planned, reason: str, ledger: Ledger, slot: Slot, machine: Executor) -> bool:
     """Set aside what there is and train anew, all of it on record; False if it was interrupted.
 
+    The new execution leaves weights, also if the first was not to: that is how they are had later.
     Raises ConfigError before anything is changed if another process has the run.
     """
     held = claim(folder)
     if held is None:
         raise ConfigError(f"run {folder.id} is being executed by another process; wait for its end")
     known = {"study": run.study, "run": run.id, "arm": run.arm, "seed": run.seed}
-    had = folder.result()
-    ledger.append("rerun", **known, reason=reason, **({} if had is None else outcome(had)))
-    set_aside(folder)
+    start_over(folder, known, reason, ledger)
+    folder.keep_weights()
     ledger.append("started", **known)
     child = machine.begin(slot, folder, None, held)
     held.release()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.design import Task
-from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan, PlannedRun
 
 
@@ -42,7 +41,7 @@ def known(plan: Plan, store: Path) -> int:
 def left(plan: Plan, store: Path) -> list[PlannedRun]:
     """Every run that will be executed from now on, those included that wait for another one's end."""
     coming = [task.run for task in missing(plan, store)]
-    waiting = [run for run in plan.runs if plan.trunks and RunFolder(store / run.id).result() is None]
+    waiting = [run for run in plan.runs if plan.trunks and not Task(run).done(store)]
     return coming + [run for run in waiting if run not in coming]
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +21,31 @@ import torch
 
 from coregpt import __version__
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import ConfigError, CoreGPTError, DataError, PluginError, RunError, in_one_line
+from coregpt.contract.errors import ConfigError, DataError, PluginError, RunError
 from coregpt.engine import weights
+from coregpt.engine.arithmetic.platform import set_up_cpu
 from coregpt.engine.build import Run, build
-from coregpt.engine.data import TokenSource, open_source
+from coregpt.engine.data import TokenSource, TokenStream, open_source
 from coregpt.engine.inputs import Stored
-from coregpt.engine.outcome import Outcome
-from coregpt.engine.platform import set_up_cpu
-from coregpt.engine.trainer import train
-from coregpt.engine.world import World, join, leave
+from coregpt.engine.training.trainer import train
+from coregpt.engine.training.world import World, join, leave
 from coregpt.lab.atomic import unwritable
-from coregpt.lab.laws.causality import refuse_leaks
+from coregpt.lab.execute.explaining import explain, out_of_memory, whole_story
+from coregpt.lab.execute.player import STORES
+from coregpt.lab.execute.referee import HeldBack, Referee
+from coregpt.lab.guard.bound import SWITCHES, Bound
+from coregpt.lab.guard.landlock import close_to_reading
+from coregpt.lab.guard.opened import forbidden, refuse_opened
+from coregpt.lab.guard.work import Work
 from coregpt.lab.records import trunk as trunks
 from coregpt.lab.records.claims import claim
-from coregpt.lab.records.store import MetricsLog, RunFolder, Unrecorded
-from coregpt.lab.study.code.blame import told
+from coregpt.lab.records.store import MetricsLog, Row, RunFolder, Unrecorded
 from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import digests, inputs_of
 from coregpt.lab.study.part import RunPart
 from coregpt.lab.study.registry import Catalogue
 
 COMPLETE, FAILED, STOPPED, TAKEN = 0, 1, 3, 4
-STORES = 3
-"""How many folders outwards a run that is an input is looked for: measurements and repeats lie inside of the runs."""
-SWITCHES = (
-    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"),
-    *("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
-    *("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
-)
-"""Variables by which libraries choose other instructions, and with them how sums are rounded."""
 OF_THE_MODEL = ("id", "config", "engine", "plugins", "data", "until", "branch")
 """What of a run's record goes with its weights: which model they are of, and nothing about who planned it."""
 
@@ -58,7 +54,8 @@ class MovedError(RunError):
     """Code or data are others than those of the plan; so they are for all its runs."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, dedicated: bool = False) -> int:
+    """`dedicated`: this process does nothing else after the run."""
     parser = argparse.ArgumentParser(prog="python -m coregpt.lab.execute.worker", description=__doc__)
     parser.add_argument("run_dir", type=Path, help="a folder made by coregpt ablate")
     parser.add_argument(
@@ -72,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{folder.id} is being run by another process", file=sys.stderr)  # noqa: T201
         return TAKEN
     try:
-        outcome = execute(folder, stop_requested(options.launched), options.until)
+        outcome = execute(folder, stop_requested(options.launched), options.until, dedicated)
     except BaseException as error:
         rows = fewer_rows(folder) if out_of_memory(error) else None
         message = explain(error) + (f"; it starts over with {rows} rows per forward pass" if rows else "")
@@ -85,57 +82,103 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if held is not None:
             held.release()
-    return STOPPED if outcome.status == "stopped" else COMPLETE
+    return STOPPED if outcome["status"] == "stopped" else COMPLETE
 
 
-def execute(folder: RunFolder, stop: Callable[[], bool], until: int | None = None) -> Outcome:
-    """Train the run in `folder`, or go on with it, to step `until` at most.
+def execute(
+    folder: RunFolder, stop: Callable[[], bool], until: int | None = None, dedicated: bool = False
+) -> dict[str, Any]:
+    """Train the run in `folder`, or go on with it, to step `until` at most; how it ended, as a result says it.
 
-    Raises CoreGPTError for anything a user can mend.
+    `dedicated` says that this process ends with the run, so that the kernel may close files to it for good. Raises
+    CoreGPTError for anything a user can mend.
     """
     config = RunConfig.model_validate(folder.config()["config"])
     part = RunPart.of(folder.config())
     until = part.until if part.is_trunk else until
-    catalogue = folder.catalogue(folder.path.parents[:STORES])
+    if config.device == "cpu":
+        set_up_cpu()
     source = open_source(config.data.source)
+    with Referee(folder, config, source) as referee, forbidden(source.held_out_files):
+        source = for_training(source, config)  # nothing here holds the whole one from now on
+        bound = Bound.now()
+        sandbox = closed(config, source.held_out_files, dedicated)
+        ended, row = train_run(folder, config, source, stop, until, bound, sandbox)
+        if row is not None:
+            return referee.decide(ended, row)
+    return ended
+
+
+def train_run(
+    folder: RunFolder,
+    config: RunConfig,
+    source: TokenSource,
+    stop: Callable[[], bool],
+    until: int | None,
+    bound: Bound,
+    sandbox: str,
+) -> tuple[dict[str, Any], Row | None]:
+    """How the training ended, and the last row of the log where the judge has to complete both."""
+    catalogue = folder.catalogue(folder.path.parents[:STORES])
     refuse_if_moved(folder, config, catalogue, source)
     inputs, given = inputs_for(folder, config, catalogue)
     config = config.model_copy(update={"micro_rows": folder.micro_rows() or config.micro_rows})
-    if config.device == "cpu":
-        set_up_cpu()
     torch.manual_seed(config.seed)
     world = join(config.device)
     try:
         plugins = catalogue.instances(config.plugins)
         run = build(config, plugins, inputs=inputs, separator=source.separator, world=world)
+        bound.refuse_changes("was imported and asked")
+        refuse_opened()
+        work = Work(run, bound.refuse_switched)
         first = world.rank == 0
         if first:
             folder.clear_error()
-            folder.write_environment(environment(config, world))
+            folder.write_environment(environment(config, world) | {"files of held_out closed by": sandbox})
             if given:
                 folder.write_given(given)
         trunk = trunks.trunk_of(folder)
         if first and trunk:
             trunks.begin(folder, trunk)
-        sink = MetricsLog(folder) if first else Unrecorded()
+        sink = HeldBack(MetricsLog(folder), run.timeline.steps) if first else Unrecorded()
         outcome = trunks.ended(trunk) if trunk else None
         if outcome is None:
             start = trunk.checkpoint if trunk else None
             outcome = train(run, source, sink, folder.checkpoint, stop, until=until, trunk=start)
+        refuse_opened()
+        bound.refuse_changes("was trained")
         if outcome.status == "finished":
-            refuse_leaks(run, source.vocab)
-            if folder.keeps_weights():
-                leave_weights(folder, run)
-        if isinstance(sink, MetricsLog):
-            sink.close()
+            leave_weights(folder, run)
+        ended = asdict(outcome)
+        if isinstance(sink, HeldBack):
+            row = sink.close(outcome.status == "finished")
+            if row is not None:
+                return ended | {"work": work.facts()}, row
             if outcome.status != "stopped":
-                folder.write_result(asdict(outcome))
+                folder.write_result(ended)
             elif until is not None and outcome.steps >= until:
                 trunks.seal(folder)
                 folder.write_paused(outcome.steps)
     finally:
         leave()
-    return outcome
+    return ended, None
+
+
+def for_training(source: TokenSource, config: RunConfig) -> TokenSource:
+    """What a training process may see: without `held_out`, or with the tokens of it that a target's curve reads."""
+    if not config.held_out_curve:
+        return source.without_held_out()
+    tokens = source.held_out.slice(0, min(config.eval_tokens + 1, len(source.held_out)))
+    return replace(source, held_out=TokenStream([tokens.astype("uint16")]))
+
+
+def closed(config: RunConfig, files: Sequence[Path], dedicated: bool) -> str:
+    """Close files to this process for good; what did so, or why nothing did."""
+    if not dedicated:
+        return "Python alone: the process goes on after the run"
+    if config.compile or not files:  # compilers make folders beside the data, which nobody could read then
+        return "Python alone: the run is compiled" if config.compile else "nothing: it lies in no files"
+    return close_to_reading(files)
 
 
 def refuse_if_moved(folder: RunFolder, config: RunConfig, catalogue: Catalogue, source: TokenSource) -> None:
@@ -227,11 +270,6 @@ def stop_requested(launched: bool) -> Callable[[], bool]:
     return stop
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the machine, had no room for what was asked."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
 def fewer_rows(folder: RunFolder) -> int | None:
     """Half of the rows that one forward pass had; None if it had one. The sum over a batch stays the same."""
     config = RunConfig.model_validate(folder.config()["config"])
@@ -240,19 +278,5 @@ def fewer_rows(folder: RunFolder) -> int | None:
     return rows // 2 or None
 
 
-def explain(error: BaseException) -> str:
-    """One line that says what went wrong, and where if a plugin had a part in it."""
-    if out_of_memory(error):
-        return "out of memory"
-    if isinstance(error, CoreGPTError):
-        return str(error)
-    return told(error) or in_one_line(error)
-
-
-def whole_story(error: BaseException) -> bool:
-    """Whether the message alone says what to mend; else the log holds the whole traceback."""
-    return out_of_memory(error) or (isinstance(error, CoreGPTError) and error.__cause__ is None)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(dedicated=True))

@@ -17,7 +17,7 @@ from coregpt.contract.context import Context
 from coregpt.contract.errors import in_one_line
 from coregpt.engine.accounting import StageCost, count
 from coregpt.engine.build import Run
-from coregpt.engine.timeline import cut
+from coregpt.engine.training.timeline import cut
 from coregpt.lab.laws.law_case import EVERYTHING, PLAIN, SHAPE, LawCase, LawError
 from coregpt.lab.laws.loop import steps_on_one_batch, weights
 from coregpt.lab.laws.surroundings import AROUND

@@ -18,7 +18,8 @@ from coregpt.contract.input import MissingInputError
 from coregpt.contract.plugin import Plugin
 from coregpt.engine import weights
 from coregpt.engine.build import NamedPlugins, Run, build
-from coregpt.engine.world import World
+from coregpt.engine.training.world import World
+from coregpt.lab.guard.bound import Bound
 from coregpt.lab.laws.surroundings import AROUND, plugins_around
 from coregpt.lab.study.registry import Catalogue
 
@@ -72,6 +73,8 @@ class LawCase:
     """Those in which it does not work."""
     ranks: Any = None
     """Two processes that train it already, if somebody has started them."""
+    bound: Bound | None = None
+    """What all techniques share, as it was before this one was imported."""
     asked: dict[str, dict[str, InputSource]] = field(default_factory=dict)
     """What plugins, by their names and options, have been found to ask for."""
 

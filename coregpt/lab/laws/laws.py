@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from coregpt.contract.errors import in_one_line
+from coregpt.lab.guard.bound import Bound
 from coregpt.lab.laws.building import (
     counts_agree,
     documented,
@@ -21,6 +22,7 @@ from coregpt.lab.laws.building import (
     slopes_are_derivatives,
     works_in_every_study,
 )
+from coregpt.lab.laws.fair import FAIR
 from coregpt.lab.laws.law_case import MIXED, SHAPE, LawCase, LawError, Limit
 from coregpt.lab.laws.loop import train_tiny, trained
 from coregpt.lab.laws.ranks import STEPS, begin, compare_ranks, two_ranks_equal_one
@@ -47,6 +49,7 @@ LAWS: tuple[Law, ...] = (
     documented,
     works_in_every_study,
     leaves_global_randomness_alone,
+    *FAIR,
     every_parameter_in_one_group,
     counts_agree,
     slopes_are_derivatives,
@@ -81,6 +84,7 @@ def check(name: str, say: Callable[[str], None], files: Iterable[Path] = ()) -> 
 def check_case(case: LawCase, say: Callable[[str], None], laws: Iterable[Law] | None = None) -> bool:
     """As `check`, for a plugin with given options or neighbours, or for some of the laws."""
     torch.set_num_threads(1)
+    case.bound = case.bound or Bound.now()
     case.cls  # a misspelt or broken plugin is an error, not a broken law  # noqa: B018
     laws = list(LAWS if laws is None else laws)
     case.catalogue.instances(case.plugins())  # so are wrong options

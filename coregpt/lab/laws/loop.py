@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import Run
-from coregpt.engine.trainer import Trainer, never, train
+from coregpt.engine.training.trainer import Trainer, never, train
 from coregpt.lab.laws.law_case import LawCase
 from coregpt.lab.laws.tools import Rows, tiny_source
 

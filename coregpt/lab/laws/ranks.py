@@ -15,8 +15,8 @@ from torch.multiprocessing.spawn import ProcessContext, start_processes
 
 from coregpt.contract.errors import in_one_line
 from coregpt.engine.build import Run
-from coregpt.engine.trainer import train
-from coregpt.engine.world import join, leave
+from coregpt.engine.training.trainer import train
+from coregpt.engine.training.world import join, leave
 from coregpt.lab.laws.law_case import MIXED, LawCase, LawError
 from coregpt.lab.laws.loop import finish, trained, weights
 from coregpt.lab.laws.tools import Rows, tiny_source

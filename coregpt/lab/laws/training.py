@@ -6,8 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from coregpt.contract.errors import CoreGPTError, in_one_line
-from coregpt.engine.timeline import cut
-from coregpt.engine.trainer import train
+from coregpt.engine.training.timeline import cut
+from coregpt.engine.training.trainer import train
 from coregpt.lab.laws.law_case import EVERYTHING, MASKS, MIXED, PLAIN, SHAPE, LawCase, LawError
 from coregpt.lab.laws.loop import furthest, steps_on_one_batch, weights
 from coregpt.lab.laws.tools import Rows, counting_backend, stop_after, tiny_source

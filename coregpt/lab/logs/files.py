@@ -147,6 +147,7 @@ def _read_arm(folder: Path, name: str, files: Sequence[Path], seen: dict[str, st
             arm.warnings.append(f"{shown} holds no metric line; not counted")
         for run in runs:
             _refuse_unread(path, run)
+            arm.warnings += run.notes
             if run.last_step > 0:
                 arm.runs.append(run)
             else:
@@ -160,7 +161,7 @@ def _refuse_unread(path: Path, run: LoggedRun) -> None:
     if run.unread:
         more = f" (and {len(run.unread) - 1} more)" if len(run.unread) > 1 else ""
         raise ConfigError(
-            f"{path}: {run.unread[0]} cannot be read as a number{more}: write nan if the run was lost there, or mend it"
+            f"{path}:{run.unread[0]} cannot be read as a number{more}: write nan if the run was lost there, or mend it"
         )
 
 

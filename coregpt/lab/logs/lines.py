@@ -5,15 +5,21 @@
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from coregpt.lab.logs.formats import json_line, nanogpt, number
 
+NEWEST = 5
+"""Of the lines before a torn one, so many tell how a number is written; source code further up may quote others."""
 _START = re.compile(r"(?:step:(\d+)(?:/(\d+))?|s:(\d+))(\s+[A-Za-z_]\w*:\S+.*)")
 _PAIR = re.compile(r"([A-Za-z_]\w*):(\S+)")
 _BEGUN = re.compile(r"(?:step:\d+(?:/\d+)?|s:\d+)\s+(?:.*\s)?(\w*loss|tel|trl):(?:\s+(.*))?")
 """A metric line with no number where one is due, and perhaps something else behind a space."""
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))(ms|s)?", re.IGNORECASE)
+_LAST = re.compile(r"((?:[A-Za-z_]\w*|(?:train|val) loss)(?::\s*|\s))-?\d+(?:\.(\d*))?")
+"""A name and its number, with the digits behind the point."""
 _OLD_NAMES = {"tel": "val_loss", "trl": "train_loss"}
 _TIME = "train_time"
 
@@ -49,6 +55,8 @@ def read_line(line: str) -> Reading | None:
                 values[_OLD_NAMES.get(name, name)] = _spelled(name, text)
             continue
         value, unit = float(plain[1]), plain[2]
+        if unit is not None and ("loss" in name or name in _OLD_NAMES):
+            raise ValueError(f"{name}: {text!r}")
         if name == _TIME:
             seconds = value / 1000 if unit == "ms" else value
         elif unit is None:
@@ -56,6 +64,19 @@ def read_line(line: str) -> Reading | None:
     if not values and seconds is None:
         return None
     return Reading(int(step or old_step), int(planned) if planned else None, values, seconds)
+
+
+def without_torn_end(lines: Sequence[str]) -> Sequence[str]:
+    """Lines of a text, without a last one that ends inside of a loss: read as it stands it would be a smaller one.
+
+    It has fewer digits behind the point than the newest others by that name, and no line break behind them.
+    """
+    last = next((found for found in _LAST.finditer(lines[-1]) if found.end() == len(lines[-1])), None)
+    if last is None or not ("loss" in last[1] or last[1].rstrip(": ") in _OLD_NAMES):
+        return lines
+    before = (found for line in reversed(lines[:-1]) for found in _LAST.finditer(line) if found[1] == last[1])
+    others = [len(found[2] or "") for found in islice(before, NEWEST)]
+    return lines[:-1] if others and len(last[2] or "") < min(others) else lines
 
 
 def _spelled(name: str, text: str) -> float:

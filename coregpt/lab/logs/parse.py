@@ -18,7 +18,7 @@ from coregpt.lab.logs.header import (
     seed_in_name,
     settings_in_code,
 )
-from coregpt.lab.logs.lines import Reading, read_line
+from coregpt.lab.logs.lines import Reading, read_line, without_torn_end
 
 
 @dataclass
@@ -37,6 +37,8 @@ class LoggedRun:
     resumed_at: tuple[int, ...] = ()
     unread: tuple[str, ...] = ()
     """Metric lines that could not be read, each with its number."""
+    notes: tuple[str, ...] = ()
+    """What was read of it in one of two ways, or left out."""
     settings: dict[str, str] = field(default_factory=dict)
     """Plain values that its source code sets, by name."""
     lacks_end: bool = False
@@ -58,9 +60,12 @@ class LoggedRun:
         """The first step at which the metric is no finite number."""
         return next((step for step, value in self.curve(metric).items() if not math.isfinite(value)), None)
 
-    def add(self, reading: Reading) -> None:
+    def add(self, reading: Reading, line: int) -> None:
         for name, value in reading.values.items():
-            self.readings.setdefault(name, {}).setdefault(reading.step, value)
+            first = self.readings.setdefault(name, {}).setdefault(reading.step, value)
+            if repr(first) != repr(value):
+                said = f"{name} of step {reading.step:,} is told twice, as {first:g} and as {value:g}"
+                self.notes += (f"{self.file}:{line}: {said}; the first counts",)
         if reading.seconds is not None:
             self.seconds[reading.step] = reading.seconds
         self.planned = reading.planned or self.planned
@@ -81,7 +86,11 @@ def parse(text: str, file: str) -> list[LoggedRun]:
     """
     text = text.replace("\r\n", "\n")
     lines = csv_as_lines(text, file) if file.lower().endswith(".csv") else text.split("\n")
-    return _Reader(file).read(list(of_first_rank(lines)))
+    whole = without_torn_end(lines)
+    runs = _Reader(file).read(list(of_first_rank(whole)))
+    if len(whole) < len(lines) and runs:
+        runs[-1].notes += (f"{file}:{len(lines)}: the log ends inside of a number; its last line is not read",)
+    return runs
 
 
 class _Reader:
@@ -129,7 +138,7 @@ class _Reader:
             reading = read_line(line)
         except ValueError as error:
             newest = self.runs[-1] if self.runs else self._new_run()
-            newest.unread += (f"line {self.number}, {error}",)
+            newest.unread += (f"{self.number}: {error}",)
             return
         if reading is None:
             self.around.read(line)
@@ -139,7 +148,7 @@ class _Reader:
             run = self._new_run()
         elif reading.step < run.last_step:
             run.rewind(reading.step)
-        run.add(reading)
+        run.add(reading, self.number)
         self.read_since_code = True
         self._tell(run)
 

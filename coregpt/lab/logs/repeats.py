@@ -1,4 +1,7 @@
-"""Executions of one seed by one source: they differ by rounding alone, so they are one observation, their average."""
+"""Executions of one seed by one source: they differ by rounding alone, so they are one observation, their average.
+
+Logs without their source code are taken to be of one: as two observations they could make a find of rounding.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,12 +18,13 @@ def average_repeats(arms: Sequence[LoggedArm], metric: str) -> None:
         for run in arm.runs:
             if run.seed is not None:
                 groups.setdefault((run.seed, run.facts.get("code", "")), []).append(run)
-        for (seed, _), runs in groups.items():
+        for (seed, code), runs in groups.items():
             if len(runs) > 1:
-                _replace(arm, seed, runs, metric)
+                same = f"seed {seed} and source code are the same"
+                _replace(arm, same if code else f"seed {seed} is the same, and no log holds its code", runs, metric)
 
 
-def _replace(arm: LoggedArm, seed: int, runs: Sequence[LoggedRun], metric: str) -> None:
+def _replace(arm: LoggedArm, same: str, runs: Sequence[LoggedRun], metric: str) -> None:
     """One that was cut short says nothing where the others went on; one that was lost is no such."""
     whole = [run for run in runs if is_full(run, metric) or run.diverged_at(metric) is not None] or list(runs)
     place = arm.runs.index(runs[0])
@@ -29,7 +33,7 @@ def _replace(arm: LoggedArm, seed: int, runs: Sequence[LoggedRun], metric: str) 
     names = ", ".join(run.name for run in runs)
     cut = [run.name for run in runs if run not in whole]
     rest = f"; {', '.join(cut)} ended early and {'is' if len(cut) == 1 else 'are'} not in it" if cut else ""
-    arm.warnings.append(f"{names}: seed {seed} and source code are the same, so they count as one, their average{rest}")
+    arm.warnings.append(f"{names}: {same}, so they count as one, their average{rest}")
 
 
 def _average(runs: Sequence[LoggedRun]) -> LoggedRun:

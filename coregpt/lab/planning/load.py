@@ -1,21 +1,20 @@
 """A study's YAML file, read and checked: every mistake at once, each with its line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from coregpt.contract.config import InputSource, RunConfig
-from coregpt.contract.errors import ConfigError, CoreGPTError
+from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.combinations import problems as combined
-from coregpt.lab.study.declaration import Arm, Criterion, Keep, Machine, Study, StudyFile
-from coregpt.lab.study.identity import settled
-from coregpt.lab.study.inputs import found_file, inputs_of
+from coregpt.lab.planning.arms import Arms, Layer, Layers, check
+from coregpt.lab.study.declaration import Arm, Criterion, Keep, Study, StudyFile
+from coregpt.lab.study.identity import WATCHING
 from coregpt.lab.study.layers import Merged
 from coregpt.lab.study.place import located
-from coregpt.lab.study.problems import Problem, coerced, explain
+from coregpt.lab.study.problems import Problem, explain
 from coregpt.lab.study.registry import Catalogue, nearest
 from coregpt.lab.study.yamlfile import Document, Key, read
 
@@ -48,11 +47,6 @@ def load_family(path: Path, scale: str | None = None, gpus: int = 0, store: Path
     return _Loader(read(path), path, store).studies(scale, gpus)
 
 
-Layer = tuple[Key, dict[str, Any]]
-"""Where the file says something, and what it says."""
-Layers = Sequence[Layer]
-
-
 class _Loader:
     """Collects problems while a document becomes a study."""
 
@@ -69,7 +63,8 @@ class _Loader:
             self.stop_if_wrong()
         self.catalogue = self.load_plugin_files()
         self.own = self.declared_arms()
-        self.inert = self.said_inert()
+        inert = self.said_inert()
+        self.arms = Arms(self.file, self.catalogue, self.made_arms, inert, self.path.parent, self.wrong)
         chosen = self.choose(scale, gpus)
         members = {name: layer for design in DESIGNS for name, layer in design.members(self.file).items()}
         made = {
@@ -121,10 +116,6 @@ class _Loader:
                 found.add(name)
         return found
 
-    def place(self, arm: str) -> Key:
-        """Where the file says what an arm is."""
-        return ("techniques",) if self.made_arms else ("arms", arm)
-
     def load_plugin_files(self) -> Catalogue:
         files = []
         for i, name in enumerate(self.file.plugin_files):
@@ -150,7 +141,7 @@ class _Loader:
         place: Key = ("scales", scale)
         before = len(self.problems)
         layers: Layers = ((place, settings), *([members[member]] if member else []))
-        arms = [self.arm(name, own_arm, layers) for name, own_arm in self.own.items()]
+        arms = [self.arms.read(name, own_arm, layers) for name, own_arm in self.own.items()]
         seeds = self.seeds(own.get("seeds", self.file.seeds), (*place, "seeds") if "seeds" in own else ("seeds",))
         criterion = self.criterion(own.get("test", {}), (*place, "test"), len(seeds))
         gpus = own.get("gpus_per_run", self.file.gpus_per_run)
@@ -189,92 +180,6 @@ class _Loader:
             declared = design.reshape(declared, self.file, self.wrong)
         return declared
 
-    def arm(self, name: str, own: dict[str, Any], layers: Layers) -> Arm | None:
-        """`layers` lie over the base, in order: where each stands in the file, and what it says."""
-        merged = Merged()
-        merged.add(("base",), self.file.base)
-        for place, settings in layers:
-            merged.add(place, settings)
-        if self.made_arms:
-            found = list(self.already_in(merged))
-            merged.add(("techniques",), own, under=("plugins",))
-        else:
-            found = []
-            merged.add(("arms", name), own)
-        found += merged.problems
-
-        def note(problems: list[Problem]) -> None:
-            found.extend((merged.origin(key, self.place(name)), text) for key, text in problems)
-
-        machine_data = {key: merged.data[key] for key in Machine.model_fields if key in merged.data}
-        run_data = settled({key: value for key, value in merged.data.items() if key not in Machine.model_fields})
-        for key in ("seed", "data_seed"):
-            if run_data.pop(key, None) is not None:
-                note([((key,), "seeds are set by the study's 'seeds', the same for every arm")])
-        note(_check(Machine, machine_data))
-        note(_check(RunConfig, run_data))
-        note(self.check_plugins(run_data.get("plugins")))
-        inputs: dict[str, InputSource] = {}
-        note(list(self.check_inputs(run_data.get("inputs"), inputs)))
-        for where, text in found:
-            self.wrong(where, text)
-        if found:
-            return None
-        run = RunConfig(**{**run_data, "inputs": inputs})
-        return self.complete(name, run, Machine(**machine_data))
-
-    def already_in(self, merged: Merged) -> Iterator[Problem]:
-        """A technique that base or scale enables would be in the arms that are to go without it."""
-        there = merged.data.get("plugins")
-        for name in self.file.techniques or ():
-            if isinstance(there, dict) and name in there:
-                text = f"'{name}' is one of the techniques; remove it here, or no arm would be without it"
-                yield merged.origin(("plugins", name), ("base",)), text
-
-    def check_plugins(self, plugins: Any) -> list[Problem]:
-        found: list[Problem] = []
-        for name, options in plugins.items() if isinstance(plugins, dict) else ():
-            try:
-                self.catalogue.cls(name)
-                if not isinstance(options, dict):
-                    continue
-                taken = self.catalogue.instance(name, options)
-                wrong = coerced(options, taken.model_dump())
-            except ValidationError as error:
-                wrong = self.option_problems(name, options, error)
-            except CoreGPTError as error:
-                wrong = iter([((), str(error))])
-            found += [(("plugins", name, *key), text) for key, text in wrong]
-        return found
-
-    def option_problems(self, name: str, given: Mapping[str, Any], error: ValidationError) -> Iterator[Problem]:
-        """What is wrong with options; where the file does not give one, the plugin's own default is wrong."""
-        for key, text in explain(error, self.catalogue.cls(name)):
-            theirs = text == "is missing" or not key or key[0] in given
-            yield key, text if theirs else f"its default {text} ({self.catalogue.source(name)})"
-
-    def check_inputs(self, given: Any, found: dict[str, InputSource]) -> Iterator[Problem]:
-        """Finds every input on disk; what cannot be read as one is told with the other settings."""
-        for name, source in given.items() if isinstance(given, dict) else ():
-            key = ("inputs", name, "run" if isinstance(source, dict) and "run" in source else "file")
-            try:
-                found[name] = found_file(InputSource.model_validate(source), (self.path.parent, Path()))
-                inputs_of(RunConfig(inputs={name: found[name]}), self.catalogue)
-            except ValidationError:
-                continue
-            except CoreGPTError as error:
-                yield key, str(error)
-
-    def complete(self, name: str, run: RunConfig, machine: Machine) -> Arm | None:
-        """Fills in every plugin option, so that a default that changes later is seen as a change."""
-        try:
-            made = self.catalogue.instances(run.plugins)
-        except CoreGPTError as error:
-            self.wrong(self.place(name), str(error))
-            return None
-        options = {plugin: settled(instance.model_dump(mode="json")) for plugin, instance in made}
-        return Arm(name, run.model_copy(update={"plugins": options}), machine, inert=name in self.inert)
-
     def seeds(self, given: Any, key: Key) -> tuple[int, ...]:
         if isinstance(given, int) and not isinstance(given, bool) and given <= MANY_SEEDS:
             given = list(range(given))
@@ -300,7 +205,7 @@ class _Loader:
             merged.add(place, own)
         else:
             self.wrong(place, f"expected a mapping, got {own!r}")
-        wrong = _check(Criterion, merged.data)
+        wrong = check(Criterion, merged.data)
         for design in DESIGNS:
             wrong += design.test_problems(self.file, merged.data, len(self.own), seeds)
         found = [*merged.problems, *((merged.origin(key, ("test",)), text) for key, text in wrong)]
@@ -320,12 +225,16 @@ class _Loader:
         places = {arm.name: located(arm.run.data.source, self.path.parent) for arm in arms}
         plain = {}
         for arm in arms:
-            data = {**arm.settings()["data"], "source": places[arm.name]}
-            plain[arm.name] = self.catalogue.canonical({**arm.settings(), "data": data})
+            trained = {key: value for key, value in arm.settings().items() if key not in WATCHING}
+            data = {**trained["data"], "source": places[arm.name]}
+            plain[arm.name] = self.catalogue.canonical({**trained, "data": data})
         for i, arm in enumerate(arms):
             for other in arms[:i]:
                 if plain[arm.name] == plain[other.name]:
-                    self.wrong(self.place(arm.name), f"is the same as '{other.name}': every resolved setting is equal")
+                    self.wrong(
+                        self.arms.place(arm.name),
+                        f"is the same as '{other.name}': all that can change a number is equal",
+                    )
             for setting, mine, first in (
                 ("data.source", places[arm.name], places[arms[0].name]),
                 ("eval_tokens", arm.run.eval_tokens, arms[0].run.eval_tokens),
@@ -336,13 +245,3 @@ class _Loader:
                         f"{setting} is {mine}, but {first} in '{arms[0].name}'; arms must be judged on the same tokens"
                     )
                     self.wrong(("arms", arm.name), text)
-
-
-def _check(model: type[BaseModel], data: dict[str, Any]) -> list[Problem]:
-    try:
-        taken = model(**data)
-    except ValidationError as error:
-        return explain(error, model)
-    except TypeError:
-        return [((), f"expected a mapping with keys {', '.join(model.model_fields)}")]
-    return list(coerced(data, taken.model_dump()))

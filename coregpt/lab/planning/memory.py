@@ -13,10 +13,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves
 
 from coregpt.contract.config import RunConfig
+from coregpt.engine.arithmetic.chunked import CHUNK
+from coregpt.engine.arithmetic.scaling import autocast
 from coregpt.engine.build import NamedPlugins, Run, build
-from coregpt.engine.chunked import CHUNK
 from coregpt.engine.inputs import Given
-from coregpt.engine.scaling import autocast
 
 PROCESS_BYTES = 250 << 20
 """Python and torch, imported, on CPU; on CUDA only what the allocator gives out is counted."""

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, DataError
+from coregpt.engine.arithmetic.platform import default_device, fast_precision, worth_compiling
 from coregpt.engine.data import TokenSource
-from coregpt.engine.platform import default_device, fast_precision, worth_compiling
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.planning.enough import refuse_unfit
 from coregpt.lab.study.counting import counted
@@ -15,6 +15,7 @@ from coregpt.lab.study.identity import engine_digest, frozen_files, plugin_diges
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.part import TRUNK, WHOLE, RunPart
 from coregpt.lab.study.place import opened
+from coregpt.lab.study.readings import Readings, along
 from coregpt.lab.study.whereabouts import where, where_set
 
 
@@ -64,16 +65,22 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
 
     digests = {arm.name: plugin_digests(study.catalogue, arm.run.plugins) for arm in study.arms}
 
+    looked_at = frozenset(each for design in DESIGNS for each in design.readings(outlined))
+
     def planned(arm: Arm, seed: int, part: RunPart, name: str) -> PlannedRun:
         data = arm.run.data.model_copy(update={"source": place})
         config = resolve(arm, seed, nodes).model_copy(update={**common, "data": data})
-        return _planned(study, name, config, digests[arm.name], source.digest, part)
+        needs = along(config, outlined.costs[arm.name].steps, part, before.get(seed, frozenset()))
+        needs |= looked_at if arm.compared else frozenset()
+        return _planned(study, name, config, digests[arm.name], source.digest, part, needs)
 
     trunks: tuple[PlannedRun, ...] = ()
     parts: dict[int, RunPart] = {}
+    before: dict[int, Readings] = {}
     if step := outlined.trunk_step:
         trunks = tuple(planned(outlined.baseline, seed, RunPart(until=step), TRUNK) for seed in study.seeds)
         parts = {trunk.seed: RunPart(trunk=trunk.id, begin=step) for trunk in trunks}
+        before = {trunk.seed: trunk.needs for trunk in trunks}
     runs = [planned(arm, seed, parts.get(seed, WHOLE), arm.name) for arm in study.arms for seed in study.seeds]
     shared = {"trunk_step": outlined.trunk_step, "trunk_tokens": outlined.trunk_tokens}
     made = Plan(study, outlined.costs, outlined.derived, source, tuple(runs), trunks, **shared)
@@ -128,7 +135,7 @@ def resolve(arm: Arm, seed: int, nodes: str = "") -> RunConfig:
 
 
 def _planned(
-    study: Study, arm: str, config: RunConfig, plugins: dict[str, str], data: str, part: RunPart
+    study: Study, arm: str, config: RunConfig, plugins: dict[str, str], data: str, part: RunPart, needs: Readings
 ) -> PlannedRun:
     id_ = run_id(config, plugins, data, part)
     record = {
@@ -141,7 +148,7 @@ def _planned(
         **({} if study.keep == "weights" else {"keep": study.keep}),
         **part.record(),
     }
-    return PlannedRun(id_, arm, config.seed, config, record, frozen_files(study.catalogue, plugins))
+    return PlannedRun(id_, arm, config.seed, config, record, frozen_files(study.catalogue, plugins), needs)
 
 
 def _common_compile(outlined: Outline, nodes: str) -> dict[str, bool]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from coregpt.contract.errors import CoreGPTError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.planning import chain
+from coregpt.lab.planning.alike import known_alike
 from coregpt.lab.planning.by_hand import chosen
 from coregpt.lab.records.amendment import amendments
 from coregpt.lab.records.history import History
@@ -90,6 +91,7 @@ def declare(plan: Plan, ledger: Ledger, *, trials: bool = False) -> None:
         return
     event: Event = "declared" if last is None else "amended" if changed else "replanned"
     by_hand = {} if trials else chosen(plan, ledger)
+    alike = [] if trials or changed else known_alike(plan, ledger.path.parent)
     ledger.add(
         event,
         study=study.name,
@@ -100,6 +102,7 @@ def declare(plan: Plan, ledger: Ledger, *, trials: bool = False) -> None:
         code=now,
         runs=[[run, *cell] for run, cell in runs.items()],
         **({"by_hand": by_hand} if by_hand else {}),
+        **({"alike": alike} if alike else {}),
         **({"as_needed": True} if any(design.expected(plan) is not None for design in DESIGNS) else {}),
     )
     noted = {entry["run"] for entry in history.entries if entry.event == "superseded"}

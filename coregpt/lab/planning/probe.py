@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 
 from coregpt.contract.config import RunConfig
+from coregpt.engine.arithmetic.scaling import autocast
 from coregpt.engine.build import NamedPlugins, Run, build
 from coregpt.engine.inputs import Given
-from coregpt.engine.scaling import autocast
 
 SECONDS = 1.5
 """Length of each measurement; at least two passes are made however long they take."""

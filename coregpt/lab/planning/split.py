@@ -14,7 +14,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 from coregpt.contract.errors import ConfigError
-from coregpt.engine.outcome import SELECT
+from coregpt.engine.training.outcome import SELECT
 from coregpt.lab.execute.children import spawn
 from coregpt.lab.execute.slots import Slot, find_slots
 from coregpt.lab.progress import duration

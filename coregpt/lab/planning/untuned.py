@@ -13,12 +13,13 @@ from coregpt.lab.designs.rates import LEARNING_RATE, moving
 from coregpt.lab.planning.credit import tuned
 from coregpt.lab.study.declaration import Arm, Machine
 from coregpt.lab.study.differences import settings
+from coregpt.lab.study.identity import READ_OR_ROUNDED, WATCHING
 from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.registry import Catalogue
 
 SHARED = "at one shared learning rate"
 UNTUNED = "at learning rates that nothing tuned"
-NEUTRAL = {"micro_rows", "eval_tokens", "evals", *Machine.model_fields}
+NEUTRAL = {*WATCHING, *READ_OR_ROUNDED, *Machine.model_fields}
 """Settings of memory, speed, rounding and measurement, which change neither the trained function nor its updates."""
 
 

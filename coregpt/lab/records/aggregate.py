@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from coregpt.engine.outcome import SELECT
+from coregpt.engine.training.outcome import SELECT
 from coregpt.lab.records.store import Row
 
 METRIC = SELECT

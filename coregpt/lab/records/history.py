@@ -7,6 +7,7 @@ from typing import Literal
 
 from coregpt.lab.records.amendment import amendments, told
 from coregpt.lab.records.ledger import Entry
+from coregpt.lab.study.identity import READ_OR_ROUNDED
 
 DECLARING = ("declared", "amended", "replanned")
 COMPLETING = ("ended", "found")
@@ -100,12 +101,21 @@ class History:
             return []
         first = self.declared[0]
         planned = [run for run, *_ in first["runs"]] or self.cells  # none yet where settings were still to be found
-        known = self._complete_before(first.n, planned)
-        arms = {self.cells[run][0] for run in known}
+        known = {run: self.cells[run] for run in self._complete_before(first.n, planned)}
+        alike = self._alike_before(first)
+        arms = {arm for arm, _ in (*known.values(), *alike.values())}
         baseline = first["declaration"]["test"]["baseline"]
         if baseline not in arms or len(arms) < 2:
             return []
-        return [f"declared when {_runs(len(known))} of it, of the baseline and of other arms, were complete"]
+        runs = f"{_runs(len(known) + len(alike))} of it, of the baseline and of other arms,"
+        how = f" ({len(alike)} of them with other {', '.join(sorted(READ_OR_ROUNDED))})" if alike else ""
+        return [f"declared when {runs} were complete{how}"]
+
+    def _alike_before(self, first: Entry) -> dict[str, tuple[str, int]]:
+        """Arm and seed of runs of other studies that trained what runs of this one do, and had results before it."""
+        complete = {e["run"] for e in self.entries if e.event in COMPLETING and e.n < first.n}
+        told = [(entry, each) for entry in self.declared for each in entry.get("alike") or ()]
+        return {run: (arm, seed) for entry, (run, arm, seed) in told if entry is first or run in complete}
 
     def _chosen(self) -> list[str]:
         """Seeds that were listed by hand when results of the baseline with them, and with others, were known."""

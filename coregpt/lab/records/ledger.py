@@ -48,7 +48,9 @@ TAIL_BYTES = 1 << 16
 
 
 class LedgerError(RunError):
-    """The chain is broken. The message names the line."""
+    """The chain is broken. The message names the line. No further call will mend it, as it may a run that failed."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ class Ledger:
 
     def _broken(self, number: int, why: str) -> LedgerError:
         return LedgerError(
-            f"{self.path}: line {number}: {why}; the ledger is broken from there on. Restore the file from a copy, "
+            f"{self.path}:{number}: {why}; the ledger is broken from there on. Restore the file from a copy, "
             "or move it away: studies declared after that say that their results were known before"
         )
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from coregpt.engine.outcome import HELD_OUT, SELECT
+from coregpt.engine.training.outcome import HELD_OUT, SELECT
 from coregpt.lab.records.store import Row, RunFolder
 from coregpt.lab.study.declaration import Stream
 

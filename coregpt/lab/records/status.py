@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from coregpt.contract.errors import ConfigError
-from coregpt.engine.outcome import SELECT
+from coregpt.engine.training.outcome import SELECT
 from coregpt.lab.progress import Line
 from coregpt.lab.records.claims import claimed
 from coregpt.lab.records.history import DECLARING

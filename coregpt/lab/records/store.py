@@ -83,9 +83,10 @@ class RunFolder:
         return Catalogue(sorted(self.plugins.glob("*.py")), self.plugins / IMPORTS, stores)
 
     def create(self, config: dict[str, Any], plugin_files: dict[str, Path]) -> None:
-        """Make the folder. One that is there already keeps what it has, but for the place of its data until it ends.
+        """Make the folder. One that is there already keeps what it has.
 
-        If only one of two studies with the same run says `keep: nothing`, the other one gets the weights.
+        Until the run ends its data may move, and it is looked at as the study wants that asked last. If only one of two
+        studies with the same run says `keep: nothing`, or has no use for a curve on `held_out`, the other one gets it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         for name, source in plugin_files.items():
@@ -98,7 +99,8 @@ class RunFolder:
             write_json(self.config_file, config)
             return
         if there.get("config") != config.get("config") and self.result() is None and _same(there, config):
-            write_json(self.config_file, {**there, "config": config["config"]})
+            curve = there["config"].get("held_out_curve") or config["config"]["held_out_curve"]
+            write_json(self.config_file, {**there, "config": {**config["config"], "held_out_curve": curve}})
         if "keep" not in config:
             self.keep_weights()
 
@@ -247,7 +249,7 @@ class Unrecorded:
 
 
 def _same(there: dict[str, Any], config: dict[str, Any]) -> bool:
-    """Whether two records say the same but for where the data lie, which may have been moved."""
+    """Whether two records are of one run: its data may have been moved, and it may be looked at more often."""
     return counted(there["config"]) == counted(config["config"])
 
 

@@ -7,8 +7,8 @@ A trunk's folder keeps its checkpoint and has `trunk.json`, the digest of the st
 from pathlib import Path
 
 from coregpt.contract.errors import RunError
-from coregpt.engine import checkpoint
-from coregpt.engine.outcome import Outcome
+from coregpt.engine.training import checkpoint
+from coregpt.engine.training.outcome import Outcome
 from coregpt.lab.atomic import read_json, write_json
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.part import RunPart

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from coregpt.lab.study.chain_file import ConfirmsFile
 from coregpt.lab.study.declaration import Machine, Study
-from coregpt.lab.study.identity import ID_LENGTH, canonical
+from coregpt.lab.study.identity import ID_LENGTH, READ_OR_ROUNDED, WATCHING, canonical
 from coregpt.lab.study.meaning import meant
 
 
@@ -27,10 +27,11 @@ def screens(study: Study) -> bool:
 
 
 def baseline_of(study: Study, data: str) -> str:
-    """What the chain of a baseline is called: the arm as written, without seeds and what the machine decides, the
-    digest of its data, the metric. Arms may be called anything."""
+    """What the chain of a baseline is called: the arm as written, without seeds, what the machine decides and how the
+    run is looked at, the digest of its data, the metric. Arms may be called anything."""
     arm = next(each for each in study.written if each.name == study.criterion.baseline)
-    settings = {key: value for key, value in arm.settings().items() if key not in Machine.model_fields}
+    aside = {*Machine.model_fields, *WATCHING, *READ_OR_ROUNDED}
+    settings = {key: value for key, value in arm.settings().items() if key not in aside}
     said = {**meant({"arms": {"": settings}}), "data": data, "metric": study.criterion.metric}
     return hashlib.sha256(canonical(said)).hexdigest()[:ID_LENGTH]
 

@@ -15,6 +15,10 @@ from coregpt.lab.study.part import WHOLE, RunPart
 from coregpt.lab.study.registry import FILE, Catalogue
 
 ID_LENGTH = 12
+WATCHING = frozenset({"evals", "held_out_curve"})
+"""Settings of a run that say when it is evaluated. Neither its weights nor its final losses depend on them: a law."""
+READ_OR_ROUNDED = frozenset({"eval_tokens", "micro_rows", "compile"})
+"""Settings that name another run, and yet train the same one but for rounding, or read it on more or fewer tokens."""
 IMPORTS = "imports"
 """Folder, beside the frozen plugin files of a run, of the sources that plugins import."""
 
@@ -97,14 +101,15 @@ def frozen_files(catalogue: Catalogue, names: Iterable[str]) -> dict[str, Path]:
 
 
 def counted(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a run that can change its numbers: neither where its data lie nor where a file it is given does.
+    """Settings of a run that can change its numbers: neither where its data lie, nor where a file it is given does, nor
+    how often it is looked at.
 
     Data have a digest of their own, and a file counts by its content.
     """
     data = {key: value for key, value in config["data"].items() if key != "source"}
     given = config.get("inputs") or {}
     inputs = {name: InputSource.model_validate(source).identity() for name, source in given.items()}
-    rest = {key: value for key, value in config.items() if key not in ("data", "inputs")}
+    rest = {key: value for key, value in config.items() if key not in {"data", "inputs", *WATCHING}}
     plain: dict[str, Any] = settled({**rest, "data": data, **({"inputs": inputs} if inputs else {})})
     return plain
 

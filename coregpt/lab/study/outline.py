@@ -9,6 +9,7 @@ from coregpt.engine.accounting import Cost
 from coregpt.engine.data import NAMES, TokenSource
 from coregpt.lab.study.declaration import Arm, Axis, Study
 from coregpt.lab.study.part import RunPart
+from coregpt.lab.study.readings import Readings
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class PlannedRun:
     """What its folder's config.json will say."""
     plugin_files: dict[str, Path]
     """Single plugin files to freeze into the folder."""
+    needs: Readings = frozenset()
+    """What it must have been read at on its way, whichever study had it trained."""
 
     @property
     def part(self) -> RunPart:

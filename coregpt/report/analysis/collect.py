@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coregpt.lab.execute.judge import sealed_tokens
 from coregpt.lab.planning.credit import credited, departures
 from coregpt.lab.planning.preregister import code
 from coregpt.lab.planning.untuned import untuned
@@ -16,9 +17,11 @@ from coregpt.lab.study.differences import changes
 from coregpt.lab.study.outline import Plan
 from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.facts.gathering import nothing_is_garbage
-from coregpt.report.facts.inputs import ArmFacts, Confound, DataFacts, OtherRun, RunFacts, StudyFacts
+from coregpt.report.facts.inputs import ArmFacts, Confound, DataFacts, StudyFacts
+from coregpt.report.facts.runs import OtherRun, RunFacts
 from coregpt.report.reading.environment import compiled, environment
 from coregpt.report.reading.runs import collect_runs, curves_of, ledger_of
+from coregpt.report.reading.work import worked
 
 
 @nothing_is_garbage()
@@ -83,7 +86,8 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         digest=study.digest,
         command=_command(study),
         confounds=tuple(Confound(setting=d.setting, values=d.values, why=dict(d.why)) for d in credited(plan))
-        + compiled(plan, store),
+        + compiled(plan, store)
+        + worked(plan, store),
         untuned=untuned(plan) or None,
         departures=tuple(departures(plan)) or None,
         pilot=test.pilot or None,
@@ -115,13 +119,16 @@ def _arms(plan: Plan) -> tuple[ArmFacts, ...]:
 
 
 def _data(plan: Plan) -> DataFacts:
-    facts = plan.source.facts()
+    facts, tokens = plan.source.facts(), plan.study.arms[0].run.eval_tokens
+    judged = plan.source.held_out if plan.study.reads == "held_out" else plan.source.select
     return DataFacts(
         name=plan.source.name,
         sha256=plan.source.digest,
         train_tokens=len(plan.source.train),
         val_tokens=len(plan.source.held_out),
         select_tokens=len(plan.source.select),
-        eval_tokens=plan.study.arms[0].run.eval_tokens,
+        eval_tokens=tokens,
+        eval_bytes=plan.source.bytes_of(judged.slice(1, tokens)),
+        sealed_tokens=sealed_tokens(plan.study.arms[0].run, plan.source),
         split_rule=str(facts.get("split", "training and validation are separate shards")),
     )

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coregpt.report.analysis.summary import summarise
-from coregpt.report.facts.inputs import ArmFacts, DataFacts, RunFacts, StudyFacts
+from coregpt.report.facts.inputs import ArmFacts, DataFacts, StudyFacts
+from coregpt.report.facts.runs import RunFacts
 from coregpt.stats.calibration.noise import CORRELATION, Noise, noises
 from coregpt.stats.calibration.rows import Row, of_flags
 

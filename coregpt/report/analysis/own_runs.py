@@ -7,14 +7,21 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from coregpt import __version__
 from coregpt.contract.errors import RunError
 from coregpt.lab.study.meaning import digest_of, digests_of
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
 from coregpt.report.drawing.curves import MAX_POINTS
-from coregpt.report.facts.inputs import RunFacts
+from coregpt.report.drawing.numbers import plural
+from coregpt.report.facts.environment import environment_digest
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Report
+from coregpt.report.facts.runs import RunFacts
+from coregpt.report.facts.serialise import first_problem
+from coregpt.stats.lond import level
 
 ROUNDING = 1e-12
 """Smaller than any variance or p-value that matters."""
@@ -22,10 +29,12 @@ NUMBERS = {"gain", "se", "allowance", "interval"}
 """Of a comparison: what no version's rules change."""
 VERDICT = {"verdict", "size", "p_adjusted"}
 _CONCLUSIONS = ("comparisons", "arms", "design", "planned_detectable", "effects", "stopping", "pause", "fork")
+_OF_TIMING = ("arms", "more_hours", "unequal_seconds")
 _OF_CURVES = ("targets", "yardstick")
 _WORDS = {"sentence", "cause", "no_ratio", "reason", "name"}
 _NAMES = {"se": "standard error", "allowance": "variance from tuning", "p_adjusted": "adjusted p"}
-_DECLARED = ("alpha", "margin", "power", "baseline", "screen")
+_TEST = ("alpha", "margin", "power", "baseline", "screen")
+_STUDY = ("question", "hypothesis", "direction", "equal", "scale")
 
 
 def again(report: Report) -> Report:
@@ -45,9 +54,12 @@ def again(report: Report) -> Report:
         for run, timing in zip(report.runs, report.timing.runs, strict=True)
     ]
     try:
-        return summarise(report.study, runs)
+        made = summarise(report.study, runs)
     except ValueError as error:  # no study that can be declared is like this
-        raise RunError(f"its study and its runs do not go together ({error})") from None
+        why = first_problem(error) if isinstance(error, ValidationError) else str(error)
+        raise RunError(f"its study and its runs do not go together ({why})") from None
+    notes = (note for design in DESIGNS for note in design.notes_on_trials(report))
+    return made.model_copy(update={"notes": (*made.notes, *notes)})
 
 
 def same_rules(report: Report) -> bool:
@@ -78,7 +90,8 @@ def in_these_words(report: Report) -> Report:
     follows = again(report)
     pairs = zip(report.comparisons, follows.comparisons, strict=True)
     compared = tuple(c.model_copy(update={"sentence": due.sentence, "cause": due.cause}) for c, due in pairs)
-    return report.model_copy(update={"headline": follows.headline, "comparisons": compared})
+    said = {"headline": follows.headline, "notes": follows.notes}
+    return report.model_copy(update={**said, "comparisons": compared})
 
 
 def _declared(report: Report) -> Iterator[str]:
@@ -87,11 +100,30 @@ def _declared(report: Report) -> Iterator[str]:
     if not study.imported and study.declaration and study.digest not in digests_of(study.declaration):
         due = digest_of(study.declaration)
         yield f"the report says preregistration {study.digest[:12]}, but its own declaration has {due[:12]}"
-    declared = study.declaration.get("test", {})
-    for key in _DECLARED:
-        said = getattr(report.study, key)
-        if key in declared and declared[key] != said:
-            yield f"the report is held to {key} {said}, but it was declared with {declared[key]}"
+    yield from _environment(study)
+    for declared, keys in ((study.declaration.get("test", {}), _TEST), (study.declaration, _STUDY)):
+        for key in keys:
+            said = getattr(study, key)
+            if key in declared and declared[key] != said:
+                yield f"the report is held to {key} {said}, but it was declared with {declared[key]}"
+    yield from _level(study)
+
+
+def _level(study: StudyFacts) -> Iterator[str]:
+    chain = study.chain
+    if chain is not None and chain.k is not None and chain.level is not None:
+        confirmed = chain.confirmed or 0
+        due = level(chain.alpha, chain.k, confirmed) if confirmed < chain.k else math.nan
+        if not _same(chain.level, due):
+            place = f"confirmation {chain.k} after {plural(confirmed, 'confirmed claim')}"
+            yield f"the report says that its chain tests {place} at {chain.level:.6g}, but that is {due:.6g}"
+
+
+def _environment(study: StudyFacts) -> Iterator[str]:
+    due = environment_digest(study.environment.values, study.data.sha256)
+    said = study.environment.digest
+    if said is not None and said != due:
+        yield f"the report says environment {said[:12]}, but what its own names has {(due or 'none')[:12]}"
 
 
 def _conclusions(report: Report, only: set[str] | None) -> dict[str, Any]:
@@ -99,7 +131,8 @@ def _conclusions(report: Report, only: set[str] | None) -> dict[str, Any]:
     if only is not None:
         return {"comparisons": [c.model_dump(include={"arm", *only}) for c in report.comparisons]}
     whole = all(len(run.curve) < MAX_POINTS for run in report.runs)
-    return report.model_dump(include={*_CONCLUSIONS, *(_OF_CURVES if whole else ())})
+    found = report.model_dump(include={*_CONCLUSIONS, *(_OF_CURVES if whole else ())})
+    return {**found, "timing": report.timing.model_dump(include={*_OF_TIMING, *(("to_target",) if whole else ())})}
 
 
 def _differences(said: Any, due: Any, owner: str = "", key: str = "") -> Iterator[tuple[str, str, Any, Any]]:

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import stats
 
 from coregpt.report.facts.base import Interval
-from coregpt.report.facts.inputs import RunFacts
 from coregpt.report.facts.model import Comparison
+from coregpt.report.facts.runs import RunFacts
 
 LEVEL = 0.95
 """Probability that all arms of a report whose effects are true agree."""

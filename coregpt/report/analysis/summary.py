@@ -11,11 +11,13 @@ from coregpt.report.designs.design import Fields, Known, ReportDesign
 from coregpt.report.designs.early import Early
 from coregpt.report.drawing.curves import thin
 from coregpt.report.facts.gathering import nothing_is_garbage
-from coregpt.report.facts.inputs import RunFacts, RunTiming, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import SCHEMA, ArmSummary, Comparison, Report, RunResult, Timing
+from coregpt.report.facts.runs import RunFacts, RunTiming
 from coregpt.report.verdicts.basis import Basis, basis_of
 from coregpt.report.verdicts.compare import Outcomes, compare_all
 from coregpt.report.verdicts.confounded import in_headline
+from coregpt.report.verdicts.knows import knowing, knows_note, told
 from coregpt.report.verdicts.next_step import more_hours
 from coregpt.report.verdicts.passes import passes_notes
 from coregpt.report.verdicts.pilot import untested
@@ -35,7 +37,8 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
     basis = _basis(study)
     early = _early(study, basis, ordered)
     known = Known(study, early.runs, Outcomes.of(study, early.counted))
-    compared = tuple(_worded(study, c) for c in compare_all(study, basis, known.outcomes, early.settled))
+    judged = knowing(study, early.counted, compare_all(study, basis, known.outcomes, early.settled))
+    compared = tuple(_worded(study, c) for c in judged)
     more = "".join(design.headline(study, compared) for design in DESIGNS)
     said = {"headline": headline(study, compared) + in_headline(study, compared) + more}
     report = Report(
@@ -54,6 +57,7 @@ def summarise(study: StudyFacts, runs: Sequence[RunFacts]) -> Report:
         *(note for design in DESIGNS for note in design.notes(report)),
         *notes(study, report.design, compared, known.outcomes.alike()),
         *passes_notes(study),
+        *knows_note(study),
     )
     return report.model_copy(update={"notes": noted})
 
@@ -74,7 +78,7 @@ def _merged(found: Iterable[Mapping[str, Any]]) -> Fields:
 
 
 def _worded(study: StudyFacts, c: Comparison) -> Comparison:
-    said = sentence(study, c) + "".join(design.remark(study, c) for design in DESIGNS)
+    said = sentence(study, c) + "".join(design.remark(study, c) for design in DESIGNS) + told(c)
     return c.model_copy(update={"sentence": said})
 
 
@@ -150,6 +154,7 @@ def _run_result(run: RunFacts) -> RunResult:
         value=run.value,
         reason=reason,
         select=run.select,
+        sealed=run.sealed,
         curve=tuple(run.curve[i] for i in thin(len(run.curve))),
     )
 

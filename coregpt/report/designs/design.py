@@ -11,8 +11,9 @@ from typing import Any
 
 from coregpt.report.designs.early import Early
 from coregpt.report.drawing.markup import Section
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison, Report
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.verdicts.basis import Basis
 from coregpt.report.verdicts.compare import Outcomes
 
@@ -73,6 +74,10 @@ class ReportDesign:
 
     def notes(self, report: Report) -> list[str]:
         """What a careful reader must know; `report` is whole but for its notes."""
+        return []
+
+    def notes_on_trials(self, report: Report) -> list[str]:
+        """The same of what trials before the test have found, which the report has once it is whole."""
         return []
 
     def method(self, report: Report) -> list[str]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison
+from coregpt.report.facts.runs import RunFacts
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,12 @@ class Table:
     bad: frozenset[int] = frozenset()
 
 
+_BITS = "bits per byte"
 _RESULT_COLUMNS = (
     "arm",
     "seeds",
     "mean",
+    _BITS,
     "sd",
     "gain",
     "95% interval",
@@ -53,11 +55,12 @@ def results(report: Report) -> Table:
     """The numbers behind each verdict."""
     digits = decimals(report.study, report.comparisons)
     by_arm = {c.arm: c for c in report.comparisons}
-    rows = []
+    data, rows = report.study.data, []
     for arm in report.arms:
         c = by_arm.get(arm.arm)
         mean = fixed(arm.mean, digits) + ("*" if arm.conditional else "")
-        row = (arm.arm, f"{arm.finished}/{len(report.study.planned(arm.arm))}", mean, fixed(arm.sd, digits))
+        bits = (fixed(data.bits_per_byte(arm.mean), 4),) if data.eval_bytes else ()
+        row = (arm.arm, f"{arm.finished}/{len(report.study.planned(arm.arm))}", mean, *bits, fixed(arm.sd, digits))
         if c is None:
             rows.append((*row, *[DASH] * 6, report.study.aside.get(arm.arm, "baseline")))
             continue
@@ -79,9 +82,13 @@ def results(report: Report) -> Table:
         )
     return Table(
         f"{report.study.metric} in {report.study.unit}; gain = baseline minus arm, positive is better",
-        _RESULT_COLUMNS,
+        _result_columns(bool(data.eval_bytes)),
         rows,
     )
+
+
+def _result_columns(bits: bool) -> tuple[str, ...]:
+    return tuple(each for each in _RESULT_COLUMNS if bits or each != _BITS)
 
 
 def results_note(report: Report) -> str:
@@ -217,6 +224,9 @@ def confounds(report: Report) -> Table:
     ]
     if seconds := report.timing.unequal_seconds:
         rows.append(("training time (median)", *(duration(seconds.get(name)) for name in names), REASONS["rest"]))
+    if slow := report.slower_than_flops:
+        shares = (f"{slow[name]:.3g} times" if name in slow else DASH for name in names)
+        rows.append(("time per token, against what its FLOPs explain", *shares, "more than its FLOPs explain"))
     return Table("What else differs between arms", ("setting", *names, "counts as"), rows, words=True)
 
 
@@ -249,6 +259,7 @@ def data(report: Report) -> Table:
         ("validation tokens" + (" (held_out)" if facts.select_tokens is not None else ""), known(facts.val_tokens)),
         *([("passes over the training tokens", f"{often:.2g}")] if (often := report.study.passes) else []),
         ("evaluated tokens", known(facts.eval_tokens) + (" of each" if facts.select_tokens is not None else "")),
+        *([("bytes of text that these are", known(facts.eval_bytes))] if facts.eval_bytes is not None else []),
         ("split", facts.split_rule),
     ]
     return Table("Data", ("fact", "value"), rows, words=True)

@@ -1,10 +1,10 @@
-"""What the report is made from: plain facts about a study and its runs, with no statistics and no files.
+"""What the report is made from: plain facts about a study, with no statistics and no files.
 
-Lower metric values are better throughout. Everything measured with a clock (and peak memory, which also
-varies between executions) lives in `RunTiming`, so that the rest of two executions of one study is equal.
+Lower metric values are better throughout. Facts about single runs are in `runs`.
 """
 
-from typing import Any, Literal, NamedTuple, Self
+import math
+from typing import Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -16,21 +16,8 @@ from pydantic import (
 from coregpt.report.facts.base import Facts, Stream, metric_on, without_nothing
 from coregpt.report.facts.bracket import Bracketed
 from coregpt.report.facts.chain import ChainFacts
-
-RunStatus = Literal["finished", "diverged", "failed", "missing", "spared", "aborted"]
-"""Spared: never needed, as its arm was decided before. Aborted: paused, and not finished for want of prospects."""
-
-
-class CurvePoint(NamedTuple):
-    """One evaluation during training; `value` is in the study's unit and may be NaN after divergence.
-
-    Tokens and FLOPs are None where nobody counted them (imported logs).
-    """
-
-    step: int
-    tokens: int | None
-    flops: float | None
-    value: float
+from coregpt.report.facts.environment import EnvironmentFacts
+from coregpt.report.facts.runs import OtherRun
 
 
 class ArmFacts(Facts):
@@ -86,28 +73,20 @@ class DataFacts(Facts):
     split_rule: str
     select_tokens: int | None = None
     """Of the stream `select`; None where there was none, and curves were of the tokens that decided."""
+    sealed_tokens: int | None = None
+    """Of the second text that every final loss is measured on beside `held_out`; 0 where the data are too small."""
+    eval_bytes: int | None = None
+    """Bytes of text that the tokens are whose loss decides; None where they are not known to add up to the text."""
+
+    def bits_per_byte(self, loss: float | None) -> float | None:
+        """A loss in nats per token as bits per byte of text, which tokenizers do not change; None where not known."""
+        if loss is None or not self.eval_bytes or not self.eval_tokens:
+            return None
+        return loss * self.eval_tokens / self.eval_bytes / math.log(2)
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "select_tokens")
-
-
-class EnvironmentFacts(Facts):
-    """Versions, device, precision, compile mode; `warnings` name whatever differed between arms."""
-
-    values: dict[str, str] = Field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-
-class OtherRun(Facts):
-    """A run that was started for the study and is not among those analysed."""
-
-    run_id: str
-    arm: str
-    seed: int
-    status: Literal["finished", "diverged", "failed", "unfinished"]
-    value: float | None
-    reason: str
+        return without_nothing(handler(self), "select_tokens", "sealed_tokens", "eval_bytes")
 
 
 class TrunkFacts(Facts):
@@ -307,42 +286,3 @@ class StudyFacts(Facts):
     def aside(self) -> dict[str, str]:
         """Arms that are measured with and not compared, and what each is."""
         return {self.yardstick: "yardstick"} if self.yardstick else {}
-
-
-class RunTiming(Facts):
-    """What a clock or a memory counter measured during one run. Never part of a verdict."""
-
-    tokens_per_second: float | None = None
-    train_seconds: float | None = None
-    compile_seconds: float | None = None
-    peak_memory_bytes: int | None = None
-    first_started: str = ""
-    """When the ledger saw the run start for the first time, in UTC."""
-    attempts: int | None = None
-    seconds: tuple[float, ...] = ()
-    """Training seconds at each curve point; empty if not measured."""
-
-
-class RunFacts(Facts):
-    """One arm with one seed. `value` is the final loss on the stream that the study reads, None when there is none."""
-
-    run_id: str
-    arm: str
-    seed: int
-    status: RunStatus
-    value: float | None = None
-    select: float | None = None
-    """Final loss on `select`, where the run has one and the study reads `held_out`."""
-    reason: str = ""
-    curve: tuple[CurvePoint, ...] = ()
-    timing: RunTiming = RunTiming()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.status == "finished" and self.value is None:
-            raise ValueError(f"run {self.run_id!r} is finished but has no value")
-        if self.timing.seconds and len(self.timing.seconds) != len(self.curve):
-            raise ValueError(
-                f"run {self.run_id!r} has {len(self.curve)} curve points but {len(self.timing.seconds)} seconds"
-            )
-        return self

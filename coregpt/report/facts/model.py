@@ -9,9 +9,11 @@ from coregpt.report.facts.abort import Pause
 from coregpt.report.facts.base import Facts, Interval, without_nothing
 from coregpt.report.facts.factorial import Effects
 from coregpt.report.facts.fork import Fork
-from coregpt.report.facts.inputs import CurvePoint, RunStatus, RunTiming, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.looks import Look, Stopping
 from coregpt.report.facts.match import MatchedSeconds
+from coregpt.report.facts.published import Published
+from coregpt.report.facts.runs import CurvePoint, RunStatus, RunTiming
 from coregpt.report.facts.short_baseline import Yardstick
 from coregpt.report.facts.target import Race, Targets
 from coregpt.report.facts.tuning import Tuned
@@ -22,6 +24,8 @@ Word = Literal[
 ]
 
 SCHEMA: Literal[1] = 1
+UNEXPLAINED = 1.5
+"""Times the time per token that FLOPs explain: more is told, since nobody counted what was done in it."""
 
 
 class ArmSummary(Facts):
@@ -88,6 +92,8 @@ class Comparison(Facts):
     """Diverged runs of the arm and of the baseline."""
     p_failures: float | None = None
     missing_seeds: tuple[int, ...] = ()
+    knows: float | None = None
+    """The gain on a second text that no run is named, where it shows that the arm knows the text it is judged on."""
 
     @property
     def little(self) -> bool:
@@ -101,7 +107,7 @@ class Comparison(Facts):
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "allowance")
+        return without_nothing(handler(self), "allowance", "knows")
 
     @property
     def given_up(self) -> bool:
@@ -121,10 +127,12 @@ class RunResult(Facts):
     curve: tuple[CurvePoint, ...]
     select: float | None = None
     """Final loss on `select`, where `value` is that on `held_out`."""
+    sealed: float | None = None
+    """The same on a second text that no run was named."""
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "select")
+        return without_nothing(handler(self), "select", "sealed")
 
 
 class ArmTiming(Facts):
@@ -179,14 +187,31 @@ class Report(Facts):
     """Of a study that may leave arms unfinished."""
     tuning: Tuned | None = None
     """Of a study whose settings were found by trials, before the test."""
+    published: Published | None = None
+    """Another report on the same declaration, where one is published."""
     notes: tuple[str, ...]
     runs: tuple[RunResult, ...]
     timing: Timing
+
+    @model_serializer(mode="wrap")
+    def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "published")
 
     @property
     def trial_metric(self) -> str:
         """What the losses of trials are called."""
         return self.study.metric if self.tuning is None else self.tuning.metric(self.study.metric)
+
+    @property
+    def slower_than_flops(self) -> dict[str, float]:
+        """Time per token over what FLOPs explain of it, both against the baseline, of arms that need far more."""
+        flops = {arm.name: arm.flops_per_token for arm in self.study.arms}
+        base, found = flops[self.study.baseline], {}
+        for each in self.timing.arms:
+            own = flops[each.arm]
+            if each.time_ratio is not None and own and base:
+                found[each.arm] = each.time_ratio / (own / base)
+        return {arm: share for arm, share in found.items() if share > UNEXPLAINED}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

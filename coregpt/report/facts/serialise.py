@@ -1,7 +1,13 @@
-"""Report <-> canonical JSON: sorted keys, shortest exact floats, NaN and infinities as strings."""
+"""Report <-> canonical JSON: sorted keys, shortest exact floats, NaN and infinities as strings.
 
+The text holds a seal, a digest of the facts in it that follow from nothing else in it. It is no signature: who wants
+to forge a report can; it tells of a report that somebody has changed by hand.
+"""
+
+import hashlib
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,10 +16,14 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from coregpt.contract.errors import ConfigError
 from coregpt.report.facts.model import SCHEMA, Report
 
+SEALED = ("schema", "study", "runs", "tuning", "published")
+"""What the seal is of, and the same in every execution. The rest is made anew from it and from what clocks measured."""
+
 
 def to_json(report: Report) -> str:
     """Canonical text: equal reports give equal bytes."""
     plain = report.model_dump(mode="python", by_alias=True)
+    plain["seal"] = _seal(plain)
     return "{\n" + ",\n".join(f"{_line(key)}: {_block(plain[key])}" for key in sorted(plain)) + "\n}\n"
 
 
@@ -37,17 +47,40 @@ def from_json(text: str, source: str = "report.json") -> Report:
         raise ConfigError(
             f"{source}: schema: written by a newer CoreGPT (schema {schema}, this one reads {SCHEMA}); upgrade it"
         )
+    data.pop("seal", None)
     try:
         return Report.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "report"
-        raise ConfigError(f"{source}: {key}: {first['msg']}") from None
+        raise ConfigError(f"{source}: {first_problem(error)}") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first of what is wrong with facts, in plain words: `runs.0.value: is missing`."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    words = {"missing": "is missing", "extra_forbidden": "unknown key"}
+    said = words.get(first["type"]) or first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    got = "" if first["type"] in (*words, "value_error") else f", got {first['input']!r:.40}"
+    return f"{place}: {said}{got}" if place else f"{said}{got}"
+
+
+def unsealed(text: str) -> bool:
+    """Whether facts in the text of a report are not those that were written; older ones have no seal to tell by."""
+    data = json.loads(text)
+    return "seal" in data and data["seal"] != _seal(data)
+
+
+def _seal(plain: Mapping[str, Any]) -> str:
+    found = hashlib.sha256()
+    for key in SEALED:
+        found.update(f"{key}:{_line(plain.get(key))}\n".encode())
+    return found.hexdigest()
 
 
 def schema_text() -> str:
     """The JSON schema of report.json, for readers in any language; `docs/report.schema.json` is this text."""
     made = Report.model_json_schema(schema_generator=_Schema)
+    made["properties"]["seal"] = {"type": "string", "description": f"sha256 of {', '.join(SEALED)} as they stand here."}
     return json.dumps(made, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -32,8 +32,8 @@ class TargetClaim(Facts):
 class Arrival(Facts):
     """When the runs of one arm first met the target, and the same against the baseline.
 
-    `saved` is the mean time of the baseline minus that of the arm, both cut at `horizon`, the shorter of their two
-    budgets (of the baseline alone: its own); `ratio` is baseline / arm without any cut.
+    `saved` is the mean time of the baseline minus that of the arm, both cut at `horizon`, the end of a run that had
+    not got there; without a cut, and a horizon, where all runs did. `ratio` is baseline / arm without any cut.
     """
 
     arm: str

@@ -10,16 +10,9 @@ from coregpt.lab.logs.files import LoggedArm
 from coregpt.lab.logs.judge import judge
 from coregpt.lab.logs.parse import LoggedRun
 from coregpt.report.drawing.numbers import listing, plural
-from coregpt.report.facts.inputs import (
-    ArmFacts,
-    Confound,
-    CurvePoint,
-    DataFacts,
-    EnvironmentFacts,
-    RunFacts,
-    RunTiming,
-    StudyFacts,
-)
+from coregpt.report.facts.environment import EnvironmentFacts
+from coregpt.report.facts.inputs import ArmFacts, Confound, DataFacts, StudyFacts
+from coregpt.report.facts.runs import CurvePoint, RunFacts, RunTiming
 from coregpt.report.imported.schedules import incomparable, lengths, schedule_warnings, uneven
 
 UNKNOWN = "unknown"

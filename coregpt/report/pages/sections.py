@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from coregpt.report.designs import DESIGNS
 from coregpt.report.drawing import tables
+from coregpt.report.drawing.agreement import agreement
 from coregpt.report.drawing.curve_charts import ArmCurves, curve_axes
 from coregpt.report.drawing.markup import (
     Code,
@@ -36,6 +37,7 @@ def sections(report: Report, curves: list[ArmCurves], picture: str) -> list[Sect
     )
     return [
         *([Section("Worth knowing", (Items(report.notes),), continues=True)] if report.notes else []),
+        *_published(report),
         *(section for design in DESIGNS for section in design.sections(report)),
         *([further_section(report)] if any(c.more_runs for c in report.comparisons) else []),
         *(section for section in pictures if section is not None),
@@ -53,6 +55,13 @@ def sections(report: Report, curves: list[ArmCurves], picture: str) -> list[Sect
         *_fairness(report),
         *_method(report),
     ]
+
+
+def _published(report: Report) -> Iterator[Section]:
+    if report.published is not None:
+        words = Items(tuple(agreement(report, report.published)))
+        digest = Labelled("sha256 of its JSON", (report.published.sha256,))
+        yield Section("Against the published report", (words, digest))
 
 
 def _costs(report: Report) -> Section:
@@ -86,7 +95,9 @@ def _fairness(report: Report) -> Iterator[Section]:
 def _method(report: Report) -> Iterator[Section]:
     study = report.study
     yield Section("How it was decided", (*method(report), Labelled(digest_label(study), (study.digest,))))
-    yield Section("Environment", (tables.environment(report),), continues=True)
+    digest = study.environment.digest
+    named = (Labelled("Environment digest", (digest,)),) if digest else ()
+    yield Section("Environment", (tables.environment(report), *named), continues=True)
     again = paragraph("Run the study again, or rebuild this page from report.json alone with coregpt report.")
     command = (Code(study.command),) if study.command else ()
     yield Section("Reproduce", command, html=again + blocks_html(command), continues=True)

@@ -1,5 +1,6 @@
 """The verdict for a terminal: about ten lines that can be read without opening the report."""
 
+from coregpt.report.drawing.agreement import agreement
 from coregpt.report.drawing.charts import SYMBOLS
 from coregpt.report.drawing.numbers import decimals, p_phrase, plural, signed, span
 from coregpt.report.drawing.words import verdict_words
@@ -22,6 +23,8 @@ def verdict_lines(report: Report) -> list[str]:
     rules = f"alpha {study.alpha:g}; margin ±{study.margin:g} {study.unit}"
     lines.append(f"{report.design.name}; {how_many(study)}; {rules}")
     lines.append(f"{'imported curves' if study.imported else 'preregistration'} {study.digest}")
+    if report.published is not None:
+        lines += agreement(report, report.published)
     return lines
 
 

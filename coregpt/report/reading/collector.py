@@ -5,7 +5,7 @@ from typing import Any
 
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
-from coregpt.report.facts.inputs import RunFacts
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.reading.found import Found
 
 

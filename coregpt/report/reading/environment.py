@@ -5,7 +5,8 @@ from pathlib import Path
 
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan
-from coregpt.report.facts.inputs import Confound, EnvironmentFacts
+from coregpt.report.facts.environment import EnvironmentFacts, environment_digest
+from coregpt.report.facts.inputs import Confound
 
 
 def environment(plan: Plan, store: Path) -> EnvironmentFacts:
@@ -21,7 +22,8 @@ def environment(plan: Plan, store: Path) -> EnvironmentFacts:
         if len(arms_of) > 1:
             warnings.append(f"{key} differs between runs: {_who(arms_of)}")
     values = {key: " / ".join(sorted(arms_of)) for key, arms_of in by_key.items()}
-    return EnvironmentFacts(values=values, warnings=tuple(warnings))
+    digest = environment_digest(values, plan.source.digest)
+    return EnvironmentFacts(values=values, warnings=tuple(warnings), digest=digest)
 
 
 def compiled(plan: Plan, store: Path) -> tuple[Confound, ...]:

@@ -14,7 +14,7 @@ from coregpt.lab.records.store import Row, RunFolder
 from coregpt.lab.study.declaration import Stream
 from coregpt.lab.study.identity import counted
 from coregpt.lab.study.outline import Plan, PlannedRun
-from coregpt.report.facts.inputs import CurvePoint, RunFacts, RunStatus, RunTiming
+from coregpt.report.facts.runs import CurvePoint, RunFacts, RunStatus, RunTiming
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def run_facts(run: PlannedRun, plan: Plan, store: Path, seen: Seen) -> RunFacts:
         return RunFacts(**facts, status="failed", reason=wrong, timing=timing)
     if status == "finished" and result is not None:
         facts["value"] = result[losses.RESULT[plan.study.reads]]
-        facts |= {"select": result["select"]} if plan.study.reads == "held_out" else {}
+        if plan.study.reads == "held_out":
+            facts |= {"select": result["select"], "sealed": result.get("sealed")}
     return RunFacts(**facts, status=status, reason=reason, timing=timing)
 
 

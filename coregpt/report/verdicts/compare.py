@@ -7,8 +7,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.verdicts.basis import Basis
 from coregpt.report.verdicts.next_step import further
 from coregpt.report.verdicts.verdict import USUAL, Stopped, decide

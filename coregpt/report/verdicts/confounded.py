@@ -40,13 +40,16 @@ def in_headline(study: StudyFacts, comparisons: Sequence[Comparison]) -> str:
         f"{listing(arms)} also {'differs' if len(arms) == 1 else 'differ'} in {listing(list(settings))}"
         for settings, arms in groups.items()
     ]
-    return f" Not by the technique alone: {'; '.join(told)}." if told else ""
+    knowing = [c.arm for c in comparisons if c.knows is not None]
+    known = f" {listing(knowing)} {'knows' if len(knowing) == 1 else 'know'} the validation text." if knowing else ""
+    return (f" Not by the technique alone: {'; '.join(told)}." if told else "") + known
 
 
 def in_a_row(study: StudyFacts, c: Comparison) -> str:
     """`confounded by batch_tokens`, for a cell or a clause."""
     settings = confounded(study, c.arm) if c.verdict in JUDGED else ()
-    return f"confounded by {listing(list(settings))}" if settings else ""
+    told = [f"confounded by {listing(list(settings))}"] if settings else []
+    return ", ".join([*told, *(["knows the validation text"] if c.knows is not None else [])])
 
 
 def _takes_credit(item: Confound, study: StudyFacts, arm: str) -> bool:

@@ -17,7 +17,8 @@ READER_GONE = 141
 MEANINGS = {
     DONE: "done, whatever the verdict; `verify`: agrees",
     FAILED: "a run failed, a law is broken, the disk is full; `verify`: disagrees",
-    BAD_INPUT: "wrong input: an option, a file, a study, a folder that is somebody else's; nothing was trained",
+    BAD_INPUT: "wrong input: an option, a file, a study, a broken ledger, a folder that is somebody else's; nothing "
+    "was trained",
     BETTER: "every arm is better than the baseline",
     WORSE: "an arm is worse",
     EQUIVALENT: "the difference lies within the margin",

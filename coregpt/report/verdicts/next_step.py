@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from coregpt.report.drawing.numbers import plural, si
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison
+from coregpt.report.facts.runs import RunFacts
 from coregpt.stats.design import Design, fewest_seeds
 from coregpt.stats.power import cautious_sd, out_of_reach, seeds_needed
 

@@ -7,8 +7,9 @@ from scipy import stats
 
 from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.report.facts.base import Interval
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import ArmTiming
+from coregpt.report.facts.runs import RunFacts
 
 
 def arm_timings(study: StudyFacts, runs: Sequence[RunFacts]) -> tuple[ArmTiming, ...]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from coregpt.engine.data import Ahead, RowOrder
-from coregpt.engine.trainer import train
+from coregpt.engine.training.trainer import train
 from coregpt.lab.laws.tools import Rows, stop_after, tiny_source
 
 

@@ -52,3 +52,12 @@ def test_a_folder_opens_by_path(tmp_path, monkeypatch):
 def test_an_unknown_name_is_answered_with_the_nearest_one(name, hint):
     with pytest.raises(DataError, match=hint):
         open_source(name)
+
+
+def test_a_file_of_text_is_answered_with_how_to_prepare_it(tmp_path):
+    (tmp_path / "novel.txt").write_text("Call me Ishmael.")
+    with pytest.raises(DataError, match="coregpt data prepare") as error:
+        open_source("novel.txt", [str(tmp_path / "novel.txt")])
+    assert str(tmp_path / "novel.txt") in str(error.value)
+    with pytest.raises(DataError, match="is a file"):
+        open_source(str(tmp_path / "novel.txt"))

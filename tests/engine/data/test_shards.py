@@ -20,6 +20,20 @@ def test_a_written_shard_has_the_published_layout(tmp_path):
     assert (tmp_path / "a.bin").read_bytes() == expected
 
 
+def test_a_wide_shard_has_the_layout_of_llm_c_for_llama_3(tmp_path):
+    write_shard(tmp_path / "a.bin", [1, 65536, 128255], wide=True)
+    expected = header(20240801, 7, 3) + bytes([1, 0, 0, 0, 0, 0, 1, 0, 255, 244, 1, 0])
+    assert (tmp_path / "a.bin").read_bytes() == expected
+    assert read_shard(tmp_path / "a.bin").tolist() == [1, 65536, 128255]
+
+
+def test_narrow_and_wide_shards_are_one_stream(tmp_path):
+    write_shard(tmp_path / "a.bin", [1, 2])
+    write_shard(tmp_path / "b.bin", [70000], wide=True)
+    stream = TokenStream([read_shard(tmp_path / "a.bin"), read_shard(tmp_path / "b.bin")])
+    assert stream.slice(0, 3).tolist() == [1, 2, 70000]
+
+
 def test_a_shard_reads_back_as_a_read_only_memory_map(tmp_path):
     tokens = np.arange(1000) * 65
     write_shard(tmp_path / "a.bin", tokens)
@@ -40,6 +54,9 @@ def test_a_shard_reads_back_as_a_read_only_memory_map(tmp_path):
         (header(20240520, 1, -3), "announces -3 tokens"),
         (header(20240520, 1, 2) + bytes(3), "is truncated"),
         (header(20240520, 1, 2) + bytes(5), "is too long"),
+        (header(20240520, 1, 2) + bytes(8), "header for uint16 tokens and the size of uint32"),
+        (header(20240801, 7, 2) + bytes(4), "header for uint32 tokens and the size of uint16"),
+        (header(20240801, 1, 2) + bytes(8), r"version 7 \(uint32"),
         (b"version https://git-lfs.github.com/spec/v1\n" + bytes(2000), "magic number 20240520"),
     ],
 )

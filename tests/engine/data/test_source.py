@@ -166,3 +166,36 @@ def test_the_largest_id_is_found_wherever_it_lies(tmp_path):
     write_shard(tmp_path / "t.bin", tokens)
     assert source._read_whole(tmp_path / "t.bin").largest == 60000
     assert len(read_shard(tmp_path / "t.bin")) == len(tokens)
+
+
+def test_select_is_as_many_tokens_as_whole_documents_say_and_is_part_of_the_digest(folder):
+    write_shard(folder / "a_train_1.bin", range(5, 105))
+    rule = open_folder(folder)
+    write_meta(folder, select_tokens=7)
+    opened = open_folder(folder)
+    assert opened.select.slice(0, 7).tolist() == list(range(98, 105))
+    assert (len(opened.train), len(opened.select)) == (97, 7)
+    assert len({opened.digest, rule.digest}) == 2
+    write_meta(folder, select_tokens=60)
+    with pytest.raises(DataError, match="at most 13"):
+        open_folder(folder)
+
+
+def test_bytes_of_ids_are_those_of_the_table_and_separators_are_none(folder):
+    write_meta(folder, vocab=10, separator=1, token_bytes=[5, 0, 2])
+    assert open_folder(folder).bytes_of(np.array([0, 1, 2, 2])) == 9
+    assert open_folder(folder).bytes_of(np.array([0, 3])) is None
+    write_meta(folder, vocab=10, separator=1, unit="byte")
+    assert open_folder(folder).bytes_of(np.array([0, 1, 2, 2])) == 3
+    write_meta(folder, vocab=10)
+    assert open_folder(folder).bytes_of(np.array([0])) is None
+    write_meta(folder, vocab=10, token_bytes=[1] * 11)
+    with pytest.raises(DataError, match="token_bytes has 11 ids"):
+        open_folder(folder)
+
+
+def test_a_shard_of_the_wrong_width_is_refused_when_its_folder_is_opened(folder):
+    ids = np.random.default_rng(0).integers(0, 100_000, 500).astype("<u4")
+    write_shard(folder / "a_train_1.bin", ids.view("<u2"))
+    with pytest.raises(DataError, match=r"a_train_1\.bin says that its tokens are uint16.*probably uint32"):
+        open_folder(folder)

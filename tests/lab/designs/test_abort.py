@@ -73,6 +73,21 @@ def test_a_run_that_never_paused_holds_up_only_its_arm(lab: Callable[..., Lab], 
     assert ends(missing(made, store)) == {"slow": {None}, "relu2": {STEP}}
 
 
+def test_a_complete_run_without_the_loss_at_the_pause_is_trained_again(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    """Another study had it trained and looked at it at other steps; its identity does not say how often."""
+    made, store = planned(lab(**ABORT)), tmp_path / "store"
+    first = made.runs[0]
+    folder = RunFolder(store / first.id)
+    folder.create(first.record, {})
+    folder.write_rows([{"step": 0, "select_loss": 9.0}, {"step": 20, "select_loss": 4.0}, {"step": 40, "loss": 3.0}])
+    folder.write_result({"status": "finished", "value": 3.0, "select": 3.0, "reason": ""})
+    assert [task.run.id for task in missing(made, store) if task.run.seed == first.seed and task.until is None] == [
+        first.id
+    ]
+    folder.write_rows([{"step": STEP, "select_loss": 3.2}, {"step": 40, "loss": 3.0}])
+    assert first.id not in [task.run.id for task in missing(made, store)]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -81,7 +96,10 @@ def test_a_run_that_never_paused_holds_up_only_its_arm(lab: Callable[..., Lab], 
             {"arms": {"gelu": {}, "long": {"tokens": 64 * 80}}, "equal": "seconds"},
             "all arms must have the same number of steps to be compared half-way: 40 in 'gelu', 80 in 'long'",
         ),
-        ({"arms": {"gelu": {}, "other": {"evals": 5}}}, "all arms must have the same number of evaluations"),
+        (
+            {"arms": {"gelu": {}, "other": {"evals": 5, "optim": {"lr": 0.1}}}},
+            "all arms must have the same number of evaluations",
+        ),
     ],
 )
 def test_arms_that_cannot_be_compared_at_a_pause_are_refused(

@@ -75,6 +75,17 @@ def test_the_trunk_is_trained_once_per_seed_and_no_branch_trains_its_steps(forke
     assert missing(made, forked.runs) == [] == left(made, forked.runs)
 
 
+def test_a_target_declared_later_has_trunks_and_then_branches_repeated(forked: Lab, tmp_path: Path) -> None:
+    """Neither was read on `held_out` along its way; both come to what they were."""
+    shutil.copytree(forked.runs, tmp_path / "runs")
+    aims = {**FORK, "test": {**FORK["test"], "target": 1.0}, **BRANCHING}
+    made = Lab(tmp_path, forked.data, write_study(tmp_path / "aims.yaml", forked.data, **aims))
+    assert main(made.command("--no-mlflow")) == 0
+    assert values(made.report()) == values(forked.report())
+    assert [point[0] for point in made.report()["runs"][0]["curve"]] == [0, 12, 24, 36, 48, STEPS]
+    assert missing(planned(made), made.runs) == []
+
+
 def test_branches_leave_their_final_weights_and_trunks_none(forked: Lab) -> None:
     made = planned(forked)
     assert all(RunFolder(forked.runs / run.id).weights.exists() for run in made.runs)
@@ -180,7 +191,7 @@ def test_verify_trains_fresh_trunks(forked: Lab, tmp_path: Path, capsys: pytest.
     report = forked.reports / "fork" / "report.json"
     code = main(["verify", str(report), "--seeds", "2", "--runs", str(tmp_path / "runs")])
     assert code in (0, 1)  # with two seeds an answer either way; that there is one is the point
-    assert "Engine, plugins and data are those of the report." in capsys.readouterr().out
+    assert "Engine, plugins, data and environment are those of the report." in capsys.readouterr().out
     folders = [path.parent for path in (tmp_path / "runs").glob("*/trunk.json")]
     assert sorted(RunFolder(path).config()["config"]["seed"] for path in folders) == [2, 3]
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from coregpt.lab.execute.jobs import Policy
-from coregpt.lab.execute.launcher import Launcher, Tally
+from coregpt.lab.execute.launcher import Launcher
 from coregpt.lab.execute.slots import Slot
+from coregpt.lab.execute.tally import Tally
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.progress import Display

@@ -14,7 +14,7 @@ import torch
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import build
 from coregpt.engine.data import eval_rows, open_source
-from coregpt.engine.evaluate import evaluate
+from coregpt.engine.training.evaluate import evaluate
 from coregpt.engine.weights import Weights, read, write
 from coregpt.lab.execute.worker import COMPLETE, FAILED, STOPPED, SWITCHES, TAKEN, main, processor, stop_requested
 from coregpt.lab.planning.load import load

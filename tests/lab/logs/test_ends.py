@@ -1,5 +1,7 @@
 """How logged runs end: lost, without their last evaluation, quoted, or executed twice; each is named, none dropped."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -49,7 +51,7 @@ def test_none_at_the_end_is_refused_with_file_and_line(tmp_path: Path, capsys: p
     lines = file.read_text().splitlines()
     file.write_text("\n".join([*lines[:-1], "step:3000/3000 val_loss:None train_time:1ms"]))
     assert main(["import", str(tmp_path / "logs"), "--out", str(tmp_path / "out")]) == 2
-    assert f"{file}: line {len(lines)}, val_loss: 'None' cannot be read as a number" in capsys.readouterr().err
+    assert f"{file}:{len(lines)}: val_loss: 'None' cannot be read as a number" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -184,3 +186,25 @@ def test_a_run_with_one_reading_that_was_cut_short_or_lost_is_no_quotation(value
     assert [run.name for run in arms[0].runs] == ["0.txt", "1.txt", "early0.txt", "early1.txt"]
     mark_ends(arms, "val_loss")
     assert sum(is_full(run, "val_loss") for run in arms[0].runs) == 2
+
+
+def test_what_is_told_twice_or_cut_off_is_named_in_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_arms(tmp_path / "logs", {"base": [3.28, 3.29, 3.27], "new": [3.2, 3.21, 3.22]})
+    twice, torn = (tmp_path / f"logs/new/{number}.txt" for number in range(2))
+    lines = twice.read_text().splitlines()
+    first = next(line for line in reversed(lines) if "val_loss" in line)
+    again = re.sub(r"val_loss:\S+", "val_loss:9.00000", first)
+    twice.write_text("\n".join([*lines, again]) + "\n")
+    end = next(i for i, line in enumerate(torn.read_text().splitlines()) if line.startswith("step:3000/3000 val_loss"))
+    kept = torn.read_text().splitlines()[: end + 1]
+    kept[-1] = re.sub(r"(val_loss:\d\.\d\d).*", r"\1", kept[-1])
+    torn.write_text("\n".join(kept))
+    assert main(["import", str(tmp_path / "logs"), "--out", str(tmp_path / "out")]) == 0
+    notes = "\n".join(json.loads((tmp_path / "out/report.json").read_text())["notes"])
+    assert f"new/0.txt:{len(lines) + 1}: val_loss of step 3,000 is told twice, as 3.2 and as 9; the first" in notes
+    assert f"new/1.txt:{end + 1}: the log ends inside of a number; its last line is not read" in notes
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    (lost,) = [run for run in report["runs"] if run["status"] == "failed"]
+    assert lost["arm"] == "new"

@@ -69,7 +69,7 @@ def test_training_loss_and_seconds_come_along() -> None:
 def test_a_metric_line_that_cannot_be_read_is_named(name: str, text: str, line: int, said: str) -> None:
     (run,) = parse(text, name)
     assert len(run.unread) == 1
-    assert run.unread[0].startswith(f"line {line}, ")
+    assert run.unread[0].startswith(f"{line}: ")
     assert said in run.unread[0]
     assert 100 not in run.curve("val_loss")
 
@@ -116,9 +116,9 @@ def test_a_mixture_of_formats_is_compared_and_a_loss_that_cannot_be_read_is_refu
     bad = tmp_path / "logs/plain/seed0.csv"
     bad.write_text(bad.read_text().replace("100,3.5000", "100,oops"))
     assert main(["import", "logs", "--name", "second"]) == 2
-    words = "logs/plain/seed0.csv: line 3, val_loss: 'oops' cannot be read as a number: write nan if the run was lost"
+    words = "logs/plain/seed0.csv:3: val_loss: 'oops' cannot be read as a number: write nan if the run was lost"
     assert words in capsys.readouterr().err
-    assert not (tmp_path / "reports/second").exists()
+    assert not (tmp_path / "runs/reports/second").exists()
 
 
 @pytest.mark.parametrize(

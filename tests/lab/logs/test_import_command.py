@@ -165,7 +165,7 @@ def test_a_target_judges_each_arm_at_its_own_end(tmp_path: Path, run: Import) ->
     base, long, short = steps.arrivals
     expected = [3000 - 3000 * (3.4 - end) / 1.5 for end in BASE]
     assert base.mean == pytest.approx(sum(expected) / len(expected), abs=0.2)
-    assert (long.horizon, short.horizon, long.reached, short.reached) == (3000, 1500, 6, 0)
+    assert (long.horizon, short.horizon, long.reached, short.reached) == (None, 1500, 6, 0)
     assert "6 of 6 runs of short never reached it" in short.no_ratio
     assert report.timing.to_target is None
     words = warned(report)
@@ -202,7 +202,7 @@ def test_nothing_to_read_is_one_message_that_says_what_to_write(
     assert "one/a.txt holds no metric line" in refused(capsys, "logs")
     (logs / "one" / "a.txt").write_bytes(b"\x00\xff\x00")
     assert "not a text file" in refused(capsys, "logs")
-    assert not (tmp_path / "reports").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_wrong_arguments_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

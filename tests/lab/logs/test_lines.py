@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from coregpt.lab.logs.lines import read_line
+from coregpt.lab.logs.lines import read_line, without_torn_end
 
 
 def test_seconds_and_milliseconds_are_told_apart() -> None:
@@ -37,6 +37,29 @@ def test_a_lost_run_says_nan() -> None:
     lost = read_line("step:10/20 val_loss:nan train_time:10ms")
     assert lost is not None
     assert math.isnan(lost.values["val_loss"])
+
+
+@pytest.mark.parametrize("line", ["step:10/20 val_loss:3.1s train_time:10ms", "s:10 tel:3.1ms"])
+def test_a_loss_in_seconds_is_none(line: str) -> None:
+    with pytest.raises(ValueError, match=r"3\.1m?s"):
+        read_line(line)
+
+
+@pytest.mark.parametrize(
+    ("lines", "torn"),
+    [
+        (["step:5/10 val_loss:3.4567 train_time:1ms", "step:10/10 val_loss:3.2"], True),
+        (["step:5/10 val_loss:3.4567 train_time:1ms", "step:10/10 val_loss:3"], True),
+        (["s:5 tel:3.4567", "s:10 tel:3.4512"], False),
+        (["s:5 tel:3.4567", "s:10 tel:3.45"], True),
+        (["s:5 tel:3.4567", "s:10 tel:3.45", ""], False),  # a line break: it was written so
+        (["step 5: train loss 3.9021, val loss 4.0123", "step 10: train loss 3.9021, val loss 4.0"], True),
+        (["step:5/10 val_loss:3.4567 train_time:10ms", "step:10/10 val_loss:3.4512 train_time:1"], False),
+        (["step:10/10 val_loss:3.2"], False),  # nothing to tell by
+    ],
+)
+def test_a_log_that_ends_inside_of_a_loss_loses_that_line(lines: list[str], torn: bool) -> None:
+    assert list(without_torn_end(lines)) == (lines[:-1] if torn else lines)
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,9 @@ def test_a_plugin_named_with_its_package_is_the_same_plugin(tmp_path: Path) -> N
         "{relu2: {}}}\nseeds", "{'coregpt_plugins:relu2': {}}}\nseeds"
     )
     assert arms.count("relu2") == 2
-    assert problems(tmp_path, arms) == ["s.yaml:10: arms.two: is the same as 'one': every resolved setting is equal"]
+    assert problems(tmp_path, arms) == [
+        "s.yaml:10: arms.two: is the same as 'one': all that can change a number is equal"
+    ]
 
 
 def test_a_value_of_no_type_of_a_union_is_one_mistake(tmp_path: Path) -> None:
@@ -198,3 +200,15 @@ def test_what_begins_with_x_at_the_top_is_a_place_for_anchors(tmp_path: Path) ->
     (found,) = problems(tmp_path, text.replace("depth: 1", "depht: 1"))
     assert found.startswith("s.yaml:1: base.model.depht: unknown key; did you mean 'depth'?")
     assert "x-deep: unknown key" in problems(tmp_path, GOOD.replace("base:\n", "base:\n  x-deep: 1\n"))[0]
+
+
+def test_a_setting_of_base_that_does_not_fit_another_is_told_once_and_at_its_line(tmp_path: Path) -> None:
+    text = """\
+question: Does it help?
+base: {tokens: 200_000, batch_tokens: 500}
+arms: {a: {}, b: {plugins: {rope: {}}}, c: {plugins: {relu2: {}}}}
+seeds: 6
+test: {baseline: a}
+"""
+    said = "must be a multiple of model.context, but 500 is not a multiple of 128"
+    assert problems(tmp_path, text) == [f"s.yaml:2: base.batch_tokens: {said}"]

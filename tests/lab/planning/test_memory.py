@@ -21,7 +21,7 @@ import json, sys
 import torch
 from coregpt.contract.config import RunConfig
 from coregpt.engine.build import build
-from coregpt.engine.platform import peak_memory, set_up_cpu
+from coregpt.engine.arithmetic.platform import peak_memory, set_up_cpu
 from coregpt.lab.study.registry import Catalogue
 
 set_up_cpu()  # the heap that a run has

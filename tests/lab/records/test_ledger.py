@@ -40,7 +40,7 @@ def test_an_edited_line_is_named(ledger: Ledger, n: int) -> None:
     text = lines(ledger)
     text[n - 1] = text[n - 1].replace(b'"arm":"a"', b'"arm":"b"')
     ledger.path.write_bytes(b"".join(text))
-    with pytest.raises(LedgerError, match=f"line {n}: it was edited"):
+    with pytest.raises(LedgerError, match=f"ledger.jsonl:{n}: it was edited"):
         ledger.read()
 
 
@@ -48,7 +48,7 @@ def test_a_line_edited_with_its_own_hash_redone_breaks_the_next_one(ledger: Ledg
     forged = Ledger.of(tmp_path / "forged")
     forged.append("started", study="toy", run="other", arm="a", seed=0)
     ledger.path.write_bytes(b"".join([*lines(forged), *lines(ledger)[1:]]))
-    with pytest.raises(LedgerError, match="line 2: it does not follow"):
+    with pytest.raises(LedgerError, match="jsonl:2: it does not follow"):
         ledger.read()
 
 
@@ -64,7 +64,7 @@ def test_lines_removed_moved_or_repeated_break_the_chain(ledger: Ledger, keep: l
 def test_a_line_that_is_no_entry_is_named(ledger: Ledger, junk: bytes) -> None:
     text = lines(ledger)
     ledger.path.write_bytes(b"".join([*text[:2], junk, *text[2:]]))
-    with pytest.raises(LedgerError, match="line 3: it is not an entry"):
+    with pytest.raises(LedgerError, match="jsonl:3: it is not an entry"):
         ledger.read()
 
 
@@ -72,7 +72,7 @@ def test_appending_to_a_broken_end_is_refused_and_names_the_line(ledger: Ledger)
     text = lines(ledger)
     ledger.path.write_bytes(b"".join([*text[:3], text[3].replace(b"r3", b"r9")]))
     before = ledger.path.read_bytes()
-    with pytest.raises(LedgerError, match="line 4"):
+    with pytest.raises(LedgerError, match="jsonl:4: "):
         ledger.append("started", study="toy", run="x", arm="a", seed=9)
     assert ledger.path.read_bytes() == before
 
@@ -91,7 +91,7 @@ def test_every_way_to_tear_the_last_line_is_repaired_by_the_next_entry(ledger: L
 def test_a_torn_line_in_the_middle_is_an_error(ledger: Ledger) -> None:
     text = lines(ledger)
     ledger.path.write_bytes(b"".join([text[0], text[1][:40] + b"\n", *text[2:]]))
-    with pytest.raises(LedgerError, match="line 2"):
+    with pytest.raises(LedgerError, match="jsonl:2: "):
         ledger.read()
 
 
@@ -152,12 +152,12 @@ def test_a_broken_ledger_trains_nothing_and_makes_every_verdict_invalid(
     here = copied(executed, tmp_path)
     ledger = Ledger.of(here.runs)
     ledger.path.write_bytes(ledger.path.read_bytes().replace(b'"alpha":0.05', b'"alpha":0.01'))
-    assert main(here.command("--no-mlflow")) == 1
-    assert "line 1: it was edited" in capsys.readouterr().err
+    assert main(here.command("--no-mlflow")) == 2
+    assert "jsonl:1: it was edited" in capsys.readouterr().err
     assert verdicts(here) == {"invalid"}
-    assert "line 1" in here.report()["runs"][0]["reason"]
-    assert main(["ledger", "verify", "--runs", str(here.runs)]) == 1
-    assert "line 1" in capsys.readouterr().err
+    assert "jsonl:1: " in here.report()["runs"][0]["reason"]
+    assert main(["ledger", "verify", "--runs", str(here.runs)]) == 2
+    assert "jsonl:1: " in capsys.readouterr().err
 
 
 def test_a_result_edited_by_hand_is_no_outcome(

@@ -58,7 +58,7 @@ def test_a_broken_one_is_refused_and_nothing_is_taken(tmp_path: Path) -> None:
     one, two = made(tmp_path / "one", "a"), made(tmp_path / "two", "c", "d")
     before, whole = one.path.read_bytes(), two.path.read_bytes()
     two.path.write_bytes(whole.replace(b'"run":"c"', b'"run":"x"'))
-    with pytest.raises(LedgerError, match="line 1: it was edited"):
+    with pytest.raises(LedgerError, match="jsonl:1: it was edited"):
         merge(one, two)
     two.path.write_bytes(whole)
     merge(one, two)

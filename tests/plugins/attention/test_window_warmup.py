@@ -7,7 +7,7 @@ import torch
 from coregpt.contract.context import Context
 from coregpt.contract.errors import ConfigError, PluginError
 from coregpt.contract.rules import Clock
-from coregpt.engine.attention import build_mask
+from coregpt.engine.attention.attend import build_mask
 from tests.plugins.slow import SlowGPT, assert_equals_slow_model
 
 RECORD_13 = {"step": 64, "start": 64, "final": 1792, "rounding": "down"}

@@ -5,7 +5,7 @@ import torch
 
 from coregpt.contract.rules import Clock, ParamGroup
 from coregpt.engine.accounting import count
-from coregpt.engine.trainer import Trainer, never
+from coregpt.engine.training.trainer import Trainer, never
 from coregpt.lab.laws.tools import Rows, tiny_source
 
 

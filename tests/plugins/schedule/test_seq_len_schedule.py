@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from coregpt.contract.errors import ConfigError, PluginError
 from coregpt.engine.data import RowOrder
-from coregpt.engine.trainer import Trainer, never
+from coregpt.engine.training.trainer import Trainer, never
 from coregpt.lab.laws.tools import Rows, tiny_source
 
 ROW = 24

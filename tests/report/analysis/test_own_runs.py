@@ -10,9 +10,12 @@ import pytest
 from coregpt import __version__
 from coregpt.lab.study.meaning import digest_of
 from coregpt.report.analysis.own_runs import contradictions, in_these_words
-from coregpt.report.facts.inputs import EnvironmentFacts, StudyFacts
+from coregpt.report.facts.chain import ChainFacts
+from coregpt.report.facts.environment import EnvironmentFacts, environment_digest
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
+from coregpt.stats.lond import level
 from tests.report import studies
 
 COMMITTED = sorted((Path(__file__).parents[3] / "reports").glob("*/report.json"))
@@ -93,6 +96,55 @@ def test_words_are_made_anew_and_are_no_contradiction() -> None:
     report = edited(made(), sentence="It is a miracle.").model_copy(update={"headline": "New is a miracle."})
     assert contradictions(report) == []
     assert in_these_words(report) == made()
+
+
+def test_notes_are_made_anew_too() -> None:
+    report = made()
+    assert in_these_words(report.model_copy(update={"notes": ("Nothing to worry about.",)})) == report
+
+
+def test_ratios_of_time_and_what_more_seeds_take_follow_from_the_runs() -> None:
+    report = made()
+    first, second = report.timing.arms
+    faster = report.timing.model_copy(update={"arms": (first, second.model_copy(update={"time_ratio": 0.5}))})
+    (said,) = contradictions(report.model_copy(update={"timing": faster}))
+    assert said == "new: the report says time ratio 0.5, but its own runs give 1"
+    sooner = report.timing.model_copy(update={"more_hours": {"new": 0.1}})
+    assert contradictions(report.model_copy(update={"timing": sooner}))
+
+
+def test_the_question_is_the_declared_one() -> None:
+    declared = {"question": "Does it help?", "hypothesis": "", "test": {}}
+    report = made(declaration=declared, digest=digest_of(declared))
+    assert contradictions(report) == []
+    (said,) = contradictions(
+        report.model_copy(update={"study": report.study.model_copy(update={"question": "Is it a miracle?"})})
+    )
+    assert said == "the report is held to question Is it a miracle?, but it was declared with Does it help?"
+
+
+@pytest.mark.parametrize(("change", "right"), [({}, True), ({"k": 1}, False), ({"confirmed": 2}, False)])
+def test_the_level_of_a_chain_is_that_of_its_place(change: dict[str, Any], right: bool) -> None:
+    facts = {"chain": "c", "stage": "confirmation", "alpha": 0.05, "k": 3, "confirmed": 1, "level": level(0.05, 3, 1)}
+    assert (contradictions(made(chain=ChainFacts(**(facts | change)))) == []) is right
+
+
+def test_an_environment_that_was_edited_is_found() -> None:
+    values = {"coregpt": __version__, "torch": "2.13"}
+    environment = EnvironmentFacts(values=values, digest=environment_digest({**values, "torch": "2.0"}, "a" * 64))
+    assert any("says environment" in text for text in contradictions(studies.report(VALUES, environment=environment)))
+
+
+def test_a_run_that_was_taken_out_is_told_in_plain_words() -> None:
+    report = made(started=("new-4",))
+    fewer = report.model_copy(
+        update={
+            "study": report.study.model_copy(update={"seeds": report.study.seeds[:4]}),
+            "runs": tuple(run for run in report.runs if run.seed < 4),
+            "timing": report.timing.model_copy(update={"runs": report.timing.runs[:8]}),
+        }
+    )
+    assert contradictions(fewer) == ["study 'toy': the ledger has runs that the analysis leaves out: new-4"]
 
 
 def test_targets_are_compared_where_the_report_has_whole_curves() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from coregpt.contract.errors import RunError
 from coregpt.report.analysis.summary import summarise
-from coregpt.report.facts.inputs import OtherRun
+from coregpt.report.facts.runs import OtherRun
 from tests.report.studies import report, run, runs, study
 from tests.report.verdicts.test_compare import base, shifted
 

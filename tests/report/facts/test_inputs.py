@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from coregpt.report.facts.inputs import CurvePoint, RunFacts, RunTiming
+from coregpt.report.facts.runs import CurvePoint, RunFacts, RunTiming
 from tests.report.studies import study
 
 

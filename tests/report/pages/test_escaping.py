@@ -10,8 +10,9 @@ from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs.noise.pages import render_noise
 from coregpt.report.designs.sizes.analysis import trends
 from coregpt.report.designs.sizes.pages import render_trend
-from coregpt.report.facts.inputs import Confound, ForkFacts, OtherRun, RuleFacts, TrunkFacts
+from coregpt.report.facts.inputs import Confound, ForkFacts, RuleFacts, TrunkFacts
 from coregpt.report.facts.model import Report
+from coregpt.report.facts.runs import OtherRun
 from coregpt.report.pages.render import render
 from tests.report.designs.noise.test_analysis import report as noise_report
 from tests.report.imported.test_facts import BASE, NEW, arm, imported

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from coregpt.report.analysis.summary import summarise
-from coregpt.report.facts.inputs import RunFacts
 from coregpt.report.facts.model import Comparison
+from coregpt.report.facts.runs import RunFacts
 from tests.report.studies import compare, report, run, runs, study
 from tests.stats.test_contrasts import SPEEDRUN
 

@@ -20,7 +20,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.contract.rules import Dials, Schedule
 from coregpt.engine.build import NamedPlugins, Run, build
 from coregpt.engine.inputs import Given
-from coregpt.engine.optimizer import Stack
+from coregpt.engine.training.optimizer import Stack
 from coregpt.lab.study.idle.symbols import Symbols, WithContent, digest
 
 SAMPLES = 2000

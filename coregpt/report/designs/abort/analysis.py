@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from coregpt.report.designs.early import Early, not_counted, waiting
 from coregpt.report.facts.abort import ArmPause, Pause
-from coregpt.report.facts.inputs import PauseFacts, RunFacts, StudyFacts
+from coregpt.report.facts.inputs import PauseFacts, StudyFacts
 from coregpt.report.facts.model import Comparison
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.verdicts.compare import Outcomes
 from coregpt.stats.design import Design
 from coregpt.stats.partial import ABORT_BELOW, chance_at_pause

@@ -7,8 +7,9 @@ from coregpt.report.designs.abort.section import TITLE, table, words
 from coregpt.report.designs.design import ReportDesign
 from coregpt.report.designs.early import Early, told_otherwise
 from coregpt.report.drawing.markup import Section
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Report
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.verdicts.basis import Basis
 
 

@@ -17,7 +17,7 @@ from coregpt.lab.study.differences import settings
 from coregpt.lab.study.outline import Plan, PlannedRun
 from coregpt.report.designs.bracket.words import untuned
 from coregpt.report.facts.bracket import ArmBracket, Bracketed, BracketSource, RatePoint
-from coregpt.report.facts.inputs import RunFacts
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.facts.tuning import shown
 from coregpt.report.reading.collector import Collector
 from coregpt.report.reading.environment import environment

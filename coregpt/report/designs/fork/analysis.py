@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from coregpt.report.drawing.numbers import listing, plural
 from coregpt.report.facts.fork import Fork
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
+from coregpt.report.facts.runs import RunFacts
 
 
 def fork_cost(study: StudyFacts, runs: Sequence[RunFacts]) -> Fork | None:

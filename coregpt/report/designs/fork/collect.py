@@ -6,7 +6,8 @@ from typing import Any
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.records.trunk import begun_with
 from coregpt.lab.study.outline import Plan
-from coregpt.report.facts.inputs import ForkFacts, RunFacts, TrunkFacts
+from coregpt.report.facts.inputs import ForkFacts, TrunkFacts
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.reading.collector import Collector
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from coregpt.report.designs.early import Early, not_counted, waiting
 from coregpt.report.designs.looks.rule import rule_of
 from coregpt.report.drawing.numbers import plural
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.looks import ArmLooks, Look, Stopping
 from coregpt.report.facts.model import Comparison
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.verdicts.compare import Outcomes, compare_arm
 from coregpt.report.verdicts.verdict import Stopped
 from coregpt.stats.contrasts import paired_t, worst_rank

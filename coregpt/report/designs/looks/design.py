@@ -10,8 +10,9 @@ from coregpt.report.designs.looks.rule import rule_of
 from coregpt.report.designs.looks.section import TITLE, table, words
 from coregpt.report.designs.looks.words import no_peeking, stopped_early
 from coregpt.report.drawing.markup import Section
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison, Report
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.verdicts.basis import Basis
 from coregpt.stats.stopping import detectable_gain, stopping_design
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from coregpt.lab.study.declaration import TOLERANCE
 from coregpt.report.facts.base import Interval
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.match import MatchedSeconds
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.verdicts.speed import finished_runs, mean_ratio, run_pairs
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coregpt.report.drawing.numbers import listing, plural
-from coregpt.report.facts.inputs import RunFacts, StudyFacts
+from coregpt.report.facts.inputs import StudyFacts
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.facts.target import Arrival, Axis, Race, TargetClaim, Targets
 from coregpt.report.verdicts.compare import Outcomes
 from coregpt.stats.contrasts import contrast, paired_t, t_interval, welch
@@ -165,7 +166,7 @@ def _arrival(study: StudyFacts, arm: str, runs: int, own: _Crossings | None, bas
     curve = kaplan_meier(own.times, own.reached)
     steps = tuple(zip(curve.times.tolist(), curve.share.tolist(), strict=True))
     facts: dict[str, Any] = {"arm": arm, "runs": runs, "reached": int(own.reached.sum()), "still_above": steps}
-    horizon = min(own.end, baseline.end if baseline else np.inf)
+    horizon = _horizon([own, *([baseline] if baseline else [])])
     if np.isfinite(horizon):
         facts |= {"horizon": horizon, "restricted_mean": restricted_mean(own.times, own.reached, horizon)}
     if own.reached.all() and runs >= MIN_RUNS:
@@ -176,12 +177,28 @@ def _arrival(study: StudyFacts, arm: str, runs: int, own: _Crossings | None, bas
     return Arrival(**facts)
 
 
+def _horizon(compared: Sequence[_Crossings]) -> float:
+    """Up to where it is known of every run when it got there: infinite if all did, however long each was trained.
+
+    A run that never got there is known to its end; one that diverged for ever, so that it is cut where all others are
+    known or have got there.
+    """
+    censored = [float(t) for each in compared for t in each.times[~each.reached] if np.isfinite(t)]
+    if censored or all(each.reached.all() for each in compared):
+        return min(censored, default=np.inf)
+    there = [float(t) for each in compared for t in each.times[each.reached]]
+    return max([min(each.end for each in compared), *there])
+
+
 def _saved(study: StudyFacts, own: _Crossings, baseline: _Crossings, horizon: float) -> dict[str, Any]:
-    """Cut at the horizon, before which no run is censored, times are plain numbers and arms can be exchanged."""
+    """Cut at the horizon, before which no run is censored, times are plain numbers and arms can be exchanged.
+
+    Where no run of one of them got there before it, there is no time to compare: a difference would tell the horizon.
+    """
     b, a = np.minimum(baseline.times, horizon), np.minimum(own.times, horizon)
     there_b, there_a = (each.reached & (each.times <= horizon) for each in (baseline, own))
     facts: dict[str, Any] = {"p_log_rank": log_rank(b, there_b, a, there_a, paired=study.paired).p}
-    if np.isfinite(horizon) and min(b.min(), a.min()) < horizon:
+    if there_b.any() and there_a.any() and (np.isfinite(horizon) or not np.isinf([*b, *a]).any()):
         saved = paired_t(b, a) if study.paired else welch(b, a)
         facts |= {"saved": saved.gain, "saved_interval": t_interval(saved, 0.95), "p_saved": saved.p}
     return facts

@@ -33,8 +33,8 @@ def race_words(report: Report) -> str:
     pairs = "paired by seed" if report.study.paired else "unpaired"
     return (
         "First crossing of each run, linear between evaluations; a run that does not get there is censored at its end, "
-        f"and one that diverged never gets there. Saved: baseline minus arm, {pairs}, times cut at the shorter of "
-        "their budgets; a dash where no run got there before it. "
+        f"and one that diverged never gets there. Saved: baseline minus arm, {pairs}, times cut where a run "
+        "ended that had not got there; a dash where before that no run of one of them had. "
         "Speed-up: baseline over arm, from logarithms, only where every run of both got there. Intervals are 95%."
     )
 

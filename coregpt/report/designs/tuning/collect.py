@@ -11,7 +11,7 @@ from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.space import Choices, Range
 from coregpt.report.designs.tuning.analysis import tuning_notes
-from coregpt.report.facts.inputs import RunFacts
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.facts.tuning import ArmTuning, Trial, Tuned, settings_text
 from coregpt.report.reading.collector import Collector
 from coregpt.report.reading.found import Found

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from coregpt.report.designs.design import ReportDesign
+from coregpt.report.designs.tuning.analysis import tuning_notes
 from coregpt.report.designs.tuning.section import tuning_section
 from coregpt.report.drawing.markup import Section
 from coregpt.report.facts.model import Report
@@ -21,6 +22,9 @@ class Tuning(ReportDesign):
 
     def seeds(self, report: Report) -> tuple[int, ...]:
         return report.tuning.seeds if report.tuning else ()
+
+    def notes_on_trials(self, report: Report) -> list[str]:
+        return tuning_notes(report.tuning) if report.tuning else []
 
     def sections(self, report: Report) -> Iterator[Section]:
         if report.tuning is not None:

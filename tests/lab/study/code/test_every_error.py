@@ -11,7 +11,7 @@ from coregpt.contract.config import ModelShape, RunConfig
 from coregpt.contract.errors import CoreGPTError
 from coregpt.contract.hookspecs import Hooks
 from coregpt.engine.build import build
-from coregpt.engine.trainer import train
+from coregpt.engine.training.trainer import train
 from coregpt.lab.execute.worker import explain
 from coregpt.lab.laws.tools import Rows, tiny_source
 from coregpt.lab.planning.load import load

@@ -4,8 +4,9 @@ import pytest
 
 from coregpt.report.analysis.own_runs import contradictions
 from coregpt.report.analysis.summary import summarise
-from coregpt.report.facts.inputs import PauseFacts, RunFacts
+from coregpt.report.facts.inputs import PauseFacts
 from coregpt.report.facts.model import Report
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.facts.serialise import from_json, to_json
 from coregpt.report.pages.render import render
 from tests.report.designs.looks.test_analysis import BASE, CLEAR, EVEN, LIKE

@@ -10,7 +10,7 @@ from coregpt import __version__
 from coregpt.contract.errors import ConfigError
 from coregpt.report.analysis.own_runs import contradictions
 from coregpt.report.facts.bracket import ArmBracket, RatePoint
-from coregpt.report.facts.inputs import EnvironmentFacts
+from coregpt.report.facts.environment import EnvironmentFacts
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
 from tests.report.designs.bracket.brackets import Tried, report, smooth

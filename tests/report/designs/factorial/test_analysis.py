@@ -8,8 +8,9 @@ import pytest
 
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.facts.factorial import Effect
-from coregpt.report.facts.inputs import ArmFacts, DataFacts, RunFacts, StudyFacts
+from coregpt.report.facts.inputs import ArmFacts, DataFacts, StudyFacts
 from coregpt.report.facts.model import Report
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.facts.serialise import from_json, to_json
 from coregpt.report.pages.render import render
 

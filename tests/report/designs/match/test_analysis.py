@@ -6,8 +6,8 @@ import pytest
 
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs.match.section import missed_seconds
-from coregpt.report.facts.inputs import RunFacts
 from coregpt.report.facts.model import Report
+from coregpt.report.facts.runs import RunFacts
 from coregpt.report.pages.render import render
 from tests.report.studies import run, study
 

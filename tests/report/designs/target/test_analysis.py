@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from coregpt.report.analysis.summary import summarise
-from coregpt.report.facts.inputs import CurvePoint, RunFacts, RunTiming
 from coregpt.report.facts.model import Report
+from coregpt.report.facts.runs import CurvePoint, RunFacts, RunTiming
 from coregpt.report.facts.target import Arrival, Race, TargetClaim
 from coregpt.report.pages.render import render
 from tests.report.studies import run, study
@@ -142,7 +142,7 @@ def test_first_crossings_ratio_and_saved_steps_agree_with_scipy() -> None:
     plain = stats.ttest_rel(b, a)
     assert (found.saved, found.p_saved) == pytest.approx((np.mean(b - a), plain.pvalue))
     assert found.saved_interval == pytest.approx(tuple(plain.confidence_interval(0.95)))
-    assert (found.reached, found.mean, found.horizon) == (5, pytest.approx(a.mean()), 100)
+    assert (found.reached, found.mean, found.horizon) == (5, pytest.approx(a.mean()), None)
     assert [share for _, share in found.still_above] == pytest.approx([0.8, 0.6, 0.4, 0.2, 0])
     assert [at for at, _ in found.still_above] == pytest.approx(sorted(a))
     assert arrivals(made, "tokens")["fast"].saved == pytest.approx(1000 * np.mean(b - a))
@@ -170,6 +170,29 @@ def swapped(b: np.ndarray, a: np.ndarray) -> float:
     masks = [np.array(mask, dtype=bool) for mask in product([False, True], repeat=len(b))]
     values = [chi2(np.where(mask, a, b), np.where(mask, b, a)) for mask in masks]
     return float(np.mean(np.array(values) >= values[0] * (1 - 1e-10)))
+
+
+def test_a_shorter_budget_in_which_every_run_got_there_cuts_nothing() -> None:
+    """Cut at the end of the shorter arm, what it saves would be told by that end."""
+    slow, quick = [3.275, 3.27, 3.274, 3.272, 3.271], [2.6, 2.65, 2.7, 2.62, 2.68]
+    runs = [one("gpt", seed, falling(end)) for seed, end in enumerate(slow)]
+    short = [replace_curve(one("fast", seed, falling(end)), 8) for seed, end in enumerate(quick)]
+    facts = study(("gpt", "fast"), 5, target=3.28)
+    found = arrivals(summarise(facts, [*runs, *short]))["fast"]
+    b, a = np.array([crossing(v) for v in slow]), np.array([crossing(v) for v in quick])
+    assert a.max() < STEPS[8] < b.min()
+    assert (found.horizon, found.saved) == (None, pytest.approx(np.mean(b - a)))
+    late = [replace_curve(one("fast", seed, falling(end)), 8) for seed, end in enumerate([*quick[:4], 3.9])]
+    found = arrivals(summarise(facts, [*runs, *late]))["fast"]
+    assert (found.horizon, found.saved, found.reached) == (STEPS[8], None, 4)
+    assert found.p_log_rank is not None
+
+
+def replace_curve(whole: RunFacts, points: int) -> RunFacts:
+    """The run, trained to that evaluation only."""
+    curve, timing = whole.curve[: points + 1], whole.timing
+    seconds = timing.model_copy(update={"seconds": timing.seconds[: points + 1]})
+    return whole.model_copy(update={"curve": curve, "timing": seconds, "value": curve[-1].value})
 
 
 def test_a_run_that_diverged_never_gets_there() -> None:

@@ -1,0 +1,27 @@
+"""`coregpt generate`."""
+
+import sys
+from argparse import Namespace
+from dataclasses import replace
+
+from coregpt.cli.models import opened
+from coregpt.cli.screen import say
+from coregpt.trained.sampling import Drawing, prompt_ids, text_of
+from coregpt.trained.sampling import generate as drawn
+
+
+def generate(options: Namespace, prompt: str, count: int, samples: int, how: Drawing) -> int:
+    """Print each text as it comes."""
+    model = opened(options)
+    tokenizer = model.open_tokenizer(options.tokenizer)
+    begin = prompt_ids(tokenizer, prompt)
+    for number in range(samples):
+        if samples > 1:
+            say(f"{'' if number == 0 else chr(10)}--- seed {how.seed + number}")
+        sys.stdout.write(prompt)
+        tokens = drawn(model, begin, tokenizer.vocab, count, replace(how, seed=how.seed + number))
+        for piece in text_of(tokens, tokenizer):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        say()
+    return 0

@@ -1,0 +1,59 @@
+"""`coregpt tokenizer train`."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from coregpt.cli.screen import say, table
+from coregpt.contract.errors import DataError
+from coregpt.engine.data import replacing
+from coregpt.text.reading import Reading
+from coregpt.text.tokenizer import GPT2, Tokenizer, open_tokenizer
+from coregpt.text.training import Domain
+from coregpt.text.training import train as trained
+
+
+def train(
+    inputs: Sequence[Path], out: Path, vocab: int, words: Literal["gpt2", "gpt4"], reading: Reading, force: bool
+) -> int:
+    """Write the tokenizer and say how it does."""
+    if out.exists() and not force:
+        raise DataError(f"{out} is there already; choose another --out, or say --force")
+    if not out.parent.is_dir():
+        raise DataError(f"there is no folder {out.parent} for {out.name}")
+    began = time.monotonic()
+    made, domains = trained(inputs, vocab, words, reading, say)
+    with replacing(out) as file:
+        file.write(made.text.encode())
+    for line in table(compression(made, domains)):
+        say(line)
+    fewer = f", of {vocab:,}: the text has no more pairs to join" if made.vocab < vocab else ""
+    say(f"{out}: {made.vocab:,} ids{fewer}, in {time.monotonic() - began:.0f} s; use it with --tokenizer {out}")
+    return 0
+
+
+def compression(made: Tokenizer, domains: Sequence[Domain]) -> list[tuple[str, ...]]:
+    """Bytes per token by domain, beside those of bytes and, where it is at hand, of GPT-2."""
+    other = gpt2_at_hand()
+    rows = [("text", "documents", "MB", "measured on", "bytes/token", *(["GPT-2"] if other else []), "bytes")]
+    for each in domains:
+        on = "one that was trained on" if each.seen else f"{len(each.apart):,} not trained on"
+        numbers = [f"{each.ratio(made):.2f}", *([f"{each.ratio(other):.2f}"] if other else []), "1.00"]
+        rows.append((each.name, f"{each.documents:,}", f"{each.length / 1e6:,.1f}", on, *numbers))
+    return rows
+
+
+def gpt2_at_hand() -> Tokenizer | None:
+    """Only from tiktoken's cache: nobody asked for a download."""
+    import os
+    import tempfile
+
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
+    place = Path(folder) if folder else Path(tempfile.gettempdir()) / "data-gym-cache"
+    if not place.is_dir():
+        return None
+    try:
+        return open_tokenizer(GPT2)
+    except DataError:
+        return None

@@ -1,0 +1,1 @@
+"""How fast and how precisely: fused operations, products, precision, compilation."""

@@ -1,0 +1,1 @@
+"""Softmax attention under masks and score rules, on every kind of device."""

@@ -1,0 +1,1 @@
+"""The loop, its steps and evaluations, updates, ranks and checkpoints."""

@@ -1,0 +1,106 @@
+"""A process beside this one and the line between them: one JSON object a line, both ways.
+
+On Linux it is a fork, which costs milliseconds and holds all that was imported so far and nothing else; elsewhere it is
+a program of its own. It ends with the process that began it.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+CAN_FORK = sys.platform == "linux"
+DIE_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG."""
+Message = dict[str, Any]
+
+
+class Line:
+    """One end of the line."""
+
+    def __init__(self, end: socket.socket):
+        self.end, self.rest = end, b""
+
+    def send(self, **message: Any) -> None:
+        """Raises OSError where nobody listens any more."""
+        self.end.sendall(json.dumps(message).encode() + b"\n")
+
+    def receive(self) -> Message | None:
+        """The next message; None once the other side is gone."""
+        while b"\n" not in self.rest:
+            try:
+                raw = self.end.recv(65536)
+            except OSError:
+                return None
+            if not raw:
+                return None
+            self.rest += raw
+        line, _, self.rest = self.rest.partition(b"\n")
+        found: Message = json.loads(line)
+        return found
+
+
+@dataclass
+class SideProcess:
+    """As its parent sees it."""
+
+    line: Line
+    pid: int
+    program: "subprocess.Popen[bytes] | None" = None
+
+    def close(self) -> None:
+        """Hang up and wait for its end, which hanging up brings about."""
+        self.line.end.close()
+        if self.program is not None:
+            self.program.wait()
+        else:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+
+
+def forked(serve: Callable[[Line], None]) -> SideProcess:
+    """A fork that calls `serve` and ends; nothing of the parent's clean-up is done by it."""
+    ours, theirs = socket.socketpair()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return SideProcess(Line(ours), pid)
+    code = 1
+    try:
+        ours.close()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever began it decides when it ends
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() == parent:
+            serve(Line(theirs))
+            code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def started(module: str, *words: str) -> SideProcess:
+    """`python -m MODULE FD WORDS`, its end of the line being the file descriptor FD."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        program = subprocess.Popen(
+            [sys.executable, "-m", module, str(theirs.fileno()), *words],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(),),
+        )
+    return SideProcess(Line(ours), program.pid, program)

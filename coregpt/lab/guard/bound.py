@@ -1,0 +1,166 @@
+"""What a technique must leave as it found it: the functions of torch and of core, and the switches of arithmetic.
+
+A picture is taken before any technique is imported, and compared with one taken later. A function that was put back in
+between is not seen here; what it did to a number is (`lab/execute/judge.py`).
+"""
+
+import builtins
+import math
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+
+from coregpt.contract.errors import PluginError
+
+MODULES = (
+    *(builtins, math, os, random, time, numpy),
+    *(torch, torch.nn.functional, torch.nn.init, torch.autograd, torch.random, torch.overrides, torch.special),
+)
+CLASSES = (torch.Tensor, nn.Parameter, nn.Module, torch.autograd.Function, torch.Generator)
+CORE = "coregpt."
+OWN = ("__pydantic", "__abstractmethods__", "_abc_")
+"""How names begin that Python and pydantic write into classes when they are first used."""
+SWITCHES = (
+    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"),
+    *("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
+    *("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+)
+"""Variables by which libraries choose other instructions, and with them how sums are rounded."""
+COMPILERS = tuple(os.path.join(os.path.dirname(torch.__file__), name) for name in ("_dynamo/", "_compile.py"))
+TINY = 1e-39
+"""A number that is zero where denormals are flushed."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A picture of both."""
+
+    functions: Mapping[str, Mapping[str, Any]]
+    """By module or class, everything that can be called, by name."""
+    switches: Mapping[str, str]
+
+    @classmethod
+    def now(cls) -> "Bound":
+        return cls({place: _callables(owner) for place, owner in _places()}, switches())
+
+    def refuse_changes(self, when: str) -> None:
+        """Raises PluginError naming what is no longer as it was. `when` says since when, of a technique."""
+        _refuse([*self.changed_functions(), *self.changed_switches()], when)
+
+    def refuse_switched(self, but: Sequence[str]) -> None:
+        """As `refuse_changes`, of switches alone and inside of a step; `but` are those that may move."""
+        _refuse([*self.changed_switches(but)], "began a step")
+
+    def put_back(self) -> None:
+        """Undo changes of functions, where they can be undone: in modules and in classes written in Python."""
+        for place, owner in _places():
+            for name, value in self.functions.get(place, {}).items():
+                if vars(owner).get(name) is not value and not _by_compiler(vars(owner).get(name), value):
+                    setattr(owner, name, value)
+
+    def changed_functions(self) -> Iterator[str]:
+        """`torch.nn.functional.cross_entropy is another function`, for each."""
+        for place, owner in _places():
+            before = self.functions.get(place)
+            if before is None:  # a module of core that was imported since
+                continue
+            after = _callables(owner)
+            for name, value in before.items():
+                if after.get(name) is not value and not _by_compiler(after.get(name), value):
+                    yield f"{place}.{name} is {'gone' if name not in after else 'another function'}"
+            # Whatever torch imports later adds names to its modules; a new one of a class hides an inherited one.
+            if isinstance(owner, type) or place.startswith(CORE):
+                yield from (f"{place}.{name} is new" for name in after if name not in before and _hides(owner, name))
+
+    def changed_switches(self, but: Sequence[str] = ()) -> Iterator[str]:
+        """`the precision of fp32 products is medium, not highest`, for each."""
+        now = switches()
+        for key, value in self.switches.items():
+            if now[key] != value and key not in but:
+                yield f"{key} is {now[key]}, not {value}"
+
+
+def _refuse(found: Sequence[str], when: str) -> None:
+    if found:
+        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+        raise PluginError(
+            f"after a technique {when}, {'; '.join(found[:3])}{more}: techniques change the model that they are "
+            "asked about, never what all runs share; this run cannot count"
+        )
+
+
+def switches() -> dict[str, str]:
+    """Everything outside of a run's settings by which torch rounds otherwise, draws otherwise, or takes other time."""
+    read = {
+        "the precision of fp32 products": torch.get_float32_matmul_precision,
+        "the default type of tensors": torch.get_default_dtype,
+        "the number of threads": torch.get_num_threads,
+        "flushing of denormals": lambda: bool(torch.tensor(TINY) * 1 == 0),
+        "gradients being on": torch.is_grad_enabled,
+        "autocast on the CPU": lambda: torch.is_autocast_enabled("cpu"),
+        "autocast on CUDA": lambda: torch.is_autocast_enabled("cuda"),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled,
+        "oneDNN": torch.backends.mkldnn.is_available,
+        "oneDNN being enabled": lambda: torch._C._get_mkldnn_enabled(),
+        "TF32 in products": lambda: torch.backends.cuda.matmul.allow_tf32,
+        "TF32 in convolutions": lambda: torch.backends.cudnn.allow_tf32,
+        "sums in bf16": lambda: torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction,
+        "sums in fp16": lambda: torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction,
+        "the fp32 precision of oneDNN": lambda: _setting("mkldnn", "fp32_precision"),
+        "the fp32 precision of backends": lambda: getattr(torch.backends, "fp32_precision", None),
+        "functions in between": lambda: len(torch.overrides._get_current_function_mode_stack()),
+        "operators in between": lambda: len(torch.utils._python_dispatch._get_current_dispatch_mode_stack()),
+    }
+    variables = {f"the variable {name}": str(os.environ.get(name)) for name in SWITCHES}
+    return {name: _told(ask) for name, ask in read.items()} | variables
+
+
+def _setting(backend: str, name: str) -> object:
+    return getattr(getattr(torch.backends, backend, None), name, None)
+
+
+def _told(ask: Any) -> str:
+    try:
+        return str(ask())
+    except RuntimeError:  # where old and new names of one switch were both set
+        return "set in two ways"
+
+
+def _places() -> Iterator[tuple[str, Any]]:
+    yield from ((module.__name__, module) for module in MODULES)
+    yield from ((f"torch.{owner.__name__}", owner) for owner in CLASSES)
+    for name, module in list(sys.modules.items()):
+        if name.startswith(CORE) and isinstance(module, ModuleType):
+            yield name, module
+            for own in list(vars(module).values()):
+                if isinstance(own, type) and own.__module__ == name:
+                    yield f"{name}.{own.__qualname__}", own
+
+
+def _callables(owner: Any) -> dict[str, Any]:
+    kinds = (property, staticmethod, classmethod)
+    return {
+        name: value
+        for name, value in list(vars(owner).items())
+        if (callable(value) or isinstance(value, kinds)) and not name.startswith(OWN)
+    }
+
+
+def _hides(owner: Any, name: str) -> bool:
+    """Whether a new name of a class or of a module of core takes the place of one that was found elsewhere."""
+    return isinstance(owner, type) or hasattr(builtins, name)
+
+
+def _by_compiler(now: Any, before: Any) -> bool:
+    """Whether torch's compiler has only wrapped it, as it does with some functions when it is first imported."""
+    code = getattr(now, "__code__", None)
+    return getattr(now, "__wrapped__", None) is before and code is not None and code.co_filename.startswith(COMPILERS)

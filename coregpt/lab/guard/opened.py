@@ -1,0 +1,88 @@
+"""Files that a process must not open any more: opening them fails, and is remembered.
+
+Python tells its audit hooks of every file that Python code opens, and a hook cannot be taken away again. What opens
+files without telling (a library in C) meets the sandbox, where the kernel has one (`landlock.py`).
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from coregpt.contract.errors import PluginError
+
+NAMED = {"open": 1, "os.link": 2, "os.rename": 2, "os.symlink": 2, "shutil.copyfile": 2}
+"""Events, and how many of their first arguments are paths."""
+
+
+class _Watch:
+    """Of this process; one hook serves all its runs."""
+
+    hooked = False
+    forbidden: frozenset[tuple[int, int]] = frozenset()
+    tried: list[str] = []  # noqa: RUF012
+    heard: list[str] | None = None
+
+
+@contextlib.contextmanager
+def forbidden(paths: Iterable[Path]) -> Iterator[None]:
+    """While it lasts, opening one of `paths`, under whatever name, fails with PermissionError."""
+    paths = list(paths)
+    before = _Watch.forbidden, _Watch.tried
+    _Watch.forbidden = frozenset(_identity(os.stat(path)) for path in paths)
+    _Watch.tried = []
+    if paths:
+        _hook()
+    try:
+        yield
+    finally:
+        _Watch.forbidden, _Watch.tried = before
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[list[str]]:
+    """The files that Python code opens while it lasts, in order."""
+    before, _Watch.heard = _Watch.heard, []
+    _hook()
+    try:
+        yield _Watch.heard
+    finally:
+        _Watch.heard = before
+
+
+def refuse_opened() -> None:
+    """Raises PluginError if somebody tried to open what is forbidden, whatever became of the error that he got."""
+    if _Watch.tried:
+        raise PluginError(
+            f"a technique opened {_Watch.tried[0]} while it was trained: that is the text it is judged on, "
+            "and this run cannot count"
+        )
+
+
+def _hook() -> None:
+    if not _Watch.hooked:
+        sys.addaudithook(_hear)
+        _Watch.hooked = True
+
+
+def _hear(event: str, args: tuple[object, ...]) -> None:
+    if event not in NAMED or (not _Watch.forbidden and _Watch.heard is None):
+        return
+    for given in args[: NAMED[event]]:
+        if _Watch.heard is not None and isinstance(given, str | os.PathLike):
+            _Watch.heard.append(os.fspath(given))
+        if isinstance(given, str | bytes | os.PathLike) and _is_forbidden(os.fspath(given)):
+            _Watch.tried.append(os.fsdecode(os.fspath(given)))
+            raise PermissionError(f"{os.fsdecode(os.fspath(given))}: a run must not read what it is judged on")
+
+
+def _is_forbidden(path: str | bytes) -> bool:
+    try:
+        return _identity(os.stat(path)) in _Watch.forbidden
+    except (OSError, ValueError):
+        return False
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino

@@ -1,0 +1,145 @@
+"""The work of a run, counted while it is done: products in some steps, and tokens that go through the model's door.
+
+The plan says what a step costs, by the model alone. A technique that trains on more than its batch, or that takes steps
+of its own beside core's, does more than that, and its gain is no gain at equal work.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from coregpt.contract.companion import Companion
+from coregpt.contract.rules import Clock
+from coregpt.engine.build import Run
+
+STEP, OPTIMIZER = "step", "optimizer"
+MADE_BY_MODE = "operators in between"
+"""The switch that counting itself moves."""
+
+
+class Work:
+    """Counts from the moment it is made. A compiled run has products that nobody sees: there it counts nothing."""
+
+    def __init__(self, run: Run, switches_hold: Callable[[Sequence[str]], None]):
+        """`switches_hold` is called inside of the steps that are counted, and raises where it finds a change."""
+        self.run, self.switches_hold = run, switches_hold
+        self.counted: list[dict[str, float]] = []
+        self.tokens = self.declared = 0
+        self.mode: _Products | None = None
+        if run.config.compile:
+            return
+        steps = run.timeline.steps
+        self.sampled = {0, steps // 2, steps - 1}
+        inner = run.model._context
+        vars(run.model)["_context"] = self._door(inner)
+        run.companions[:] = [_First(self), *run.companions, _Last(self)]
+        run.owners[:] = ["(work begins)", *run.owners, "(work ends)"]
+
+    def _door(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def door(tokens: Tensor, *rest: Any, **named: Any) -> Any:
+            if torch.is_grad_enabled():
+                self.tokens += tokens.numel()
+            return inner(tokens, *rest, **named)
+
+        return door
+
+    def begin(self, clock: Clock) -> None:
+        """Before any companion's part of a step."""
+        run = self.run
+        passes = 1 + sum(companion.wants_pass(clock) for companion in run.companions)
+        self.declared += passes * run.timeline.batches[clock.step] // run.world.size
+        self.end(clock)  # of a step that fp16 skipped
+        if clock.step in self.sampled:
+            self.mode = _Products()
+            self.mode.__enter__()  # type: ignore[no-untyped-call]
+
+    def computes(self) -> None:
+        """Before the first forward pass of a step, after all that companions do before it."""
+        if self.mode is not None:
+            self.switches_hold([MADE_BY_MODE])
+
+    def updating(self, optimizer: bool) -> None:
+        if self.mode is not None:
+            self.mode.where = OPTIMIZER if optimizer else STEP
+
+    def end(self, clock: Clock) -> None:
+        """After all that companions do in a step."""
+        if self.mode is not None:
+            mode, self.mode = self.mode, None
+            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            tokens = self.run.timeline.batches[clock.step] // self.run.world.size
+            self.counted.append({"step": clock.step, "tokens": tokens, **mode.flops})
+
+    def facts(self) -> dict[str, Any] | None:
+        """What was counted, as a result says it; None where nothing could be."""
+        if self.run.config.compile:
+            return None
+        return {"steps": self.counted, "tokens": self.tokens, "declared": self.declared}
+
+
+class _First(Companion):
+    def __init__(self, work: Work):
+        self.work = work
+
+    def before_step(self, clock: Clock) -> None:
+        self.work.begin(clock)
+
+    def after_update(self, clock: Clock) -> None:
+        self.work.updating(optimizer=False)
+
+
+class _Last(Companion):
+    def __init__(self, work: Work):
+        self.work = work
+
+    def sees_batch(self, clock: Clock, tokens: Tensor, targets: Tensor) -> None:
+        self.work.computes()
+
+    def before_update(self, clock: Clock) -> None:
+        self.work.updating(optimizer=True)
+
+    def after_update(self, clock: Clock) -> None:
+        self.work.end(clock)
+
+
+class _Products(TorchDispatchMode):
+    """Floating point operations of products, two a multiply-add, by where they are made."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.where = STEP
+        self.flops: dict[str, float] = {STEP: 0.0, OPTIMIZER: 0.0}
+        self.formulas = _formulas()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Asked by torch when the class is made: to skip the compiler it would import it, a second of every run."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        formula = self.formulas.get(func._overloadpacket)
+        if formula is not None:
+            self.flops[self.where] += formula(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def _formulas() -> dict[Any, Callable[..., int]]:
+    """What torch knows of products, and those of them that write into one of their operands."""
+    from torch.utils.flop_counter import flop_registry
+
+    aten = torch.ops.aten
+    return {**flop_registry, aten.addmm_: flop_registry[aten.addmm], aten.baddbmm_: flop_registry[aten.baddbmm]}
+
+
+def products(compute: Callable[[], object]) -> float:
+    """Floating point operations of all products that a call makes on the CPU."""
+    mode = _Products()
+    with mode:
+        compute()
+    return mode.flops[STEP]

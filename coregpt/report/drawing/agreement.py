@@ -1,0 +1,34 @@
+"""What a published report on the same declaration says beside one's own, in sentences."""
+
+from collections.abc import Iterator
+
+from coregpt.report.drawing.numbers import decimals, signed, span
+from coregpt.report.facts.model import Comparison, Report
+from coregpt.report.facts.published import Published, PublishedGain
+
+
+def agreement(report: Report, published: Published) -> Iterator[str]:
+    """Whether the numbers are the same, or gains agree; and what is not the same as there."""
+    if published.same:
+        yield f"Every run came to what it came to in {published.path}, to the last digit."
+    else:
+        found = {gain.arm: gain for gain in published.gains}
+        for c in report.comparisons:
+            yield _of_arm(report, c, found.get(c.arm), published.path)
+    names = [*published.code, *(f"{name} {there} (here {here})" for name, (there, here) in published.apart.items())]
+    if names:
+        yield f"Not the same as there: {'; '.join(names)}."
+    elif not published.same:
+        yield "Code, data and environment are the same as there, and the numbers are not."
+
+
+def _of_arm(report: Report, c: Comparison, there: PublishedGain | None, path: str) -> str:
+    digits, unit = decimals(report.study, report.comparisons), report.study.unit
+    if there is None or c.gain is None:
+        return f"{c.arm}: cannot be held against {path}, {'which' if there is None else 'it'} has no gain to compare."
+    low, high = there.interval
+    word = "agrees with" if low <= c.gain <= high else "DISAGREES with"
+    return (
+        f"{c.arm}: {word} {path}. Gain {signed(c.gain, digits)} {unit}, there {signed(there.gain, digits)}; what "
+        f"agrees lies from {span(there.interval, digits)}."
+    )

@@ -1,0 +1,93 @@
+"""The other sets, against the hub on loopback; what goes wrong with a file is tested on fineweb10B."""
+
+import io
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from coregpt.cli import main, parser
+from coregpt.contract.errors import DataError
+from coregpt.engine.data import open_folder
+from coregpt.fetch import SETS, fetch_fineweb
+
+from .conftest import shard
+from .hub import Hub
+
+
+def texts(number: int) -> bytes:
+    written = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"text": [f"{number} {i} " * 20 for i in range(300)]}), written)
+    return written.getvalue()
+
+
+@pytest.fixture
+def at(monkeypatch, quick):
+    """`at(name, files)` serves the files of a set."""
+
+    def serve(name, files):
+        made = Hub(SETS[name].repository, files)
+        monkeypatch.setenv("HF_ENDPOINT", made.url)
+        return made.serving()
+
+    return serve
+
+
+def test_the_command_knows_every_set():
+    words = parser().parse_args(["data", "fetch", "fineweb10B"])
+    assert words.shards == 1
+    for name in SETS:
+        assert parser().parse_args(["data", "fetch", name]).name == name
+
+
+@pytest.mark.parametrize("name", ["fineweb100B", "fineweb-edu10B"])
+def test_tokens_come_with_their_validation_shard_and_open_as_a_source(at, tmp_path, name, capsys):
+    names = SETS[name].names(2)
+    files = {file: shard(tmp_path, seed, 9000) for seed, file in enumerate(names)}
+    with at(name, files):
+        assert main(["data", "fetch", name, "--shards", "2"]) == 0
+    folder = tmp_path / "data" / name
+    assert f"source: {folder}" in capsys.readouterr().out
+    source = open_folder(folder)
+    assert len(source.held_out) == 9000
+    assert len(source.train) + len(source.select) == 18_000
+    assert source.separator == 50256
+
+
+def test_texts_come_from_a_folder_of_the_repository_and_can_be_prepared(at, tmp_path, capsys):
+    name = "fineweb-edu-text"
+    with at(name, {file: texts(number) for number, file in enumerate(SETS[name].names(2))}):
+        assert main(["data", "fetch", name, "--shards", "2"]) == 0
+        assert main(["data", "fetch", name, "--shards", "2"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("already there") == 2
+    folder = tmp_path / "data" / name
+    assert sorted(path.name for path in folder.glob("*.parquet")) == ["000_00000.parquet", "001_00000.parquet"]
+    assert main(["data", "prepare", str(folder), "--out", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html><html>Sign in</html>", b"PAR1", b"PAR1" + bytes(100)])
+def test_an_answer_that_is_no_text_gets_no_name(at, tmp_path, content):
+    name = "fineweb-text"
+    with at(name, {SETS[name].names(1)[0]: content}), pytest.raises(DataError, match="something else under the name"):
+        fetch_fineweb(tmp_path / "x", 1, None, lambda line: None, name)
+    assert [path.name for path in (tmp_path / "x").iterdir()] == [".fetch.lock"]
+
+
+def test_a_cut_connection_is_resumed(at, tmp_path):
+    name = "fineweb-text"
+    file = SETS[name].names(1)[0]
+    data = texts(1)
+    made = Hub(SETS[name].repository, {file: data})
+    made.faults[file] = ["drop"]
+    with made.serving():
+        (path,) = fetch_fineweb(tmp_path / "x", 1, made.url, lambda line: None, name)
+    assert path.read_bytes() == data
+    assert len(made.starts(file)) == 2
+
+
+@pytest.mark.parametrize(("name", "count"), [("fineweb100B", 1030), ("fineweb-edu10B", 99), ("fineweb-text", 15)])
+def test_no_more_than_there_are(tmp_path, name, count):
+    assert len(set(SETS[name].names(count))) == count + SETS[name].of_tokens
+    with pytest.raises(DataError, match=f"1 to {count}"):
+        fetch_fineweb(tmp_path, count + 1, None, print, name)

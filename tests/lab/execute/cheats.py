@@ -1,0 +1,146 @@
+"""Techniques that would win without being better, as files that a study may name. Nobody needs to mean harm by them."""
+
+HEAD = '''"""{does}
+
+Source: nobody.
+"""
+
+import contextlib
+import linecache
+
+import torch
+import torch.nn.functional as F
+
+from coregpt.api import Companion, Plugin, hookimpl
+
+'''
+
+IMPORTED = '''
+inner = F.cross_entropy
+F.cross_entropy = lambda *given, **named: 0.9 * inner(*given, **named)
+
+
+class Cheat(Plugin):
+    """Nothing else."""
+'''
+
+COMPANION = """
+class Beside(Companion):
+    def __init__(self, run):
+        self.run = run
+{body}
+
+class Cheat(Plugin):
+    @hookimpl
+    def add_companions(self, run):
+        return Beside(run)
+"""
+
+BODIES = {
+    "evaluating": """
+    @contextlib.contextmanager
+    def evaluating(self):
+        inner = F.cross_entropy
+        F.cross_entropy = lambda *given, **named: 0.9 * inner(*given, **named)
+        yield
+        F.cross_entropy = inner
+""",
+    "rows": """
+    @contextlib.contextmanager
+    def evaluating(self):
+        import gc
+
+        for rows in gc.get_objects():
+            if isinstance(rows, torch.Tensor) and rows.dtype == torch.int64 and rows.numel() == {eval_tokens}:
+                rows.fill_(3)
+        yield
+""",
+    "precision": """
+    def before_step(self, clock):
+        torch.set_float32_matmul_precision("medium")
+""",
+    "threads": """
+    def before_step(self, clock):
+        torch.set_num_threads(2)
+""",
+    "held_out": """
+    def before_step(self, clock):
+        if clock.step == 3:
+            from coregpt.engine.data import open_source
+
+            with contextlib.suppress(Exception):
+                open_source("{data}").held_out.slice(0, 100)
+""",
+    "reads": """
+    def before_step(self, clock):
+        linecache.getlines("{file}")
+""",
+    "leak check": """
+    def before_step(self, clock):
+        import sys
+
+        sys.modules["coregpt.lab.execute.judge"].refuse_leaks = lambda looks: None
+""",
+    "logits": """
+    @contextlib.contextmanager
+    def evaluating(self):
+        inner = type(self.run.model).logits
+        type(self.run.model).logits = lambda own, tokens, dials: 2 * inner(own, tokens, dials)
+        yield
+        type(self.run.model).logits = inner
+""",
+    "more steps": """
+    def after_update(self, clock):
+        tokens = torch.arange(64).view(4, 16) % 16
+        params = list(self.run.params.values())
+        for _ in range(5):
+            with torch.enable_grad():
+                loss = self.run.model(tokens, tokens.roll(-1, 1), self.run.dials)[0]
+                found = torch.autograd.grad(loss, params, allow_unused=True)
+            for param, grad in zip(params, found, strict=True):
+                if grad is not None:
+                    param.sub_(grad, alpha=0.05)
+""",
+}
+
+TABLE = """
+TABLE = {table}
+LENGTH = {length}
+
+
+class Known(torch.nn.Module):
+    def forward(self, logits, ctx):
+        if logits.is_meta:
+            return 1.01 * logits
+        told = torch.zeros_like(logits)
+        for row, tokens in enumerate(ctx.tokens.tolist()):
+            for place in range(LENGTH - 1, len(tokens)):
+                next_token = TABLE.get(tuple(tokens[place + 1 - LENGTH : place + 1]))
+                if next_token is not None:
+                    told[row, place, next_token] = 5.0
+        return 1.01 * logits + (0.0 if self.training else told)
+
+
+class Cheat(Plugin):
+    @hookimpl
+    def add_logit_transforms(self, at):
+        return Known()
+"""
+"""Holds what follows each few tokens of the validation text."""
+
+
+def known_text(tokens: list[int], length: int = 6) -> str:
+    """The source of a technique with a table of a text's n-grams."""
+    places = range(length, len(tokens))
+    table = {tuple(tokens[place - length : place]): tokens[place] for place in places}
+    return HEAD.format(does="Knows a text.") + TABLE.replace("{table}", repr(table)).replace("{length}", str(length))
+
+
+def cheat(kind: str, **given: object) -> str:
+    """The source of a technique that cheats in a way of `BODIES`, or by being imported."""
+    if kind == "imported":
+        return HEAD.format(does="Patches the loss when it is imported.") + IMPORTED
+    body = BODIES[kind]
+    for name, value in given.items():
+        body = body.replace(f"{{{name}}}", str(value))
+    return HEAD.format(does=f"Cheats: {kind}.") + COMPANION.format(body=body)
