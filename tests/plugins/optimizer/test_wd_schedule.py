@@ -1,6 +1,6 @@
 import pytest
-import torch
 
+from coregpt.contract.errors import PluginError
 from coregpt.contract.rules import Clock
 
 
@@ -21,8 +21,6 @@ def test_half_the_learning_rate_shrinks_weights_by_its_square(build, power, want
     assert half / full == pytest.approx(wanted, rel=1e-3)
 
 
-def test_without_a_schedule_nothing_changes(build):
-    runs = [build(**plugins) for plugins in ({"wd_schedule": {}}, {})]
-    for run in runs:
-        shrunk(run, 5)
-    torch.testing.assert_close(*(run.assembly.params["embedding.weight"] for run in runs), rtol=1e-6, atol=0)
+def test_a_schedule_is_needed(build):
+    with pytest.raises(PluginError, match="'wd_schedule' needs 'wsd'"):
+        build(wd_schedule={})

@@ -4,8 +4,8 @@ A step subtracts lr f x wd f^power x p, with f the `lr` schedule: decay that is 
 is multiplied by f again, so that in a cooldown to a half weights shrink by a quarter.
 
 Suggested settings: power 1, as the records have it, with a `cautious` decay there.
-When it hurts / conflicts: without an `lr` schedule f is 1 and nothing changes. What decays less late in a run ends with
-larger weights: tune the decay with it.
+When it hurts / conflicts: without a schedule f is 1 and nothing changes, so it asks for the one it was published with.
+What decays less late in a run ends with larger weights: tune the decay with it.
 Source: modded-nanogpt record 41 and later.
 """
 
@@ -21,6 +21,7 @@ from coregpt.api import DecayRule, Dials, Plugin, hookimpl
 class WdSchedule(Plugin):
     """Wraps every decay."""
 
+    requires: ClassVar[tuple[str, ...]] = ("wsd",)
     neutral: ClassVar[dict[str, Any] | None] = {"power": 0.0}
 
     power: NonNegativeFloat = 1.0

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from coregpt_plugins.embedding.bigram_hash_embed import bigram_rows
+from coregpt_plugins.residual.bigram_hash_embed import bigram_rows
 
 from coregpt.contract.errors import ConfigError, PluginError
 from tests.plugins.slow import SlowGPT, assert_equals_slow_model
