@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coregpt.cli.report import read_report
+from coregpt.cli.reports.report import read_report
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.stats.power import SEED_LIMIT, smallest_detectable
 

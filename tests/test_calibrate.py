@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from coregpt.cli import calibrate, main
+from coregpt.cli import main
+from coregpt.cli.tools import calibrate
 
 
 def test_the_exit_code_says_whether_every_promise_was_kept(

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from coregpt.cli import main
-from coregpt.cli.results import as_csv, as_parquet
+from coregpt.cli.reports.results import as_csv, as_parquet
 from coregpt.contract.errors import ConfigError
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs.noise.pages import render_noise
@@ -223,7 +223,7 @@ def test_parquet_without_pyarrow_is_refused_in_one_line(
 
 def test_only_results_bring_pandas_and_they_bring_no_torch() -> None:
     users = [path for path in sorted((ROOT / "coregpt").rglob("*.py")) if "import pandas" in path.read_text()]
-    assert users == [ROOT / "coregpt/cli/results.py", ROOT / "coregpt/results.py"]
+    assert users == [ROOT / "coregpt/cli/reports/results.py", ROOT / "coregpt/results.py"]
     code = "import coregpt.results, sys; print('torch' in sys.modules, 'mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coregpt.cli.plugins import folder_line, hooks
+from coregpt.cli.tools.plugins import folder_line, hooks
 from coregpt.contract.hookspecs import Hooks
 from coregpt.contract.plugin import PREFIXES
 from coregpt.lab.study.registry import Catalogue, Found
@@ -87,7 +87,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_pages_are_made_again_without_torch() -> None:
-    assert not {"torch", "mlflow", "pandas"} & modules_after("import coregpt.cli.report")
+    assert not {"torch", "mlflow", "pandas"} & modules_after("import coregpt.cli.reports.report")
 
 
 def test_everything_a_plugin_needs_is_in_the_api() -> None:

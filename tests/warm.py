@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 AHEAD = (
     "coregpt.lab.execute.worker",
-    "coregpt.cli.ablate",
+    "coregpt.cli.studies.ablate",
     "coregpt.lab.planning.plans",
     "coregpt.report.analysis.collect",
     "torch._dynamo",

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from coregpt.cli import main, training
+from coregpt.cli import main
+from coregpt.cli.studies import training
 from coregpt.contract.errors import ConfigError
 from tests.lab.conftest import STUDY, Lab
 

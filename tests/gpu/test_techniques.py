@@ -7,7 +7,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from benchmarks.gpu_prices import TECHNIQUES
-from coregpt.cli.plugins import hooks
+from coregpt.cli.tools.plugins import hooks
 from tests.gpu.tiny import case, catalogue, config, on, ready, some
 
 pytestmark = pytest.mark.gpu

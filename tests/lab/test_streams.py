@@ -55,7 +55,7 @@ def test_only_verdicts_name_held_out() -> None:
         "lab/study/declaration.py",  # `metric: val_loss`
         "lab/study/readings.py",  # the steps of a curve on it, and no loss
         "cli/commands/reports.py",  # the default column of logs made elsewhere
-        "cli/importing.py",
+        "cli/reports/importing.py",
     }
     assert found == known
 

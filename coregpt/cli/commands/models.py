@@ -24,7 +24,7 @@ def generate(commands: Commands) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the first text (0)")
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.generate import generate
+        from coregpt.cli.models.generate import generate
         from coregpt.trained.sampling import Drawing
 
         how = Drawing(options.temperature, options.top_k, options.top_p, options.seed)
@@ -41,7 +41,7 @@ def export(commands: Commands) -> None:
     add_runs(parser)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.export import export
+        from coregpt.cli.models.export import export
 
         return export(options.run, options.study, options.runs, options.out)
 
@@ -66,7 +66,7 @@ def diff(commands: Commands) -> None:
     add_runs(parser)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.diff import diff
+        from coregpt.cli.models.diff import diff
 
         return diff(options.first, options.second, options.study, options.runs, options.json)
 
@@ -87,7 +87,7 @@ def eval_(commands: Commands) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.evaluation import evaluate
+        from coregpt.cli.models.evaluation import evaluate
 
         return evaluate(options)
 

@@ -13,7 +13,7 @@ def report(commands: Commands) -> None:
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of report.json instead")
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.report import print_schema, rewrite
+        from coregpt.cli.reports.report import print_schema, rewrite
 
         return print_schema() if options.schema else rewrite(options.json, options.out)
 
@@ -29,7 +29,7 @@ def results(commands: Commands) -> None:
     where.add_argument("--parquet", type=Path, metavar="DIR", help="the same as Parquet files")
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.results import results
+        from coregpt.cli.reports.results import results
 
         return results(options.study, options.reports, options.csv, options.parquet)
 
@@ -52,7 +52,7 @@ def import_(commands: Commands) -> None:
     def execute(options: Namespace) -> int:
         from dataclasses import fields  # brings `inspect` along, a fifth of the start-up
 
-        from coregpt.cli.importing import ImportOptions, import_logs
+        from coregpt.cli.reports.importing import ImportOptions, import_logs
 
         asked = {field.name: getattr(options, field.name) for field in fields(ImportOptions) if field.name != "arms"}
         return import_logs(ImportOptions(arms=tuple(options.arm), **asked))

@@ -11,7 +11,7 @@ from coregpt.cli.options import Commands, add_jobs, add_reports, add_runs, add_s
 from coregpt.cli.programs import add_exit_verdict, add_program
 
 if TYPE_CHECKING:
-    from coregpt.cli.resources import Resources
+    from coregpt.cli.studies.resources import Resources
 
 
 def plan(commands: Commands) -> None:
@@ -27,15 +27,15 @@ def plan(commands: Commands) -> None:
 
     def execute(options: Namespace) -> int:
         if slurm := slurm_options(options, options.emit == "sbatch", "--emit sbatch"):
-            from coregpt.cli.emit import emit
+            from coregpt.cli.studies.emit import emit
 
             return emit(options.study, options.scale, options.runs, options.out, slurm)
         if options.gpus:
-            from coregpt.cli.memory import show_memory
+            from coregpt.cli.studies.memory import show_memory
 
             return show_memory(options.study, options.scale, options.gpus, options.runs)
-        from coregpt.cli.costs import Asked
-        from coregpt.cli.plan import show_plan
+        from coregpt.cli.studies.costs import Asked
+        from coregpt.cli.studies.plan import show_plan
 
         shown = Asked(options.runs, options.jobs, options.price)
         return show_plan(options.study, options.scale, shown, options.json)
@@ -53,7 +53,7 @@ def ablate(commands: Commands) -> None:
 
     def execute(options: Namespace) -> int:
         with training(options, options.study) as use:
-            from coregpt.cli.ablate import ablate
+            from coregpt.cli.studies.ablate import ablate
 
             return ablate(options.study, options.scale, use)
 
@@ -72,7 +72,7 @@ def noise(commands: Commands) -> None:
 
     def execute(options: Namespace) -> int:
         with training(options, options.study) as use:
-            from coregpt.cli.noise import noise
+            from coregpt.cli.studies.noise import noise
             from coregpt.lab.designs.noise import Grid
 
             return noise(options.study, options.scale, use, Grid(options.init, options.data, options.repeats))
@@ -92,7 +92,7 @@ def verify(commands: Commands) -> None:
 
     def execute(options: Namespace) -> int:
         with training(options, options.json) as use:
-            from coregpt.cli.verify import by_verdict, verify
+            from coregpt.cli.studies.verify import by_verdict, verify
 
             code = verify(options.json, options.seeds, options.study, use)
             return by_verdict(code, options.json) if options.exit_verdict else code
@@ -118,7 +118,7 @@ def confirm(commands: Commands) -> None:
 
     def execute(options: Namespace) -> int:
         with training(options, options.json) as use:
-            from coregpt.cli.confirm import Asked, confirm
+            from coregpt.cli.studies.confirm import Asked, confirm
 
             how = (options.seeds, options.alpha, options.anytime, options.name, options.study)
             return confirm(options.json, Asked(options.arm, *how), use)
@@ -145,6 +145,6 @@ def training(options: Namespace, named: Path) -> Iterator["Resources"]:
     from coregpt.lab.execute.pool import warming
 
     with warming(named.is_file() and options.on is None) as pool:
-        from coregpt.cli.resources import resources
+        from coregpt.cli.studies.resources import resources
 
         yield resources(options, pool)

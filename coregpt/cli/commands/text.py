@@ -22,7 +22,7 @@ def tokenizer(commands: Commands) -> None:
     add_reading(train)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.tokenizer import train
+        from coregpt.cli.text.tokenizer import train
 
         return train(options.files, options.out, options.vocab, options.words, reading(options), options.force)
 
@@ -46,7 +46,7 @@ def _fetch(parser: ArgumentParser) -> None:
     parser.add_argument("--shards", type=positive, default=1, metavar="N", help=files)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.data import fetch
+        from coregpt.cli.text.data import fetch
 
         return fetch(options.name, options.shards)
 
@@ -75,7 +75,7 @@ def _prepare(parser: ArgumentParser) -> None:
     add_reading(parser)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli import prepare
+        from coregpt.cli.text import prepare
 
         if options.format != "text":
             return prepare.convert_tokens(options.files, options.out, options.tokenizer, options.format)
@@ -95,7 +95,7 @@ def _inspect(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.inspect import inspect
+        from coregpt.cli.text.inspect import inspect
 
         return inspect(options.source, options.tokenizer, options.tokens, options.html, options.json)
 

@@ -20,7 +20,7 @@ def try_(commands: Commands) -> None:
         from coregpt.lab.execute.pool import warming
 
         with warming(True) as pool:
-            from coregpt.cli.attempt import attempt
+            from coregpt.cli.tools.attempt import attempt
 
             return attempt(options.name, options.options, options.out, options.jobs, pool)
 
@@ -43,10 +43,10 @@ def plugins(commands: Commands) -> None:
 
     def execute(options: Namespace) -> int:
         if options.action in ("new", "api"):
-            from coregpt.cli.authoring import begin, print_api
+            from coregpt.cli.tools.authoring import begin, print_api
 
             return print_api() if options.action == "api" else begin(options.name, options.hook)
-        from coregpt.cli.plugins import Check, check, list_all, show
+        from coregpt.cli.tools.plugins import Check, check, list_all, show
 
         if options.action == "list":
             return list_all()
@@ -83,7 +83,7 @@ def schema(commands: Commands) -> None:
     parser.add_argument("kind", nargs="?", choices=kinds, default="study", metavar="KIND", help=f"{', '.join(kinds)}")
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.schema import show_schema
+        from coregpt.cli.tools.schema import show_schema
 
         return show_schema(options.kind)
 
@@ -96,7 +96,7 @@ def calibrate(commands: Commands) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the simulation (0)")
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.calibrate import show_calibration
+        from coregpt.cli.tools.calibrate import show_calibration
 
         return show_calibration(options.seed, options.quick)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from coregpt.cli import main
-from coregpt.cli.costs import memory_lines
+from coregpt.cli.studies.costs import memory_lines
 from coregpt.lab.planning import forecast as module
 from coregpt.lab.planning.forecast import START_SECONDS, Forecast, Share, forecast
 from coregpt.lab.planning.load import load

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from coregpt.cli import main
-from coregpt.cli.costs import kept_lines
+from coregpt.cli.studies.costs import kept_lines
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.planning.kept import kept
 from coregpt.lab.planning.load import load

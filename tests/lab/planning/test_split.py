@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from coregpt.cli import main, training
+from coregpt.cli import main
+from coregpt.cli.studies import training
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.planning import split

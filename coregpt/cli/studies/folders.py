@@ -10,7 +10,7 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab.records.ledger import Ledger, LedgerError
 
 if TYPE_CHECKING:
-    from coregpt.cli.resources import Resources
+    from coregpt.cli.studies.resources import Resources
     from coregpt.lab.study.declaration import Study
     from coregpt.report.facts.model import Report
 

@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coregpt.cli.ablate import ablate
-from coregpt.cli.published import published_study
-from coregpt.cli.report import edits, read_report
-from coregpt.cli.resources import Resources
+from coregpt.cli.reports.report import edits, read_report
 from coregpt.cli.screen import say
+from coregpt.cli.studies.ablate import ablate
+from coregpt.cli.studies.published import published_study
+from coregpt.cli.studies.resources import Resources
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import gone_if_refused, read_text, writable_folder, write_text
 from coregpt.lab.planning.chain import ALPHA

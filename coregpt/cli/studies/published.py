@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from coregpt.cli.loading import load_studies
-from coregpt.cli.resources import Resources
+from coregpt.cli.studies.loading import load_studies
+from coregpt.cli.studies.resources import Resources
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.found import frozen
 from coregpt.lab.planning.preregister import unsaid

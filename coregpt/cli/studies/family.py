@@ -1,10 +1,10 @@
 """`coregpt ablate` of a family: every member as a study of its own, then what can be said of all of them."""
 
-from coregpt.cli.folders import refuse_folder
-from coregpt.cli.report import read_report
-from coregpt.cli.resources import Resources
+from coregpt.cli.reports.report import read_report
 from coregpt.cli.screen import say
-from coregpt.cli.training import ready, refuse_in_vain, run_study
+from coregpt.cli.studies.folders import refuse_folder
+from coregpt.cli.studies.resources import Resources
+from coregpt.cli.studies.training import ready, refuse_in_vain, run_study
 from coregpt.lab.atomic import gone_if_refused, writable_folder, write_text
 from coregpt.lab.planning import chain
 from coregpt.lab.planning.plans import outlines, plan

@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from coregpt.cli.attempt import settings
-from coregpt.cli.plugins import named
+from coregpt.cli.tools.attempt import settings
+from coregpt.cli.tools.plugins import named
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError, PluginError
 from coregpt.lab.atomic import writable_folder

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from coregpt.cli.models import opened
+from coregpt.cli.models.opening import opened
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.data import TokenSource, TokenStream, open_source

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-from coregpt.cli.costs import Asked, on_average, time_lines
-from coregpt.cli.folders import refuse_folder, refuse_name
 from coregpt.cli.programs import answer
-from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import execute, ready, refuse_in_vain, run_study
+from coregpt.cli.studies.costs import Asked, on_average, time_lines
+from coregpt.cli.studies.folders import refuse_folder, refuse_name
+from coregpt.cli.studies.resources import Resources
+from coregpt.cli.studies.training import execute, ready, refuse_in_vain, run_study
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.design import Task
 from coregpt.lab.designs.found import freeze, frozen

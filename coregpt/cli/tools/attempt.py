@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from coregpt.cli.ablate import ablate
-from coregpt.cli.plugins import laws_hold, named
-from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
+from coregpt.cli.studies.ablate import ablate
+from coregpt.cli.studies.resources import Resources
+from coregpt.cli.tools.plugins import laws_hold, named
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder, write_text
 from coregpt.lab.authoring.small_study import study_text

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from coregpt.cli.loading import sound_studies
 from coregpt.cli.screen import say
+from coregpt.cli.studies.loading import sound_studies
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import gone_if_refused, writable_folder, write_text
 from coregpt.lab.designs.design import Task

@@ -5,9 +5,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from coregpt.cli.folders import owner, refuse_other
-from coregpt.cli.report import write_report
+from coregpt.cli.reports.report import write_report
 from coregpt.cli.screen import say
+from coregpt.cli.studies.folders import owner, refuse_other
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.logs.duplicates import drop_duplicates

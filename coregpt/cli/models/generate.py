@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
-from coregpt.cli.models import opened
+from coregpt.cli.models.opening import opened
 from coregpt.cli.screen import say
 from coregpt.trained.sampling import Drawing, prompt_ids, text_of
 from coregpt.trained.sampling import generate as drawn

@@ -4,8 +4,8 @@ import hashlib
 import shlex
 from pathlib import Path
 
-from coregpt.cli.published import same_study
 from coregpt.cli.screen import say
+from coregpt.cli.studies.published import same_study
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from coregpt.cli.costs import Asked
+from coregpt.cli.studies.costs import Asked
 from coregpt.lab.designs.design import Allowance
 from coregpt.lab.designs.match import achieved, matched_on
 from coregpt.lab.execute.repeats import repeats

@@ -5,9 +5,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coregpt.cli.folders import refuse_folder, refuse_name
-from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
+from coregpt.cli.studies.folders import refuse_folder, refuse_name
+from coregpt.cli.studies.resources import Resources
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import gone_if_refused, writable_folder
 from coregpt.lab.designs.design import Task
@@ -51,7 +51,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
         )
         register(made, store)
     except LedgerError as error:
-        from coregpt.cli.conclude import report_invalid
+        from coregpt.cli.studies.conclude import report_invalid
 
         report_invalid(made, store, writable_folder(folder))
         raise LedgerError(f"nothing was trained, and every verdict is invalid: {error}") from None
@@ -67,7 +67,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
         say(f"stopped, its budget is spent: {tally.spent}; {done} of {len(made.runs)} runs are complete")
         say("with a larger budget in the study the same command goes on from here, and that is no amendment")
         return UNDECIDED
-    from coregpt.cli.conclude import conclude
+    from coregpt.cli.studies.conclude import conclude
 
     missed = conclude(made, store, folder, exploratory(made.study, store), found, use.mlflow)
     if tally.failed:
@@ -150,5 +150,5 @@ def execute(made: Plan, use: Resources) -> Tally:
     later = "" if everything(made, store) or made.trunks else "; what follows depends on their results"
     say(f"{runs} to train, {at_once} at a time{place} ({config.device}, {precisions}){later}")
     # What the report takes a second to import is imported while runs train.
-    threading.Thread(target=importlib.import_module, args=("coregpt.cli.conclude",), daemon=True).start()
+    threading.Thread(target=importlib.import_module, args=("coregpt.cli.studies.conclude",), daemon=True).start()
     return Launcher(made, store, slots, Display(), use.policy, machine, use.before).execute()

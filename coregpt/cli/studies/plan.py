@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from coregpt.cli.costs import Asked, kept_lines, time_lines
-from coregpt.cli.loading import sound_studies
-from coregpt.cli.plan_data import plan_data
 from coregpt.cli.screen import say, table
-from coregpt.cli.trials import stages_of, trial_lines
+from coregpt.cli.studies.costs import Asked, kept_lines, time_lines
+from coregpt.cli.studies.loading import sound_studies
+from coregpt.cli.studies.plan_data import plan_data
+from coregpt.cli.studies.trials import stages_of, trial_lines
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.execute.repeats import repeats

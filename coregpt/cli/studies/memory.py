@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from coregpt.cli.costs import size
 from coregpt.cli.screen import say, table
+from coregpt.cli.studies.costs import size
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.planning.load import load_family
 from coregpt.lab.planning.memory import Memory, estimate

@@ -4,12 +4,12 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from coregpt.cli.folders import refuse_folder
-from coregpt.cli.loading import load_study
 from coregpt.cli.programs import answer
-from coregpt.cli.resources import Resources
 from coregpt.cli.screen import say
-from coregpt.cli.training import execute, ready, refuse_in_vain
+from coregpt.cli.studies.folders import refuse_folder
+from coregpt.cli.studies.loading import load_study
+from coregpt.cli.studies.resources import Resources
+from coregpt.cli.studies.training import execute, ready, refuse_in_vain
 from coregpt.lab.atomic import write_text
 from coregpt.lab.designs.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
 from coregpt.lab.planning.plans import outline, plan

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from coregpt.cli.folders import owner, refuse_other
 from coregpt.cli.programs import reported
 from coregpt.cli.screen import say
+from coregpt.cli.studies.folders import owner, refuse_other
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import read_text, writable_folder, write_text
 from coregpt.report.analysis.own_runs import contradictions, in_these_words, same_rules

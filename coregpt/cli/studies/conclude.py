@@ -3,9 +3,9 @@
 import shlex
 from pathlib import Path
 
-from coregpt.cli.publishing import how_to_publish, with_published
-from coregpt.cli.report import write_report
+from coregpt.cli.reports.report import write_report
 from coregpt.cli.screen import say
+from coregpt.cli.studies.publishing import how_to_publish, with_published
 from coregpt.lab.planning import chain
 from coregpt.lab.records.mirror import Conclusion, mirror
 from coregpt.lab.records.tracking import database_uri

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from coregpt.cli.published import published_study
-from coregpt.cli.report import edits, read_report
-from coregpt.cli.resources import Resources
+from coregpt.cli.reports.report import edits, read_report
 from coregpt.cli.screen import say
-from coregpt.cli.training import execute, refuse_in_vain
+from coregpt.cli.studies.published import published_study
+from coregpt.cli.studies.resources import Resources
+from coregpt.cli.studies.training import execute, refuse_in_vain
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.training.world import World
 from coregpt.lab.atomic import writable_folder

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from coregpt.cli.loading import sound_studies
-from coregpt.cli.resources import Resources
-from coregpt.cli.training import run_study
+from coregpt.cli.studies.loading import sound_studies
+from coregpt.cli.studies.resources import Resources
+from coregpt.cli.studies.training import run_study
 from coregpt.lab.planning.measured import measured
 from coregpt.lab.planning.plans import outline, plan, trials_before
 
@@ -18,13 +18,13 @@ def ablate(path: Path, scale: str | None, use: Resources) -> int:
     studies = studies if use.slurm else measured(studies, use.store)
     first = studies[0]
     if first.member:
-        from coregpt.cli.family import ablate_family
+        from coregpt.cli.studies.family import ablate_family
 
         return ablate_family(studies, use)
     outlined = outline(first)
     trials = trials_before(outlined)
     if trials is not None:
-        from coregpt.cli.trials import ablate_after
+        from coregpt.cli.studies.trials import ablate_after
 
         return ablate_after(trials, first, use)
     return run_study(plan(outlined, use.nodes), use)

@@ -1,0 +1,1 @@
+"""What commands on reports do: pages and tables again, and reports on logs of other trainers."""

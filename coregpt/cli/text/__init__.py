@@ -1,0 +1,1 @@
+"""What commands on text do: tokenizers, shards, downloads, a look at them."""
