@@ -52,7 +52,7 @@ def test_the_command_tells_all_three_and_does_without_weights(done, tmp_path, ca
     said = capsys.readouterr().out
     assert "plugins.ema.start" in said
     assert "second - first" in said
-    assert "cosine of angle" in said
+    assert "angle, as cos" in said
     runs = shutil.copytree(done.runs, tmp_path / "runs")
     (runs / done.id("plain/1") / "weights.pt").unlink()
     assert main(["diff", "plain/0", "plain/1", "--runs", str(runs)]) == 0

@@ -46,4 +46,4 @@ def weights(found: Difference) -> list[str]:
         (each.name, each.shape, *("-" if value is None else f"{value:.4f}" for value in (each.distance, each.cosine)))
         for each in found.weights
     ]
-    return ["", *table([("weights", "shape", "distance / norm", "cosine of angle"), *rows])]
+    return ["", *table([("weights", "shape", "distance / norm", "angle, as cos"), *rows])]

@@ -82,7 +82,7 @@ def executed_flops(step: Callable[[], object]) -> int:
 def _products(name: str, shapes: list[list[int]]) -> int:
     if name in ("aten::mm", "aten::bmm"):
         return 2 * math.prod(shapes[0]) * shapes[1][-1]
-    if name in ("aten::addmm", "aten::baddbmm"):
+    if name.rstrip("_") in ("aten::addmm", "aten::baddbmm"):
         return 2 * math.prod(shapes[1]) * shapes[2][-1]
     if name.startswith("aten::_scaled_dot_product_flash_attention_for_cpu"):
         backward = "backward" in name
