@@ -29,7 +29,7 @@ from coregpt.engine.training.evaluate import total_loss
 from coregpt.engine.training.outcome import HELD_OUT, SELECT
 from coregpt.lab.execute import player
 from coregpt.lab.execute.player import Board
-from coregpt.lab.execute.side_process import CAN_FORK, Line, SideProcess, forked, started
+from coregpt.lab.execute.side_process import Line, SideProcess, forked, forks, started
 from coregpt.lab.records.store import MetricsLog, RunFolder
 
 Rows = tuple[Tensor, Tensor]
@@ -108,14 +108,14 @@ class Judge:
         context, device = self.config.model.context, self.config.device
         rows = max(1, min(PASS_TOKENS[device] // context, len(self.streams[HELD_OUT][0])))
         with tempfile.TemporaryDirectory() as place:
-            file = None if CAN_FORK else Path(place) / "board"
+            file = None if forks(device) else Path(place) / "board"
             board = Board.new(rows, context, self.config.model.vocab, file)
             process = self.player(board, file)
             try:
                 ready = process.line.receive()
                 if ready is None or "failed" in ready:
                     raise RunError(f"the final weights make no model: {(ready or {}).get('failed', 'it ended')}")
-                yield Played(process.line, board)
+                yield Played(process.line, board, torch.device(device))
             finally:
                 process.close()
 
@@ -141,6 +141,8 @@ class Played:
 
     line: Line
     board: Board
+    device: torch.device
+    """Where losses are computed: 50,000 logits a token in float64 are too many for a CPU beside a GPU."""
 
     def logits(self, tokens: Tensor) -> Tensor:
         """(rows, context, vocab) fp32 of tokens (rows, context); overwritten by the next call."""
@@ -163,7 +165,8 @@ class Played:
         for start in range(0, len(inputs), self.board.rows):
             part = slice(start, start + self.board.rows)
             logits = self.logits(inputs[part])
-            total += total_loss(logits.flatten(0, 1), targets[part].flatten())
+            scored, true = logits.flatten(0, 1).to(self.device), targets[part].flatten().to(self.device)
+            total += total_loss(scored, true).cpu()
             if first is not None:
                 first.compare(start, logits)
         return float(total) / targets.numel()

@@ -12,7 +12,7 @@ from coregpt.contract.errors import PluginError, RunError
 from coregpt.engine.data import TokenSource
 from coregpt.engine.training.outcome import SELECT
 from coregpt.lab.execute import judge
-from coregpt.lab.execute.side_process import CAN_FORK, SideProcess, forked, started
+from coregpt.lab.execute.side_process import SideProcess, forked, forks, started
 from coregpt.lab.records.store import MetricsLog, Row, RunFolder
 
 
@@ -24,7 +24,7 @@ class Referee:
         self.process: SideProcess | None = None
         if os.environ.get("RANK", "0") == "0":
             made = judge.Judge.of(folder, config, source)
-            self.process = forked(made.serve) if CAN_FORK else started(judge.__name__, str(folder.path))
+            self.process = forked(made.serve) if forks(config.device) else started(judge.__name__, str(folder.path))
 
     def __enter__(self) -> Self:
         return self

@@ -67,6 +67,11 @@ class SideProcess:
                 os.waitpid(self.pid, 0)
 
 
+def forks(device: str) -> bool:
+    """Whether a process beside a run on that device is a fork: CUDA cannot be used in one once it was looked at."""
+    return CAN_FORK and device == "cpu"
+
+
 def forked(serve: Callable[[Line], None]) -> SideProcess:
     """A fork that calls `serve` and ends; it has no file of its parent open, and does nothing of its clean-up."""
     ours, theirs = socket.socketpair()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from coregpt.engine.evaluate import total_loss
 
 from coregpt.contract.config import RunConfig
 from coregpt.engine.data import eval_rows, open_source
-from coregpt.lab.execute import judge, player
+from coregpt.engine.training.evaluate import total_loss
+from coregpt.lab.execute import judge, player, referee
 from coregpt.lab.execute.worker import COMPLETE, FAILED, main
 from coregpt.lab.records.store import RunFolder
 from tests.lab.conftest import STUDY
@@ -112,7 +112,8 @@ def test_without_forks_player_and_judge_are_programs(
     folder_of: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_of(base={**STUDY["base"], **SHORT})
-    monkeypatch.setattr(judge, "CAN_FORK", False)
+    for module in (judge, referee):
+        monkeypatch.setattr(module, "forks", lambda device: False)
     assert main([str(folder.path)]) == COMPLETE
     assert math.isfinite((folder.result() or {})["value"])
 
