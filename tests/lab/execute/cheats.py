@@ -80,14 +80,6 @@ BODIES = {
     def before_step(self, clock):
         sys.modules["coregpt.lab.execute.judge"].refuse_leaks = lambda looks: None
 """,
-    "logits": """
-    @contextlib.contextmanager
-    def evaluating(self):
-        inner = type(self.run.model).logits
-        type(self.run.model).logits = lambda own, tokens, dials: 2 * inner(own, tokens, dials)
-        yield
-        type(self.run.model).logits = inner
-""",
     "more steps": """
     def after_update(self, clock):
         tokens = torch.arange(64).view(4, 16) % 16
@@ -101,6 +93,34 @@ BODIES = {
                     param.sub_(grad, alpha=0.05)
 """,
 }
+
+LOUDER = """
+looking = []
+
+
+class Louder(torch.nn.Module):
+    def forward(self, logits, ctx):
+        return (2 if looking else 1) * logits
+
+
+class Beside(Companion):
+    @contextlib.contextmanager
+    def evaluating(self):
+        looking.append(True)
+        yield
+        looking.clear()
+
+
+class Cheat(Plugin):
+    @hookimpl
+    def add_logit_transforms(self, at):
+        return Louder()
+
+    @hookimpl
+    def add_companions(self, run):
+        return Beside()
+"""
+"""Is another model while it is evaluated, by what is neither a weight nor a buffer."""
 
 TABLE = """
 TABLE = {table}
@@ -136,9 +156,11 @@ def known_text(tokens: list[int], length: int = 6) -> str:
 
 
 def cheat(kind: str, **given: object) -> str:
-    """The source of a technique that cheats in a way of `BODIES`, or by being imported."""
+    """The source of a technique that cheats in a way of `BODIES`, by being imported, or as `LOUDER`."""
     if kind == "imported":
         return HEAD.format(does="Patches the loss when it is imported.") + IMPORTED
+    if kind == "logits":
+        return HEAD.format(does="Changes logits while it is evaluated.") + LOUDER
     body = BODIES[kind]
     for name, value in given.items():
         body = body.replace(f"{{{name}}}", str(value))
