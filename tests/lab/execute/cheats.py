@@ -80,6 +80,14 @@ BODIES = {
     def before_step(self, clock):
         sys.modules["coregpt.lab.execute.judge"].refuse_leaks = lambda looks: None
 """,
+    "logits": """
+    @contextlib.contextmanager
+    def evaluating(self):
+        inner = type(self.run.model).logits
+        type(self.run.model).logits = lambda own, tokens, dials: 2 * inner(own, tokens, dials)
+        yield
+        type(self.run.model).logits = inner
+""",
     "more steps": """
     def after_update(self, clock):
         tokens = torch.arange(64).view(4, 16) % 16
@@ -159,7 +167,7 @@ def cheat(kind: str, **given: object) -> str:
     """The source of a technique that cheats in a way of `BODIES`, by being imported, or as `LOUDER`."""
     if kind == "imported":
         return HEAD.format(does="Patches the loss when it is imported.") + IMPORTED
-    if kind == "logits":
+    if kind == "louder":
         return HEAD.format(does="Changes logits while it is evaluated.") + LOUDER
     body = BODIES[kind]
     for name, value in given.items():

@@ -51,7 +51,7 @@ def cheating(
         ("imported", "torch.nn.functional.cross_entropy is another function"),
         ("evaluating", r"select_loss of the final weights is [\d.]+, but the training process measured"),
         ("rows", r"select_loss of the final weights is [\d.]+, but the training process measured"),
-        ("logits", r"select_loss of the final weights is [\d.]+, but the training process measured"),
+        ("louder", r"select_loss of the final weights is [\d.]+, but the training process measured"),
         ("precision", "the precision of fp32 products is medium, not highest"),
         ("threads", "the number of threads is 2, not 1"),
         ("held_out", r"opened .*/val.bin while it was trained"),
