@@ -27,13 +27,13 @@ class LateAttnSingleSource(Plugin):
     conflicts: ClassVar[tuple[str, ...]] = ("looped", "mixture_of_depths")
 
     layer: NonNegativeInt | None = None
-    """Whose output is read. Empty: 2 L // 3, but not the last."""
+    """Whose output is read. Empty: 2 L // 3, but two blocks follow it at least: the next one reads it in any model."""
 
     def source(self, depth: int) -> int:
-        if depth < 2 or (self.layer is not None and self.layer > depth - 2):
+        if depth < 3 or (self.layer is not None and self.layer > depth - 3):
             asked = "a layer" if self.layer is None else f"layer {self.layer}"
-            raise PluginError(f"late_attn_single_source: no layer is after {asked} of a model with {depth} layers")
-        return min(2 * depth // 3, depth - 2) if self.layer is None else self.layer
+            raise PluginError(f"late_attn_single_source: two layers must follow {asked}, and the model has {depth}")
+        return min(2 * depth // 3, depth - 3) if self.layer is None else self.layer
 
     @hookimpl(wrapper=True)
     def make_block(self, at: Site) -> Generator[None, nn.Module, nn.Module]:

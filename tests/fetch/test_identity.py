@@ -15,7 +15,7 @@ def test_no_edit_of_the_downloader_changes_what_runs_are_hashed_with(tmp_path, m
     digest = engine_digest.__wrapped__
     before = digest()
     assert before == engine_digest()
-    edited = [*(tmp_path / "coregpt" / "fetch").rglob("*.py"), tmp_path / "coregpt" / "cli" / "data.py"]
+    edited = [*(tmp_path / "coregpt" / "fetch").rglob("*.py"), tmp_path / "coregpt" / "cli" / "text" / "data.py"]
     assert len(edited) >= 4
     for path in edited:
         path.write_text(path.read_text() + "\nEDITED = 1\n")

@@ -8,23 +8,23 @@ mistakes answer at once.
 
 from collections.abc import Callable
 
-from coregpt.cli.commands import models, reports, runs, studies, text, tools
+from coregpt.cli.commands import models, records, reports, studies, text, tools
 from coregpt.cli.options import Commands
 
 COMMANDS: tuple[Callable[[Commands], None], ...] = (
     studies.plan,
     studies.ablate,
     studies.noise,
-    runs.status,
-    runs.ls,
-    runs.logs,
-    runs.rerun,
-    runs.gc,
+    records.status,
+    records.ls,
+    records.logs,
+    records.rerun,
+    records.gc,
     reports.report,
     reports.results,
     studies.confirm,
     studies.verify,
-    runs.ledger,
+    records.ledger,
     reports.import_,
     models.generate,
     models.export,

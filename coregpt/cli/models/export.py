@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coregpt.cli.runs.housekeeping import amount
+from coregpt.cli.records.housekeeping import amount
 from coregpt.cli.screen import say, table
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.status import find

@@ -236,6 +236,17 @@ def fork(request: dict[str, Any], descriptors: Sequence[int], private: Sequence[
         os._exit(code)
 
 
+def open_standard_streams() -> None:
+    """Where the launcher began without them: or the first files that are opened would be taken for them."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115 - until the process ends
+
+
 if __name__ == "__main__":
+    open_standard_streams()
     serve(socket.socket(fileno=int(sys.argv[1])))
     os._exit(0)  # at once: whoever hung up waits, and taking torch down needs a second

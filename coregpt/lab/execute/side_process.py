@@ -75,8 +75,7 @@ def forks(device: str) -> bool:
 def forked(serve: Callable[[Line], None]) -> SideProcess:
     """A fork that calls `serve` and ends; it has no file of its parent open, and does nothing of its clean-up."""
     ours, theirs = socket.socketpair()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     parent = os.getpid()
     pid = os.fork()
     if pid:
@@ -84,7 +83,7 @@ def forked(serve: Callable[[Line], None]) -> SideProcess:
         return SideProcess(Line(ours), pid)
     code = 1
     try:
-        ours.detach()
+        ours.close()
         # The claim on the run among them: it must be free as soon as the one that trains is gone.
         os.closerange(3, theirs.fileno())
         os.closerange(theirs.fileno() + 1, MOST_FILES)
@@ -97,10 +96,16 @@ def forked(serve: Callable[[Line], None]) -> SideProcess:
     except BaseException:
         traceback.print_exc()
     finally:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        _flush()
         os._exit(code)
+
+
+def _flush() -> None:
+    """What was said so far, or both processes would say it."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as where the program began with it closed
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
 
 
 def started(module: str, *words: str) -> SideProcess:

@@ -144,7 +144,8 @@ def train_run(
         outcome = trunks.ended(trunk) if trunk else None
         if outcome is None:
             start = trunk.checkpoint if trunk else None
-            outcome = train(run, source, sink, folder.checkpoint, stop, until=until, trunk=start)
+            with work:
+                outcome = train(run, source, sink, folder.checkpoint, stop, until=until, trunk=start)
         refuse_opened()
         bound.refuse_changes("was trained")
         if outcome.status == "finished":

@@ -5,7 +5,7 @@ of its own beside core's, does more than that, and its gain is no gain at equal 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -37,6 +37,15 @@ class Work:
         vars(run.model)["_context"] = self._door(inner)
         run.companions[:] = [_First(self), *run.companions, _Last(self)]
         run.owners[:] = ["(work begins)", *run.owners, "(work ends)"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """A step that failed does not leave the process counting."""
+        if self.mode is not None:
+            mode, self.mode = self.mode, None
+            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def _door(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         def door(tokens: Tensor, *rest: Any, **named: Any) -> Any:

@@ -113,5 +113,5 @@ def test_plan_takes_the_measured_noise(measured_lab: Lab, capsys: pytest.Capture
 
 def test_another_baseline_has_no_record(measured_lab: Lab) -> None:
     other = measured_lab.folder / "other.yaml"
-    other.write_text(measured_lab.study.read_text().replace("evals: 5", "evals: 4"))
+    other.write_text(measured_lab.study.read_text().replace("batch_tokens: 64", "batch_tokens: 128"))
     assert recorded(planned(other), measured_lab.runs) is None

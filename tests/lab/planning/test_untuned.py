@@ -26,8 +26,8 @@ def test_what_changes_the_function_or_its_updates_moves_the_optimum(tmp_path: Pa
     assert untuned(made(tmp_path, arm, equal)) == {"arm": SHARED}
 
 
-@pytest.mark.parametrize("arm", ["{micro_rows: 1}", "{precision: bf16}", "{compile: true}", "{evals: 3}"])
-def test_memory_speed_rounding_and_measurement_do_not(tmp_path: Path, arm: str) -> None:
+@pytest.mark.parametrize("arm", ["{micro_rows: 1}", "{precision: bf16}", "{compile: true}"])
+def test_memory_speed_and_rounding_do_not(tmp_path: Path, arm: str) -> None:
     assert untuned(made(tmp_path, arm)) == {}
 
 
@@ -56,6 +56,7 @@ def test_a_bracket_of_another_setting_does_not(tmp_path: Path) -> None:
 
 def test_plan_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = made(tmp_path, "{plugins: {ngpt: {}}}").study
+    study.path.write_text(study.path.read_text().replace("vocab: 32", "vocab: 256"))  # what the data need
     main(["plan", str(study.path), "--runs", str(tmp_path / "runs")])
     out = capsys.readouterr().out
     assert "warning: arm is compared at one shared learning rate" in out

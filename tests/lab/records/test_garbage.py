@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coregpt.cli import main
-from coregpt.cli.runs.housekeeping import amount
+from coregpt.cli.records.housekeeping import amount
 from coregpt.lab.atomic import write_json
 from coregpt.lab.execute.decisions import note
 from coregpt.lab.execute.tasks import missing

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from coregpt.cli.runs.ledger_chains import find
+from coregpt.cli.records.ledger_chains import find
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.merging import merge
 from coregpt.lab.records.tried import Query, search

@@ -192,4 +192,5 @@ def test_what_a_rerun_sets_aside_holds_the_weights_too_and_the_next_leaves_some(
     attempt = set_aside(folder)
     assert (attempt / "weights.pt").exists()
     assert not folder.weights.exists()
+    folder.keep_weights()
     assert "keep" not in (read_json(folder.path / "config.json") or {})

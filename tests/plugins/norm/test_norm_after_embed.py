@@ -24,7 +24,7 @@ def test_the_length_of_a_tokens_row_does_not_matter(build, batch):
     before = run.model.logits(tokens, run.dials.values)
     with torch.no_grad():
         run.assembly.params["embedding.weight"][int(tokens[0, 0])] *= 5
-    torch.testing.assert_close(run.model.logits(tokens, run.dials.values), before, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(run.model.logits(tokens, run.dials.values), before, rtol=1e-4, atol=1e-4)
 
 
 def test_ngpt_claims_the_place_too(build):

@@ -18,21 +18,21 @@ def slow_with(source: int) -> type[SlowGPT]:
     return SlowLate
 
 
-@pytest.mark.parametrize(("options", "source"), [({}, 2), ({"layer": 0}, 0)])
+@pytest.mark.parametrize(("options", "source"), [({}, 1), ({"layer": 0}, 0)])
 def test_the_whole_model_equals_the_definition(build, options, source):
     assert_equals_slow_model(build(late_attn_single_source=options), slow_with(source))
 
 
-@pytest.mark.parametrize(("depth", "late"), [(2, [1]), (4, [3]), (11, [8, 9, 10])])
+@pytest.mark.parametrize(("depth", "late"), [(3, [1, 2]), (4, [2, 3]), (11, [8, 9, 10])])
 def test_the_default_layers_are_the_records_in_proportion(build, depth, late):
     run = build(late_attn_single_source={}, shape={"depth": depth})
     connections = [getattr(block, "inner", block).attention.connection for block in run.model.blocks]
     assert [layer for layer, each in enumerate(connections) if type(each).__name__ == "Reading"] == late
 
 
-@pytest.mark.parametrize("options", [{"layer": 3}, {"layer": 9}])
-def test_a_layer_after_it_is_needed(build, options):
-    with pytest.raises(PluginError, match=r"no layer is after layer \d of a model with 4 layers"):
+@pytest.mark.parametrize("options", [{"layer": 2}, {"layer": 9}])
+def test_two_layers_after_it_are_needed_since_the_next_reads_it_anyway(build, options):
+    with pytest.raises(PluginError, match=r"two layers must follow layer \d, and the model has 4"):
         build(late_attn_single_source=options)
-    with pytest.raises(PluginError, match="no layer is after a layer of a model with 1 layers"):
+    with pytest.raises(PluginError, match="two layers must follow a layer, and the model has 1"):
         build(late_attn_single_source={}, shape={"depth": 1})

@@ -5,9 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from coregpt.cli.screen import say, table
 from coregpt.cli.tools.attempt import settings
 from coregpt.cli.tools.plugins import named
-from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError, PluginError
 from coregpt.lab.atomic import writable_folder
 from coregpt.lab.records.chains import Chains, Registration

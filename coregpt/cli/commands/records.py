@@ -16,7 +16,7 @@ def status(commands: Commands) -> None:
     add_program(parser, trains=False)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.runs.listing import status
+        from coregpt.cli.records.listing import status
 
         return status(options.study, options.scale, options.runs)
 
@@ -30,7 +30,7 @@ def ls(commands: Commands) -> None:
     add_runs(parser)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.runs.listing import list_runs
+        from coregpt.cli.records.listing import list_runs
 
         return list_runs(options.study, options.runs, options.json)
 
@@ -44,7 +44,7 @@ def logs(commands: Commands) -> None:
     add_runs(parser)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.runs.listing import logs
+        from coregpt.cli.records.listing import logs
 
         return logs(options.run, options.study, options.runs, options.follow)
 
@@ -59,7 +59,7 @@ def rerun(commands: Commands) -> None:
     add_runs(parser)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.runs.housekeeping import rerun
+        from coregpt.cli.records.housekeeping import rerun
 
         slurm = slurm_options(options, options.on == "slurm", "--on slurm")
         return rerun(options.run, options.study, options.runs, options.reason, slurm)
@@ -74,7 +74,7 @@ def gc(commands: Commands) -> None:
     add_runs(parser)
 
     def execute(options: Namespace) -> int:
-        from coregpt.cli.runs.housekeeping import collect_garbage
+        from coregpt.cli.records.housekeeping import collect_garbage
 
         return collect_garbage(options.runs, options.yes, options.weights)
 
@@ -99,10 +99,10 @@ def ledger(commands: Commands) -> None:
 
     def execute(options: Namespace) -> int:
         if options.action == "verify":
-            from coregpt.cli.runs.ledger import verify_ledger
+            from coregpt.cli.records.ledger import verify_ledger
 
             return verify_ledger(options.runs)
-        from coregpt.cli.runs import ledger_chains
+        from coregpt.cli.records import ledger_chains
 
         if options.action == "chains":
             return ledger_chains.show_chains(options.runs, options.json)

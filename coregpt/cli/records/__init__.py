@@ -1,0 +1,1 @@
+"""What commands on runs do: list, repeat and delete them, and read their ledger."""
