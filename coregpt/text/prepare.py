@@ -73,7 +73,11 @@ def prepare(inputs: Sequence[Path], out: Path, tokenizer: Tokenizer, wanted: Wan
     work.mkdir(parents=True, exist_ok=True)
     with alone_in(work, ".lock", "writing"):
         _begin(work, job)
-        return _make(files, work, out, tokenizer, wanted, job, say)
+        try:
+            return _make(files, work, out, tokenizer, wanted, job, say)
+        except DataError:  # mended files or other options make another job: no call would go on from here
+            shutil.rmtree(work, ignore_errors=True)
+            raise
 
 
 def _refuse_absurd(wanted: Wanted) -> None:

@@ -184,6 +184,27 @@ def test_a_full_disk_leaves_no_folder_that_looks_whole(texts, tmp_path, monkeypa
     assert left_in(tmp_path) == [".out.part"]
 
 
+def test_a_refused_text_leaves_nothing_in_the_way_of_other_options(tmp_path, capsys):
+    (tmp_path / "old.txt").write_bytes(b"caf\xe9 and more of it\n\n" * 200)
+    words = [
+        "data",
+        "prepare",
+        str(tmp_path / "old.txt"),
+        "--out",
+        str(tmp_path / "out"),
+        "--separator",
+        "\n\n",
+        "--held-out",
+        "0.1",
+        "--select",
+        "0.1",
+    ]
+    assert main(words) == 2
+    assert "--encoding" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.txt"]
+    assert main([*words, "--encoding", "latin-1"]) == 0
+
+
 def test_a_folder_that_is_there_is_kept(texts, tmp_path, capsys):
     words = ["data", "prepare", str(texts), "--out", str(tmp_path / "out"), "--held-out", "0.1", "--select", "0.1"]
     assert main(words) == 0
