@@ -185,7 +185,7 @@ def test_a_full_disk_leaves_no_folder_that_looks_whole(texts, tmp_path, monkeypa
 
 
 def test_a_refused_text_leaves_nothing_in_the_way_of_other_options(tmp_path, capsys):
-    (tmp_path / "old.txt").write_bytes(b"caf\xe9 and more of it\n\n" * 200)
+    (tmp_path / "old.txt").write_bytes(b"".join(b"caf\xe9 number %d\n\n" % i for i in range(300)))
     words = [
         "data",
         "prepare",
