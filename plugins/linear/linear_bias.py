@@ -1,10 +1,10 @@
 """Give linear maps a bias: y = W x + b.
 
 Every matrix of attention and MLP gets a vector b of zeros, and with `head` the map to the logits too. Gates keep to
-what they say themselves. Biases do not decay.
+what they say themselves. Biases do not decay unless `decay` says so.
 
 Suggested settings: `head: false` is GPT-2; the baseline of modded-nanogpt's optimization track has them in the head
-too.
+too, and lets them decay.
 When it hurts / conflicts: with few thousand parameters more they hardly matter, and records go without. The bias of a
 key moves all scores of a query alike without positions, and then has no effect. Products that are computed with what is
 around them (norm, residual) lose that, so steps take longer.
@@ -36,6 +36,8 @@ class LinearBias(Plugin):
 
     head: bool = False
     """The map to the logits has one too."""
+    decay: bool = False
+    """Biases decay as other parameters do."""
 
     @hookimpl(wrapper=True)
     def make_linear(self, at: Site, d_out: int) -> Generator[None, nn.Module, nn.Module]:
@@ -45,4 +47,4 @@ class LinearBias(Plugin):
 
     @hookimpl
     def add_param_rules(self, param: ParamInfo) -> ParamRule | None:
-        return ParamRule(weight_decay=0.0) if param.path.endswith(".linear_bias") else None
+        return ParamRule(weight_decay=0.0) if param.path.endswith(".linear_bias") and not self.decay else None

@@ -3,9 +3,10 @@
     y = g * x / rms(x)      g (dim,), ones at first
 
 At every site that has a norm: before attention, before the MLP and before the head, and where other techniques put one
-(after the embedding, after a branch). The training starts as without it. Gains do not decay.
+(after the embedding, after a branch). The training starts as without it. Gains do not decay
+unless `decay` says so.
 
-Suggested settings: none to set.
+Suggested settings: the default; `decay` is the optimization track's.
 When it hurts / conflicts: a gain before a linear map can be taken into the map, so it changes how training moves, not
 what the model can say; under weight decay the two differ. LayerNorm has gains of its own, and nGPT no norms.
 Source: Zhang & Sennrich 2019, arXiv:1910.07467; modded-nanogpt's optimization track (fp32 gains).
@@ -37,6 +38,9 @@ class RmsnormGain(Plugin):
 
     conflicts: ClassVar[tuple[str, ...]] = ("layernorm", "ngpt")
 
+    decay: bool = False
+    """Gains decay as other parameters do."""
+
     @hookimpl(wrapper=True)
     def make_norm(self, at: Site, dim: int) -> Generator[None, nn.Module, nn.Module]:
         inner = yield
@@ -44,4 +48,4 @@ class RmsnormGain(Plugin):
 
     @hookimpl
     def add_param_rules(self, param: ParamInfo) -> ParamRule | None:
-        return ParamRule(weight_decay=0.0) if param.path.endswith(".norm_gain") else None
+        return ParamRule(weight_decay=0.0) if param.path.endswith(".norm_gain") and not self.decay else None

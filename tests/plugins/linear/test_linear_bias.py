@@ -55,3 +55,10 @@ def test_gates_keep_to_what_they_are_and_biases_do_not_decay(build):
     assert not any("gate" in path or "head" in path for path in biases)
     assert all(run.assembly.rules[path].weight_decay == 0 for path in biases)
     assert {run.assembly.infos[path].role for path in biases} == {"scalar"}
+
+
+def test_they_decay_where_that_is_wanted(build):
+    run = build(linear_bias={"decay": True})
+    biases = [path for path in run.assembly.params if path.endswith("linear_bias")]
+    assert biases
+    assert all(run.assembly.rules[path].weight_decay == 1 for path in biases)

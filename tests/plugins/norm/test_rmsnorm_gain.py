@@ -52,3 +52,8 @@ def test_layernorm_and_ngpt_are_refused(build):
     for other in ("layernorm", "ngpt"):
         with pytest.raises(PluginError, match=f"'{other}'"):
             build(rmsnorm_gain={}, **{other: {}})
+
+
+def test_they_decay_where_that_is_wanted(build):
+    run = build(rmsnorm_gain={"decay": True})
+    assert all(run.assembly.rules[path].weight_decay == 1 for path in run.assembly.params if path.endswith("norm_gain"))
