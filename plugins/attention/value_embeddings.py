@@ -5,7 +5,7 @@ layer and tables (V, width of v) that layers share by layout (L layers, tables n
 one):
 - `full`: every layer has its own.
 - `unet`: layers j and L - 1 - j share table j; an odd depth's middle layer has none (`012210`, `01.10`).
-- `sparse`: three tables, `012....012`; two for 4 or 5 layers, one for 2 or 3.
+- `sparse`: three `tables`, `012....012`; two for 4 or 5 layers, one for 2 or 3.
 - `none`: no layer (the plain model).
 With `gate_inputs` n, each key head multiplies its VE vector by `2 sigmoid(W u)`, u being the first n channels of the
 attention's input; W starts at zero, the factor at 1. Nothing that is added here decays.
@@ -20,7 +20,7 @@ from collections.abc import Generator
 from typing import Any, ClassVar, Literal, Self
 
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from coregpt.api import Context, Heads, ParamInfo, ParamRule, Plugin, PluginError, Site, hookimpl
@@ -28,13 +28,13 @@ from coregpt.api import Context, Heads, ParamInfo, ParamRule, Plugin, PluginErro
 Layout = Literal["full", "unet", "sparse", "none"]
 
 
-def table_of(layout: Layout, depth: int, layer: int) -> int | None:
-    """Number of the table that `layer` reads, None for none."""
+def table_of(layout: Layout, depth: int, layer: int, most: int = 3) -> int | None:
+    """Number of the table that `layer` reads, None for none; `most` tables where the layout is sparse."""
     if layout == "none":
         return None
     if layout == "full":
         return layer
-    tables = depth // 2 if layout == "unet" else min(3, depth // 2)
+    tables = depth // 2 if layout == "unet" else min(most, depth // 2)
     from_end = depth - 1 - layer
     if layer < tables:
         return layer
@@ -91,6 +91,8 @@ class ValueEmbeddings(Plugin):
 
     layout: Layout = "sparse"
     """Which layer reads which table."""
+    tables: PositiveInt = 3
+    """Tables of `sparse`; fewer in a model with less than twice as many layers."""
     own: float = 0.5
     """Initial weight of the layer's own values, in layers without a table too."""
     table: float = 0.5
@@ -118,7 +120,7 @@ class ValueEmbeddings(Plugin):
             raise PluginError(f"value_embeddings: gate_inputs ({self.gate_inputs}) exceeds model.dim ({dim})")
         if self.layout == "none":
             return inner
-        number = None if at.layer is None else table_of(self.layout, depth, at.layer)
+        number = None if at.layer is None else table_of(self.layout, depth, at.layer, self.tables)
         own = at.child("value_embeddings")
         if number is None:
             return ScaledValues(own, inner, self)

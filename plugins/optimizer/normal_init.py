@@ -3,12 +3,13 @@
     W ~ N(0, gain^2 / inputs) for every matrix of attention and MLP;    E ~ N(0, embedding^2);    tables ~ N(0, table^2)
 
 The value that would have been drawn is scaled, so that arms of one seed start alike. What starts at zero stays there.
-Without `embedding` or `table` those keep what they have.
+Without `gain` or `table` those keep what they have.
 
-Suggested settings: gain sqrt(0.33) = 0.574 and embedding 1 (the speedrun's optimization track), beside `zero_init` with
-its `head`; embedding and tables 1 from record 8 to 23.
+Suggested settings: gain sqrt(0.33) = 0.57446 and embedding 1 (the speedrun's optimization track), beside `zero_init`
+with its `head`; embedding and tables 1 from record 8 to 23.
 When it hurts / conflicts: drops the smaller start of what writes into the stream, so give it a `zero_init` in deep
-models. An embedding of 1 wants `norm_after_embed`. muP, nGPT and `uniform_init` say themselves how large matrices are.
+models. An embedding of 1 wants `norm_after_embed`. muP and nGPT say themselves how large matrices are. Where another
+technique sets how matrices start, leave `gain` empty.
 Source: modded-nanogpt's optimization track (baseline), record 8.
 """
 
@@ -24,12 +25,12 @@ from coregpt.api import ParamInfo, ParamRule, Plugin, hookimpl
 class NormalInit(Plugin):
     """Scales initial values."""
 
-    conflicts: ClassVar[tuple[str, ...]] = ("depth_scaled_fc_init", "mup", "ngpt", "uniform_init")
+    conflicts: ClassVar[tuple[str, ...]] = ("mup", "ngpt")
 
-    gain: PositiveFloat | None = math.sqrt(0.33)
+    gain: PositiveFloat | None = None
     """Standard deviation of a matrix times the root of its inputs. Empty: as it is."""
-    embedding: PositiveFloat | None = None
-    """Standard deviation of the embedding. Empty: as it is."""
+    embedding: PositiveFloat = 1.0
+    """Standard deviation of the embedding."""
     table: PositiveFloat | None = None
     """Standard deviation of tables beside it. Empty: as it is."""
 

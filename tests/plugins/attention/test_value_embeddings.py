@@ -1,5 +1,6 @@
 import pytest
 import torch
+from coregpt_plugins.attention.value_embeddings import table_of
 
 from coregpt.contract.errors import ConfigError, PluginError
 from tests.plugins.slow import SlowGPT, assert_equals_slow_model, shake
@@ -157,3 +158,8 @@ def test_models_it_cannot_fit_are_refused(build):
         build(value_embeddings={}, shape={"depth": 1})
     with pytest.raises(PluginError, match=r"gate_inputs \(33\) exceeds model.dim \(32\)"):
         build(value_embeddings={"gate_inputs": 33})
+
+
+def test_a_sparse_layout_has_as_many_tables_as_it_is_given():
+    assert [table_of("sparse", 12, layer, 2) for layer in range(12)] == [0, 1, *[None] * 8, 0, 1]
+    assert [table_of("sparse", 5, layer, 4) for layer in range(5)] == [0, 1, None, 0, 1]

@@ -7,7 +7,7 @@ from coregpt.contract.errors import PluginError
 
 
 def test_sizes_are_the_declared_ones_and_directions_stay(build):
-    run, plain = build(normal_init={"gain": 0.5, "embedding": 1.0}), build()
+    run, plain = build(normal_init={"gain": 0.5}), build()
     for path, value in run.assembly.params.items():
         info, before = run.assembly.infos[path], plain.assembly.params[path]
         if info.role == "matrix":
@@ -23,7 +23,7 @@ def test_sizes_are_the_declared_ones_and_directions_stay(build):
 
 
 def test_tables_have_a_size_of_their_own(build):
-    run = build(value_embeddings={}, normal_init={"gain": None, "table": 2.0})
+    run = build(value_embeddings={}, normal_init={"table": 2.0})
     tables = [value for path, value in run.assembly.params.items() if run.assembly.infos[path].role == "table"]
     assert tables
     for value in tables:
@@ -31,7 +31,10 @@ def test_tables_have_a_size_of_their_own(build):
 
 
 def test_what_starts_at_zero_stays_there_and_other_words_on_size_clash(build):
-    assert not build(normal_init={}, zero_init={}).assembly.params["blocks.0.mlp.down.weight"].any()
-    for other in ("mup", "ngpt", "uniform_init"):
+    assert not build(normal_init={"gain": 0.5}, zero_init={}).assembly.params["blocks.0.mlp.down.weight"].any()
+    for other in ("mup", "ngpt"):
         with pytest.raises(PluginError, match=f"'normal_init' and '{other}'|'{other}' and 'normal_init'"):
             build(normal_init={}, **{other: {}})
+    with pytest.raises(PluginError, match=r"normal_init.*uniform_init|uniform_init.*normal_init"):
+        build(normal_init={"gain": 0.5}, uniform_init={})
+    build(normal_init={}, uniform_init={})
