@@ -4,8 +4,8 @@
 
 The queries are multiplied, so whatever bends scores or adds to them sees scaled ones, as ever.
 
-Suggested settings: 0.12 for normalised queries and keys of width 128 (1.36 times the usual 0.088). For other widths keep
-that ratio: 1.36 / sqrt(D), 0.24 at width 32.
+Suggested settings: 0.12 for normalised queries and keys of width 128 (1.36 times the usual 0.088). For other widths
+keep that ratio: 1.36 / sqrt(D), 0.24 at width 32.
 When it hurts / conflicts: of little use without `qk_norm`: projections of queries and keys can take any factor over.
 nGPT has a scale of its own.
 Source: modded-nanogpt record 20; the baseline of its optimization track.
