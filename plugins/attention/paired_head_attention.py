@@ -1,8 +1,8 @@
 """Let two heads see each other's keys: as one head on a sequence of twice the length.
 
 Heads 2 m and 2 m + 1 become one: index 2 t of its sequence holds q, k and v of the first at token t, index 2 t + 1
-those of the second. Causality is that of indices: the first head sees its own keys up to t and the second's before t, the
-second sees both up to t. `rope` turns by the index, 2 t or 2 t + 1, at its usual speeds. A sliding window counts
+those of the second. Causality is that of indices: the first head sees its own keys up to t and the second's before t,
+the second sees both up to t. `rope` turns by the index, 2 t or 2 t + 1, at its usual speeds. A sliding window counts
 indices, so it shows half as many tokens; documents and rules about scores know tokens.
 
 Suggested settings: some layers with short windows: 0, 2, 5 and 9 of 11 in the record. The default is every other layer.

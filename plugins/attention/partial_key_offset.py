@@ -46,7 +46,7 @@ class PartialKeyOffset(Plugin):
             return inner
         if at.has_shared(f"paired_head_attention.{at.layer}"):
             raise PluginError(
-                f"'{NAME}' and 'paired_head_attention' are both in layer {at.layer}; give them other layers"
+                f"'{NAME}' and 'paired_head_attention' are both in layer {at.layer}; choose other layers"
             )
         return Offset(at, inner, dim, self.across)
 

@@ -47,7 +47,7 @@ class Xsa(Plugin):
         if at.has_shared(f"paired_head_attention.{at.layer}"):
             if self.layers is None:
                 return inner
-            raise PluginError(f"'xsa' and 'paired_head_attention' are both in layer {at.layer}; give them other layers")
+            raise PluginError(f"'xsa' and 'paired_head_attention' are both in layer {at.layer}; choose other layers")
         found = replaced(
             inner, lambda part: isinstance(part, Attend), lambda part: Exclusive(at, heads, part, self.share)
         )
