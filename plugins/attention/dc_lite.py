@@ -57,9 +57,7 @@ class DcLite(Plugin):
         if at.layer not in layers:
             return inner
         if at.has_shared(f"paired_head_attention.{at.layer}"):
-            raise PluginError(
-                f"'{NAME}' and 'paired_head_attention' are both in layer {at.layer}; give them other layers"
-            )
+            raise PluginError(f"'{NAME}' and 'paired_head_attention' are both in layer {at.layer}; choose other layers")
         make = lambda core: Composed(at, heads, core, self)  # noqa: E731
         found = replaced(inner, lambda part: isinstance(part, Attend), make)
         if found is None:
@@ -96,7 +94,7 @@ class Composed(nn.Module):
         return y + (said.unsqueeze(-1) * found).to(y.dtype)
 
     def recent(self, q: Tensor, k: Tensor, v: Tensor, heard: Tensor, ctx: Context) -> Tensor:
-        """(B, T, H, Dv): P_t V_h. Blocks of queries, as long as the window, meet their own keys and the block before."""
+        """(B, T, H, Dv): P_t V_h. Blocks of queries, long as the window, meet their own keys and the block before."""
         size, length, group = min(self.window, q.shape[1]), q.shape[1], self.heads.group
         blocks = -(-length // size)
         q, k, v, heard = (

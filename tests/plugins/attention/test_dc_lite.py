@@ -36,7 +36,7 @@ class SlowDcLite(SlowGPT):
                 heard = [self.scale * (made[h] + of("bias_in")[h]) for h in range(count)]
                 norm = torch.sqrt(sum(one * one for one in heard) / count + 1e-6)
                 said = [self.scale * (made[count + h] + of("bias_out")[h]) for h in range(count)]
-                mixed = {s: 0.0 for s in range(max(start[t], t - self.window + 1), t + 1)}
+                mixed = dict.fromkeys(range(max(start[t], t - self.window + 1), t + 1), 0.0)
                 for h in range(count):
                     total = sum(torch.exp(self.score(q[h][t], k[h][s])) for s in mixed)
                     for s in mixed:
