@@ -35,9 +35,11 @@ def plugins(commands: Commands) -> None:
     check = actions.add_parser("check", help="test a technique's laws")
     new = actions.add_parser("new", help="write a technique to begin with, its test and a small study")
     api = actions.add_parser("api", help="print what a technique may import, and the hooks, as Markdown")
+    pages = actions.add_parser("pages", help="write the catalogue of techniques as static pages")
     show.add_argument("name", metavar="NAME", help="a technique or a .py file")
     check.add_argument("names", metavar="NAME", nargs="*", help="techniques or .py files")
     add_check(check)
+    add_pages(pages)
     new.add_argument("name", metavar="NAME", help="what it will be called, such as head_gain")
     new.add_argument("--hook", required=True, metavar="HOOK", help="the question it answers, such as make_attend")
 
@@ -46,6 +48,10 @@ def plugins(commands: Commands) -> None:
             from coregpt.cli.tools.authoring import begin, print_api
 
             return print_api() if options.action == "api" else begin(options.name, options.hook)
+        if options.action == "pages":
+            from coregpt.cli.tools.catalogue import write_pages
+
+            return write_pages(options.out, options.package, options.prices, options.reports, options.again)
         from coregpt.cli.tools.plugins import Check, check, list_all, show
 
         if options.action == "list":
@@ -57,8 +63,20 @@ def plugins(commands: Commands) -> None:
 
     for action in (every, show, check):
         add_program(action, trains=False)
-    for action in (every, show, check, new, api):
+    for action in (every, show, check, new, api, pages):
         action.set_defaults(execute=execute)
+
+
+def add_pages(pages: ArgumentParser) -> None:
+    prices = Path("benchmarks", "results", "prices.json")
+    where = "folder of the pages (docs/techniques)"
+    pages.add_argument("--out", type=Path, default=Path("docs", "techniques"), metavar="DIR", help=where)
+    whose = "package whose techniques are told (coregpt_plugins)"
+    pages.add_argument("--package", default="coregpt_plugins", metavar="NAME", help=whose)
+    pages.add_argument("--prices", type=Path, default=prices, metavar="FILE", help=f"what steps cost ({prices})")
+    pages.add_argument("--again", action="store_true", help="build pairs anew whose files have not changed")
+    published = "published reports, whose effects are told (reports)"
+    pages.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help=published)
 
 
 def add_check(check: ArgumentParser) -> None:

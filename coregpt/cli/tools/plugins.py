@@ -1,8 +1,6 @@
 """`coregpt plugins`: the catalogue of techniques, from the techniques' own text."""
 
 import ast
-import inspect
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +11,13 @@ import yaml
 from coregpt.cli.programs import answer
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError, CoreGPTError
-from coregpt.contract.plugin import PREFIXES, Plugin
 from coregpt.lab.laws.laws import SLOW, Law, LawCase, check_case, fast_laws, title
 from coregpt.lab.laws.pairs import check_pairs
 from coregpt.lab.study.code import beyond
 from coregpt.lab.study.code.checkouts import elsewhere, where_searched
 from coregpt.lab.study.registry import Catalogue, Found
 from coregpt.lab.study.yamlfile import Loader
+from coregpt.report.catalogue.collect import card, hooks, kind
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def show(name: str) -> int:
     say("Options" if plugin.model_fields else "No options")
     schema = plugin.model_json_schema().get("properties", {})
     for option, field in plugin.model_fields.items():
-        say(f"  {option}: {_kind(schema[option])} = {field.default!r}")
+        say(f"  {option}: {kind(schema[option])} = {field.default!r}")
         say(f"      {' '.join((field.description or '').split())}")
     if found.folder:
         say(f"Folder  {found.folder.replace('.', '/')}: {folder_line(found)}")
@@ -176,24 +174,3 @@ def named(argument: str) -> tuple[list[Path], str]:
     if not path.is_file():
         raise ConfigError(f"there is no file {path}")
     return [path.resolve()], path.stem
-
-
-def card(plugin: type[Plugin]) -> str:
-    """The module docstring."""
-    return inspect.cleandoc(sys.modules[plugin.__module__].__doc__ or "")
-
-
-def hooks(plugin: type[Plugin]) -> list[str]:
-    """Names of the hooks a plugin answers or wraps."""
-    return sorted(name for name in dir(plugin) if name.startswith(PREFIXES))
-
-
-def _kind(schema: dict[str, Any]) -> str:
-    """Type and bounds of an option, from its JSON schema."""
-    if "enum" in schema:
-        return " or ".join(map(repr, schema["enum"]))
-    if "anyOf" in schema:
-        return " or ".join(_kind(branch) for branch in schema["anyOf"])
-    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema]
-    return " ".join([str(schema.get("type", "value")), *([f"({', '.join(bounds)})"] if bounds else [])])

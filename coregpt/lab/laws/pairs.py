@@ -43,6 +43,16 @@ def trains_or_clashes(case: LawCase, other: str) -> str:
     return "trains"
 
 
+def clash_of(catalogue: Catalogue, one: str, other: str) -> str | None:
+    """With what message two techniques are refused together in the plain model; None if they build. Trains nothing."""
+    case = LawCase(catalogue, one, {}, {other: {}})
+    try:
+        case.run(case.config())
+    except CoreGPTError as error:
+        return in_one_line(error)
+    return None
+
+
 def _finite(case: LawCase, run: Run) -> bool:
     trainer = steps_on_one_batch(run, case)
     return all(bool(torch.isfinite(trainer.train_step(step)).all()) for step in STEPS)

@@ -1,0 +1,166 @@
+"""From the techniques' own words, committed prices and published reports to the catalogue's facts."""
+
+import hashlib
+import inspect
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from coregpt.contract.plugin import PREFIXES, Plugin
+from coregpt.lab.laws.pairs import clash_of
+from coregpt.lab.study.registry import Catalogue
+from coregpt.report.catalogue.facts import Catalogued, Effect, Option, Price, Technique, pair
+from coregpt.report.facts.model import Report
+from coregpt.report.facts.serialise import from_json
+
+Tell = Callable[[str], None]
+
+
+def collect(
+    catalogue: Catalogue, package: str, prices: Path, reports: Path, tell: Tell, before: Catalogued | None = None
+) -> Catalogued:
+    """Of every technique of `package`. `prices` is the JSON of `python -m benchmarks.prices`.
+
+    `before` is what was collected once: pairs whose files have not changed since are taken from there.
+    """
+    names = [name for name in catalogue.names() if catalogue.locate(name).package == package]
+    priced, with_what = read_prices(prices)
+    measured = effects_in(reports)
+    techniques = [
+        described(catalogue, name).model_copy(
+            update={"prices": priced.get(name, ()), "effects": tuple(measured.get(name, ()))}
+        )
+        for name in names
+    ]
+    found = Catalogued(techniques=tuple(techniques), clashes={}, priced_with=with_what)
+    return found.model_copy(update={"clashes": clashes(catalogue, found, before, tell)})
+
+
+def described(catalogue: Catalogue, name: str) -> Technique:
+    """What a technique says of itself."""
+    plugin, found = catalogue.cls(name), catalogue.locate(name)
+    return Technique(
+        name=name,
+        folder=found.folder.replace(".", "/"),
+        digest=hashlib.sha256(found.path.read_bytes()).hexdigest()[:16],
+        card=card(plugin),
+        options=tuple(options(plugin)),
+        hooks=tuple(hooks(plugin)),
+        requires=plugin.requires,
+        after=plugin.after,
+        conflicts=plugin.conflicts,
+        prescribes={
+            path: f"{'not enabled' if value is None else value} ({source})"
+            for path, (value, source) in plugin.prescribes.items()
+        },
+    )
+
+
+def card(plugin: type[Plugin]) -> str:
+    """The module docstring."""
+    return inspect.cleandoc(sys.modules[plugin.__module__].__doc__ or "")
+
+
+def hooks(plugin: type[Plugin]) -> list[str]:
+    """Names of the hooks a plugin answers or wraps."""
+    return sorted(name for name in dir(plugin) if name.startswith(PREFIXES))
+
+
+def options(plugin: type[Plugin]) -> Iterator[Option]:
+    schema = plugin.model_json_schema().get("properties", {})
+    for name, field in plugin.model_fields.items():
+        words = " ".join((field.description or "").split())
+        yield Option(name=name, kind=kind(schema[name]), default=repr(field.default), words=words)
+
+
+def kind(schema: dict[str, Any]) -> str:
+    """Type and bounds of an option, from its JSON schema."""
+    if "enum" in schema:
+        return " or ".join(map(repr, schema["enum"]))
+    if "anyOf" in schema:
+        return " or ".join(kind(branch) for branch in schema["anyOf"])
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema]
+    return " ".join([str(schema.get("type", "value")), *([f"({', '.join(bounds)})"] if bounds else [])])
+
+
+def clashes(catalogue: Catalogue, now: Catalogued, before: Catalogued | None, tell: Tell) -> dict[str, str]:
+    """Every pair that is new is built once in a tiny model."""
+    old = {} if before is None else before.digests()
+    same = {name for name, digest in now.digests().items() if old.get(name) == digest}
+    found = {}
+    pairs = list(itertools.combinations(now.names(), 2))
+    new = [(one, other) for one, other in pairs if not {one, other} <= same]
+    for one, other in set(pairs) - set(new):
+        if before is not None and (message := before.clash(one, other)) is not None:
+            found[pair(one, other)] = message
+    for done, (one, other) in enumerate(new):
+        if done % 200 == 0:
+            tell(f"pairs built: {done} of {len(new)}; known before: {len(pairs) - len(new)}")
+        message = clash_of(catalogue, one, other)
+        if message is not None:
+            found[pair(one, other)] = message
+    return dict(sorted(found.items()))
+
+
+def read_prices(path: Path) -> tuple[dict[str, tuple[Price, ...]], str]:
+    """By technique, and with what they were measured; nothing where there is no such file."""
+    if not path.is_file():
+        return {}, ""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    found = {each["name"]: tuple(_prices(each)) for each in told["techniques"]}
+    facts = told.get("facts", {})
+    return found, facts.get("processor", "a processor that was not noted")
+
+
+def _prices(told: dict[str, Any]) -> Iterator[Price]:
+    for precision, step in told["step"].items():
+        memory = told.get("memory", {}).get(precision)
+        yield Price(precision=precision, ratio=step["median"], low=step["low"], high=step["high"], memory=memory)
+
+
+def effects_in(reports: Path) -> dict[str, list[Effect]]:
+    """By technique, from every report under a folder that can be read."""
+    found: dict[str, list[Effect]] = {}
+    for path in sorted(reports.glob("**/report.json")):
+        report = from_json(path.read_text(encoding="utf-8"), str(path))
+        for name, effect in _effects(report, path.parent.relative_to(reports).as_posix()):
+            found.setdefault(name, []).append(effect)
+    return found
+
+
+def _effects(report: Report, where: str) -> Iterator[tuple[str, Effect]]:
+    """Arms that have one technique more or less than the baseline; nothing of logs, whose techniques nobody knows."""
+    facts = report.study
+    arms = {arm.name: arm for arm in facts.arms}
+    base = arms[facts.baseline]
+    for comparison in report.comparisons:
+        arm = arms[comparison.arm]
+        differing = set(arm.plugins) ^ set(base.plugins)
+        if len(differing) != 1:
+            continue
+        (name,) = differing
+        left_out = name in base.plugins
+        sign = -1 if left_out else 1
+        ends = None if comparison.interval is None else sorted(sign * end for end in comparison.interval)
+        yield (
+            name,
+            Effect(
+                report=where,
+                arm=arm.name,
+                baseline=base.name,
+                left_out=left_out,
+                gain=None if comparison.gain is None else sign * comparison.gain,
+                interval=None if ends is None else (ends[0], ends[1]),
+                p=comparison.p if comparison.p_adjusted is None else comparison.p_adjusted,
+                verdict=comparison.verdict,
+                untuned=comparison.arm in (facts.untuned or {}),
+                unit=facts.unit,
+                parameters=base.parameters or 0,
+                tokens=base.tokens or 0,
+                company=tuple(sorted(set(arm.plugins) & set(base.plugins))),
+            ),
+        )

@@ -1,0 +1,104 @@
+"""What the catalogue knows of every technique: its own words, and what was measured and committed."""
+
+from pydantic import Field
+
+from coregpt.report.facts.base import Facts, Interval
+
+
+class Option(Facts):
+    """One setting."""
+
+    name: str
+    kind: str
+    default: str
+    words: str
+
+
+class Price(Facts):
+    """How much longer a training step takes than without the technique, as a ratio."""
+
+    precision: str
+    ratio: float
+    low: float
+    high: float
+    memory: float | None = None
+    """Ratio of peak memory."""
+
+
+class Effect(Facts):
+    """One comparison of a published report whose arms differ in this technique and no other."""
+
+    report: str
+    """Its folder under `reports`."""
+    arm: str
+    baseline: str
+    left_out: bool
+    """The arm goes without it, and the baseline has it."""
+    gain: float | None
+    """How much lower the loss is with the technique, in `unit`; None where runs diverged or are missing."""
+    interval: Interval | None
+    p: float | None
+    verdict: str
+    """The report's word on the arm."""
+    untuned: bool
+    """Both arms were trained at one shared learning rate."""
+    unit: str
+    parameters: int
+    tokens: int
+    company: tuple[str, ...]
+    """Other techniques of both arms."""
+
+
+class Technique(Facts):
+    """One technique."""
+
+    name: str
+    folder: str
+    digest: str
+    """Of its file: pairs of techniques whose files are what they were are not built again."""
+    card: str
+    """The docstring of its module."""
+    options: tuple[Option, ...]
+    hooks: tuple[str, ...]
+    requires: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    prescribes: dict[str, str] = Field(default_factory=dict)
+    """Settings that its source fixes, with value and place."""
+    prices: tuple[Price, ...] = ()
+    effects: tuple[Effect, ...] = ()
+
+    @property
+    def idea(self) -> str:
+        """The first line of the card."""
+        return self.card.partition("\n")[0]
+
+    @property
+    def source(self) -> str:
+        """What follows `Source:` in the card, as one line."""
+        return " ".join(self.card.partition("\nSource:")[2].split())
+
+
+class Catalogued(Facts):
+    """All of them. Whatever was measured says in the pages with what."""
+
+    techniques: tuple[Technique, ...]
+    clashes: dict[str, str]
+    """`one + other`, in alphabetical order, to the message with which the two are refused together."""
+    priced_with: str = ""
+    """Processor and date of the prices."""
+
+    def names(self) -> list[str]:
+        return [each.name for each in self.techniques]
+
+    def digests(self) -> dict[str, str]:
+        return {each.name: each.digest for each in self.techniques}
+
+    def clash(self, one: str, other: str) -> str | None:
+        """Why two do not go together; None if they do."""
+        return self.clashes.get(pair(one, other))
+
+
+def pair(one: str, other: str) -> str:
+    """The key of two techniques."""
+    return " + ".join(sorted((one, other)))

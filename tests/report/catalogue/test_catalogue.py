@@ -1,0 +1,153 @@
+"""The catalogue's facts are the techniques' own and the published reports', and its pages hold together."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from coregpt.lab.study.registry import Catalogue
+from coregpt.report.catalogue.collect import clashes, described, effects_in, read_prices
+from coregpt.report.catalogue.facts import Catalogued, Effect, Option, Price, Technique
+from coregpt.report.catalogue.pages import INDEX, MATRIX, pages
+
+ROOT = Path(__file__).parent.parent.parent.parent
+COMMITTED = ROOT / "docs" / "techniques"
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return Catalogue()
+
+
+def technique(name="gentle", **more):
+    given = {
+        "folder": "norm",
+        "digest": "0",
+        "card": f"Do <it> gently & {name}.\n\nMore.\nSource: somebody",
+        "options": (Option(name="cap", kind="number", default="1.0", words="How <much>."),),
+        "hooks": ("make_norm",),
+    }
+    return Technique(name=name, **{**given, **more})
+
+
+EFFECT = Effect(
+    report="stack",
+    arm="without-gentle",
+    baseline="all",
+    left_out=True,
+    gain=0.25,
+    interval=(0.1, 0.4),
+    p=0.003,
+    verdict="worse",
+    untuned=True,
+    unit="nats per byte",
+    parameters=1000,
+    tokens=2000,
+    company=("rope",),
+)
+
+
+def test_a_technique_is_described_in_its_own_words(catalogue):
+    found = described(catalogue, "softcap")
+    assert found.idea == "Bend logits so that none exceeds a cap."
+    assert found.folder == "head"
+    assert found.source.startswith("Gemma Team 2024")
+    assert [option.name for option in found.options] == ["shape", "cap", "shift", "width", "root_dim"]
+    assert found.options[0].kind == "'tanh' or 'isru' or 'sigmoid'"
+    assert found.hooks == ("add_logit_transforms",)
+    ngpt = described(catalogue, "ngpt")
+    assert "softcap" in ngpt.conflicts
+    assert "arXiv:2410.01131" in ngpt.prescribes["optim.weight_decay"]
+
+
+def test_effects_have_the_sign_of_the_technique_whichever_arm_has_it(tmp_path):
+    """Left out and worse is a gain; added and better is a gain."""
+    for name in ("modern_stack", "ngpt_vs_gpt"):
+        shutil.copytree(ROOT / "reports" / name, tmp_path / name)
+    found = effects_in(tmp_path)
+    (rope,) = found["rope"]
+    told = json.loads((tmp_path / "modern_stack" / "report.json").read_text())
+    (arm,) = (each for each in told["comparisons"] if each["arm"] == "without-rope")
+    assert rope.left_out
+    assert rope.verdict == "worse"
+    assert rope.gain == -arm["gain"] > 0
+    assert rope.interval == (-arm["interval"][1], -arm["interval"][0])
+    assert rope.untuned
+    (ngpt,) = found["ngpt"]
+    assert not ngpt.left_out
+    assert ngpt.verdict == "better"
+    assert ngpt.gain > 0
+    assert not ngpt.untuned
+    assert "wsd" not in found  # it is in every arm
+
+
+def test_prices_are_read_with_what_they_were_measured_with(tmp_path):
+    file = tmp_path / "prices.json"
+    assert read_prices(file) == ({}, "")
+    step = {"fp32": {"median": 1.1, "low": 1.0, "high": 1.2, "ours_ms": 1, "theirs_ms": 1}}
+    told = {
+        "facts": {"processor": "some CPU"},
+        "techniques": [{"name": "gentle", "step": step, "memory": {"fp32": 2.0}}],
+    }
+    file.write_text(json.dumps(told))
+    price = Price(precision="fp32", ratio=1.1, low=1.0, high=1.2, memory=2.0)
+    assert read_prices(file) == ({"gentle": (price,)}, "some CPU")
+
+
+def some(catalogue, *names):
+    return Catalogued(techniques=tuple(described(catalogue, name) for name in names), clashes={})
+
+
+def test_pairs_are_built_and_what_they_say_is_kept(catalogue):
+    found = clashes(catalogue, some(catalogue, "ngpt", "rope", "softcap"), None, lambda line: None)
+    assert list(found) == ["ngpt + softcap"]
+    assert "'ngpt'" in found["ngpt + softcap"]
+
+
+def test_pairs_that_are_known_are_not_built_again(catalogue):
+    told = []
+    before = some(catalogue, "rope", "softcap").model_copy(update={"clashes": {"rope + softcap": "said before"}})
+    assert clashes(catalogue, some(catalogue, "rope", "softcap"), before, told.append) == before.clashes
+    assert told == []
+    old = before.model_copy(
+        update={"techniques": (before.techniques[0].model_copy(update={"digest": "x"}), before.techniques[1])}
+    )
+    assert clashes(catalogue, some(catalogue, "rope", "softcap"), old, told.append) == {}
+    assert told == ["pairs built: 0 of 1; known before: 0"]
+
+
+def test_pages_link_to_each_other_and_escape_what_they_are_told():
+    found = Catalogued(
+        techniques=(technique(effects=(EFFECT,)), technique("other", requires=("gentle",))),
+        clashes={"gentle + other": "'gentle' & 'other' <clash>"},
+    )
+    made = pages(found)
+    assert set(made) == {INDEX, MATRIX, "gentle.html", "other.html"}
+    for text in made.values():
+        assert "<it>" not in text
+        assert "<clash>" not in text
+        assert "http" not in re.sub(r"http://www\.w3\.org\S*", "", text)
+        for link in re.findall(r'href="([^"#]+\.html)"', text):
+            assert link in made or link.startswith("../../reports/")
+    assert "+0.250 (+0.100 to +0.400)" in made[INDEX]
+    assert "no promise" in made[INDEX]
+    assert "one shared" in made["gentle.html"]
+    assert "Not measured." in made["gentle.html"]
+    assert "Needs gentle." in made["other.html"]
+    assert "builds beside 0 of the 1 others" in made["other.html"]
+    assert made[MATRIX].count('class="no"') == 2
+
+
+def test_the_committed_pages_are_those_of_the_techniques(catalogue):
+    """If not: `coregpt plugins pages`."""
+    found = Catalogued.model_validate_json((COMMITTED / "techniques.json").read_text(encoding="utf-8"))
+    names = [name for name in catalogue.names() if catalogue.locate(name).package == "coregpt_plugins"]
+    assert found.names() == names
+    for told in found.techniques:
+        assert described(catalogue, told.name) == told.model_copy(update={"prices": (), "effects": ()})
+    made = pages(found)
+    assert {path.name for path in COMMITTED.glob("*.html")} == set(made)
+    for name, text in made.items():
+        assert (COMMITTED / name).read_text(encoding="utf-8") == text
