@@ -1,64 +1,57 @@
-"""`python -m benchmarks`: training steps against plain loops; writes `benchmarks/results/overhead.{json,md}`."""
+"""`python -m benchmarks`: training steps against plain loops; writes `benchmarks/results/overhead.{json,md}`.
+
+A part is measured with `--only fp32 --shapes 4x128`; it takes the place of all that was known of this processor.
+"""
 
 import argparse
+import datetime
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from benchmarks.kernels import CASES, attention_ratio
 from benchmarks.overhead import SHAPES, SIDES, called
-from benchmarks.pages import measured_with, publish, table
+from benchmarks.overhead_page import publish
+from benchmarks.pages import cpu_kind, facts
 from benchmarks.startup import help_seconds
 from benchmarks.turns import take_turns, times_faster
 
-GOAL = 3.0
 
-ABOUT = [
-    "# Training steps on one CPU core",
-    "",
-    "CoreGPT's step (no plugin on, log included) and plain PyTorch loops of the same model on the same rows:",
-    "a byte GPT of 4 layers, 128 wide, 4 heads. Every loop is a process of its own, set up as its users would set it",
-    "up, and they take turns; processor time of one thread, median and range of 5 medians. README's study trains 4",
-    "rows of 128.",
-    "`python -m benchmarks` makes this page.",
-    "",
-]
-
-
-def step_times(rows: int, context: int, rounds: int) -> tuple[list[str], dict[str, object]]:
-    """The table of one shape, and its numbers."""
-    names = [called(name, rows, context) for name in SIDES]
+def step_times(rows: int, context: int, rounds: int, sides: Sequence[str]) -> dict[str, Any]:
+    """By side, how many times as fast as the first it is, and its milliseconds."""
+    names = [called(name, rows, context) for name in sides]
     taken = take_turns("benchmarks.overhead", names, rounds)
-    lines, steps = [], dict[str, object]()
-    for name, key in zip(SIDES, names, strict=True):
-        faster = times_faster(taken[key], taken[names[0]])
+    steps = {}
+    for name, key in zip(sides, names, strict=True):
         milliseconds = 1e3 * statistics.median(seconds for part in taken[key] for seconds in part)
-        steps[name] = {"times_faster": faster, "ms": milliseconds}
-        lines.append([name, f"{faster[0]:.2f}", f"{faster[1]:.2f} - {faster[2]:.2f}", f"{milliseconds:.1f}"])
-    heading = [f"## {rows} rows of {context} tokens", ""]
-    return [*heading, *table(f"loop|times faster than {SIDES[0]}|range|ms a step", lines), ""], steps
+        steps[name] = {"times_faster": times_faster(taken[key], taken[names[0]]), "ms": milliseconds}
+    return steps
+
+
+def shape(text: str) -> tuple[int, int]:
+    """`4x128`."""
+    rows, context = map(int, text.split("x"))
+    if (rows, context) not in SHAPES:
+        raise ValueError(text)
+    return rows, context
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=8, help="turns of every loop in each of 5 repetitions")
+    parser.add_argument("--only", default="", metavar="WORD", help="loops with this in their name, beside the first")
+    whole = ",".join(f"{rows}x{context}" for rows, context in SHAPES)
+    parser.add_argument("--shapes", default=whole, metavar="LIST", help=f"rows x tokens ({whole})")
     options = parser.parse_args(argv)
-    lines, steps = [*ABOUT, measured_with(), ""], {}
-    for rows, context in SHAPES:
-        found, steps[f"{rows}x{context}"] = step_times(rows, context, options.rounds)
-        lines += found
-    lines.append(f"Goal: CoreGPT in bf16 at least {GOAL:.0f} times as fast as the plain fp32 loop at 16 rows of 256.")
-    kernels = {case: attention_ratio(*case) for case in CASES}
-    lines += ["", "bf16 attention on CPU, forward and backward, over PyTorch's fused kernel (the plain loop's):", ""]
-    found = []
-    for (shape, window), k in kernels.items():
-        ratio = [f"{k.median:.2f}", f"{k.low:.2f} - {k.high:.2f}", f"{k.ours_ms:.1f}", f"{k.theirs_ms:.1f}"]
-        found.append([", ".join(map(str, shape)), str(window or "-"), *ratio])
-    lines += table("batch, heads, tokens, width|window|ratio|range|ms|fused ms", found)
-    seconds = help_seconds()
-    lines += ["", f"`coregpt --help`: {seconds:.2f} s (median of 9)"]
-    attention = [{"shape": shape, "window": window, **asdict(k)} for (shape, window), k in kernels.items()]
-    publish("overhead", lines, {"step": steps, "attention_bf16_cpu": attention, "help_seconds": seconds})
+    sides = [name for name in SIDES if name == SIDES[0] or (options.only in name)]
+    shapes = [shape(each) for each in options.shapes.split(",")]
+    measured = {f"{rows}x{context}": step_times(rows, context, options.rounds, sides) for rows, context in shapes}
+    record: dict[str, Any] = {"date": datetime.date.today().isoformat(), "facts": facts(), "step": measured}
+    if not options.only:
+        kernels = [{"shape": size, "window": window, **asdict(attention_ratio(size, window))} for size, window in CASES]
+        record |= {"attention_bf16_cpu": kernels, "help_seconds": help_seconds()}
+    print(publish(cpu_kind(), record))
 
 
 if __name__ == "__main__":

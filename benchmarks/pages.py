@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from coregpt.engine.arithmetic.platform import fast_precision
+from coregpt.engine.arithmetic.platform import fast_precision, is_amd
 from coregpt.lab.execute.worker import processor
 
 RESULTS = Path(__file__).parent / "results"
@@ -29,6 +29,14 @@ def bf16_by() -> str:
     if torch.cpu._is_amx_tile_supported():
         return "AMX"
     return "AVX-512" if torch.cpu._is_avx512_bf16_supported() else "no"
+
+
+def cpu_kind() -> str:
+    """What decides which arithmetic is fast: `AMD, AVX2`, `Intel, AVX512 with bf16`, `Intel, AVX512 with AMX`."""
+    name = processor().rpartition(", ")[0].lower()
+    maker = next((word for word in ("AMD", "Intel", "Apple") if word.lower() in name), "AMD" if is_amd() else "other")
+    low = {"AMX": " with AMX", "AVX-512": " with bf16", "no": ""}[bf16_by()]
+    return f"{maker}, {torch.backends.cpu.get_cpu_capability()}{low}"
 
 
 def driver() -> str:
