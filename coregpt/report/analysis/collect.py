@@ -68,7 +68,7 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         metric=METRIC[study.reads],
         reads=study.reads,
         curves=curves_of(plan.runs[0].config),
-        unit=f"nats per {plan.source.unit}",
+        unit=plan.unit,
         alpha=test.alpha,
         margin=test.margin,
         power=test.power,
