@@ -26,6 +26,8 @@ from coregpt.engine.data.shards import FETCH_FINEWEB, TokenStream, read_shard
 from coregpt.engine.data.width import refuse_wrong_width
 
 META = "meta.json"
+HELD_OUT_TEXT = "held_out_text"
+"""Under `about`: sha256 of the hashes of the documents of `held_out` in their order, whatever their tokens are."""
 GPT2_VOCAB = 50304  # 50257 ids, padded to a multiple of 128
 GPT2_SEPARATOR = 50256
 SELECT_SHARE = 8

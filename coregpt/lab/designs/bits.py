@@ -12,6 +12,7 @@ from typing import Any
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.data import TokenSource
 from coregpt.engine.data.judged import whole_documents
+from coregpt.engine.data.source import HELD_OUT_TEXT
 from coregpt.lab.designs.design import Design
 from coregpt.lab.study.declaration import Arm, Stream, Study, StudyFile
 from coregpt.lab.study.outline import Outline, Plan
@@ -19,8 +20,6 @@ from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.whereabouts import where_set
 
 BITS = "bits_per_byte"
-TEXT = "held_out_text"
-"""What `meta.json` calls the sha256 of the documents of `held_out`, under `about`."""
 
 
 class Bits(Design):
@@ -80,7 +79,7 @@ def refuse_other_texts(plan: Plan) -> None:
         source = plan.source_of(arm.name)
         if source.digest == base.digest or arm.run.data.source == plan.baseline.run.data.source:
             continue
-        texts = [each.about.get(TEXT) for each in (source, base)]
+        texts = [each.about.get(HELD_OUT_TEXT) for each in (source, base)]
         at = where_set(study, arm, "data", "source")
         if not all(texts):
             name = next(each.name for each, text in zip((source, base), texts, strict=True) if not text)
