@@ -105,28 +105,43 @@ STREAMS: tuple[Stream, ...] = ("held_out", "select")
 
 
 def _scale(source: TokenSource, arm: Arm, stream: Stream) -> float:
-    tokens, size = judged(source, arm, stream)
-    return tokens / size / math.log(2)
+    return 1 / per_token(source, arm, stream) / math.log(2)
 
 
-def judged(source: TokenSource, arm: Arm, stream: Stream) -> tuple[int, int]:
-    """How many targets an arm is evaluated on in one stream, and how many bytes of text they are."""
+def evaluated(source: TokenSource, arm: Arm, stream: Stream) -> tuple[int, int | None]:
+    """How many tokens an arm is evaluated on in one stream, and how many bytes of text they are, if known."""
     read = source.held_out if stream == "held_out" else source.select
-    assert arm.run.eval_bytes is not None
+    if arm.run.eval_bytes is None:
+        return arm.run.eval_tokens, source.bytes_of(read.slice(1, arm.run.eval_tokens))
     first, end = whole_documents(source, read, arm.run.eval_bytes, stream)
-    size = source.bytes_of(read.slice(first + 1, end - first - 1))
-    assert size
-    return end - first - 1, size
+    return end - first - 1, source.bytes_of(read.slice(first + 1, end - first - 1))
+
+
+def per_token(source: TokenSource, arm: Arm, stream: Stream) -> float:
+    """Bytes of text that a token stands for."""
+    tokens, size = evaluated(source, arm, stream)
+    assert size  # where bytes are not known, there is no whole document of so many
+    return size / tokens
+
+
+def trained_bytes(plan: Plan) -> dict[str, float]:
+    """By arm about how much text it is trained on; nothing for a study whose metric is a loss."""
+    if plan.study.criterion.metric != BITS:
+        return {}
+    arms = plan.study.compared
+    return {
+        arm.name: plan.costs[arm.name].tokens * per_token(plan.source_of(arm.name), arm, "held_out") for arm in arms
+    }
 
 
 def text_lines(plan: Plan) -> Iterator[str]:
     """What a token is in each arm, and how much text an arm is trained on: equal tokens are not equal text."""
-    trained = {}
-    for arm in plan.study.arms:
-        tokens, size = judged(plan.source_of(arm.name), arm, "held_out")
-        trained[arm.name] = plan.costs[arm.name].tokens * size / tokens
+    trained = trained_bytes(plan)
+    for arm in plan.study.compared:
+        tokens, size = evaluated(plan.source_of(arm.name), arm, "held_out")
+        each = per_token(plan.source_of(arm.name), arm, "held_out")
         yield (
-            f"{arm.name}: {tokens:,} tokens of {size:,} bytes, {size / tokens:.3g} bytes per token; trained on about "
+            f"{arm.name}: {tokens:,} tokens of {size:,} bytes, {each:.3g} bytes per token; trained on about "
             f"{trained[arm.name]:.3g} bytes"
         )
     if max(trained.values()) > 1.01 * min(trained.values()):

@@ -73,6 +73,15 @@ def passes(made: Plan) -> float:
     return max(each.often for arm in made.study.arms for each in passed(made, arm))
 
 
+def pass_tokens(made: Plan) -> int | None:
+    """Tokens of one pass for the arm that repeats most; None where that is all training tokens, of every arm."""
+    plain = DataConfig()
+    used = [arm.run.data.model_copy(update={"source": plain.source, "document_mask": False}) for arm in made.study.arms]
+    if all(data == plain for data in used) and len({made.source_of(arm.name).digest for arm in made.study.arms}) == 1:
+        return None
+    return round(max(cost.tokens for cost in made.costs.values()) / passes(made))
+
+
 @dataclass(frozen=True)
 class Passed:
     """What one arm takes from one source."""
