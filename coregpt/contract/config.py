@@ -4,17 +4,30 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
-Share = Annotated[float, Field(ge=0, le=1)]
-"""A part of a whole, as an option: from 0 to 1."""
+from coregpt.contract.data_config import DataConfig
+from coregpt.contract.frozen import Frozen, Share, unused_left_out
+
+__all__ = [
+    "DataConfig",
+    "Frozen",
+    "InputSource",
+    "ModelShape",
+    "OptimConfig",
+    "Precision",
+    "RunConfig",
+    "Share",
+    "Span",
+]
+
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
@@ -26,18 +39,6 @@ def _whole_from_one(value: float) -> float:
 
 Span = Annotated[float, Field(ge=0), AfterValidator(_whole_from_one)]
 """A stretch of a run: below 1 a share of it, from 1 on a number of steps. `Clock.span` gives it in steps."""
-
-
-class Frozen(BaseModel):
-    """Base of every configuration object: immutable, no unknown keys, documented fields."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        validate_default=True,
-        allow_inf_nan=False,
-    )
 
 
 class ModelShape(Frozen):
@@ -90,15 +91,6 @@ class OptimConfig(Frozen):
     """Largest allowed norm of the whole gradient; 0 turns clipping off."""
 
 
-class DataConfig(Frozen):
-    """Which tokens. Order and split belong to core, so that no arm can move them."""
-
-    source: str = "pydocs"
-    """`pydocs` (made from the interpreter's documentation), `fineweb10B`, or a folder of .bin shards."""
-    document_mask: bool = False
-    """Attention may not cross a document separator."""
-
-
 class InputSource(Frozen):
     """Weights that a run is given: the final ones of another run, or those of a file."""
 
@@ -138,9 +130,9 @@ class RunConfig(Frozen):
     model: ModelShape = ModelShape()
     data: DataConfig = DataConfig()
     optim: OptimConfig = OptimConfig()
-    plugins: dict[str, dict[str, Any]] = {}
+    plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Technique name to its options."""
-    inputs: dict[str, InputSource] = {}
+    inputs: dict[str, InputSource] = Field(default_factory=dict)
     """Weights that techniques ask for by name, such as a teacher's."""
     tokens: PositiveInt = 400_000
     """Training budget in tokens."""
@@ -151,6 +143,9 @@ class RunConfig(Frozen):
     eval_tokens: PositiveInt = 16_384
     """Tokens of each stream that a loss is evaluated on, the first ones, always the same; a multiple of
     `model.context`."""
+    eval_bytes: PositiveInt | None = None
+    """Evaluate instead the first whole documents of each stream that have so many bytes of text at most: the same text
+    whatever the tokenizer."""
     evals: PositiveInt = 7
     """How many times the loss on `select` is evaluated, evenly spaced, the last time after the last step."""
     held_out_curve: bool = False
@@ -177,3 +172,8 @@ class RunConfig(Frozen):
         if self.tokens < self.batch_tokens:
             raise ValueError(f"tokens ({self.tokens}) must cover at least one batch ({self.batch_tokens})")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As in `DataConfig`."""
+        return unused_left_out(self, handler(self), "eval_bytes")

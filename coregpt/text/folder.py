@@ -1,5 +1,6 @@
 """What lies in a prepared folder beside its shards: `meta.json`, which the engine reads, a manifest, a tokenizer."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coregpt import __version__
 from coregpt.contract.errors import DataError
-from coregpt.engine.data.source import META, FolderMeta
+from coregpt.engine.data.source import HELD_OUT_TEXT, META, FolderMeta
 from coregpt.text.joining import Corpus, Split, sha256
 from coregpt.text.tokenizer import BYTES, GPT2, NAMES, Tokenizer, open_tokenizer
 
@@ -43,6 +45,7 @@ def write_notes(
             "tokenizer": tokenizer.name,
             "tokenizer_sha256": tokenizer.digest,
             "split": SPLIT,
+            HELD_OUT_TEXT: text_of(corpus, parts.held_out),
             **({"bits_per_byte": refusal(astray, judged)} if astray else {}),
         },
     )
@@ -58,6 +61,11 @@ def write_notes(
         "sha256": {path.name: sha256(path) for path in sorted(folder.iterdir())},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def text_of(corpus: Corpus, which: NDArray[np.int64]) -> str:
+    """sha256 of the hashes of documents: whoever has the same has the same text in the same order."""
+    return hashlib.sha256("\n".join(corpus.hashes[number] for number in which.tolist()).encode()).hexdigest()
 
 
 def _sums(corpus: Corpus, which: Any) -> dict[str, int]:

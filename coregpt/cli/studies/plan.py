@@ -107,7 +107,7 @@ def chain_lines(ready: Plan, sd: float, asked: Asked) -> list[str]:
         found = chain.standing(ready, sd, asked.store)
     except LedgerError:
         return []
-    return chain.told(found, ready.study, f"nats per {ready.source.unit}") if found else []
+    return chain.told(found, ready.study, ready.unit) if found else []
 
 
 def not_counted(ready: Plan, asked: Asked) -> list[str]:
@@ -204,7 +204,7 @@ def test_lines(made: Plan, found: Power) -> list[str]:
         lines.append("No arm will be called better or worse: plan a second study of those passed on, on fresh seeds.")
     if found.detectable is None:
         return [*lines, "This design can only end inconclusive; plan more seeds."]
-    unit, n = f"nats per {made.source.unit}", len(made.study.seeds)
+    unit, n = made.unit, len(made.study.seeds)
     detects = f"{n} seeds detect a difference of {found.detectable:.2g} {unit} with probability {test.power:g}"
     lines.append(f"{detects}; sd of a paired difference {found.sd:.2g} ({found.origin}).")
     lines += [line for each in DESIGNS for line in each.told_of_test(made, found.sd)]

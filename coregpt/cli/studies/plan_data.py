@@ -58,7 +58,7 @@ def plan_data(made: Plan, asked: Asked, idle: Known) -> dict[str, Any]:
             "sd": power.sd,
             "sd_from": power.origin,
             "detectable": power.detectable,
-            "unit": f"nats per {made.source.unit}",
+            "unit": made.unit,
         },
         "chain": _chain(made, power.sd, asked.store),
         "differs": {each.setting: each.values for each in differing},

@@ -5,14 +5,22 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from coregpt.contract.data_config import DataConfig
 from coregpt.contract.errors import DataError
 from coregpt.engine.data.corpus import pydocs
 from coregpt.engine.data.files import cache_dir
+from coregpt.engine.data.mixing import mixed
 from coregpt.engine.data.shards import FETCH_FINEWEB
 from coregpt.engine.data.source import TokenSource, open_folder
 
 FINEWEB = "fineweb10B"
 NAMES = ("pydocs", FINEWEB)
+
+
+def open_data(data: DataConfig) -> TokenSource:
+    """Open all that a run is trained and evaluated on. Raises DataError as `open_source`."""
+    source = open_source(data.source)
+    return mixed(source, {name: open_source(each.source) for name, each in data.mixture.items()})
 
 
 def open_source(name_or_folder: str, looked: Sequence[str] = ()) -> TokenSource:

@@ -26,6 +26,8 @@ WIDE: Final[np.dtype[Any]] = np.dtype("<u4")
 FORMATS: Final[dict[int, tuple[int, np.dtype[Any]]]] = {MAGIC: (VERSION, NARROW), WIDE_MAGIC: (WIDE_VERSION, WIDE)}
 """By magic number: the version, and the type of a token."""
 LARGEST_COUNT: Final = 2**31 - 1  # the header's count is an int32
+PIECE: Final = 2**24
+"""Tokens that are looked through at a time."""
 LARGEST_ID: Final = 2**31 - 1  # tokens become int64, and no vocabulary is larger
 
 FETCH_FINEWEB = "fetch it with `coregpt data fetch fineweb10B`"
@@ -105,6 +107,7 @@ class TokenStream:
     def __init__(self, shards: list[Tokens]):
         self._shards = shards
         self._ends = np.cumsum([len(shard) for shard in shards], dtype=np.int64)
+        self._places: dict[int, NDArray[np.int64]] = {}
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if self._shards else 0
@@ -138,3 +141,17 @@ class TokenStream:
             filled += len(part)
             index += 1
         return out
+
+    def places(self, token: int) -> NDArray[np.int64]:
+        """Where a token id stands, rising. Reads the whole stream, once."""
+        if token not in self._places:
+            self._places[token] = self._look_for(token)
+        return self._places[token]
+
+    def _look_for(self, token: int) -> NDArray[np.int64]:
+        found = []
+        for shard, end in zip(self._shards, self._ends.tolist(), strict=True):
+            for start in range(0, len(shard), PIECE):
+                at = np.flatnonzero(shard[start : start + PIECE] == token)
+                found.append(at + (end - len(shard) + start))
+        return np.concatenate(found).astype(np.int64) if found else np.empty(0, np.int64)

@@ -26,6 +26,8 @@ from coregpt.engine.data.shards import FETCH_FINEWEB, TokenStream, read_shard
 from coregpt.engine.data.width import refuse_wrong_width
 
 META = "meta.json"
+HELD_OUT_TEXT = "held_out_text"
+"""Under `about`: sha256 of the hashes of the documents of `held_out` in their order, whatever their tokens are."""
 GPT2_VOCAB = 50304  # 50257 ids, padded to a multiple of 128
 GPT2_SEPARATOR = 50256
 SELECT_SHARE = 8
@@ -83,18 +85,25 @@ class TokenSource:
     """Whether `held_out` was taken out, for a process that must not see what judges it."""
     token_bytes: Sequence[int] = ()
     """Raw bytes of the text that each id stands for; empty where nothing is known of them."""
+    mixed: Mapping[str, TokenStream] = field(default_factory=dict)
+    """Other sources that are trained on beside `train`, by the names of a mixture."""
 
     def without_held_out(self) -> Self:
         """The same for training alone: whoever holds it has neither the tokens of `held_out` nor its files open."""
         return replace(self, held_out=TokenStream([]), withheld=True)
 
-    def bytes_of(self, ids: NDArray[np.int64]) -> int | None:
-        """Bytes of the text that `ids` (n,) are; None where nothing is known. A separator is none of it."""
+    def sizes_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Bytes of text of each of `ids` (n,); None where nothing is known. A separator has none."""
         if self.unit == "byte":
-            return int(len(ids) - (ids == self.separator).sum())
+            return (ids != self.separator).astype(np.int64)
         if not self.token_bytes or (len(ids) and int(ids.max()) >= len(self.token_bytes)):
             return None
-        return int(np.asarray(self.token_bytes, dtype=np.int64)[ids].sum())
+        return np.asarray(self.token_bytes, dtype=np.int64)[ids]
+
+    def bytes_of(self, ids: NDArray[np.int64]) -> int | None:
+        """Bytes of the text that `ids` (n,) are; None where nothing is known."""
+        sizes = self.sizes_of(ids)
+        return None if sizes is None else int(sizes.sum())
 
     def facts(self) -> dict[str, str | int | None]:
         """What the report says about the data: plain values, sizes in tokens."""

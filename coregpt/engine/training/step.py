@@ -12,7 +12,7 @@ from coregpt.engine.arithmetic.compiling import Callables, prepare
 from coregpt.engine.arithmetic.ends import accumulating
 from coregpt.engine.arithmetic.scaling import LossScale, autocast
 from coregpt.engine.build import Run
-from coregpt.engine.data import Ahead, RowOrder
+from coregpt.engine.data import Ahead, Order
 from coregpt.engine.training.timeline import cut
 
 MicroBatch = tuple[Tensor, Tensor, Tensor]
@@ -26,7 +26,7 @@ class TrainingStep:
 
     calls: Callables
 
-    def __init__(self, run: Run, order: RowOrder):
+    def __init__(self, run: Run, order: Order):
         self.run, self.order = run, order
         self.scale = LossScale() if run.config.precision == "fp16" else None
         on_cuda = run.device.type == "cuda"

@@ -72,6 +72,8 @@ def plan_steps(config: RunConfig, schedules: dict[str, Schedule]) -> Timeline:
     for value in length.values:
         if not 1 <= value <= context:
             raise PluginError(f"seq_len stage {value} is not a length from 1 to model.context ({context})")
+        if value != context and config.data.rows == "documents":
+            raise PluginError(f"seq_len stage {value} would cut rows of documents (data.rows) inside of documents")
 
     def trained(steps: int) -> list[int]:
         sizes = zip(_values(batch, steps), _values(length, steps), strict=True)

@@ -16,9 +16,9 @@ from coregpt.contract.errors import ConfigError, PluginError
 from coregpt.engine.arithmetic.platform import peak_memory
 from coregpt.engine.arithmetic.scaling import LossScale
 from coregpt.engine.build import Run
-from coregpt.engine.data import RowOrder, TokenSource, eval_rows
+from coregpt.engine.data import TokenSource, judged_rows, row_order
 from coregpt.engine.training import checkpoint
-from coregpt.engine.training.evaluate import evaluate
+from coregpt.engine.training.evaluate import counting, evaluate
 from coregpt.engine.training.outcome import HELD_OUT, SELECT, Outcome, Progress, Sink
 from coregpt.engine.training.step import TrainingStep
 
@@ -49,10 +49,10 @@ class Trainer:
             raise ConfigError(
                 f"model.vocab is {config.model.vocab}, but {self.source.name} has ids up to {self.source.vocab - 1}"
             )
-        order = RowOrder(self.source.train, config.model.context, config.data_seed)
+        order = row_order(self.source, config, timeline.first_rows[-1])
         self.train_step = TrainingStep(self.run, order)
         self.eval_data = {
-            name: eval_rows(stream, config.model.context, config.eval_tokens, called)
+            name: judged_rows(self.source, stream, config, called)
             for name, stream, called in (
                 (SELECT, self.source.select, "select"),
                 (HELD_OUT, self.source.held_out, "held_out"),
@@ -201,7 +201,7 @@ class Trainer:
         total = torch.zeros((), dtype=torch.float64, device=run.device)
         if len(inputs[mine]):
             found = evaluate(run.model, self.calls.logits, inputs[mine], targets[mine], run.dials.values, rows)
-            total += found * (len(inputs[mine]) / len(inputs))
+            total += found * (counting(targets[mine]) / counting(targets))
         return float(run.world.all_reduce(total))
 
     def record(self, step: int, numbers: dict[str, float], seconds: float) -> None:

@@ -1,6 +1,7 @@
 """Study designs, one file each, by the name of its YAML key. A new one is a file, a line here, rows of combinations."""
 
 from coregpt.lab.designs.abort import Abort
+from coregpt.lab.designs.bits import Bits
 from coregpt.lab.designs.bracket import Bracket
 from coregpt.lab.designs.budget import Budget
 from coregpt.lab.designs.chain import Chain
@@ -33,5 +34,6 @@ DESIGNS: tuple[Design, ...] = (
     Looks(),
     Abort(),
     Budget(),
+    Bits(),
 )
 """In the order in which they are asked: what changes arms comes before what looks at them."""

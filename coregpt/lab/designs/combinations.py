@@ -22,7 +22,7 @@ NAMES = (
     *("match", SECONDS, "sizes", "tuning", "bracket", "tuned"),
     *(STAGE_SCREEN, "confirms"),
     *ENDS_EARLY,
-    *("test.target", "test.yardstick", "test.screen", "test.history"),
+    *("test.target", "test.yardstick", "test.screen", "test.history", "test.metric"),
     EACH_RUN,
 )
 
@@ -71,6 +71,14 @@ CLASHES = (
     Clash("test.screen", FACTORIAL, "'mode: factorial' asks for effects and interactions, not for a screen; remove it"),
     *(Clash("test.history", key, NOT_BOTH) for key in ENDS_EARLY),
     Clash("test.history", FORK, "the branches of a fork share more noise than separate runs; remove it"),
+    *(
+        Clash("test.metric", key, "'{full}' reads losses per token on the way, and 'metric' is of bytes; remove one")
+        for key in (*ENDS_EARLY, "test.target", "test.yardstick", "test.history", FORK, "tuning", "bracket", "tuned")
+    ),
+    *(
+        Clash("test.metric", key, "'{full}' is not worked out for a metric of bytes; remove one of them")
+        for key in ("sizes", SECONDS, STAGE_SCREEN, "confirms")
+    ),
     Clash("match", FORK, "the arms of 'mode: fork' share their beginning and cannot be matched; remove it"),
     *(
         Clash("tuning", key, NOT_TUNED)

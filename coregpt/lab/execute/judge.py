@@ -24,8 +24,8 @@ from torch import Tensor
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import PluginError, RunError
-from coregpt.engine.data import TokenSource, eval_rows, open_source
-from coregpt.engine.training.evaluate import total_loss
+from coregpt.engine.data import TokenSource, eval_rows, judged_rows, open_data
+from coregpt.engine.training.evaluate import counting, total_loss
 from coregpt.engine.training.outcome import HELD_OUT, SELECT
 from coregpt.lab.execute import player
 from coregpt.lab.execute.player import Board
@@ -65,10 +65,9 @@ class Judge:
 
     @classmethod
     def of(cls, folder: RunFolder, config: RunConfig, source: TokenSource) -> "Judge":
-        context, tokens = config.model.context, config.eval_tokens
         streams = {
-            SELECT: eval_rows(source.select, context, tokens, "select"),
-            HELD_OUT: eval_rows(source.held_out, context, tokens, "held_out"),
+            SELECT: judged_rows(source, source.select, config, "select"),
+            HELD_OUT: judged_rows(source, source.held_out, config, "held_out"),
         }
         second = sealed(config, source)
         if second is not None:
@@ -169,7 +168,7 @@ class Played:
             total += total_loss(scored, true).cpu()
             if first is not None:
                 first.compare(start, logits)
-        return float(total) / targets.numel()
+        return float(total) / counting(targets)
 
 
 @dataclass
@@ -220,7 +219,7 @@ def look(model: Played, inputs: Tensor, targets: Tensor, vocab: int, chance: ran
 def each_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """-log softmax(logits)[target] in float64, (...) of logits (..., V) and targets (...)."""
     wide = logits.double()
-    return torch.logsumexp(wide, -1) - wide.gather(-1, targets[..., None]).squeeze(-1)
+    return torch.logsumexp(wide, -1) - wide.gather(-1, targets.clamp(min=0)[..., None]).squeeze(-1)
 
 
 def refuse_leaks(look: Look) -> None:
@@ -249,7 +248,10 @@ def compare(outcome: Mapping[str, Any], losses: Mapping[str, float]) -> None:
 
 
 def sealed_tokens(config: RunConfig, source: TokenSource) -> int:
-    """How many tokens the second text has; 0 where there is no room for it."""
+    """How many tokens the second text has; 0 where there is no room for it, and for a text that is counted in bytes:
+    at a place by tokens it would be another text for another tokenizer."""
+    if config.eval_bytes is not None:
+        return 0
     context = config.model.context
     tokens = max(1, round(config.eval_tokens // context * SEALED_SHARE)) * context
     return tokens if len(source.select) >= config.eval_tokens + 1 + tokens + 1 else 0
@@ -276,7 +278,7 @@ def main(words: list[str]) -> None:
     """`FD RUN_DIR`, where a training process could not fork."""
     folder = RunFolder(Path(words[1]))
     config = RunConfig.model_validate(folder.config()["config"])
-    Judge.of(folder, config, open_source(config.data.source)).serve(Line(socket.socket(fileno=int(words[0]))))
+    Judge.of(folder, config, open_data(config.data)).serve(Line(socket.socket(fileno=int(words[0]))))
 
 
 if __name__ == "__main__":

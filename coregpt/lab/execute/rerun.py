@@ -12,7 +12,7 @@ from typing import Any
 
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError
-from coregpt.engine.data import open_source
+from coregpt.engine.data import open_data
 from coregpt.engine.training.world import World
 from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.signals import POLL_SECONDS, caught_signals
@@ -41,7 +41,7 @@ def prepare(store: Path, run: Planned, on_cluster: bool = False) -> RunFolder:
         raise ConfigError(f"{run.id} is a trunk, which has no result of its own; name one of its branches")
     config = RunConfig.model_validate(record["config"])
     catalogue = folder.catalogue([store])
-    refuse_if_moved(folder, config, catalogue, open_source(config.data.source))
+    refuse_if_moved(folder, config, catalogue, open_data(config.data))
     inputs_of(config, catalogue)
     if part.trunk:
         trunk = RunFolder(store / part.trunk)

@@ -25,7 +25,8 @@ from coregpt.contract.errors import ConfigError, DataError, PluginError, RunErro
 from coregpt.engine import weights
 from coregpt.engine.arithmetic.platform import set_up_cpu
 from coregpt.engine.build import Run, build
-from coregpt.engine.data import TokenSource, TokenStream, open_source
+from coregpt.engine.data import TokenSource, TokenStream, open_data
+from coregpt.engine.data.judged import whole_documents
 from coregpt.engine.inputs import Stored
 from coregpt.engine.training.trainer import train
 from coregpt.engine.training.world import World, join, leave
@@ -98,7 +99,7 @@ def execute(
     until = part.until if part.is_trunk else until
     if config.device == "cpu":
         set_up_cpu()
-    source = open_source(config.data.source)
+    source = open_data(config.data)
     with Referee(folder, config, source) as referee, forbidden(source.held_out_files):
         source = for_training(source, config)  # nothing here holds the whole one from now on
         bound = Bound.now()
@@ -169,8 +170,11 @@ def for_training(source: TokenSource, config: RunConfig) -> TokenSource:
     """What a training process may see: without `held_out`, or with the tokens of it that a target's curve reads."""
     if not config.held_out_curve:
         return source.without_held_out()
-    tokens = source.held_out.slice(0, min(config.eval_tokens + 1, len(source.held_out)))
-    return replace(source, held_out=TokenStream([tokens.astype("uint16")]))
+    end = config.eval_tokens + 1
+    if config.eval_bytes is not None:
+        end = whole_documents(source, source.held_out, config.eval_bytes, "held_out")[1] + 1
+    tokens = source.held_out.slice(0, min(end, len(source.held_out)))
+    return replace(source, held_out=TokenStream([tokens]))
 
 
 def closed(config: RunConfig, files: Sequence[Path], dedicated: bool) -> str:

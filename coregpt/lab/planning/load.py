@@ -8,12 +8,13 @@ from pydantic import ValidationError
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs import DESIGNS
+from coregpt.lab.designs.bits import BITS
 from coregpt.lab.designs.combinations import problems as combined
 from coregpt.lab.planning.arms import Arms, Layer, Layers, check
 from coregpt.lab.study.declaration import Arm, Criterion, Keep, Study, StudyFile
 from coregpt.lab.study.identity import WATCHING
 from coregpt.lab.study.layers import Merged
-from coregpt.lab.study.place import located
+from coregpt.lab.study.place import located, placed
 from coregpt.lab.study.problems import Problem, explain
 from coregpt.lab.study.registry import Catalogue, nearest
 from coregpt.lab.study.yamlfile import Document, Key, read
@@ -151,7 +152,7 @@ class _Loader:
         if keep not in get_args(Keep):
             self.wrong((*place, "keep"), f"expected {' or '.join(get_args(Keep))}, got {keep!r}")
         made = [arm for arm in arms if arm is not None]
-        self.compare(made)
+        self.compare(made, criterion)
         if len(self.problems) > before or criterion is None or self.problems:
             return None
         name = self.path.stem if scale == next(iter(self.file.scales), "") else f"{self.path.stem}-{scale}"
@@ -220,13 +221,13 @@ class _Loader:
             self.wrong(("test", "baseline"), f"'{made.baseline}' is not an arm{nearest(made.baseline, self.own)}")
         return made
 
-    def compare(self, arms: list[Arm]) -> None:
+    def compare(self, arms: list[Arm], criterion: Criterion | None) -> None:
         """Arms must differ, and must be judged on the same tokens."""
         places = {arm.name: located(arm.run.data.source, self.path.parent) for arm in arms}
         plain = {}
         for arm in arms:
             trained = {key: value for key, value in arm.settings().items() if key not in WATCHING}
-            data = {**trained["data"], "source": places[arm.name]}
+            data = placed(arm.run.data, self.path.parent).model_dump(mode="json")
             plain[arm.name] = self.catalogue.canonical({**trained, "data": data})
         for i, arm in enumerate(arms):
             for other in arms[:i]:
@@ -235,8 +236,15 @@ class _Loader:
                         self.arms.place(arm.name),
                         f"is the same as '{other.name}': all that can change a number is equal",
                     )
+            if places[arm.name] != places[arms[0].name] and criterion is not None and criterion.metric != BITS:
+                text = (
+                    f"data.source is {places[arm.name]}, but {places[arms[0].name]} in '{arms[0].name}': losses per "
+                    "token of other tokens or of another text mean other things. Arms with data of their own are "
+                    "compared in 'test: {metric: bits_per_byte}', on one text; with one tokenizer keep one source to "
+                    "be judged by, and train on others under data.mixture"
+                )
+                self.wrong(("arms", arm.name), text)
             for setting, mine, first in (
-                ("data.source", places[arm.name], places[arms[0].name]),
                 ("eval_tokens", arm.run.eval_tokens, arms[0].run.eval_tokens),
                 ("held_out_curve", arm.run.held_out_curve, arms[0].run.held_out_curve),
             ):

@@ -8,13 +8,14 @@ from coregpt.contract.errors import ConfigError, DataError
 from coregpt.engine.arithmetic.platform import default_device, fast_precision, worth_compiling
 from coregpt.engine.data import TokenSource
 from coregpt.lab.designs import DESIGNS
+from coregpt.lab.designs.bits import scales_of
 from coregpt.lab.planning.enough import refuse_unfit
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import TOLERANCE, Arm, Study
 from coregpt.lab.study.identity import engine_digest, frozen_files, plugin_digests, run_id
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.part import TRUNK, WHOLE, RunPart
-from coregpt.lab.study.place import opened
+from coregpt.lab.study.place import opened, placed
 from coregpt.lab.study.readings import Readings, along
 from coregpt.lab.study.whereabouts import where, where_set
 
@@ -58,8 +59,9 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
     for design in DESIGNS:
         design.refuse(outlined, nodes)
     refuse_no_gpu(study, nodes)
-    source, place = data_of(study)
-    refuse_unfit(outlined, source)
+    sources = data_of(study)
+    source = sources[outlined.baseline.name]
+    refuse_unfit(outlined, sources)
     check_equal(outlined)
     common = _common_compile(outlined, nodes)
 
@@ -68,11 +70,11 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
     looked_at = frozenset(each for design in DESIGNS for each in design.readings(outlined))
 
     def planned(arm: Arm, seed: int, part: RunPart, name: str) -> PlannedRun:
-        data = arm.run.data.model_copy(update={"source": place})
+        data = placed(arm.run.data, study.path.parent)
         config = resolve(arm, seed, nodes).model_copy(update={**common, "data": data})
         needs = along(config, outlined.costs[arm.name].steps, part, before.get(seed, frozenset()))
         needs |= looked_at if arm.compared else frozenset()
-        return _planned(study, name, config, digests[arm.name], source.digest, part, needs)
+        return _planned(study, name, config, digests[arm.name], sources[arm.name].digest, part, needs)
 
     trunks: tuple[PlannedRun, ...] = ()
     parts: dict[int, RunPart] = {}
@@ -83,7 +85,8 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
         before = {trunk.seed: trunk.needs for trunk in trunks}
     runs = [planned(arm, seed, parts.get(seed, WHOLE), arm.name) for arm in study.arms for seed in study.seeds]
     shared = {"trunk_step": outlined.trunk_step, "trunk_tokens": outlined.trunk_tokens}
-    made = Plan(study, outlined.costs, outlined.derived, source, tuple(runs), trunks, **shared)
+    scales = scales_of(study, sources)
+    made = Plan(study, outlined.costs, outlined.derived, source, tuple(runs), trunks, sources, scales, **shared)
     for design in DESIGNS:
         design.check(made)
     return made
@@ -97,13 +100,20 @@ def refuse_no_gpu(study: Study, nodes: str) -> None:
                 raise ConfigError(f"{where_set(study, arm, 'device')}: is cuda, but this machine has no usable GPU")
 
 
-def data_of(study: Study) -> tuple[TokenSource, str]:
-    """The data of all arms, and where they are. Raises DataError, naming the line that asks for them."""
-    first = study.arms[0]
-    try:
-        return opened(first.run.data.source, study.path.parent)
-    except DataError as error:
-        raise DataError(f"{where_set(study, first, 'data', 'source')}: {error}") from error
+def data_of(study: Study) -> dict[str, TokenSource]:
+    """The data of each arm, opened once. Raises DataError, naming the line that asks for them."""
+    found: dict[tuple[str, ...], TokenSource] = {}
+    by_arm = {}
+    for arm in study.arms:
+        at = placed(arm.run.data, study.path.parent)
+        key = (at.source, *(text for name in sorted(at.mixture) for text in (name, at.mixture[name].source)))
+        if key not in found:
+            try:
+                found[key] = opened(arm.run.data, study.path.parent)
+            except DataError as error:
+                raise DataError(f"{where_set(study, arm, 'data', 'source')}: {error}") from error
+        by_arm[arm.name] = found[key]
+    return by_arm
 
 
 def check_equal(outlined: Outline) -> None:

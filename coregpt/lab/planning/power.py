@@ -118,5 +118,5 @@ def final_values(made: Plan, store: Path) -> dict[str, dict[int, float]]:
     for run in made.runs:
         loss = final(RunFolder(store / run.id), "select")
         if loss is not None and math.isfinite(loss):
-            found[run.arm][run.seed] = loss
+            found[run.arm][run.seed] = loss * made.scale(run.arm, "select")
     return found

@@ -1,6 +1,7 @@
 """A study is declared in the ledger before its first run; whatever changes later is on record too."""
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -148,4 +149,12 @@ def code(plan: Plan) -> dict[str, Any]:
     plugins: dict[str, str] = {}
     for run in plan.runs:
         plugins |= run.record["plugins"]
-    return {"engine": plan.runs[0].record["engine"], "data": plan.source.digest, "plugins": plugins}
+    return {"engine": plan.runs[0].record["engine"], "data": data_digest(plan), "plugins": plugins}
+
+
+def data_digest(plan: Plan) -> str:
+    """Of the data of all arms; where they have the same, that of a run."""
+    by_arm = {arm.name: plan.source_of(arm.name).digest for arm in plan.study.arms}
+    if len(set(by_arm.values())) <= 1:
+        return plan.source.digest
+    return hashlib.sha256(canonical(by_arm)).hexdigest()

@@ -54,7 +54,8 @@ class Criterion(Frozen):
 
     baseline: str
     """The arm every other arm is compared with."""
-    metric: Literal["val_loss"] = "val_loss"
+    metric: Literal["val_loss", "bits_per_byte"] = "val_loss"
+    """Loss per token, or bits per byte of text, which means the same for every tokenizer (`lab.designs.bits`)."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """Largest accepted probability of calling an arm better or worse when it is neither, over all arms."""
     margin: PositiveFloat = 0.01

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coregpt.contract.config import RunConfig
+from coregpt.contract.config import DataConfig, RunConfig
 from coregpt.engine.accounting import Cost
 from coregpt.engine.build import NamedPlugins, build
 from coregpt.engine.inputs import Given
@@ -78,8 +78,12 @@ def _told_apart(name: str, arm: Arm, arms: Sequence[Arm]) -> str:
 
 
 def settings(arm: Arm) -> Flat:
-    """Every setting of an arm by dotted key; a plugin without options is there as `plugins.name`."""
-    flat = flatten(arm.settings())
+    """Every setting of an arm by dotted key; a plugin without options is there as `plugins.name`.
+
+    Options of the data that are not used are there too, though no declaration has them.
+    """
+    data = {f"data.{name}": getattr(arm.run.data, name) for name in DataConfig.model_fields if name != "mixture"}
+    flat = data | flatten(arm.settings())
     return {key: value for key, value in flat.items() if key != "plugins"}
 
 

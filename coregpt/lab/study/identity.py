@@ -17,7 +17,7 @@ from coregpt.lab.study.registry import FILE, Catalogue
 ID_LENGTH = 12
 WATCHING = frozenset({"evals", "held_out_curve"})
 """Settings of a run that say when it is evaluated. Neither its weights nor its final losses depend on them: a law."""
-READ_OR_ROUNDED = frozenset({"eval_tokens", "micro_rows", "compile"})
+READ_OR_ROUNDED = frozenset({"eval_tokens", "eval_bytes", "micro_rows", "compile"})
 """Settings that name another run, and yet train the same one but for rounding, or read it on more or fewer tokens."""
 IMPORTS = "imports"
 """Folder, beside the frozen plugin files of a run, of the sources that plugins import."""
@@ -106,12 +106,19 @@ def counted(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Data have a digest of their own, and a file counts by its content.
     """
-    data = {key: value for key, value in config["data"].items() if key != "source"}
+    data = _without_places(config["data"])
     given = config.get("inputs") or {}
     inputs = {name: InputSource.model_validate(source).identity() for name, source in given.items()}
     rest = {key: value for key, value in config.items() if key not in {"data", "inputs", *WATCHING}}
     plain: dict[str, Any] = settled({**rest, "data": data, **({"inputs": inputs} if inputs else {})})
     return plain
+
+
+def _without_places(data: Mapping[str, Any]) -> dict[str, Any]:
+    own = {key: value for key, value in data.items() if key != "source"}
+    if mixture := data.get("mixture"):
+        own["mixture"] = {name: {"weight": each["weight"]} for name, each in mixture.items()}
+    return own
 
 
 def run_id(config: RunConfig, plugins: Mapping[str, str], data_digest: str, part: RunPart = WHOLE) -> str:

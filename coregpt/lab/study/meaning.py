@@ -37,4 +37,12 @@ def digests_of(declaration: Mapping[str, Any]) -> set[str]:
 
 def _by_name(settings: Mapping[str, Any]) -> dict[str, Any]:
     data = settings.get("data", {})
-    return {**settings, "data": {**data, "source": source_name(data["source"])}} if "source" in data else {**settings}
+    if "source" not in data:
+        return {**settings}
+    named = {**data, "source": source_name(data["source"])}
+    if mixture := data.get("mixture"):
+        named["mixture"] = {
+            name: {**each, "source": source_name(each["source"])} if "source" in each else each
+            for name, each in mixture.items()
+        }
+    return {**settings, "data": named}

@@ -1,5 +1,6 @@
 """What a study comes to: its arms as counted, and its runs, each fully resolved and ready to execute."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from coregpt.contract.config import RunConfig
 from coregpt.engine.accounting import Cost
 from coregpt.engine.data import NAMES, TokenSource
-from coregpt.lab.study.declaration import Arm, Axis, Study
+from coregpt.lab.study.declaration import Arm, Axis, Stream, Study
 from coregpt.lab.study.part import RunPart
 from coregpt.lab.study.readings import Readings
 
@@ -85,8 +86,32 @@ class Plan(Outline):
     """Arms in the study's order, each with its seeds."""
     trunks: tuple[PlannedRun, ...] = ()
     """What the arms begin with where they have a beginning in common, by seed."""
+    sources: Mapping[str, TokenSource] = field(default_factory=dict)
+    """By arm, where arms have data of their own; `source` is the baseline's."""
+    scales: Mapping[str, Mapping[Stream, float]] = field(default_factory=dict)
+    """By arm and stream: what a loss in nats per token is multiplied by to be in the metric's unit, if not by 1."""
+
+    def source_of(self, arm: str) -> TokenSource:
+        """The data of an arm, or of a trunk."""
+        return self.sources.get(arm, self.source)
+
+    def scale(self, arm: str, stream: Stream) -> float:
+        """See `scales`."""
+        return self.scales.get(arm, {}).get(stream, 1.0)
+
+    @property
+    def unit(self) -> str:
+        """Of the metric."""
+        return f"nats per {self.source.unit}" if self.study.criterion.metric == "val_loss" else "bits per byte"
 
     def place(self) -> str:
         """`Data: ok is /home/me/ok` for a folder; nothing for data that have a name."""
-        said, found = self.study.arms[0].run.data.source, self.runs[0].config.data.source
-        return "" if found in NAMES else f"Data: {said} is {found}, sha256 {self.source.digest[:12]}"
+        found: dict[str, str] = {}
+        where = {run.arm: run.config.data for run in self.runs}
+        for arm in self.study.arms:
+            said, at, digest = arm.run.data, where[arm.name], self.source_of(arm.name).digest[:12]
+            pairs = [(said.source, at.source), *((said.mixture[n].source, at.mixture[n].source) for n in said.mixture)]
+            for name, place in pairs:
+                if place not in NAMES:
+                    found.setdefault(f"{name} is {place}", digest)
+        return "" if not found else "Data: " + "; ".join(f"{text}, sha256 {digest}" for text, digest in found.items())

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-from coregpt.engine.data import NAMES, TokenSource, open_source
+from coregpt.contract.data_config import DataConfig
+from coregpt.contract.errors import DataError
+from coregpt.engine.data import NAMES, TokenSource, mixed, open_source
 
 
 def located(source: str, beside: Path) -> str:
@@ -13,11 +15,29 @@ def located(source: str, beside: Path) -> str:
     return next((os.path.abspath(place) for place in _places(source, beside) if place.is_dir()), source)
 
 
-def opened(source: str, beside: Path) -> tuple[TokenSource, str]:
-    """The data, and where they were found. Raises DataError, naming the places in which a folder was looked for."""
+def placed(data: DataConfig, beside: Path) -> DataConfig:
+    """With the full path of every folder; see `located`."""
+    mixture = {
+        name: each.model_copy(update={"source": located(each.source, beside)}) for name, each in data.mixture.items()
+    }
+    return data.model_copy(update={"source": located(data.source, beside), "mixture": mixture})
+
+
+def opened(data: DataConfig, beside: Path) -> TokenSource:
+    """All that is trained and evaluated on. Raises DataError, naming the places in which a folder was looked for."""
+    others = {}
+    for name, each in data.mixture.items():
+        try:
+            others[name] = _opened(each.source, beside)
+        except DataError as error:
+            raise DataError(f"data.mixture.{name}.source: {error}") from error
+    return mixed(_opened(data.source, beside), others)
+
+
+def _opened(source: str, beside: Path) -> TokenSource:
     where = located(source, beside)
     looked = [] if where in NAMES else [os.path.abspath(place) for place in _places(source, beside)]
-    return open_source(where, list(dict.fromkeys(looked))), where
+    return open_source(where, list(dict.fromkeys(looked)))
 
 
 def _places(source: str, beside: Path) -> list[Path]:

@@ -1,12 +1,14 @@
 """From run folders to the facts a report is made of. Reads, and decides nothing."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coregpt.lab.designs.bits import evaluated, trained_bytes
 from coregpt.lab.execute.judge import sealed_tokens
-from coregpt.lab.planning.credit import credited, departures
+from coregpt.lab.planning.credit import Difference, credited, departures
+from coregpt.lab.planning.enough import pass_tokens
 from coregpt.lab.planning.preregister import code
 from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.records.history import History, Past
@@ -56,7 +58,7 @@ def _ledger_facts(plan: Plan, store: Path, past: Mapping[str, Past]) -> dict[str
 
 
 def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
-    study, test = plan.study, plan.study.criterion
+    study, test, differing = plan.study, plan.study.criterion, credited(plan)
     of_designs: dict[str, Any] = {}
     for each in COLLECTORS:
         of_designs |= each.facts(plan, store)
@@ -65,10 +67,10 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         question=study.question,
         baseline=test.baseline,
         arms=_arms(plan),
-        metric=METRIC[study.reads],
+        metric=METRIC[study.reads] if test.metric == "val_loss" else test.metric,
         reads=study.reads,
         curves=curves_of(plan.runs[0].config),
-        unit=f"nats per {plan.source.unit}",
+        unit=plan.unit,
         alpha=test.alpha,
         margin=test.margin,
         power=test.power,
@@ -85,7 +87,8 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         scale=study.scale,
         digest=study.digest,
         command=_command(study),
-        confounds=tuple(Confound(setting=d.setting, values=d.values, why=dict(d.why)) for d in credited(plan))
+        confounds=tuple(Confound(setting=d.setting, values=d.values, why=dict(d.why)) for d in differing)
+        + texts(plan, differing)
         + compiled(plan, store)
         + worked(plan, store),
         untuned=untuned(plan) or None,
@@ -118,9 +121,18 @@ def _arms(plan: Plan) -> tuple[ArmFacts, ...]:
     )
 
 
+def texts(plan: Plan, differing: Sequence[Difference]) -> tuple[Confound, ...]:
+    """How much text arms with tokens of their own are trained on, credited as the tokens are."""
+    why = next((each.why for each in differing if each.setting == "data.source"), {})
+    found = {arm: f"{size:.3g}" for arm, size in trained_bytes(plan).items()}
+    if len(set(found.values())) <= 1:
+        return ()
+    return (Confound(setting="bytes of text trained on, about", values=found, why=dict(why)),)
+
+
 def _data(plan: Plan) -> DataFacts:
-    facts, tokens = plan.source.facts(), plan.study.arms[0].run.eval_tokens
-    judged = plan.source.held_out if plan.study.reads == "held_out" else plan.source.select
+    facts, baseline = plan.source.facts(), plan.baseline
+    tokens, size = evaluated(plan.source, baseline, plan.study.reads)
     return DataFacts(
         name=plan.source.name,
         sha256=plan.source.digest,
@@ -128,7 +140,8 @@ def _data(plan: Plan) -> DataFacts:
         val_tokens=len(plan.source.held_out),
         select_tokens=len(plan.source.select),
         eval_tokens=tokens,
-        eval_bytes=plan.source.bytes_of(judged.slice(1, tokens)),
-        sealed_tokens=sealed_tokens(plan.study.arms[0].run, plan.source),
+        eval_bytes=size,
+        sealed_tokens=sealed_tokens(baseline.run, plan.source),
+        pass_tokens=pass_tokens(plan),
         split_rule=str(facts.get("split", "training and validation are separate shards")),
     )

@@ -19,7 +19,7 @@ from coregpt.report.drawing.numbers import (
     span,
 )
 from coregpt.report.drawing.words import verdict_words
-from coregpt.report.facts.inputs import Confound, Reason
+from coregpt.report.facts.inputs import BITS, Confound, Reason
 from coregpt.report.facts.model import Report
 
 
@@ -56,10 +56,11 @@ def results(report: Report) -> Table:
     digits = decimals(report.study, report.comparisons)
     by_arm = {c.arm: c for c in report.comparisons}
     data, rows = report.study.data, []
+    shown = bool(data.eval_bytes) and report.study.metric != BITS
     for arm in report.arms:
         c = by_arm.get(arm.arm)
         mean = fixed(arm.mean, digits) + ("*" if arm.conditional else "")
-        bits = (fixed(data.bits_per_byte(arm.mean), 4),) if data.eval_bytes else ()
+        bits = (fixed(data.bits_per_byte(arm.mean), 4),) if shown else ()
         row = (arm.arm, f"{arm.finished}/{len(report.study.planned(arm.arm))}", mean, *bits, fixed(arm.sd, digits))
         if c is None:
             rows.append((*row, *[DASH] * 6, report.study.aside.get(arm.arm, "baseline")))
@@ -82,7 +83,7 @@ def results(report: Report) -> Table:
         )
     return Table(
         f"{report.study.metric} in {report.study.unit}; gain = baseline minus arm, positive is better",
-        _result_columns(bool(data.eval_bytes)),
+        _result_columns(shown),
         rows,
     )
 

@@ -60,6 +60,10 @@ class Confound(Facts):
         return without_nothing(handler(self), "why")
 
 
+BITS = "bits_per_byte"
+"""The metric of a study whose losses are of text; all values of its report are."""
+
+
 class DataFacts(Facts):
     """The data every arm was trained and judged on."""
 
@@ -77,6 +81,8 @@ class DataFacts(Facts):
     """Of the second text that every final loss is measured on beside `held_out`; 0 where the data are too small."""
     eval_bytes: int | None = None
     """Bytes of text that the tokens are whose loss decides; None where they are not known to add up to the text."""
+    pass_tokens: int | None = None
+    """Of one pass, where rows leave tokens out, sources are mixed or arms have their own; None: all training tokens."""
 
     def bits_per_byte(self, loss: float | None) -> float | None:
         """A loss in nats per token as bits per byte of text, which tokenizers do not change; None where not known."""
@@ -86,7 +92,7 @@ class DataFacts(Facts):
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "select_tokens", "sealed_tokens", "eval_bytes")
+        return without_nothing(handler(self), "select_tokens", "sealed_tokens", "eval_bytes", "pass_tokens")
 
 
 class TrunkFacts(Facts):
@@ -260,11 +266,14 @@ class StudyFacts(Facts):
     def passes(self) -> float | None:
         """Over the training tokens, by the arm that was trained longest; None where nobody counted them."""
         tokens = [arm.tokens for arm in self.arms if arm.tokens is not None]
-        return max(tokens) / self.data.train_tokens if tokens and self.data.train_tokens else None
+        one = self.data.pass_tokens or self.data.train_tokens
+        return max(tokens) / one if tokens and one else None
 
     @property
     def curve_metric(self) -> str:
         """What learning curves show."""
+        if self.metric == BITS:
+            return f"{BITS} on {self.curves}"
         return self.metric if self.curves is None else metric_on(self.curves, "val_loss")
 
     def planned(self, arm: str) -> tuple[int, ...]:

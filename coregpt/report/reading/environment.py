@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from coregpt.lab.planning.preregister import data_digest
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan
 from coregpt.report.facts.environment import EnvironmentFacts, environment_digest
@@ -22,7 +23,7 @@ def environment(plan: Plan, store: Path) -> EnvironmentFacts:
         if len(arms_of) > 1:
             warnings.append(f"{key} differs between runs: {_who(arms_of)}")
     values = {key: " / ".join(sorted(arms_of)) for key, arms_of in by_key.items()}
-    digest = environment_digest(values, plan.source.digest)
+    digest = environment_digest(values, data_digest(plan))
     return EnvironmentFacts(values=values, warnings=tuple(warnings), digest=digest)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -63,9 +64,10 @@ def run_facts(run: PlannedRun, plan: Plan, store: Path, seen: Seen) -> RunFacts:
     if wrong:
         return RunFacts(**facts, status="failed", reason=wrong, timing=timing)
     if status == "finished" and result is not None:
-        facts["value"] = result[losses.RESULT[plan.study.reads]]
+        scale = partial(plan.scale, run.arm)
+        facts["value"] = result[losses.RESULT[plan.study.reads]] * scale(plan.study.reads)
         if plan.study.reads == "held_out":
-            facts |= {"select": result["select"], "sealed": result.get("sealed")}
+            facts |= {"select": result["select"] * scale("select"), "sealed": result.get("sealed")}
     return RunFacts(**facts, status=status, reason=reason, timing=timing)
 
 
@@ -105,9 +107,10 @@ def _doubt(result: Mapping[str, Any] | None, log: list[Row], past: Past | None, 
 
 
 def _curve(plan: Plan, run: PlannedRun, rows: Sequence[Row]) -> tuple[CurvePoint, ...]:
-    metric = losses.METRIC[curves_of(run.config)]
+    stream = curves_of(run.config)
+    metric, scale = losses.METRIC[stream], plan.scale(run.arm, stream)
     spent = zip(rows, _flops(plan, run, rows), strict=True)
-    return tuple(CurvePoint(int(row["step"]), int(row["tokens"]), flops, row[metric]) for row, flops in spent)
+    return tuple(CurvePoint(int(row["step"]), int(row["tokens"]), flops, row[metric] * scale) for row, flops in spent)
 
 
 def _flops(plan: Plan, run: PlannedRun, rows: Sequence[Row]) -> list[float]:

@@ -11,7 +11,8 @@ def passes_notes(study: StudyFacts) -> list[str]:
     often = study.passes
     if often is None or often <= MANY_PASSES:
         return []
+    tokens = study.data.pass_tokens or study.data.train_tokens
     return [
-        f"Every run went {often:.2g} times over the same {study.data.train_tokens:,} training tokens: the verdict is "
+        f"Every run went {often:.2g} times over the same {tokens:,} training tokens: the verdict is "
         "about repeating these data, and may not hold for new ones."
     ]
