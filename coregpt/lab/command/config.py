@@ -210,6 +210,11 @@ class CommandRun(Foreign):
         name = ", ".join(self.command.inputs) or "read by the program"
         return TokenSource(name, "token", 1, nothing, nothing, nothing, None, digest)
 
+    def place(self) -> str:
+        own = self._aside
+        python = f", Python {own.version} at {own.python}, {len(own.packages)} packages" if own.python else ""
+        return f"Program: {own.place}, {self.command.commit[:10]}{python}"
+
     def environment(self) -> dict[str, str]:
         own = self._aside
         return {"python": own.version, "interpreter": own.python, "packages": interpreter.digest_of(own.packages)[:12]}

@@ -85,6 +85,10 @@ class Foreign(RunConfig):
         """The same run, to be made twice, so that it shows whether equal seeds give equal numbers."""
         raise NotImplementedError
 
+    def place(self) -> str:
+        """Where it was found, for the screen."""
+        raise NotImplementedError
+
     def execute(self, run: Path, stop: Callable[[], bool]) -> dict[str, Any]:
         """Execute it in its folder; how it ended, as a result says it. Raises CoreGPTError for what a user can mend."""
         raise NotImplementedError
