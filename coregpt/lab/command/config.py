@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import PrivateAttr, ValidationError, model_serializer
+from pydantic import Field, PrivateAttr, ValidationError, model_serializer
 
 from coregpt.contract.config import Frozen
 from coregpt.contract.errors import ConfigError, RunError
 from coregpt.engine.accounting import Cost
 from coregpt.engine.data import TokenSource, TokenStream, cache_dir
-from coregpt.lab.atomic import write_bytes
+from coregpt.lab.atomic import read_json, write_bytes
 from coregpt.lab.command import inputs, interpreter
 from coregpt.lab.command.edits import edit
 from coregpt.lab.command.file import OWN, CommandFile, MetricFile, filled, unknown
@@ -40,14 +40,14 @@ class Command(Frozen):
     """sha256 of what is laid over the commit."""
     tree: str
     """git's name of all files, patched and edited with the placeholders as they stand."""
-    edit: dict[str, dict[str, str]] = {}
-    set: dict[str, int | float | str | bool] = {}
-    inputs: dict[str, str] = {}
+    edit: dict[str, dict[str, str]] = Field(default_factory=dict)
+    set: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    inputs: dict[str, str] = Field(default_factory=dict)
     """sha256 of what it reads beside its code, by path."""
     metric: MetricFile = MetricFile()
     reports: str = "val_loss"
     """What of its numbers decides."""
-    env: dict[str, str] = {}
+    env: dict[str, str] = Field(default_factory=dict)
     time_limit: float | None = None
 
 
@@ -66,7 +66,7 @@ class Aside(Frozen):
     version: str = ""
     places: tuple[str, ...] = ()
     """Where packages are."""
-    packages: dict[str, str] = {}
+    packages: dict[str, str] = Field(default_factory=dict)
     files: tuple[str, ...] = ()
     """Inputs, below the repository."""
     repeat: bool = False
@@ -90,7 +90,12 @@ class CommandRun(Foreign):
             return explain(error, CommandFile)
         if file.metric.pattern is not None and metric not in file.metric.names:
             names = ", ".join(file.metric.names)
-            return [(("metric", "pattern"), f"names {names}, and test.metric is {metric}{nearest(metric, file.metric.names)}")]
+            return [
+                (
+                    ("metric", "pattern"),
+                    f"names {names}, and test.metric is {metric}{nearest(metric, file.metric.names)}",
+                )
+            ]
         made = _Making(file, beside, metric)
         try:
             return cls._of(*made.make())
@@ -103,6 +108,18 @@ class CommandRun(Foreign):
         run = cls.model_validate(record["config"])
         run._aside = Aside.model_validate(record["aside"])
         return run
+
+    @classmethod
+    def restored(cls, settings: Mapping[str, Any], store: Path) -> Self:
+        wanted = Command.model_validate(settings[cls.KEY])
+        for file in sorted(store.glob("*/config.json")):
+            record = read_json(file) or {}
+            if cls.KEY in record.get("config", {}) and record["config"][cls.KEY].get("tree") == wanted.tree:
+                found = cls.of_record(record)
+                if found.command == wanted:
+                    found._aside = found._aside.model_copy(update={"repeat": False})
+                    return found
+        raise ConfigError(f"no run in {store} knows where the repository {wanted.repo} of its program lies")
 
     @classmethod
     def _of(cls, command: Command, aside: Aside) -> Self:
@@ -210,6 +227,9 @@ class CommandRun(Foreign):
         name = ", ".join(self.command.inputs) or "read by the program"
         return TokenSource(name, "token", 1, nothing, nothing, nothing, None, digest)
 
+    def longest(self) -> float | None:
+        return self.command.time_limit
+
     def place(self) -> str:
         own = self._aside
         python = f", Python {own.version} at {own.python}, {len(own.packages)} packages" if own.python else ""
@@ -241,6 +261,17 @@ class CommandRun(Foreign):
             if not same:
                 raise RunError(f"the input {root / name} has changed since this run was planned; call coregpt again")
 
+    def refuse_again(self, run: Path) -> None:
+        for file in sorted(run.parent.glob("*/result.json")):
+            repetition = (read_json(file) or {}).get("repetition") if (file.parent / "config.json").exists() else None
+            record = read_json(file.parent / "config.json") or {} if repetition else {}
+            theirs = record.get("config", {}).get(self.KEY, {}).get("repo")
+            if repetition and not repetition["same"] and theirs == self.command.repo:
+                raise ConfigError(
+                    f"run {run.name} has a result, and this program gives other numbers with an equal seed (run "
+                    f"{file.parent.name} was made twice). Another result would make the run count no longer"
+                )
+
     def execute(self, run: Path, stop: Callable[[], bool]) -> dict[str, Any]:
         from coregpt.lab.command.running import execute
 
@@ -264,8 +295,10 @@ class _Making:
 
     def make(self) -> tuple[Command, Aside]:
         file = self.file
-        if lacking := [each for each in unknown(file.run.replace("${", "$("), self.values)]:
-            raise _WrongError(("run",), f"nothing fills in {{{lacking[0]}}}{nearest(lacking[0], self.values)}; add it to set")
+        if lacking := unknown(file.run.replace("${", "$("), self.values):
+            raise _WrongError(
+                ("run",), f"nothing fills in {{{lacking[0]}}}{nearest(lacking[0], self.values)}; add it to set"
+            )
         env = self._environment()
         try:
             repository = Repository.at(_located(file.repo, self.beside))

@@ -1,4 +1,4 @@
-"""Changes that a clone gets before it runs, the same in every arm: a text found exactly once, and what takes its place."""
+"""Changes that a clone gets before it runs, in every arm alike: a text found exactly once, and what takes its place."""
 
 import os
 from collections.abc import Mapping

@@ -70,16 +70,16 @@ class CommandFile(Frozen):
     """The command, called in a clone of the repository; {seed}, {out} and what `set` has are filled in."""
     at: str = "HEAD"
     """A branch, tag or commit; a patch file, laid over HEAD; or `worktree`, the uncommitted changes as they are now."""
-    edit: dict[str, dict[str, str]] = {}
+    edit: dict[str, dict[str, str]] = Field(default_factory=dict)
     """By file, what is found in it and put in its place, in the clone of every arm alike; found exactly once."""
-    set: dict[str, int | float | str | bool] = {}
+    set: dict[str, int | float | str | bool] = Field(default_factory=dict)
     """Values of placeholders; environment variables of these names too."""
     reads: tuple[str, ...] = ()
     """Inputs outside git, in the repository: hashed, and linked into the clone."""
     metric: MetricFile = MetricFile()
     time_limit: Annotated[float, Field(gt=0), BeforeValidator(seconds)] | None = None
     """Of one run, in seconds; a run that takes longer is killed and has failed."""
-    env: dict[str, str | int | float | bool] | tuple[str, ...] = {}
+    env: dict[str, str | int | float | bool] | tuple[str, ...] = Field(default_factory=dict)
     """Environment variables with their values, or a list of names whose values are taken from where it is called."""
     steps: PositiveInt | None = None
     """How many steps a run has, where that is known: for progress alone."""

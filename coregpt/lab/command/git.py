@@ -120,7 +120,9 @@ class Repository:
         """Everything uncommitted as one patch, new files included that git does not ignore; b"" if there is nothing."""
         with tempfile.TemporaryDirectory(prefix="coregpt-freeze-") as folder:
             aside = Path(folder)
-            objects = os.fsdecode(git(self.path, "rev-parse", "--path-format=absolute", "--git-path", "objects")).strip()
+            objects = os.fsdecode(
+                git(self.path, "rev-parse", "--path-format=absolute", "--git-path", "objects")
+            ).strip()
             (aside / "objects").mkdir()
             own = {
                 "GIT_INDEX_FILE": str(aside / "index"),

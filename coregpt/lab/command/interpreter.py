@@ -50,11 +50,7 @@ def digest_of(packages: Mapping[str, str]) -> str:
 
 def environment(declared: Mapping[str, str]) -> dict[str, str]:
     """What a program finds in its environment: ours, without what is ours alone, and what the study declares."""
-    own = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in NOT_THEIRS and not of_a_launcher(name)
-    }
+    own = {name: value for name, value in os.environ.items() if name not in NOT_THEIRS and not of_a_launcher(name)}
     return {**own, **declared}
 
 

@@ -1,7 +1,7 @@
 """A program with all its descendants: started, watched, and killed to the last one, daemons included.
 
-The worker is made the one that orphans are given to (Linux), so a process that leaves the program's group and session is
-still found below it. A worker that is killed itself takes the program along; what that leaves is killed at the next start.
+The worker is made the one that orphans are given to (Linux), so a process that leaves the program's group and session
+is still found below it. A worker that is killed takes the program along; what that leaves is killed at the next start.
 """
 
 import contextlib
@@ -121,6 +121,15 @@ def descendants(root: int) -> list[int]:
     for pid in found:  # grows while it is walked
         found += children.get(pid, [])
     return found[1:]
+
+
+def resident() -> int:
+    """Bytes of memory that all processes below this one have now; what they share counts for each."""
+    pages = 0
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -6,7 +6,6 @@ Resuming is starting again: a program's own checkpoints are its own affair, and 
 import contextlib
 import math
 import os
-import resource
 import select
 import shlex
 import shutil
@@ -29,7 +28,7 @@ from coregpt.lab.command.file import filled
 from coregpt.lab.command.git import clone
 from coregpt.lab.command.interpreter import environment
 from coregpt.lab.command.output import CHUNK, Growing, Output
-from coregpt.lab.command.processes import Program, end_left, start
+from coregpt.lab.command.processes import Program, end_left, resident, start
 from coregpt.lab.command.reading import FACTS, Found, Reader, nearest_line, reader
 from coregpt.lab.progress import duration
 from coregpt.lab.records.store import MetricsLog, RunFolder
@@ -105,6 +104,8 @@ class _Once:
     rows: int = 0
     waiting: dict[str, float] | None = None
     wrong: str = ""
+    memory: int = 0
+    """Bytes, the most that was seen of all its processes together."""
     program: Program | None = None
 
     def execute(self) -> dict[str, Any] | None:
@@ -129,7 +130,7 @@ class _Once:
             self._flush(seconds)
         after = inputs.signature(Path(own.aside.place), own.aside.files)
         if changed := [name for name in before if after.get(name) != before[name]]:
-            raise ConfigError(f"the program wrote to its input {changed[0]}, which the repository's other runs read too")
+            raise ConfigError(f"the program wrote to its input {changed[0]}, which other runs read too")
         return self._ended(seconds, code, why)
 
     # -- while it runs -----------------------------------------------------------------------------------------
@@ -138,7 +139,10 @@ class _Once:
         """Seconds, exit code, whether it was stopped, and why it was killed if it was."""
         own, limit = self.run, self.run.command.time_limit
         values = placeholders(own, Path(shlex.quote(str(self.out))))
-        variables = environment({**_as_variables(own, self.out), **_filled(own.command.env, placeholders(own, self.out))})
+        said = placeholders(own, self.out)
+        variables = environment(
+            {**{name: str(value) for name, value in said.items()}, **_filled(own.command.env, said)}
+        )
         variables["COREGPT_METRICS"] = str(self.records.path / METRICS)
         self.output = Output(self.records.log)
         sys.stdout.flush()
@@ -160,6 +164,7 @@ class _Once:
                 now = time.monotonic()
                 if now - look >= LOOK_SECONDS or not open_:
                     look = now
+                    self.memory = max(self.memory, resident())
                     for growing, each in files:
                         self._take(growing.lines(), each)
                     if self.stop():
@@ -289,7 +294,7 @@ class _Once:
             "train_seconds": round(seconds, 3),
             "compile_seconds": 0.0,
             "tokens_per_second": tokens / seconds if tokens and seconds else None,
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
+            "peak_memory_bytes": self.memory or None,
             "notes": [],
             "exit_code": code,
             "printed_bytes": self.output.total,
@@ -312,11 +317,6 @@ def _told(run: CommandRun) -> dict[str, str]:
     device = torch.cuda.get_device_name() if run.device == "cuda" else "CPU"
     own = run.environment()
     return {**own, "device": device, "ranks": "1", "threads": os.environ.get("OMP_NUM_THREADS", "not set")}
-
-
-def _as_variables(run: CommandRun, out: Path) -> dict[str, str]:
-    """Placeholders as variables of the environment: `SEED` is `seed` there."""
-    return {name: str(value) for name, value in placeholders(run, out).items()}
 
 
 def _filled(env: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:

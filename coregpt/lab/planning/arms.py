@@ -23,6 +23,7 @@ from coregpt.lab.study.yamlfile import Key
 Layer = tuple[Key, dict[str, Any]]
 """Where the file says something, and what it says."""
 Layers = Sequence[Layer]
+Note = Callable[[list[Problem]], None]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Arms:
         run = RunConfig(**{**run_data, "inputs": inputs})
         return self.complete(name, run, Machine(**machine_data))
 
-    def of_kind(self, kind: type[Foreign], name: str, merged: Merged, note: Callable[[list[Problem]], None]) -> Arm | None:
+    def of_kind(self, kind: type[Foreign], name: str, merged: Merged, note: Note) -> Arm | None:
         """An arm that is not our trainer's: of our settings it has the device alone."""
         for key in merged.data.keys() - {kind.KEY, "device"}:
             note([((key,), f"is a setting of our trainer, and '{name}' is a {kind.KEY}, which has none of them")])

@@ -17,7 +17,8 @@ from coregpt.lab.study.problems import Problem
 
 UNCOUNTED = 10**9
 """Steps of a run whose length nobody knows: it stands at no share of it until it ends."""
-UNIT = "as reported by the program"
+UNIT = "units of the program"
+"""Of a metric that core did not measure."""
 
 
 class Foreign(RunConfig):
@@ -35,6 +36,11 @@ class Foreign(RunConfig):
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Self:
         """As a run's config.json has it."""
+        raise NotImplementedError
+
+    @classmethod
+    def restored(cls, settings: Mapping[str, Any], store: Path) -> Self:
+        """From what a study declared of it, with what runs in `store` know beside. Raises ConfigError."""
         raise NotImplementedError
 
     def kept(self) -> dict[str, Any]:
@@ -85,6 +91,10 @@ class Foreign(RunConfig):
         """The same run, to be made twice, so that it shows whether equal seeds give equal numbers."""
         raise NotImplementedError
 
+    def longest(self) -> float | None:
+        """Seconds that it may take at most, where that is declared."""
+        return None
+
     def place(self) -> str:
         """Where it was found, for the screen."""
         raise NotImplementedError
@@ -99,6 +109,10 @@ class Foreign(RunConfig):
 
     def refuse_moved(self) -> None:
         """Raises RunError where what it would be computed with is not what it was planned with."""
+        raise NotImplementedError
+
+    def refuse_again(self, run: Path) -> None:
+        """Raises ConfigError for a complete run in its folder that would not come to the same result again."""
         raise NotImplementedError
 
 

@@ -124,7 +124,7 @@ def _sizes(plan: Plan, arm: str) -> dict[str, Any]:
 
 
 def _reported(plan: Plan, store: Path, arm: str) -> dict[str, Any]:
-    """What the finished runs of a program said of themselves, where all say the same; steps are those of the longest."""
+    """What the finished runs of a program said of themselves, where all agree; steps are those of the longest."""
     results = [RunFolder(store / run.id).result() for run in plan.runs if run.arm == arm]
     done = [result for result in results if result and result["status"] == "finished"]
     said = [result.get("reported", {}) for result in done]
