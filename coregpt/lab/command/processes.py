@@ -113,10 +113,10 @@ def sweep() -> None:
 def descendants(root: int) -> list[int]:
     """Processes below one; none where /proc is not there to tell."""
     children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            words = path.read_text().rpartition(")")[2].split()
-            children.setdefault(int(words[1]), []).append(int(path.parent.name))
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{name}/stat", "rb") as file:
+                children.setdefault(int(file.read().rpartition(b")")[2].split()[1]), []).append(int(name))
     found = [root]
     for pid in found:  # grows while it is walked
         found += children.get(pid, [])

@@ -39,6 +39,8 @@ MOST_ROWS = 4000
 """Of the metrics that are kept one by one; of more, every second, fourth and so on, and the last."""
 LOOK_SECONDS, BEAT_SECONDS = 0.2, 20.0
 """Between two looks at files that grow, and between two signs of life in the metrics."""
+WEIGH_SECONDS = 1.0
+"""Between two looks at the memory of all its processes."""
 LEAST_FREE = 32 << 20
 """Bytes of a disk below which a program is ended before it takes the study along."""
 MOST_NAMES = 64
@@ -149,7 +151,8 @@ class _Once:
         program = self.program = start(filled(own.command.run, values), here, variables, self.records.path)
         files = self._files(here)
         printed = None if own.command.metric.file else reader(own.command.metric)
-        look = beat = program.begun
+        beat = weighed = program.begun
+        look = beat - LOOK_SECONDS / 2  # the first one early: many programs are short
         heard, why, stopped = 0, "", False
         try:
             open_ = True
@@ -164,7 +167,8 @@ class _Once:
                 now = time.monotonic()
                 if now - look >= LOOK_SECONDS or not open_:
                     look = now
-                    self.memory = max(self.memory, resident())
+                    if now >= weighed:
+                        self.memory, weighed = max(self.memory, resident()), now + WEIGH_SECONDS
                     for growing, each in files:
                         self._take(growing.lines(), each)
                     if self.stop():

@@ -56,8 +56,8 @@ class Command(Design):
         if foreign(plan.baseline.run) is None:
             return []
         return [
-            f"First {plan.baseline.name} with seeds {first_seeds(plan)}, its first run twice: whether the seed is used, "
-            "and whether equal seeds give equal numbers. Loss, tokens and sizes are as the program reports them."
+            f"First {plan.baseline.name} with seeds {first_seeds(plan)}, its first run twice: is the seed used, and "
+            "do equal seeds give equal numbers? Loss, tokens and sizes are as the program reports them."
         ]
 
 
@@ -88,8 +88,8 @@ def same_seeds(plan: Plan, runs: list[PlannedRun]) -> str:
     """What to say, and do, of a seed that does nothing."""
     one, other = (run.seed for run in runs)
     return (
-        f"{where(plan.study, 'base', NAME)}: seeds {one} and {other} of '{plan.baseline.name}' gave the same numbers to "
-        "the last digit, so the seed does nothing and more runs would be one observation. The usual reasons: the program "
-        "has a fixed seed of its own (put {seed} there with edit), the option is not read, or the seed is set after what "
-        f"is random. Look at: coregpt logs {runs[0].id}"
+        f"{where(plan.study, 'base', NAME)}: seeds {one} and {other} of '{plan.baseline.name}' gave the same numbers "
+        "to the last digit, so the seed does nothing and more runs would be one observation. The usual reasons: the "
+        "program has a fixed seed of its own (put {seed} there with edit), the option is not read, or the seed is set "
+        f"after what is random. Look at: coregpt logs {runs[0].id}"
     )

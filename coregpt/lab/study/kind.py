@@ -8,12 +8,14 @@ nothing prints, hashes or trains them.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from coregpt.contract.config import RunConfig
-from coregpt.engine.accounting import Cost
-from coregpt.engine.data import TokenSource
 from coregpt.lab.study.problems import Problem
+
+if TYPE_CHECKING:  # pages of a report do without torch
+    from coregpt.engine.accounting import Cost
+    from coregpt.engine.data import TokenSource
 
 UNCOUNTED = 10**9
 """Steps of a run whose length nobody knows: it stands at no share of it until it ends."""
@@ -67,7 +69,7 @@ class Foreign(RunConfig):
         """As a file would say it again, wherever it lies."""
         raise NotImplementedError
 
-    def cost(self) -> Cost:
+    def cost(self) -> "Cost":
         """Steps, as far as they are known; what core did not count is nothing here, and never shown."""
         raise NotImplementedError
 
@@ -83,7 +85,7 @@ class Foreign(RunConfig):
         """Digests of the code it runs, by name."""
         raise NotImplementedError
 
-    def source(self) -> TokenSource:
+    def source(self) -> "TokenSource":
         """Stands for the data: a name and a digest, and no token."""
         raise NotImplementedError
 
