@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_serializer
 
@@ -48,7 +48,6 @@ class Command(Frozen):
     reports: str = "val_loss"
     """What of its numbers decides."""
     env: dict[str, str] = Field(default_factory=dict)
-    time_limit: float | None = None
 
 
 class Aside(Frozen):
@@ -61,6 +60,8 @@ class Aside(Frozen):
     subject: str = ""
     patch: str = ""
     """In base64."""
+    time_limit: float | None = None
+    """Seconds; it is declared, and changes no number of a run that ends within it."""
     steps: int | None = None
     python: str = ""
     version: str = ""
@@ -111,13 +112,15 @@ class CommandRun(Foreign):
 
     @classmethod
     def restored(cls, settings: Mapping[str, Any], store: Path) -> Self:
-        wanted = Command.model_validate(settings[cls.KEY])
+        said = settings[cls.KEY]
+        wanted = Command.model_validate({key: value for key, value in said.items() if key != "time_limit"})
         for file in sorted(store.glob("*/config.json")):
             record = read_json(file) or {}
             if cls.KEY in record.get("config", {}) and record["config"][cls.KEY].get("tree") == wanted.tree:
                 found = cls.of_record(record)
                 if found.command == wanted:
-                    found._aside = found._aside.model_copy(update={"repeat": False})
+                    own = {"repeat": False, "time_limit": said.get("time_limit")}
+                    found._aside = found._aside.model_copy(update=own)
                     return found
         raise ConfigError(f"no run in {store} knows where the repository {wanted.repo} of its program lies")
 
@@ -129,10 +132,8 @@ class CommandRun(Foreign):
 
     @model_serializer(mode="plain")
     def _plain(self) -> dict[str, Any]:
-        own = self.command.model_dump(mode="json", exclude={"time_limit"})
-        limit = self.command.time_limit
         return {
-            "command": own | ({} if limit is None else {"time_limit": limit}),
+            "command": self.command.model_dump(mode="json"),
             "device": self.device,
             "seed": self.seed,
             "data_seed": self.data_seed,
@@ -147,17 +148,22 @@ class CommandRun(Foreign):
     def kept(self) -> dict[str, Any]:
         return self._aside.model_dump(mode="json")
 
+    def seeded(self, seed: int, device: Literal["cpu", "cuda"]) -> Self:
+        """One run of it."""
+        return self.model_copy(update={"seed": seed, "data_seed": seed, "device": device})
+
     def twice(self) -> Self:
         again = self.model_copy()
         again._aside = self._aside.model_copy(update={"repeat": True})
         return again
 
     def settings(self) -> dict[str, Any]:
-        return {"command": self.command.model_dump(mode="json")}
+        limit = self._aside.time_limit
+        return {"command": self.command.model_dump(mode="json") | ({} if limit is None else {"time_limit": limit})}
 
     def same_as(self, other: Foreign) -> bool:
-        """The commit's name and message change nothing, and neither does how long it may take."""
-        left = {"commit", "patch", "time_limit"}
+        """Under which commit the same files lie changes nothing."""
+        left = {"commit", "patch"}
         return (
             isinstance(other, CommandRun)
             and self.command.model_dump(exclude=left) == other.command.model_dump(exclude=left)
@@ -171,7 +177,7 @@ class CommandRun(Foreign):
             found.append((("metric",), "differs from that of the first arm; arms must be judged by the same numbers"))
         if mine.edit != theirs.edit:
             found.append((("edit",), "differs from that of the first arm; an edit is made in every arm alike"))
-        if mine.time_limit != theirs.time_limit:
+        if isinstance(first, CommandRun) and self._aside.time_limit != first.aside.time_limit:
             found.append((("time_limit",), "differs from that of the first arm; arms must have the same time"))
         return found
 
@@ -201,7 +207,7 @@ class CommandRun(Foreign):
             "reads": list(own.inputs),
             "metric": own.metric.model_dump(exclude_none=True),
             "env": own.env,
-            "time_limit": own.time_limit,
+            "time_limit": aside.time_limit,
             "steps": aside.steps,
         }
         return {"command": {key: value for key, value in said.items() if value not in (None, {}, [])}}
@@ -228,7 +234,7 @@ class CommandRun(Foreign):
         return TokenSource(name, "token", 1, nothing, nothing, nothing, None, digest)
 
     def longest(self) -> float | None:
-        return self.command.time_limit
+        return self._aside.time_limit
 
     def place(self) -> str:
         own = self._aside
@@ -326,13 +332,13 @@ class _Making:
             metric=file.metric,
             reports=self.metric,
             env=env,
-            time_limit=file.time_limit,
         )
         aside = Aside(
             place=str(repository.path),
             at=file.at,
             subject=repository.subject(version.commit),
             patch=base64.b64encode(version.patch).decode(),
+            time_limit=file.time_limit,
             steps=file.steps,
             python=python.path if python else "",
             version=python.version if python else "",

@@ -139,7 +139,7 @@ class _Once:
 
     def _run(self, here: Path) -> tuple[float, int, bool, str]:
         """Seconds, exit code, whether it was stopped, and why it was killed if it was."""
-        own, limit = self.run, self.run.command.time_limit
+        own, limit = self.run, self.run.aside.time_limit
         values = placeholders(own, Path(shlex.quote(str(self.out))))
         said = placeholders(own, self.out)
         variables = environment(
