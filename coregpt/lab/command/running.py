@@ -115,6 +115,8 @@ class _Once:
         here, own = clone_of(self.records.path), self.run
         try:
             clone(Path(own.aside.place), own.version(), here)
+            self.records.clone.unlink(missing_ok=True)
+            self.records.clone.symlink_to(here)
             edit(here, own.command.edit, placeholders(own, self.out))
             inputs.link(Path(own.aside.place), own.aside.files, here)
             shutil.rmtree(self.out, ignore_errors=True)
