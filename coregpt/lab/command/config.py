@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, PrivateAttr, ValidationError, model_serializer
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_serializer
 
 from coregpt.contract.config import Frozen
 from coregpt.contract.errors import ConfigError, RunError
@@ -78,6 +78,7 @@ class CommandRun(Foreign):
     """One run of a program that is not ours."""
 
     KEY: ClassVar[str] = "command"
+    FILE: ClassVar[type[BaseModel]] = CommandFile
 
     command: Command
     _aside: Aside = PrivateAttr()
