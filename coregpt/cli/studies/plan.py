@@ -28,6 +28,7 @@ from coregpt.lab.study.declaration import TOLERANCE, Study
 from coregpt.lab.study.differences import changes
 from coregpt.lab.study.idle.inert import told_idle
 from coregpt.lab.study.idle.known import Known
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline, Plan
 
 
@@ -120,6 +121,10 @@ def not_counted(ready: Plan, asked: Asked) -> list[str]:
 
 def arms_table(made: Outline) -> list[str]:
     """Size and budget of each arm, and what it changes."""
+    if foreign(made.baseline.run) is not None:
+        each = [[arm.name, changes(arm, made.baseline, made.study.arms)] for arm in made.study.arms]
+        runs = len(made.study.arms) * len(made.study.seeds)
+        return [*table([["arm", "changes"], *each]), f"{runs} runs of a program"]
     rows = [["arm", "parameters", "FLOPs/token", "steps", "tokens", "FLOPs/run", "changes"]]
     for arm in made.study.arms:
         cost = made.costs[arm.name]
@@ -143,6 +148,8 @@ def stages_table(made: Outline) -> list[str]:
 def held_equal(made: Outline) -> str:
     """What every arm may spend the same amount of, and how equal it came out."""
     axis = made.study.equal
+    if foreign(made.baseline.run) is not None:
+        return "Held equal: nothing by us; what the program spends is as it says, and seconds are measured"
     if axis == "seconds":
         return (
             f"Held equal: seconds, measured after the runs; arms that differ by more than {TOLERANCE:.0%} are "

@@ -15,11 +15,14 @@ from coregpt.engine.data.judged import whole_documents
 from coregpt.engine.data.source import HELD_OUT_TEXT
 from coregpt.lab.designs.design import Design
 from coregpt.lab.study.declaration import Arm, Stream, Study, StudyFile
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.whereabouts import where_set
 
 BITS = "bits_per_byte"
+METRICS = ("val_loss", BITS)
+"""Of our trainer's runs."""
 
 
 class Bits(Design):
@@ -39,7 +42,7 @@ class Bits(Design):
 
     def told(self, outlined: Outline) -> list[str]:
         study = outlined.study
-        if study.criterion.metric != BITS:
+        if not in_bits(study):
             return []
         why = "it is the same for every tokenizer, and a loss per token is not"
         lines = [f"Metric: bits per byte of text, because arms have data of their own: {why}."]
@@ -49,7 +52,12 @@ class Bits(Design):
         return [*lines, f"Evaluated on {text}."]
 
     def told_of_test(self, plan: Plan, sd: float) -> list[str]:
-        return [] if plan.study.criterion.metric != BITS else list(text_lines(plan))
+        return list(text_lines(plan)) if in_bits(plan.study) else []
+
+
+def in_bits(study: Study) -> bool:
+    """Whether losses of our runs are told per byte; a program's metric of this name is its own affair."""
+    return study.criterion.metric == BITS and foreign(study.arms[0].run) is None
 
 
 def own_data(arms: Sequence[Arm]) -> bool:
@@ -59,7 +67,7 @@ def own_data(arms: Sequence[Arm]) -> bool:
 
 def problems(study: Study) -> Iterator[Problem]:
     """What the file says otherwise than this metric needs it."""
-    if study.criterion.metric != BITS:
+    if not in_bits(study):
         return
     for arm in study.arms:
         if arm.run.eval_bytes is None:
@@ -96,7 +104,7 @@ def refuse_other_texts(plan: Plan) -> None:
 
 def scales_of(study: Study, sources: Mapping[str, TokenSource]) -> dict[str, dict[Stream, float]]:
     """By arm and stream, bits per byte of one nat per token; nothing for a study whose metric is a loss."""
-    if study.criterion.metric != BITS:
+    if not in_bits(study):
         return {}
     return {arm.name: {stream: _scale(sources[arm.name], arm, stream) for stream in STREAMS} for arm in study.arms}
 
@@ -126,7 +134,7 @@ def per_token(source: TokenSource, arm: Arm, stream: Stream) -> float:
 
 def trained_bytes(plan: Plan) -> dict[str, float]:
     """By arm about how much text it is trained on; nothing for a study whose metric is a loss."""
-    if plan.study.criterion.metric != BITS:
+    if not in_bits(plan.study):
         return {}
     arms = plan.study.compared
     return {

@@ -12,6 +12,7 @@ from coregpt.engine.data.batches import along
 from coregpt.engine.data.judged import whole_documents
 from coregpt.engine.data.mixing import cuts
 from coregpt.lab.study.declaration import Arm
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.whereabouts import where_set
 
@@ -117,6 +118,8 @@ def shares(data: DataConfig) -> dict[str, float]:
 
 def pass_lines(made: Plan) -> list[str]:
     """What a plan says of them."""
+    if foreign(made.baseline.run) is not None:
+        return []
     often = passes(made)
     takes = {arm.name: "; ".join(_taken(made, arm, each) for each in passed(made, arm)) for arm in made.study.arms}
     if len(set(takes.values())) == 1:

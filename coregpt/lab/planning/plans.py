@@ -12,7 +12,8 @@ from coregpt.lab.designs.bits import scales_of
 from coregpt.lab.planning.enough import refuse_unfit
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import TOLERANCE, Arm, Study
-from coregpt.lab.study.identity import engine_digest, frozen_files, plugin_digests, run_id
+from coregpt.lab.study.identity import engine_of, frozen_files, plugin_digests, run_id
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.part import TRUNK, WHOLE, RunPart
 from coregpt.lab.study.place import opened, placed
@@ -61,17 +62,21 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
     refuse_no_gpu(study, nodes)
     sources = data_of(study)
     source = sources[outlined.baseline.name]
-    refuse_unfit(outlined, sources)
+    if foreign(outlined.baseline.run) is None:
+        refuse_unfit(outlined, sources)
     check_equal(outlined)
     common = _common_compile(outlined, nodes)
 
-    digests = {arm.name: plugin_digests(study.catalogue, arm.run.plugins) for arm in study.arms}
+    digests = {arm.name: _code(study, arm) for arm in study.arms}
 
     looked_at = frozenset(each for design in DESIGNS for each in design.readings(outlined))
 
     def planned(arm: Arm, seed: int, part: RunPart, name: str) -> PlannedRun:
-        data = placed(arm.run.data, study.path.parent)
-        config = resolve(arm, seed, nodes).model_copy(update={**common, "data": data})
+        config = resolve(arm, seed, nodes)
+        if (kind := foreign(config)) is not None:
+            config = kind.twice() if (arm, seed) == (outlined.baseline, study.seeds[0]) else kind
+        else:
+            config = config.model_copy(update={**common, "data": placed(arm.run.data, study.path.parent)})
         needs = along(config, outlined.costs[arm.name].steps, part, before.get(seed, frozenset()))
         needs |= looked_at if arm.compared else frozenset()
         return _planned(study, name, config, digests[arm.name], sources[arm.name].digest, part, needs)
@@ -105,6 +110,9 @@ def data_of(study: Study) -> dict[str, TokenSource]:
     found: dict[tuple[str, ...], TokenSource] = {}
     by_arm = {}
     for arm in study.arms:
+        if (kind := foreign(arm.run)) is not None:
+            by_arm[arm.name] = kind.source()
+            continue
         at = placed(arm.run.data, study.path.parent)
         key = (at.source, *(text for name in sorted(at.mixture) for text in (name, at.mixture[name].source)))
         if key not in found:
@@ -136,6 +144,8 @@ def resolve(arm: Arm, seed: int, nodes: str = "") -> RunConfig:
     `nodes`: the device of other machines, if those will train. Their GPUs are taken to be fast with bf16.
     """
     device = (nodes or default_device()) if arm.machine.device == "auto" else arm.machine.device
+    if foreign(arm.run) is not None:
+        return arm.run.model_copy(update={"device": device, "seed": seed, "data_seed": seed})
     precision = arm.machine.precision
     if precision == "auto":
         precision = "bf16" if nodes == device == "cuda" else fast_precision(device)
@@ -151,18 +161,26 @@ def _planned(
     record = {
         "id": id_,
         "config": config.model_dump(mode="json"),
-        "engine": engine_digest(),
+        "engine": engine_of(config),
         "plugins": plugins,
         "data": data,
         "planned_by": {"study": study.name, "digest": study.digest},
         **({} if study.keep == "weights" else {"keep": study.keep}),
         **part.record(),
+        **({} if (kind := foreign(config)) is None else {"aside": kind.kept()}),
     }
-    return PlannedRun(id_, arm, config.seed, config, record, frozen_files(study.catalogue, plugins), needs)
+    files = frozen_files(study.catalogue, config.plugins)
+    return PlannedRun(id_, arm, config.seed, config, record, files, needs)
+
+
+def _code(study: Study, arm: Arm) -> dict[str, str]:
+    """Digests of what an arm runs beside the engine."""
+    kind = foreign(arm.run)
+    return plugin_digests(study.catalogue, arm.run.plugins) if kind is None else kind.code()
 
 
 def _common_compile(outlined: Outline, nodes: str) -> dict[str, bool]:
     """What `auto` compiles to is decided once for all arms, by the baseline, so that no arm is favoured."""
-    if all(arm.machine.compile == "auto" for arm in outlined.study.arms):
+    if foreign(outlined.baseline.run) is None and all(arm.machine.compile == "auto" for arm in outlined.study.arms):
         return {"compile": resolve(outlined.baseline, 0, nodes).compile}
     return {}

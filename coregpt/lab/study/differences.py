@@ -10,6 +10,7 @@ from coregpt.engine.accounting import Cost
 from coregpt.engine.build import NamedPlugins, build
 from coregpt.engine.inputs import Given
 from coregpt.lab.study.declaration import Arm, Study
+from coregpt.lab.study.kind import foreign
 
 Flat = dict[str, Any]
 ABSENT = "-"
@@ -82,6 +83,8 @@ def settings(arm: Arm) -> Flat:
 
     Options of the data that are not used are there too, though no declaration has them.
     """
+    if (kind := foreign(arm.run)) is not None:
+        return kind.shown()
     data = {f"data.{name}": getattr(arm.run.data, name) for name in DataConfig.model_fields if name != "mixture"}
     flat = data | flatten(arm.settings())
     return {key: value for key, value in flat.items() if key != "plugins"}

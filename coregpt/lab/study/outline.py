@@ -9,6 +9,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.engine.accounting import Cost
 from coregpt.engine.data import NAMES, TokenSource
 from coregpt.lab.study.declaration import Arm, Axis, Stream, Study
+from coregpt.lab.study.kind import UNIT, foreign
 from coregpt.lab.study.part import RunPart
 from coregpt.lab.study.readings import Readings
 
@@ -102,10 +103,14 @@ class Plan(Outline):
     @property
     def unit(self) -> str:
         """Of the metric."""
+        if foreign(self.baseline.run) is not None:
+            return UNIT
         return f"nats per {self.source.unit}" if self.study.criterion.metric == "val_loss" else "bits per byte"
 
     def place(self) -> str:
         """`Data: ok is /home/me/ok` for a folder; nothing for data that have a name."""
+        if (kind := foreign(self.baseline.run)) is not None:
+            return kind.place()
         found: dict[str, str] = {}
         where = {run.arm: run.config.data for run in self.runs}
         for arm in self.study.arms:

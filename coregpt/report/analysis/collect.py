@@ -14,8 +14,10 @@ from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.losses import METRIC
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import changes
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan
 from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.facts.gathering import nothing_is_garbage
@@ -59,6 +61,7 @@ def _ledger_facts(plan: Plan, store: Path, past: Mapping[str, Past]) -> dict[str
 
 def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
     study, test, differing = plan.study, plan.study.criterion, credited(plan)
+    ours = foreign(plan.baseline.run) is None
     of_designs: dict[str, Any] = {}
     for each in COLLECTORS:
         of_designs |= each.facts(plan, store)
@@ -66,10 +69,10 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         name=study.name,
         question=study.question,
         baseline=test.baseline,
-        arms=_arms(plan),
-        metric=METRIC[study.reads] if test.metric == "val_loss" else test.metric,
-        reads=study.reads,
-        curves=curves_of(plan.runs[0].config),
+        arms=_arms(plan, store),
+        metric=METRIC[study.reads] if ours and test.metric == "val_loss" else test.metric,
+        reads=study.reads if ours else None,
+        curves=curves_of(plan.runs[0].config) if ours else None,
         unit=plan.unit,
         alpha=test.alpha,
         margin=test.margin,
@@ -106,16 +109,13 @@ def _command(study: Study) -> str:
     return shlex.join(["coregpt", "ablate", str(path), *(["--scale", study.scale] if study.scale else [])])
 
 
-def _arms(plan: Plan) -> tuple[ArmFacts, ...]:
+def _arms(plan: Plan, store: Path) -> tuple[ArmFacts, ...]:
     return tuple(
         ArmFacts(
             name=arm.name,
             description=changes(arm, plan.baseline, plan.study.arms),
             plugins=arm.run.plugins,
-            parameters=plan.costs[arm.name].parameters,
-            flops_per_token=plan.costs[arm.name].flops_per_token,
-            tokens=plan.costs[arm.name].tokens,
-            steps=plan.costs[arm.name].steps,
+            **(_sizes(plan, arm.name) if foreign(arm.run) is None else _reported(plan, store, arm.name)),
         )
         for arm in plan.study.arms
     )
@@ -130,7 +130,37 @@ def texts(plan: Plan, differing: Sequence[Difference]) -> tuple[Confound, ...]:
     return (Confound(setting="bytes of text trained on, about", values=found, why=dict(why)),)
 
 
+def _sizes(plan: Plan, arm: str) -> dict[str, Any]:
+    cost = plan.costs[arm]
+    counted = {"parameters": cost.parameters, "flops_per_token": cost.flops_per_token, "tokens": cost.tokens}
+    return {**counted, "steps": cost.steps}
+
+
+def _reported(plan: Plan, store: Path, arm: str) -> dict[str, Any]:
+    """What the finished runs of a program said of themselves, where all agree; steps are those of the longest."""
+    results = [RunFolder(store / run.id).result() for run in plan.runs if run.arm == arm]
+    done = [result for result in results if result and result["status"] == "finished"]
+    said = [result.get("reported", {}) for result in done]
+
+    def alike(*names: str) -> float | None:
+        values = {next((each[name] for name in names if name in each), None) for each in said}
+        return next(iter(values)) if len(values) == 1 else None
+
+    parameters, tokens, flops = alike("params", "parameters"), alike("tokens"), alike("flops")
+    return {
+        "parameters": None if parameters is None else int(parameters),
+        "tokens": None if tokens is None else int(tokens),
+        "flops_per_token": flops / tokens if flops and tokens else None,
+        "steps": max((int(result["steps"]) for result in done), default=0),
+    }
+
+
 def _data(plan: Plan) -> DataFacts:
+    if foreign(plan.baseline.run) is not None:
+        rule = "as the program has it: what it reads beyond its code and the inputs named here is its own affair"
+        name, digest = plan.source.name, plan.source.digest
+        nothing = {"train_tokens": None, "val_tokens": None, "eval_tokens": None}
+        return DataFacts(name=name, sha256=digest, split_rule=rule, **nothing)
     facts, baseline = plan.source.facts(), plan.baseline
     tokens, size = evaluated(plan.source, baseline, plan.study.reads)
     return DataFacts(
