@@ -8,7 +8,7 @@ import math
 
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 TEXT = "".join(f"{n} times {m} is {n * m}. " for n in range(2, 30) for m in range(2, 30))
 
