@@ -1,77 +1,28 @@
-"""A command as a kind of run: what is declared of it, what it is hashed by, what a worker needs to execute it."""
+"""A command as a kind of run: what is declared of it, what it is hashed by, how it stands against another one."""
 
 import base64
 import hashlib
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_serializer
+from pydantic import BaseModel, PrivateAttr, ValidationError, model_serializer
 
-from coregpt.contract.config import Frozen
 from coregpt.contract.errors import ConfigError, RunError
 from coregpt.engine.accounting import Cost
 from coregpt.engine.data import TokenSource, TokenStream, cache_dir
 from coregpt.lab.atomic import read_json, write_bytes
 from coregpt.lab.command import inputs, interpreter
-from coregpt.lab.command.edits import edit
-from coregpt.lab.command.file import OWN, CommandFile, MetricFile, filled, unknown
-from coregpt.lab.command.git import GitError, Repository, Scratch, Version
+from coregpt.lab.command.file import CommandFile, as_text
+from coregpt.lab.command.git import Version
+from coregpt.lab.command.making import Making, WrongError
+from coregpt.lab.command.resolved import Aside, Command
 from coregpt.lab.study.kind import UNCOUNTED, Foreign
 from coregpt.lab.study.problems import Problem, explain
 from coregpt.lab.study.registry import nearest
 
 RULES = "command 1"
 """How a program is executed and its numbers are read; another number where that changes what a run comes to."""
-TRIAL = {"seed": 0, "out": "OUT"}
-"""What placeholders stand for while a file is checked."""
-
-
-class Command(Frozen):
-    """All of a program that can change its numbers."""
-
-    repo: str
-    """Its name; where it lies changes nothing."""
-    run: str
-    commit: str
-    patch: str = ""
-    """sha256 of what is laid over the commit."""
-    tree: str
-    """git's name of all files, patched and edited with the placeholders as they stand."""
-    edit: dict[str, dict[str, str]] = Field(default_factory=dict)
-    set: dict[str, int | float | str | bool] = Field(default_factory=dict)
-    inputs: dict[str, str] = Field(default_factory=dict)
-    """sha256 of what it reads beside its code, by path."""
-    metric: MetricFile = MetricFile()
-    reports: str = "val_loss"
-    """What of its numbers decides."""
-    env: dict[str, str] = Field(default_factory=dict)
-
-
-class Aside(Frozen):
-    """What a worker needs beside it, which changes no number."""
-
-    place: str
-    """Where the repository lies."""
-    at: str
-    """How the file called the version."""
-    subject: str = ""
-    patch: str = ""
-    """In base64."""
-    time_limit: float | None = None
-    """Seconds; it is declared, and changes no number of a run that ends within it."""
-    steps: int | None = None
-    python: str = ""
-    version: str = ""
-    places: tuple[str, ...] = ()
-    """Where packages are."""
-    packages: dict[str, str] = Field(default_factory=dict)
-    files: tuple[str, ...] = ()
-    """Inputs, below the repository."""
-    repeat: bool = False
-    """Whether it is made twice, to see whether equal seeds give equal numbers."""
 
 
 class CommandRun(Foreign):
@@ -98,10 +49,10 @@ class CommandRun(Foreign):
                     f"names {names}, and test.metric is {metric}{nearest(metric, file.metric.names)}",
                 )
             ]
-        made = _Making(file, beside, metric)
+        made = Making(file, beside, metric)
         try:
             return cls._of(*made.make())
-        except _WrongError as error:
+        except WrongError as error:
             return [(error.key, error.text)]
 
     @classmethod
@@ -285,100 +236,6 @@ class CommandRun(Foreign):
         return execute(self, run, stop)
 
 
-class _WrongError(Exception):
-    """Something in the file that only the machine can tell."""
-
-    def __init__(self, key: tuple[str | int, ...], text: str):
-        super().__init__(text)
-        self.key, self.text = key, text
-
-
-class _Making:
-    """From the words of a file to a command on this machine."""
-
-    def __init__(self, file: CommandFile, beside: Path, metric: str):
-        self.file, self.beside, self.metric = file, beside, metric
-        self.values = {**TRIAL, **file.set}
-
-    def make(self) -> tuple[Command, Aside]:
-        file = self.file
-        if lacking := unknown(file.run.replace("${", "$("), self.values):
-            raise _WrongError(
-                ("run",), f"nothing fills in {{{lacking[0]}}}{nearest(lacking[0], self.values)}; add it to set"
-            )
-        env = self._environment()
-        try:
-            repository = Repository.at(_located(file.repo, self.beside))
-        except ConfigError as error:
-            raise _WrongError(("repo",), str(error)) from None
-        try:
-            version = repository.version(file.at, self.beside)
-        except ConfigError as error:
-            raise _WrongError(("at",), str(error)) from None
-        except GitError as error:
-            raise _WrongError(("at",), f"git says: {error}") from None
-        read = dict(self._inputs(repository, version.commit))
-        variables = interpreter.environment(env)
-        tree, program = self._tree(repository, version, variables)
-        python = interpreter.interpreter(program, variables)
-        command = Command(
-            repo=repository.path.name,
-            run=file.run,
-            commit=version.commit,
-            patch=hashlib.sha256(version.patch).hexdigest() if version.patch else "",
-            tree=tree,
-            edit=file.edit,
-            set=file.set,
-            inputs={name: inputs.digest(repository.path, files) for name, files in read.items()},
-            metric=file.metric,
-            reports=self.metric,
-            env=env,
-        )
-        aside = Aside(
-            place=str(repository.path),
-            at=file.at,
-            subject=repository.subject(version.commit),
-            patch=base64.b64encode(version.patch).decode(),
-            time_limit=file.time_limit,
-            steps=file.steps,
-            python=python.path if python else "",
-            version=python.version if python else "",
-            places=python.places if python else (),
-            packages=python.packages() if python else {},
-            files=tuple(each for files in read.values() for each in files),
-        )
-        return command, aside
-
-    def _environment(self) -> dict[str, str]:
-        for name in self.file.passed:
-            if name not in os.environ:
-                raise _WrongError(("env",), f"'{name}' is not set where this is called; give it a value, NAME: value")
-        said = {name: _plain(value) for name, value in self.file.environment.items()}
-        return said | {name: os.environ[name] for name in self.file.passed}
-
-    def _inputs(self, repository: Repository, commit: str) -> Iterator[tuple[str, list[str]]]:
-        for place, name in enumerate(self.file.reads):
-            try:
-                yield name, inputs.files_of(repository, commit, name)
-            except (ConfigError, GitError) as error:
-                raise _WrongError(("reads", place), str(error)) from None
-
-    def _tree(self, repository: Repository, version: Version, variables: Mapping[str, str]) -> tuple[str, str]:
-        """The files of a version as they are run, but for what placeholders come to; and the program that is called."""
-        with tempfile.TemporaryDirectory(prefix="coregpt-look-") as folder:
-            clone = Path(folder) / "clone"
-            try:
-                tree = Scratch(clone).tree(repository.path, version, lambda at: edit(at, self.file.edit, None))
-            except (ConfigError, RunError, GitError) as error:
-                key = "edit" if isinstance(error, ConfigError) and str(error).startswith("edit") else "at"
-                raise _WrongError((key,), str(error).removeprefix("edit: ")) from None
-            try:
-                program = interpreter.found(filled(self.file.run, self.values), clone, variables)
-            except ConfigError as error:
-                raise _WrongError(("run",), str(error)) from None
-        return tree, program
-
-
 def kept_patch(patch: str) -> Path:
     """A patch (in base64) as a file of the cache, named by its content."""
     data = base64.b64decode(patch)
@@ -389,17 +246,6 @@ def kept_patch(patch: str) -> Path:
     return file
 
 
-def _located(said: str, beside: Path) -> Path:
-    """Beside the study's file, or where the command is called."""
-    folder = Path(said).expanduser()
-    places = [(beside / folder).resolve(), folder.resolve()]
-    return next((place for place in places if place.is_dir()), places[0])
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     told = [f"{name} {before.get(name, 'absent')} -> {now.get(name, 'absent')}" for name in names[:4]]
@@ -408,7 +254,4 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
 
 def placeholders(run: CommandRun, out: Path) -> dict[str, Any]:
     """What they come to in one run."""
-    return {**{name: _plain(value) for name, value in run.command.set.items()}, "seed": run.seed, "out": str(out)}
-
-
-__all__ = ["OWN", "Aside", "Command", "CommandRun", "placeholders"]
+    return {**{name: as_text(value) for name, value in run.command.set.items()}, "seed": run.seed, "out": str(out)}
