@@ -61,7 +61,7 @@ class Trained:
         return next(self.made.model.parameters()).device
 
     def refuse_other(self, source: TokenSource) -> None:
-        """Raises ConfigError unless these are the data of its run: of others it may have trained on what is held out."""
+        """Raises ConfigError unless these are its run's data: of others it may have trained on what is held out."""
         if source.digest != self.data:
             raise ConfigError(
                 f"{source.name} is not the data that {self.name} was trained on (sha256 {source.digest[:12]}, there "

@@ -5,11 +5,13 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from coregpt.contract.config import RunConfig
+from coregpt.contract.errors import ConfigError, RunError
 from coregpt.engine.data import eval_rows, open_source
 from coregpt.engine.training.evaluate import total_loss
 from coregpt.lab.execute import judge, player, referee
@@ -129,3 +131,39 @@ def test_total_loss_is_that_of_the_textbook_in_any_pieces() -> None:
     )
     for at_once in (1, 25, 1000):
         assert float(total_loss(logits, targets, at_once)) == pytest.approx(slow, rel=1e-12)
+
+
+@pytest.mark.parametrize(("shift", "refused"), [(0.0, False), (1.0, True)])
+def test_ids_that_a_model_rules_out_hide_no_leak(shift: float, refused: bool) -> None:
+    """A logit of minus infinity is the largest there is, of which any leak is a small part."""
+    logits = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    logits[..., 5] = -math.inf
+    targets = torch.zeros(2, 6, dtype=torch.int64)
+    before = logits.clone()
+    seen = judge.Look([0, 1], [6, 3], torch.arange(8), targets, before, judge.each_loss(before, targets))
+    seen.compare(0, logits + shift)  # softmax does not see a shift; what is said of a row moved all the same
+    if refused:
+        with pytest.raises(RunError, match="sees what it must not"):
+            judge.refuse_leaks(seen)
+    else:
+        judge.refuse_leaks(seen)
+
+
+def test_a_result_that_may_not_be_written_is_told_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is another user's is no RunError."""
+    asked: list[dict[str, Any] | None] = [{"outcome": {}, "row": {}}, None]
+    said: list[dict[str, Any]] = []
+
+    class Fake:
+        def receive(self) -> dict[str, Any] | None:
+            return asked.pop(0)
+
+        def send(self, **message: Any) -> None:
+            said.append(message)
+
+    def refuse(*_: Any) -> None:
+        raise ConfigError("runs/x: Permission denied (it belongs to alice)")
+
+    monkeypatch.setattr(judge.Judge, "decide", refuse)
+    judge.Judge(None, None, None, 1, {}, []).serve(Fake())  # type: ignore[arg-type]
+    assert said == [{"refused": "runs/x: Permission denied (it belongs to alice)", "repeats": False}]
