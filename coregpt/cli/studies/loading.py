@@ -64,8 +64,7 @@ def put_before_laws(studies: Sequence[Study]) -> None:
         return
     from coregpt.lab.laws.foreign import refuse_unlawful  # half a second that most studies do without
 
-    for line in refuse_unlawful(studies):
-        say(line)
+    refuse_unlawful(studies, say)
 
 
 def load_study(path: Path, scale: str | None, store: Path, slurm: SlurmOptions | None = None) -> Study:

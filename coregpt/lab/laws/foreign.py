@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,15 @@ class Verdict:
     """Why laws could not be tested: the tiny model does not go with its options, say."""
 
 
-def refuse_unlawful(studies: Iterable[Study]) -> list[str]:
-    """What must be said of them, a line each. Raises ConfigError, a line per law that a technique must not break."""
+def refuse_unlawful(studies: Iterable[Study], say: Callable[[str], None]) -> None:
+    """Says which laws could not be tested, and what else must be known of techniques.
+
+    Raises ConfigError, a line per law that a technique must not break.
+    """
     broken, lines = dict[str, None](), dict[str, None]()
     for study in studies:
         for arm, name, options in _foreign(study):
-            found = verdict(study.catalogue, name, options)
+            found = verdict(study.catalogue, name, options, say)
             place = where_set(study, arm, "plugins", name)
             for law in found.broken:
                 broken[f"{place}: {name} {law}; no run of it could count (coregpt plugins check tells more)"] = None
@@ -67,7 +70,8 @@ def refuse_unlawful(studies: Iterable[Study]) -> list[str]:
                 lines[f"note: {name} was not put before every law: {found.untested}"] = None
     if broken:
         raise ConfigError("\n".join(broken))
-    return list(lines)
+    for line in lines:
+        say(line)
 
 
 def _foreign(study: Study) -> Iterator[tuple[Arm, str, dict[str, Any]]]:
@@ -77,12 +81,13 @@ def _foreign(study: Study) -> Iterator[tuple[Arm, str, dict[str, Any]]]:
                 yield arm, name, dict(options or {})
 
 
-def verdict(catalogue: Catalogue, name: str, options: dict[str, Any]) -> Verdict:
+def verdict(catalogue: Catalogue, name: str, options: dict[str, Any], say: Callable[[str], None]) -> Verdict:
     """As remembered of this code, or found now."""
     file = cache_dir() / "laws" / f"{_key(catalogue, name, options)}.json"
     known = _read(file)
     if known is not None:
         return known
+    say(f"{name} does not come with CoreGPT: it is put before the laws, once for this code and these options")
     found = _found(catalogue, name, options)
     if found.untested != TORN:
         with contextlib.suppress(OSError, CoreGPTError):  # a cache that can only be read: it is tested again next time

@@ -69,16 +69,16 @@ def test_code_is_tested_once_and_again_when_it_changes(
     path.write_text(GOOD)
     for text in (GOOD, GOOD, GOOD + "# a remark\n", GOOD + "TWICE = 2\n"):
         path.write_text(text)
-        assert foreign.verdict(Catalogue([path]), "good", {}) == foreign.Verdict()
+        assert foreign.verdict(Catalogue([path]), "good", {}, print) == foreign.Verdict()
     assert len(asked) == len(list(cache.iterdir())) == 2
     next(cache.iterdir()).write_text("{")
-    assert foreign.verdict(Catalogue([path]), "good", {}) == foreign.Verdict()
+    assert foreign.verdict(Catalogue([path]), "good", {}, print) == foreign.Verdict()
 
 
 def test_what_the_tiny_model_does_not_go_with_is_said(tmp_path: Path) -> None:
     path = tmp_path / "picky.py"
     path.write_text(BAD_OPTION)
-    found = foreign.verdict(Catalogue([path]), "picky", {})
+    found = foreign.verdict(Catalogue([path]), "picky", {}, print)
     assert found.broken == ()
     assert "no width of 32 is taken" in found.untested
 
@@ -86,6 +86,6 @@ def test_what_the_tiny_model_does_not_go_with_is_said(tmp_path: Path) -> None:
 def test_code_that_ends_its_process_is_said_and_not_remembered(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "good.py"
     path.write_text(GOOD + "\nimport os\n\nif 'laws' in ' '.join(sys.orig_argv + sys.argv):\n    os._exit(0)\n")
-    found = foreign.verdict(Catalogue([path]), "good", {})
+    found = foreign.verdict(Catalogue([path]), "good", {}, print)
     assert (found.broken, found.untested) == ((), foreign.TORN)
     assert not cache.exists()
