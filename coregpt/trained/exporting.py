@@ -29,7 +29,7 @@ from coregpt.lab.study.registry import Catalogue
 from coregpt.text.extras import extra
 from coregpt.text.folder import tokenizer_of
 from coregpt.text.tokenizer import NAMES
-from coregpt.trained.opening import Trained, fill, meaning_of, settings
+from coregpt.trained.opening import Trained, fill, meaning_of, settings, where_it_lies
 
 CONFIG, MODEL, PLUGINS = "config.json", "model.safetensors", "plugins"
 FORMAT = "coregpt-model-1"
@@ -68,7 +68,7 @@ def export(run_id: str, store: Path, out: Path) -> Path:
         raise ConfigError(
             f"run {run_id} is given {names}, without which its model cannot be made; it cannot be exported"
         )
-    separator, tokenizer = meaning_of(config.data.source)
+    separator, tokenizer = meaning_of(where_it_lies(config, record["data"], store).data.source)
     work = out.with_name(f".{out.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -119,9 +119,10 @@ def is_export(path: Path) -> bool:
     return (path / MODEL).is_file()
 
 
-def open_export(folder: Path, device: str = "cpu") -> Trained:
+def open_export(folder: Path | str, device: str = "cpu") -> Trained:
     """The model of an export. Raises ConfigError for a folder that is none, or weights that are another model's."""
     library = extra("safetensors.torch", "reading an export")
+    folder = Path(folder)
     about = _about(folder)
     config = about.run.config
     frozen = folder / PLUGINS

@@ -1,5 +1,6 @@
 """A finished run, or a folder that `coregpt export` wrote, as a model that gives logits."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,7 @@ from coregpt.contract.config import InputSource, RunConfig
 from coregpt.contract.errors import ConfigError, DataError
 from coregpt.engine import weights as files
 from coregpt.engine.build import Assembled, NamedPlugins, assemble
-from coregpt.engine.data import FINEWEB, NAMES, TokenSource, fineweb_folder
+from coregpt.engine.data import FINEWEB, NAMES, TokenSource, fineweb_folder, open_source
 from coregpt.engine.data.source import GPT2_SEPARATOR, META, FolderMeta
 from coregpt.engine.inputs import Given, Stored, open_inputs
 from coregpt.lab.records.ledger import Ledger
@@ -94,13 +95,26 @@ def open_run(name: str, study: str | None, store: Path, device: str = "cpu") -> 
     stored = stored_run(InputSource(run=run.id), Catalogue(stores=[store]))
     if stored.config is None:
         raise ConfigError(f"run {run.id}: {stored.no_model}")
-    separator, tokenizer = meaning_of(stored.config.data.source)
+    data = RunFolder(stored.path.parent).config()["data"]
+    config = where_it_lies(stored.config, data, store)
+    separator, tokenizer = meaning_of(config.data.source)
 
     def again(config: RunConfig) -> Assembled:
         return made_of(replace(stored, config=config), separator, torch.device(device))
 
-    data = RunFolder(stored.path.parent).config()["data"]
-    return Trained(run.id, stored.config, again(stored.config), separator, tokenizer, data, again)
+    return Trained(run.id, config, again(config), separator, tokenizer, data, again)
+
+
+def where_it_lies(config: RunConfig, digest: str, store: Path) -> RunConfig:
+    """With the folder of its data where that is now: moved along with its runs, or here, and known by its digest."""
+    named = Path(config.data.source)
+    if config.data.source in NAMES or named.expanduser().is_dir():
+        return config
+    for place in dict.fromkeys((store.resolve().parent / named.name, Path.cwd() / named.name)):
+        with contextlib.suppress(DataError):
+            if place.is_dir() and open_source(str(place)).digest == digest:
+                return config.model_copy(update={"data": config.data.model_copy(update={"source": str(place)})})
+    return config
 
 
 def made_of(stored: Stored, separator: int | None, device: torch.device) -> Assembled:

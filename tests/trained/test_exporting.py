@@ -120,3 +120,12 @@ def test_a_full_disk_leaves_no_half_of_an_export(done, tmp_path, capsys, monkeyp
     assert main(["export", "plain/0", "--runs", str(done.runs), "--out", str(tmp_path / "x")]) == 1
     assert "No space left" in capsys.readouterr().err
     assert left_in(tmp_path) == []
+
+
+def test_the_line_that_it_prints_opens_it(done, tmp_path, capsys):
+    assert main(["export", "plain/1", "--runs", str(done.runs), "--out", str(tmp_path / "x")]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].removeprefix("in Python: ")
+    names = {"tokens": torch.zeros(1, 32, dtype=torch.long)}
+    *before, last = line.split("; ")
+    exec("; ".join(before), names)
+    assert eval(last, names).shape == (1, 32, 416)

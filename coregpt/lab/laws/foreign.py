@@ -28,7 +28,7 @@ from coregpt.lab.laws.law_case import LawCase, LawError
 from coregpt.lab.laws.seeing import rows_do_not_meet, sees_no_future
 from coregpt.lab.study.code.blame import told
 from coregpt.lab.study.declaration import Arm, Study
-from coregpt.lab.study.identity import canonical, engine_digest, plugin_digests, source_digest
+from coregpt.lab.study.identity import engine_digest, plugin_digests, source_digest
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.whereabouts import where_set
 
@@ -102,7 +102,8 @@ def _key(catalogue: Catalogue, name: str, options: dict[str, Any]) -> str:
     sources = sorted([*here.glob("*.py"), *(here.parent / "guard").glob("*.py")])
     laws = [source_digest(path.read_text("utf-8")) for path in sources]
     code = [*plugin_digests(catalogue, [name]).values(), engine_digest(), torch.__version__]
-    return hashlib.sha256(canonical([name, options, code, laws])).hexdigest()[:32]
+    said = json.dumps([name, options, code, laws], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
 def _found(catalogue: Catalogue, name: str, options: dict[str, Any]) -> Verdict:
