@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab.execute.judge import sealed_tokens
+from coregpt.lab.judging.judge import sealed_tokens
 from coregpt.lab.planning.credit import credited, departures
 from coregpt.lab.planning.preregister import code
 from coregpt.lab.planning.untuned import untuned

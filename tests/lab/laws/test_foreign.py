@@ -9,7 +9,7 @@ from coregpt.cli import main
 from coregpt.lab.laws import foreign
 from coregpt.lab.study.registry import Catalogue
 from tests.lab.conftest import Lab
-from tests.lab.execute.cheats import HEAD, cheat
+from tests.lab.judging.cheats import HEAD, cheat
 
 GOOD = (
     HEAD.format(does="Nothing.")

@@ -27,9 +27,9 @@ from coregpt.contract.errors import CoreGPTError, PluginError, RunError
 from coregpt.engine.data import TokenSource, eval_rows, open_source
 from coregpt.engine.training.evaluate import total_loss
 from coregpt.engine.training.outcome import HELD_OUT, SELECT
-from coregpt.lab.execute import player
-from coregpt.lab.execute.player import Board
-from coregpt.lab.execute.side_process import Line, SideProcess, forked, forks, started
+from coregpt.lab.judging import player
+from coregpt.lab.judging.player import Board
+from coregpt.lab.judging.side_process import Line, SideProcess, forked, forks, started
 from coregpt.lab.records.store import MetricsLog, RunFolder
 
 Rows = tuple[Tensor, Tensor]

@@ -14,13 +14,13 @@ from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, RunError
 from coregpt.engine.data import eval_rows, open_source
 from coregpt.engine.training.evaluate import total_loss
-from coregpt.lab.execute import judge, player, referee
-from coregpt.lab.execute.side_process import CAN_FORK
 from coregpt.lab.execute.worker import COMPLETE, FAILED, main
+from coregpt.lab.judging import judge, player, referee
+from coregpt.lab.judging.side_process import CAN_FORK
 from coregpt.lab.records.store import RunFolder
 from tests.lab.conftest import STUDY
 from tests.lab.execute import test_worker
-from tests.lab.execute.cheats import cheat
+from tests.lab.judging.cheats import cheat
 
 folder_of = test_worker.folder_of
 SHORT = {"tokens": 64 * 12, "evals": 2}
@@ -57,7 +57,7 @@ def cheating(
         ("precision", "the precision of fp32 products is medium, not highest"),
         ("threads", "the number of threads is 2, not 1"),
         ("held_out", r"opened .*/val.bin while it was trained"),
-        ("leak check", "coregpt.lab.execute.judge.refuse_leaks is another function"),
+        ("leak check", "coregpt.lab.judging.judge.refuse_leaks is another function"),
     ],
 )
 @pytest.mark.skipif(not CAN_FORK, reason="a cheat is let loose in a fork")

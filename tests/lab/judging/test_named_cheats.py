@@ -6,7 +6,7 @@ from pathlib import Path
 from coregpt.cli import main
 from coregpt.engine.data import open_source
 from tests.lab.conftest import STUDY, Lab
-from tests.lab.execute.cheats import cheat, known_text
+from tests.lab.judging.cheats import cheat, known_text
 
 
 def test_an_arm_that_knows_the_text_or_works_more_is_called_so(
