@@ -90,7 +90,8 @@ def now() -> tuple[float, float]:
 def serve(descriptor: int) -> None:
     """The pool's process, whose forks write `clocks.json` into their run folders."""
     from coregpt.engine.training import step, trainer
-    from coregpt.lab.execute import referee, worker
+    from coregpt.lab.execute import worker
+    from coregpt.lab.judging import referee
 
     inner = worker.main
 

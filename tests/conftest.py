@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from coregpt.lab.execute import pool
+from coregpt.lab.laws import foreign
 from coregpt.lab.study.registry import Catalogue
 from tests.warm import Program
 
@@ -59,7 +60,9 @@ def _warm_pools() -> Iterator[None]:
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "subprocess", SimpleNamespace(Popen=Program, DEVNULL=subprocess.DEVNULL))
+        started = SimpleNamespace(Popen=Program, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired)
+        patch.setattr(pool, "subprocess", started)
+        patch.setattr(foreign, "subprocess", started)
         yield
 
 

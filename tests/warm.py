@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 AHEAD = (
     "coregpt.lab.execute.worker",
+    "coregpt.lab.laws.foreign",
     "coregpt.cli.studies.ablate",
     "coregpt.lab.planning.plans",
     "coregpt.report.analysis.collect",

@@ -1,6 +1,7 @@
 """The command line: `commands` lists what there is, this reads the words, runs one and tells how it ended."""
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PermissionError as error:  # somebody else's
         return failed(_blamed(error) or _denied(error), BAD_INPUT, out, words)
     except OSError as error:  # a full disk, a vanished folder
-        return failed(_blamed(error) or str(error), FAILED, out, words)
+        return failed(_blamed(error) or _full(error) or str(error), FAILED, out, words)
     except KeyboardInterrupt:
         print("coregpt: interrupted", file=sys.stderr)  # noqa: T201
         return cut_short("interrupted", INTERRUPTED, out, words)
@@ -54,6 +55,14 @@ def _blamed(error: Exception) -> str | None:
     from coregpt.lab.study.code.blame import told  # what went well does not wait for it
 
     return told(error)
+
+
+def _full(error: OSError) -> str | None:
+    """What to say of a full disk; None for any other error."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+    return f"{where}no space is left on the disk; what is complete is kept: make room, and the same command goes on"
 
 
 def _denied(error: PermissionError) -> str:

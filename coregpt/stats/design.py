@@ -122,7 +122,7 @@ def _choice(n: int, k: int, paired: bool) -> tuple[Method, int, str]:
         return (
             "none",
             0,
-            f"{_seeds(n)} cannot show how much seeds alone move the result; at least {MIN_SEEDS} are needed",
+            f"{_seeds(n)} cannot show how much seeds alone move the result",
         )
     if not paired:
         return (
@@ -141,7 +141,7 @@ def _choice(n: int, k: int, paired: bool) -> tuple[Method, int, str]:
         )
     if n - 1 < MIN_ERROR_DF:
         why = f"{_seeds(n)} of one pair of arms leave {n - 1} degrees of freedom for the noise"
-        return "none", 0, f"{why}; at least {MIN_ERROR_DF} are needed"
+        return "none", 0, f"{why}, and {MIN_ERROR_DF} are the fewest that carry a test"
     return "paired_t", n - 1, "one arm against the baseline, runs paired by seed"
 
 

@@ -58,6 +58,11 @@ def _files(inputs: Sequence[Path], kind: str) -> list[Path]:
     missing = next((path for path in found if not path.is_file()), None)
     if missing is not None:
         raise DataError(f"there is no file {missing}")
+    both = next((path for path in found if "train" in path.name and "val" in path.name), None)
+    if both is not None:
+        raise DataError(
+            f"{both}: a name must contain either 'train' or 'val', not both, or it would be judged on itself"
+        )
     of_kind = [path for path in found if kind in path.name]
     if not of_kind:
         raise DataError(

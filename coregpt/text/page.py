@@ -68,7 +68,7 @@ def lengths(found: Inspection) -> Table:
 
 
 def common(found: Inspection) -> Table:
-    rows = [(str(id_), repr(letters)[1:-1], f"{share:.3%}") for id_, letters, share in found.common]
+    rows = [(str(id_), repr(letters), f"{share:.3%}") for id_, letters, share in found.common]
     used = f"{found.used_ids:,} of {found.source['vocab']:,} ids occur in training"
     return Table(f"The most common tokens; {used}", ("id", "token", "share"), rows, words=True)
 
@@ -111,7 +111,8 @@ def ranks_picture(found: Inspection) -> Picture:
         parts += [line(LEFT, y(power), WIDTH - 12, y(power), "grid")]
         parts += [text(LEFT - 8, y(power) + 4, f"{10.0**power:g}", "tick", "end")]
     for power in range(int(x.high) + 1):
-        parts.append(text(x(power), HEIGHT - BOTTOM + 18, f"{10**power:,}", "tick", "middle"))
+        anchor = "end" if power == x.high else "middle"  # or the last one is cut off by the picture's edge
+        parts.append(text(x(power), HEIGHT - BOTTOM + 18, f"{10**power:,}", "tick", anchor))
     drawn = polyline([(x(a), y(b)) for a, b in points], "mean")
     dots = "".join(element("circle", cx=x(a), cy=y(b), r=3.5, class_="dot") for a, b in points)
     parts.append(element("g", drawn + dots, class_="s1"))

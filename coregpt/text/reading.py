@@ -229,7 +229,13 @@ def _rows(piece: Piece, reading: Reading) -> Iterator[Document]:
             f"{file.path} has no column '{reading.field}', but {names}; say with --field which holds the text"
         )
     for number in range(piece.start, piece.stop):
-        column = opened.read_row_group(number, columns=[reading.field]).column(0)
+        try:
+            column = opened.read_row_group(number, columns=[reading.field]).column(0)
+        except Exception as error:  # the library's own
+            first = str(error).partition("\n")[0]
+            raise DataError(
+                f"{file.path}: row group {number} cannot be read ({first}); bring the file again"
+            ) from error
         for row, value in enumerate(column):
             text = value.as_py()
             if text is not None and not isinstance(text, str):

@@ -1,6 +1,7 @@
 """`coregpt tokenizer train`: byte-level BPE through the library `tokenizers`, and how much it shortens texts.
 
-One document in fifty, by its hash, is not trained on: compression is told of those.
+One document in fifty, by its hash, is not trained on: compression is told of those. The first of each file or folder
+is, or a text of one document could be left out as a whole.
 """
 
 import contextlib
@@ -105,7 +106,8 @@ def _texts(
             for document in documents(piece, reading):
                 domain.documents += 1
                 domain.length += len(document.text)
-                apart = int.from_bytes(hashlib.sha256(document.text).digest()[:4], "big") % APART == 0
+                drawn = int.from_bytes(hashlib.sha256(document.text).digest()[:4], "big") % APART == 0
+                apart = drawn and domain.documents > 1
                 if not _kept(domain, document.text, apart):
                     yield document.text.decode()
             if time.monotonic() - told > TELL_S:

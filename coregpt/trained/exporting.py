@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ValidationError
+from torch import Tensor
 
 from coregpt import __version__
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import ConfigError, CoreGPTError
+from coregpt.contract.errors import ConfigError, CoreGPTError, RunError
 from coregpt.engine import weights as files
 from coregpt.engine.build import Assembled, assemble
 from coregpt.engine.inputs import open_inputs
@@ -27,10 +29,29 @@ from coregpt.lab.study.registry import Catalogue
 from coregpt.text.extras import extra
 from coregpt.text.folder import tokenizer_of
 from coregpt.text.tokenizer import NAMES
-from coregpt.trained.opening import Trained, fill, meaning_of, settings
+from coregpt.trained.opening import Trained, fill, meaning_of, settings, where_it_lies
 
 CONFIG, MODEL, PLUGINS = "config.json", "model.safetensors", "plugins"
 FORMAT = "coregpt-model-1"
+
+
+class Record(BaseModel):
+    """What a run's record says of its model."""
+
+    config: RunConfig
+    engine: str
+    plugins: dict[str, str]
+    """Digests of the techniques."""
+    data: str
+
+
+class About(BaseModel):
+    """`config.json` as it is read."""
+
+    run: Record
+    buffers: list[str]
+    separator: int | None
+    tokenizer: str
 
 
 def export(run_id: str, store: Path, out: Path) -> Path:
@@ -47,7 +68,7 @@ def export(run_id: str, store: Path, out: Path) -> Path:
         raise ConfigError(
             f"run {run_id} is given {names}, without which its model cannot be made; it cannot be exported"
         )
-    separator, tokenizer = meaning_of(config.data.source)
+    separator, tokenizer = meaning_of(where_it_lies(config, record["data"], store).data.source)
     work = out.with_name(f".{out.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -55,7 +76,6 @@ def export(run_id: str, store: Path, out: Path) -> Path:
         if (path.parent / PLUGINS).is_dir():
             shutil.copytree(path.parent / PLUGINS, work / PLUGINS)
         named = _with_tokenizer(work, tokenizer)
-        library.save_file({**saved.buffers, **saved.params}, work / MODEL, {"format": "pt"})
         about = {
             "format": FORMAT,
             "coregpt": __version__,
@@ -65,11 +85,21 @@ def export(run_id: str, store: Path, out: Path) -> Path:
             "tokenizer": named,
         }
         (work / CONFIG).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        _write_tensors(library, {**saved.buffers, **saved.params}, work / MODEL)
+        shutil.copymode(work / CONFIG, work / MODEL)  # the library's files are their maker's alone
         open_export(work)
         os.replace(work, out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return out
+
+
+def _write_tensors(library: Any, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Raises RunError where they find no room."""
+    try:
+        library.save_file(dict(tensors), file, {"format": "pt"})
+    except Exception as error:  # the library's own, of a full disk too
+        raise RunError(f"{file.name} cannot be written ({str(error) or type(error).__name__})") from error
 
 
 def _with_tokenizer(work: Path, place: str) -> str:
@@ -89,12 +119,12 @@ def is_export(path: Path) -> bool:
     return (path / MODEL).is_file()
 
 
-def open_export(folder: Path, device: str = "cpu") -> Trained:
+def open_export(folder: Path | str, device: str = "cpu") -> Trained:
     """The model of an export. Raises ConfigError for a folder that is none, or weights that are another model's."""
     library = extra("safetensors.torch", "reading an export")
+    folder = Path(folder)
     about = _about(folder)
-    record = about["run"]
-    config = RunConfig.model_validate(record["config"])
+    config = about.run.config
     frozen = folder / PLUGINS
     catalogue = Catalogue(sorted(frozen.glob("*.py")), frozen / IMPORTS)
     where = torch.device(device)
@@ -102,17 +132,17 @@ def open_export(folder: Path, device: str = "cpu") -> Trained:
     try:
         tensors = library.load_file(folder / MODEL, device=device)
     except Exception as error:  # the library's own
-        raise ConfigError(f"{folder / MODEL} is no file of safetensors ({str(error).splitlines()[0]})") from error
-    buffers = {name: tensors.pop(name) for name in about["buffers"] if name in tensors}
+        raise ConfigError(f"{folder / MODEL} is no file of safetensors ({str(error).partition(chr(10))[0]})") from error
+    buffers = {name: tensors.pop(name) for name in about.buffers if name in tensors}
 
     def again(config: RunConfig) -> Assembled:
-        made = assemble(config, plugins, open_inputs({}, {}, where, assemble_nothing), where, about["separator"])
+        made = assemble(config, plugins, open_inputs({}, {}, where, assemble_nothing), where, about.separator)
         fill(made, tensors, buffers, str(folder / MODEL))
         return made
 
-    named = about["tokenizer"]
+    named = about.tokenizer
     place = named if named in NAMES or not named else str(folder / named)
-    return Trained(folder.name, config, again(config), about["separator"], place, again)
+    return Trained(folder.name, config, again(config), about.separator, place, about.run.data, again)
 
 
 def assemble_nothing(*_: Any) -> Any:
@@ -122,15 +152,14 @@ def assemble_nothing(*_: Any) -> Any:
 
 def changed_since(folder: Path) -> list[str]:
     """What is not as it was when the model was trained: its numbers may then differ, though its weights do not."""
-    record = _about(folder)["run"]
-    config = RunConfig.model_validate(record["config"])
+    run = _about(folder).run
     frozen = folder / PLUGINS
-    now = plugin_digests(Catalogue(sorted(frozen.glob("*.py")), frozen / IMPORTS), config.plugins)
-    odd = [f"technique '{name}'" for name, digest in now.items() if record["plugins"].get(name) != digest]
-    return [*(["core"] if record["engine"] != engine_digest() else []), *odd]
+    now = plugin_digests(Catalogue(sorted(frozen.glob("*.py")), frozen / IMPORTS), run.config.plugins)
+    odd = [f"technique '{name}'" for name, digest in now.items() if run.plugins.get(name) != digest]
+    return [*(["core"] if run.engine != engine_digest() else []), *odd]
 
 
-def _about(folder: Path) -> Mapping[str, Any]:
+def _about(folder: Path) -> About:
     path = folder / CONFIG
     try:
         about = json.loads(path.read_bytes())
@@ -138,4 +167,9 @@ def _about(folder: Path) -> Mapping[str, Any]:
         raise ConfigError(f"{path} cannot be read ({error}); expected the folder of a `coregpt export`") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ConfigError(f"{path} is no export of this version; expected format {FORMAT}")
-    return about
+    try:
+        return About.model_validate(about)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{path}: {key}: {first['msg'].lower()}; it was edited or damaged, export again") from error

@@ -1,5 +1,6 @@
 """A finished run, or a folder that `coregpt export` wrote, as a model that gives logits."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,11 +14,12 @@ from coregpt.contract.config import InputSource, RunConfig
 from coregpt.contract.errors import ConfigError, DataError
 from coregpt.engine import weights as files
 from coregpt.engine.build import Assembled, NamedPlugins, assemble
-from coregpt.engine.data import FINEWEB, NAMES, fineweb_folder
+from coregpt.engine.data import FINEWEB, NAMES, TokenSource, fineweb_folder, open_source
 from coregpt.engine.data.source import GPT2_SEPARATOR, META, FolderMeta
 from coregpt.engine.inputs import Given, Stored, open_inputs
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.status import find
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.inputs import find as stored_run
 from coregpt.lab.study.registry import Catalogue
 from coregpt.text.folder import tokenizer_of
@@ -36,6 +38,8 @@ class Trained:
     """Of the data that it was trained on."""
     tokenizer: str
     """As `open_tokenizer` takes it; a folder where it lies beside the shards, "" where nobody knows."""
+    data: str
+    """Digest of the data that it was trained on."""
     again: Callable[[RunConfig], Assembled]
     """The same weights in a model of other settings. Raises ConfigError where they do not fit."""
 
@@ -56,6 +60,14 @@ class Trained:
     @property
     def device(self) -> torch.device:
         return next(self.made.model.parameters()).device
+
+    def refuse_other(self, source: TokenSource) -> None:
+        """Raises ConfigError unless these are its run's data: of others it may have trained on what is held out."""
+        if source.digest != self.data:
+            raise ConfigError(
+                f"{source.name} is not the data that {self.name} was trained on (sha256 {source.digest[:12]}, there "
+                f"{self.data[:12]}): it may have trained on these very tokens; bring its data back, or train it anew"
+            )
 
     @torch.no_grad()
     def logits(self, tokens: Tensor) -> Tensor:
@@ -83,12 +95,26 @@ def open_run(name: str, study: str | None, store: Path, device: str = "cpu") -> 
     stored = stored_run(InputSource(run=run.id), Catalogue(stores=[store]))
     if stored.config is None:
         raise ConfigError(f"run {run.id}: {stored.no_model}")
-    separator, tokenizer = meaning_of(stored.config.data.source)
+    data = RunFolder(stored.path.parent).config()["data"]
+    config = where_it_lies(stored.config, data, store)
+    separator, tokenizer = meaning_of(config.data.source)
 
     def again(config: RunConfig) -> Assembled:
         return made_of(replace(stored, config=config), separator, torch.device(device))
 
-    return Trained(run.id, stored.config, again(stored.config), separator, tokenizer, again)
+    return Trained(run.id, config, again(config), separator, tokenizer, data, again)
+
+
+def where_it_lies(config: RunConfig, digest: str, store: Path) -> RunConfig:
+    """With the folder of its data where that is now: moved along with its runs, or here, and known by its digest."""
+    named = Path(config.data.source)
+    if config.data.source in NAMES or named.expanduser().is_dir():
+        return config
+    for place in dict.fromkeys((store.resolve().parent / named.name, Path.cwd() / named.name)):
+        with contextlib.suppress(DataError):
+            if place.is_dir() and open_source(str(place)).digest == digest:
+                return config.model_copy(update={"data": config.data.model_copy(update={"source": str(place)})})
+    return config
 
 
 def made_of(stored: Stored, separator: int | None, device: torch.device) -> Assembled:

@@ -20,7 +20,7 @@ from tests.lab.conftest import Lab
 
 CORE = Path(__file__).parent.parent.parent / "coregpt"
 HELD_OUT_READERS = {
-    "lab/execute/judge.py",  # measures it
+    "lab/judging/judge.py",  # measures it
     "lab/designs/looks.py",  # tests whose level counts every look
     "lab/planning/enough.py",  # whether the stream has tokens enough; no loss
     "lab/records/losses.py",  # where its names are

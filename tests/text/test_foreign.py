@@ -69,3 +69,11 @@ def test_a_folder_without_validation_tokens_is_refused(token_files, tmp_path, ca
     assert main([*words, "nanogpt"]) == 2
     assert "*val*.bin" in capsys.readouterr().err
     assert left_in(tmp_path) == ["in", "t.json"]
+
+
+def test_a_name_that_is_of_both_streams_is_refused(token_files, tmp_path, capsys):
+    words = token_files("<u2")
+    (tmp_path / "in" / "val.bin").rename(tmp_path / "in" / "constrained_val.bin")
+    assert main([*words, "nanogpt"]) == 2
+    assert "either 'train' or 'val', not both" in capsys.readouterr().err
+    assert "out" not in left_in(tmp_path)

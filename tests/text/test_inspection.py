@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ import pytest
 from coregpt.cli import main
 from coregpt.engine.data import open_folder
 from coregpt.text import inspection
+from coregpt.text import page as pages
 from coregpt.text.inspection import inspect
 from coregpt.text.prepare import Wanted, prepare
 from coregpt.text.tokenizer import Bytes
@@ -94,3 +96,15 @@ def test_a_tokenizer_that_did_not_make_the_shards_is_refused(prepared, tmp_path,
     (copy / "tokenizer.json").write_text((copy / "tokenizer.json").read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert main(["data", "inspect", str(copy)]) == 2
     assert "is not the one" in capsys.readouterr().err
+
+
+def test_a_token_of_spaces_can_be_seen(prepared, bpe):
+    found = inspect(open_folder(prepared), bpe, 10**9)
+    found.common[:] = [(7, "    ", 0.5), (8, "\n", 0.25)]
+    assert [row[1] for row in pages.common(found).rows] == ["'    '", "'\\n'"]
+
+
+def test_the_last_rank_is_not_cut_off_by_the_edge(prepared, bpe):
+    found = inspect(open_folder(prepared), bpe, 10**9)
+    drawn = pages.ranks_picture(dataclasses.replace(found, ranks=[(1, 0.1), (1000, 1e-6)])).drawing
+    assert re.search(r'text-anchor="end"[^>]*>1,000<', drawn)

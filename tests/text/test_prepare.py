@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -280,3 +281,17 @@ def test_json_is_named_as_it_lies_in_the_folder(texts, bpe, tmp_path):
     made(texts, tmp_path / "out", bpe)
     assert (tmp_path / "out" / "tokenizer.json").read_text(encoding="utf-8") == bpe.text
     assert isinstance(bpe, Json)
+
+
+def test_a_full_disk_is_told_and_the_same_command_goes_on(texts, tmp_path, capsys, monkeypatch):
+    words = ["data", "prepare", str(texts), "--out", str(tmp_path / "out"), "--held-out", "0.2", "--select", "0.1"]
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_shards", full)
+        assert main([*words, "--jobs", "1"]) == 1
+    assert "no space is left on the disk; what is complete is kept" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "--jobs", "1"]) == 0

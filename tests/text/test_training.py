@@ -1,4 +1,5 @@
 import json
+from hashlib import sha256
 
 import pytest
 
@@ -56,3 +57,15 @@ def test_too_few_ids_and_bad_text_leave_nothing(texts, tmp_path, capsys):
     out = tmp_path / "t.json"
     assert main(["tokenizer", "train", str(tmp_path / "junk.txt"), "--vocab", "300", "--out", str(out)]) == 2
     assert left_in(tmp_path) == ["junk.txt"]
+
+
+def test_a_text_of_one_document_is_trained_on_whatever_its_hash(tmp_path):
+    """One in fifty would be kept apart as a whole, and the tokenizer be bytes."""
+    words = "a fast horse and a slow horse are two horses. " * 20
+    number = next(
+        n for n in range(1000) if int.from_bytes(sha256(f"{words}{n}".encode()).digest()[:4], "big") % 50 == 0
+    )
+    (tmp_path / "book.txt").write_text(f"{words}{number}", encoding="utf-8")
+    made, (domain,) = train([tmp_path / "book.txt"], 270, "gpt4", Reading(), lambda line: None)
+    assert made.vocab == 270
+    assert domain.seen

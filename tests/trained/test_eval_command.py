@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from coregpt.contract.errors import ConfigError
 from coregpt.engine.build import assemble
 from coregpt.engine.data import open_folder
 from coregpt.engine.inputs import open_inputs
+from coregpt.trained.exporting import export
 from coregpt.trained.lengths import extrapolate
 from coregpt.trained.opening import fill
 from coregpt.trained.scoring import score
@@ -116,3 +118,24 @@ def test_what_cannot_be_compared_is_refused(done, capsys):
     assert main(["eval", "plain/0", "--runs", str(done.runs), "--tokens", "320000"]) == 2
     assert "has" in capsys.readouterr().err
     assert main(["eval", "plain/0", "--runs", str(done.runs), "--device", "cuda"]) == 2 or torch.cuda.is_available()
+
+
+@pytest.mark.parametrize("which", ["run", "export"])
+def test_other_data_under_the_name_of_its_own_are_refused(done, tmp_path, capsys, monkeypatch, which):
+    """Prepared anew with other shares, what is held out was trained on."""
+    shutil.copytree(done.data, tmp_path / "kept")
+    named = "scaled/0" if which == "run" else str(export(done.id("scaled/0"), done.runs, tmp_path / "model"))
+    meta = json.loads((done.data / "meta.json").read_text())
+    monkeypatch.chdir(done.folder)
+    try:
+        (done.data / "meta.json").write_text(json.dumps({**meta, "select_tokens": meta["select_tokens"] - 600}))
+        assert main(["eval", named, "--runs", str(done.runs)]) == 2
+        assert "not the data that" in capsys.readouterr().err
+    finally:
+        shutil.rmtree(done.data)
+        shutil.copytree(tmp_path / "kept", done.data)
+
+
+def test_two_runs_are_no_verdict(done, capsys):
+    assert main(["eval", "scaled/0", "--runs", str(done.runs), "--against", "plain/0"]) == 0
+    assert "another seed" in capsys.readouterr().out

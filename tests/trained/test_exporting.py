@@ -94,3 +94,38 @@ def test_what_has_changed_since_is_told(exported, tmp_path):
     about["run"]["plugins"]["rope"] = "0"
     (copy / "config.json").write_text(json.dumps(about))
     assert changed_since(copy) == ["core", "technique 'rope'"]
+
+
+@pytest.mark.parametrize("missing", ["run", "buffers", "separator", "tokenizer", "config", "engine", "plugins", "data"])
+def test_settings_that_were_edited_are_refused_with_the_key(exported, tmp_path, missing, capsys):
+    copy = shutil.copytree(exported, tmp_path / "copy")
+    about = json.loads((copy / "config.json").read_text())
+    del (about if missing in about else about["run"])[missing]
+    (copy / "config.json").write_text(json.dumps(about))
+    assert main(["generate", str(copy), "--tokens", "1"]) == 2
+    assert f"{missing}: field required" in capsys.readouterr().err
+
+
+def test_whoever_may_read_its_settings_may_read_its_weights(exported):
+    modes = {(exported / name).stat().st_mode for name in ("config.json", "model.safetensors")}
+    assert len(modes) == 1
+
+
+def test_a_full_disk_leaves_no_half_of_an_export(done, tmp_path, capsys, monkeypatch):
+    def full(tensors, path, about):
+        path.write_bytes(b"half")
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    assert main(["export", "plain/0", "--runs", str(done.runs), "--out", str(tmp_path / "x")]) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert left_in(tmp_path) == []
+
+
+def test_the_line_that_it_prints_opens_it(done, tmp_path, capsys):
+    assert main(["export", "plain/1", "--runs", str(done.runs), "--out", str(tmp_path / "x")]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].removeprefix("in Python: ")
+    names = {"tokens": torch.zeros(1, 32, dtype=torch.long)}
+    *before, last = line.split("; ")
+    exec("; ".join(before), names)
+    assert eval(last, names).shape == (1, 32, 416)

@@ -8,6 +8,7 @@ from coregpt.cli import main
 from coregpt.contract.errors import ConfigError, DataError
 from coregpt.engine.data import eval_rows, open_folder
 from coregpt.engine.training.evaluate import evaluate
+from coregpt.trained.exporting import export
 from coregpt.trained.opening import open_run
 
 
@@ -57,5 +58,27 @@ def test_data_that_are_gone_ask_for_a_tokenizer(done, tmp_path, capsys):
         assert "name its tokenizer with --tokenizer" in capsys.readouterr().err
         words = ["generate", "plain/0", "--runs", str(done.runs), "--tokens", "3"]
         assert main([*words, "--tokenizer", str(done.folder / "t.json")]) == 0
+    finally:
+        moved.rename(done.data)
+
+
+def test_data_that_were_moved_are_found_by_their_digest(done, tmp_path, monkeypatch, capsys):
+    """With their runs, or to where one stands; others of the same name are not taken for them."""
+    monkeypatch.chdir(tmp_path)
+    words = ["eval", "plain/0", "--runs", str(done.runs)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    moved = done.data.rename(tmp_path / "shards")
+    try:
+        assert main(words) == 0
+        assert capsys.readouterr().out == said
+        assert export(done.id("plain/0"), done.runs, tmp_path / "model").is_dir()
+        assert (tmp_path / "model" / "tokenizer.json").is_file()
+        meta = (moved / "meta.json").read_text()
+        fewer = {**json.loads(meta), "select_tokens": json.loads(meta)["select_tokens"] - 600}
+        (moved / "meta.json").write_text(json.dumps(fewer))
+        assert main(words) == 2
+        assert "no data source or folder" in capsys.readouterr().err
+        (moved / "meta.json").write_text(meta)
     finally:
         moved.rename(done.data)

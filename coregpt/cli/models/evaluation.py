@@ -26,6 +26,11 @@ NOTE = (
     "(docs/studies.md, two streams)"
 )
 
+PAIR = (
+    "note: intervals are over rows of this text, for these two runs; how far another seed moves the difference, only "
+    "the study's report says"
+)
+
 
 @dataclass
 class Found:
@@ -51,6 +56,7 @@ def evaluate(options: Namespace) -> int:
     model = opened(options)
     other = opened(options, options.against) if options.against else None
     source = open_source(model.config.data.source)
+    model.refuse_other(source)
     stream: TokenStream = getattr(source, options.stream)
     count = options.tokens or model.config.eval_tokens
     if other is not None:
@@ -89,7 +95,7 @@ def _refuse_unlike(model: Trained, other: Trained, source: TokenSource) -> None:
         raise ConfigError(
             f"--against: {other.name} has rows of {other.context} tokens and {model.name} of {model.context}"
         )
-    if open_source(other.config.data.source).digest != source.digest:
+    if other.data != source.digest:
         raise ConfigError(
             f"--against: {other.name} was trained on other data than {model.name}; expected the same tokens"
         )
@@ -126,6 +132,7 @@ def lines(found: Found) -> Iterator[str]:
         yield NOTE
     if found.difference is not None:
         yield f"minus run {found.against}: {told(found.difference, signed=True)}"
+        yield PAIR
     for name, parts in found.tables.items():
         if parts:
             yield ""

@@ -15,5 +15,5 @@ def export(name: str, study: str | None, store: Path, out: Path) -> int:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for line in table([(amount(path.stat().st_size), str(path)) for path in files]):
         say(line)
-    say(f"in Python: from coregpt.trained.exporting import open_export; open_export(Path({str(out)!r})).logits(tokens)")
+    say(f"in Python: from coregpt.trained.exporting import open_export; open_export({str(out)!r}).logits(tokens)")
     return 0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coregpt.cli.studies.loading import sound_studies
+from coregpt.cli.studies.loading import put_before_laws, sound_studies
 from coregpt.cli.studies.resources import Resources
 from coregpt.cli.studies.training import run_study
 from coregpt.lab.planning.measured import measured
@@ -15,6 +15,7 @@ def ablate(path: Path, scale: str | None, use: Resources) -> int:
     Exit code 1 if a run failed or arms matched on seconds came out unequal, 130 if interrupted.
     """
     studies, _ = sound_studies(path, scale, use.store, use.slurm)
+    put_before_laws(studies)
     studies = studies if use.slurm else measured(studies, use.store)
     first = studies[0]
     if first.member:

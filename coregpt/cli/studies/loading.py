@@ -1,10 +1,13 @@
 """A study file as a command sees it: read for the machine, or the cluster, on which it will run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
+from coregpt.lab.designs.tuned import WHERE, taken_of
 from coregpt.lab.planning.chain import resolved
 from coregpt.lab.planning.load import load, load_family
 from coregpt.lab.planning.pilot import refuse_undecidable
@@ -12,6 +15,7 @@ from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.idle.inert import refuse_idle
 from coregpt.lab.study.idle.known import Known
+from coregpt.lab.study.whereabouts import where
 
 
 def load_studies(path: Path, scale: str | None, store: Path, slurm: SlurmOptions | None = None) -> list[Study]:
@@ -32,7 +36,35 @@ def sound_studies(
     """
     studies = load_studies(path, scale, store, slurm)
     refuse_undecidable(studies[0])
+    refuse_edited_brackets(studies)
     return studies, refuse_idle(studies)
+
+
+def refuse_edited_brackets(studies: Sequence[Study]) -> None:
+    """Raises ConfigError for a report, named by `tuned`, that says what its own runs do not, or was changed by hand."""
+    for study in studies:
+        taken = taken_of(study)
+        if taken is None or "seal" not in (taken.report or {}):  # older ones have none
+            continue
+        from coregpt.cli.reports.report import edits, read_report
+
+        source = study.path.parent / taken.path
+        try:
+            found = edits(read_report(source), source)
+        except ConfigError as error:
+            found = [str(error).removeprefix(f"{source}: ")]
+        if found:
+            raise ConfigError(f"{where(study, *WHERE)}: {taken.path}: {found[0]}; bracket again, or bring it back")
+
+
+def put_before_laws(studies: Sequence[Study]) -> None:
+    """Tell what laws the techniques break that do not come with CoreGPT. Raises ConfigError for those that none may."""
+    named = {(study.catalogue, name) for study in studies for arm in study.arms for name in arm.run.plugins}
+    if all(catalogue.locate(name).shipped for catalogue, name in named):
+        return
+    from coregpt.lab.laws.foreign import refuse_unlawful  # half a second that most studies do without
+
+    refuse_unlawful(studies, say)
 
 
 def load_study(path: Path, scale: str | None, store: Path, slurm: SlurmOptions | None = None) -> Study:

@@ -11,6 +11,7 @@ from coregpt.lab.planning.plans import resolve
 from coregpt.lab.planning.split import COUNTS
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.inputs import inputs_of
+from coregpt.report.drawing.numbers import plural
 
 
 def show_memory(path: Path, scale: str | None, gpus: int, store: Path) -> int:
@@ -21,7 +22,7 @@ def show_memory(path: Path, scale: str | None, gpus: int, store: Path) -> int:
         if max(counts) > gpus:
             raise ConfigError(f"{path}: gpus_per_run is {max(counts)}, but --gpus says {gpus}")
         name = f" of size {study.member}" if study.member else ""
-        say(f"Memory of each GPU of a run{name}, estimated from shapes; {gpus} GPUs, nothing measured here.")
+        say(f"Memory of each GPU of a run{name}, estimated from shapes; {plural(gpus, 'GPU')}, nothing measured here.")
         for count in counts:
             say()
             several = "s" if count > 1 else ""

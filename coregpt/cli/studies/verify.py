@@ -6,6 +6,7 @@ from pathlib import Path
 
 from coregpt.cli.reports.report import edits, read_report
 from coregpt.cli.screen import say
+from coregpt.cli.studies.loading import put_before_laws
 from coregpt.cli.studies.published import published_study
 from coregpt.cli.studies.resources import Resources
 from coregpt.cli.studies.training import execute, refuse_in_vain
@@ -52,6 +53,7 @@ def verify(source: Path, seeds: int, yaml: Path | None, use: Resources) -> int:
         say(f"DISAGREES with itself. {line}")
     if edited:
         return DISAGREES
+    put_before_laws([study])
     made = plan(outline(study if use.slurm else measured([study], use.store)[0]), use.nodes)
     refuse_in_vain(made, use)
     refuse_in_chain(made.study, made.source.digest, use.store)

@@ -31,13 +31,13 @@ from coregpt.engine.inputs import Stored
 from coregpt.engine.training.trainer import train
 from coregpt.engine.training.world import World, join, leave
 from coregpt.lab.atomic import unwritable
-from coregpt.lab.execute.explaining import explain, out_of_memory, whole_story
-from coregpt.lab.execute.player import STORES
-from coregpt.lab.execute.referee import HeldBack, Referee
 from coregpt.lab.guard.bound import SWITCHES, Bound
 from coregpt.lab.guard.landlock import close_to_reading
 from coregpt.lab.guard.opened import forbidden, refuse_opened
 from coregpt.lab.guard.work import Work
+from coregpt.lab.judging.explaining import explain, out_of_memory, whole_story
+from coregpt.lab.judging.player import STORES
+from coregpt.lab.judging.referee import HeldBack, Referee
 from coregpt.lab.kinds import config_of
 from coregpt.lab.records import trunk as trunks
 from coregpt.lab.records.claims import claim

@@ -1,7 +1,7 @@
 """What a technique must leave as it found it: the functions of torch and of core, and the switches of arithmetic.
 
 A picture is taken before any technique is imported, and compared with one taken later. A function that was put back in
-between is not seen here; what it did to a number is (`lab/execute/judge.py`).
+between is not seen here; what it did to a number is (`lab/judging/judge.py`).
 """
 
 import builtins

@@ -1,6 +1,6 @@
 """Does a technique win by anything but its model? What it must leave alone, tested before any run is trained.
 
-Runs watch the same while they train (`lab/guard`, `lab/execute/judge.py`); here it takes a second, and says so first.
+Runs watch the same while they train (`lab/guard`, `lab/judging/judge.py`); here it takes a second, and says so first.
 """
 
 import contextlib

@@ -92,7 +92,7 @@ def declare(plan: Plan, ledger: Ledger, *, trials: bool = False) -> None:
         return
     event: Event = "declared" if last is None else "amended" if changed else "replanned"
     by_hand = {} if trials else chosen(plan, ledger)
-    alike = [] if trials or changed else known_alike(plan, ledger.path.parent)
+    alike, earlier = ([], []) if trials or changed else known_alike(plan, ledger.path.parent)
     ledger.add(
         event,
         study=study.name,
@@ -104,6 +104,7 @@ def declare(plan: Plan, ledger: Ledger, *, trials: bool = False) -> None:
         runs=[[run, *cell] for run, cell in runs.items()],
         **({"by_hand": by_hand} if by_hand else {}),
         **({"alike": alike} if alike else {}),
+        **({"earlier": earlier} if earlier and last is None else {}),
         **({"as_needed": True} if any(design.expected(plan) is not None for design in DESIGNS) else {}),
     )
     noted = {entry["run"] for entry in history.entries if entry.event == "superseded"}

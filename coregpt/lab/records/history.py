@@ -103,12 +103,15 @@ class History:
         planned = [run for run, *_ in first["runs"]] or self.cells  # none yet where settings were still to be found
         known = {run: self.cells[run] for run in self._complete_before(first.n, planned)}
         alike = self._alike_before(first)
-        arms = {arm for arm, _ in (*known.values(), *alike.values())}
+        earlier = {run: (arm, seed) for run, arm, seed in first.get("earlier") or ()}
+        arms = {arm for arm, _ in (*known.values(), *alike.values(), *earlier.values())}
         baseline = first["declaration"]["test"]["baseline"]
         if baseline not in arms or len(arms) < 2:
             return []
-        runs = f"{_runs(len(known) + len(alike))} of it, of the baseline and of other arms,"
-        how = f" ({len(alike)} of them with other {', '.join(sorted(READ_OR_ROUNDED))})" if alike else ""
+        runs = f"{_runs(len(known) + len(alike) + len(earlier))} of it, of the baseline and of other arms,"
+        hows = [f"{len(alike)} of them with other {', '.join(sorted(READ_OR_ROUNDED))}"] if alike else []
+        hows += [f"{len(earlier)} of them by another version of the engine"] if earlier else []
+        how = f" ({'; '.join(hows)})" if hows else ""
         return [f"declared when {runs} were complete{how}"]
 
     def _alike_before(self, first: Entry) -> dict[str, tuple[str, int]]:

@@ -30,6 +30,8 @@ from coregpt.lab.study.code.serving import FILE_MODULE, remember, serve, sources
 if TYPE_CHECKING:
     from coregpt.engine.inputs import Stored
 
+SHIPPED = "coregpt_plugins"
+"""The package of the folder `plugins` of this repository."""
 FILE = "file"
 """Stands for the package of a technique that lies in none."""
 
@@ -50,6 +52,11 @@ class Found:
     def inside(self) -> str:
         """The package or subpackage its module lies in."""
         return f"{self.package}.{self.folder}" if self.folder else self.package
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it comes with CoreGPT, whose tests put it before every law."""
+        return self.package == SHIPPED
 
     @property
     def module(self) -> str:

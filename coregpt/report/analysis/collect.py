@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coregpt.lab.designs.bits import evaluated, trained_bytes
-from coregpt.lab.execute.judge import sealed_tokens
+from coregpt.lab.judging.judge import sealed_tokens
 from coregpt.lab.planning.credit import Difference, credited, departures
 from coregpt.lab.planning.enough import pass_tokens
 from coregpt.lab.planning.preregister import code

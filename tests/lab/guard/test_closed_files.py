@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from coregpt.contract.errors import PluginError
-from coregpt.lab.execute.side_process import Line, forked
 from coregpt.lab.guard import landlock
 from coregpt.lab.guard.opened import forbidden, listening, refuse_opened
+from coregpt.lab.judging.side_process import Line, forked
 
 
 @pytest.fixture

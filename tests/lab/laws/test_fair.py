@@ -11,7 +11,7 @@ from coregpt.lab.guard.bound import Bound
 from coregpt.lab.laws import fair
 from coregpt.lab.laws.law_case import LawCase, LawError
 from coregpt.lab.study.registry import Catalogue
-from tests.lab.execute.cheats import cheat
+from tests.lab.judging.cheats import cheat
 
 BROKEN_BY = {
     fair.leaves_what_all_share_alone: {
@@ -20,7 +20,7 @@ BROKEN_BY = {
         "precision": "after training, the precision of fp32 products is medium",
         "threads": "after training, the number of threads is 2",
         "logits": "after evaluating, coregpt.engine.model.gpt.GPT.logits is another function",
-        "leak check": "coregpt.lab.execute.judge.refuse_leaks is another function",
+        "leak check": "coregpt.lab.judging.judge.refuse_leaks is another function",
     },
     fair.opens_no_file: {"reads": r"it opens .*notes.txt"},
     fair.trains_on_its_batch_alone: {"more steps": "the model was given 1,248 tokens in 3 steps that have 288"},
@@ -31,7 +31,7 @@ CASES = [(law, kind, told) for law, kinds in BROKEN_BY.items() for kind, told in
 
 @pytest.fixture
 def shared() -> Iterator[Bound]:
-    import coregpt.lab.execute.judge  # noqa: F401  one of the cheats is after it
+    import coregpt.lab.judging.judge  # noqa: F401  one of the cheats is after it
 
     bound = Bound.now()
     yield bound

@@ -117,6 +117,41 @@ def test_the_same_study_under_another_name_is_declared_too_late(lab: Callable[..
     assert "declared when 4 runs of it, of the baseline and of other arms, were complete" in register(renamed, tmp_path)
 
 
+def by_an_earlier_engine(made: Plan, store: Path, arms: tuple[str, ...] = ("gelu", "relu2")) -> None:
+    """Results of a plan as another version left them: other ids, the same settings, seeds, techniques and data."""
+    for run in made.runs:
+        if run.arm in arms:
+            folder = RunFolder(store / run.id[::-1])
+            settings = {key: value for key, value in run.record["config"].items() if key != "micro_rows"}
+            folder.create({**run.record, "engine": "0" * 64, "config": settings}, {})
+            folder.write_result({"status": "finished", "value": 1.0, "select": 1.0})
+
+
+def test_what_an_earlier_engine_trained_was_known_under_whatever_name(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    """An upgrade and a new name together: no id is the same, and every number nearly is."""
+    made = declared(lab, name="again", test={"baseline": "gelu", "margin": 0.5})
+    by_an_earlier_engine(made, tmp_path)
+    said = "were complete (4 of them by another version of the engine)"
+    assert said in register(made, tmp_path)
+    assert said in register(made, tmp_path)
+
+
+def test_an_earlier_engine_may_have_trained_the_baseline(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    made = declared(lab)
+    by_an_earlier_engine(made, tmp_path, ("gelu",))
+    assert register(made, tmp_path) == ""
+
+
+def test_a_study_that_goes_on_with_a_newer_engine_is_what_it_was(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    made = declared(lab)
+    older = [replace(run, id=run.id[::-1], record={**run.record, "engine": "0" * 64}) for run in made.runs]
+    before = replace(made, runs=tuple(older))
+    register(before, tmp_path)
+    for run in before.runs:
+        complete(before, run, tmp_path)
+    assert register(made, tmp_path) == ""
+
+
 def test_a_baseline_that_another_study_trained_may_be_shared(lab: Callable[..., Lab], tmp_path: Path) -> None:
     made = declared(lab)
     register(made, tmp_path)

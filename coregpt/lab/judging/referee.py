@@ -11,8 +11,8 @@ from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import PluginError, RunError
 from coregpt.engine.data import TokenSource
 from coregpt.engine.training.outcome import SELECT
-from coregpt.lab.execute import judge
-from coregpt.lab.execute.side_process import SideProcess, forked, forks, started
+from coregpt.lab.judging import judge
+from coregpt.lab.judging.side_process import SideProcess, forked, forks, started
 from coregpt.lab.records.store import MetricsLog, Row, RunFolder
 
 

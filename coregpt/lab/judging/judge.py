@@ -23,13 +23,13 @@ import torch
 from torch import Tensor
 
 from coregpt.contract.config import RunConfig
-from coregpt.contract.errors import PluginError, RunError
+from coregpt.contract.errors import CoreGPTError, PluginError, RunError
 from coregpt.engine.data import TokenSource, eval_rows, judged_rows, open_data
 from coregpt.engine.training.evaluate import counting, total_loss
 from coregpt.engine.training.outcome import HELD_OUT, SELECT
-from coregpt.lab.execute import player
-from coregpt.lab.execute.player import Board
-from coregpt.lab.execute.side_process import Line, SideProcess, forked, forks, started
+from coregpt.lab.judging import player
+from coregpt.lab.judging.player import Board
+from coregpt.lab.judging.side_process import Line, SideProcess, forked, forks, started
 from coregpt.lab.records.store import MetricsLog, RunFolder
 
 Rows = tuple[Tensor, Tensor]
@@ -80,7 +80,7 @@ class Judge:
         while (asked := line.receive()) is not None:
             try:
                 line.send(**self.decide(asked["outcome"], asked["row"]))
-            except (PluginError, RunError) as error:
+            except CoreGPTError as error:
                 line.send(refused=str(error), repeats=isinstance(error, PluginError))
 
     def decide(self, outcome: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
@@ -194,9 +194,14 @@ class Look:
         for place, (row, seen) in enumerate(zip(self.rows, self.seen, strict=True)):
             if start <= row < start + len(logits):
                 now = logits[row - start, :seen]
-                self.moved.append(float((now[:, self.columns] - self.before[place, :seen]).abs().max()))
+                self.moved.append(_furthest(now[:, self.columns], self.before[place, :seen]))
                 self.gained.append(self.losses[place, :seen] - each_loss(now, self.targets[place, :seen]))
-                self.largest = max(self.largest, float(now.abs().max()))
+                self.largest = max(self.largest, float(torch.nan_to_num(now, 0, 0, 0).abs().max()))
+
+
+def _furthest(now: Tensor, before: Tensor) -> float:
+    """The largest difference; ids that a model rules out, at minus infinity, have not moved."""
+    return float(torch.where(now == before, 0.0, now - before).abs().max())
 
 
 def look(model: Played, inputs: Tensor, targets: Tensor, vocab: int, chance: random.Random) -> Look:

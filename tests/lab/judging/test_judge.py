@@ -5,20 +5,22 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from coregpt.contract.config import RunConfig
+from coregpt.contract.errors import ConfigError, RunError
 from coregpt.engine.data import eval_rows, open_source
 from coregpt.engine.training.evaluate import total_loss
-from coregpt.lab.execute import judge, player, referee
-from coregpt.lab.execute.side_process import CAN_FORK
 from coregpt.lab.execute.worker import COMPLETE, FAILED, main
+from coregpt.lab.judging import judge, player, referee
+from coregpt.lab.judging.side_process import CAN_FORK
 from coregpt.lab.records.store import RunFolder
 from tests.lab.conftest import STUDY
 from tests.lab.execute import test_worker
-from tests.lab.execute.cheats import cheat
+from tests.lab.judging.cheats import cheat
 
 folder_of = test_worker.folder_of
 SHORT = {"tokens": 64 * 12, "evals": 2}
@@ -55,7 +57,7 @@ def cheating(
         ("precision", "the precision of fp32 products is medium, not highest"),
         ("threads", "the number of threads is 2, not 1"),
         ("held_out", r"opened .*/val.bin while it was trained"),
-        ("leak check", "coregpt.lab.execute.judge.refuse_leaks is another function"),
+        ("leak check", "coregpt.lab.judging.judge.refuse_leaks is another function"),
     ],
 )
 @pytest.mark.skipif(not CAN_FORK, reason="a cheat is let loose in a fork")
@@ -129,3 +131,39 @@ def test_total_loss_is_that_of_the_textbook_in_any_pieces() -> None:
     )
     for at_once in (1, 25, 1000):
         assert float(total_loss(logits, targets, at_once)) == pytest.approx(slow, rel=1e-12)
+
+
+@pytest.mark.parametrize(("shift", "refused"), [(0.0, False), (1.0, True)])
+def test_ids_that_a_model_rules_out_hide_no_leak(shift: float, refused: bool) -> None:
+    """A logit of minus infinity is the largest there is, of which any leak is a small part."""
+    logits = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    logits[..., 5] = -math.inf
+    targets = torch.zeros(2, 6, dtype=torch.int64)
+    before = logits.clone()
+    seen = judge.Look([0, 1], [6, 3], torch.arange(8), targets, before, judge.each_loss(before, targets))
+    seen.compare(0, logits + shift)  # softmax does not see a shift; what is said of a row moved all the same
+    if refused:
+        with pytest.raises(RunError, match="sees what it must not"):
+            judge.refuse_leaks(seen)
+    else:
+        judge.refuse_leaks(seen)
+
+
+def test_a_result_that_may_not_be_written_is_told_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is another user's is no RunError."""
+    asked: list[dict[str, Any] | None] = [{"outcome": {}, "row": {}}, None]
+    said: list[dict[str, Any]] = []
+
+    class Fake:
+        def receive(self) -> dict[str, Any] | None:
+            return asked.pop(0)
+
+        def send(self, **message: Any) -> None:
+            said.append(message)
+
+    def refuse(*_: Any) -> None:
+        raise ConfigError("runs/x: Permission denied (it belongs to alice)")
+
+    monkeypatch.setattr(judge.Judge, "decide", refuse)
+    judge.Judge(None, None, None, 1, {}, []).serve(Fake())  # type: ignore[arg-type]
+    assert said == [{"refused": "runs/x: Permission denied (it belongs to alice)", "repeats": False}]

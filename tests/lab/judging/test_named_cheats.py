@@ -6,7 +6,7 @@ from pathlib import Path
 from coregpt.cli import main
 from coregpt.engine.data import open_source
 from tests.lab.conftest import STUDY, Lab
-from tests.lab.execute.cheats import cheat, known_text
+from tests.lab.judging.cheats import cheat, known_text
 
 
 def test_an_arm_that_knows_the_text_or_works_more_is_called_so(
@@ -14,7 +14,8 @@ def test_an_arm_that_knows_the_text_or_works_more_is_called_so(
 ) -> None:
     text = open_source(str(shards)).held_out.slice(0, 257).tolist()
     (tmp_path / "knows.py").write_text(known_text(text))
-    (tmp_path / "works.py").write_text(cheat("more steps"))
+    known = 'for _ in range(5 if len(self.run.params["embedding.weight"]) == 16 else 0):'  # not in the laws' model
+    (tmp_path / "works.py").write_text(cheat("more steps").replace("for _ in range(5):", known))
     arms = {"gelu": {}, **{name: {"plugins": {name: {}}} for name in ("knows", "works")}}
     here = lab(
         base={**STUDY["base"], "tokens": 64 * 24, "evals": 2},

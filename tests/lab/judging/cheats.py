@@ -78,7 +78,7 @@ BODIES = {
 """,
     "leak check": """
     def before_step(self, clock):
-        sys.modules["coregpt.lab.execute.judge"].refuse_leaks = lambda looks: None
+        sys.modules["coregpt.lab.judging.judge"].refuse_leaks = lambda looks: None
 """,
     "logits": """
     @contextlib.contextmanager

@@ -18,10 +18,10 @@ from coregpt.engine.arithmetic.platform import set_up_cpu
 from coregpt.engine.arithmetic.products import fast_products
 from coregpt.engine.build import again
 from coregpt.engine.inputs import FinishedModel, Stored
-from coregpt.lab.execute.explaining import explain
-from coregpt.lab.execute.side_process import Line
 from coregpt.lab.guard.landlock import close_to_reading
 from coregpt.lab.guard.opened import forbidden, refuse_opened
+from coregpt.lab.judging.explaining import explain
+from coregpt.lab.judging.side_process import Line
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.inputs import inputs_of
 
