@@ -67,7 +67,7 @@ def test_masked_decay_comes_behind_the_radius(build):
     got = w - decay.amount(w, u, 0.1 * one, 0.5 * one, at(1)) - 0.1 * u
     v = w - 0.1 * u
     placed = v * (length(w) - 0.1 * inner(u, w) / length(w)) / length(v)
-    torch.testing.assert_close(got, placed * (1 - 0.05 * (u * placed >= 0)), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(got, placed * (1 - 0.05 * (u * placed >= 0).double()), rtol=1e-10, atol=1e-10)
 
 
 def test_a_matrix_of_zeros_stays_finite_and_starts_to_move(build):
