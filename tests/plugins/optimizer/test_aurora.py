@@ -10,7 +10,7 @@ def slow_aurora(u, passes, power):
     if u.shape[0] < u.shape[1]:
         return slow_aurora(u.T, passes, power).T
     rows, columns = u.shape
-    scale = [1 / length(row) for row in u]
+    scale, result = [1 / length(row) for row in u], u
     for turn in range(passes):
         if turn:
             scale = [

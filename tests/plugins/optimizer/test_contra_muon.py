@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from coregpt.contract.errors import PluginError
 from tests.plugins.optimizer.slow import NS12, along, at, directions, length, random, rule_of, slow_muon, slow_polar
 
 DIAL = "contra_muon.kappa"
@@ -58,13 +59,17 @@ def test_kappa_falls_to_nothing(build):
     assert seen == pytest.approx([0.4, 0.3, 0.2, 0.1, 0, 0, 0, 0])
 
 
-def test_it_finds_muon_inside_of_normuon(build):
-    hook = build(muon={}, normuon={}, contra_muon={}, soft_muon={}, aurora={}).assembly.hook
-    assert hook is not None
+def test_it_finds_muon_inside_of_what_is_around_it(build):
+    """Techniques around the polar factor stand in the order of their names wherever NorMuon is."""
+    rule = rule_of(build, muon={}, normuon={}, contra_muon={}, soft_muon={}, update_smoothing={})
+    names = []
+    while rule is not None:
+        names.append(type(rule).__name__)
+        rule = getattr(rule, "inner", None)
+    assert sorted(names) == ["Contra", "Normalised", "Orthogonal", "Smoothed", "Soft"]
+    assert names[-1] == "Orthogonal"
 
 
 def test_without_muon_it_is_refused(build):
-    from coregpt.contract.errors import PluginError
-
     with pytest.raises(PluginError, match="muon"):
         build(contra_muon={})

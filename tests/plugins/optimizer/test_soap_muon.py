@@ -30,6 +30,7 @@ def slow_soap_muon(gradients, every, gate=None, beta=0.9):
     """Updates of one square matrix; `gate` (floor, cap) where there is one."""
     size = len(gradients[0])
     left = right = v = torch.zeros(size, size, dtype=torch.float64)
+    ql = qr = torch.eye(size, dtype=torch.float64)
     found = []
     for step, (g, u) in enumerate(zip(gradients, slow_muon(gradients), strict=True)):
         p = u
