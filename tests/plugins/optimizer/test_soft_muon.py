@@ -31,7 +31,7 @@ def test_the_polynomial_is_about_a_tenth_power():
     assert sum(SHARES) == pytest.approx(1)
     for x in (0.01, 0.03, 0.1, 0.3, 1.0):
         assert softened(x) == pytest.approx(x**0.1, rel=0.01)
-    assert softened(0.003) / 0.003**0.1 == pytest.approx(0.88, abs=0.01)
+    assert softened(0.003) / 0.003**0.1 == pytest.approx(0.87, abs=0.01)
     assert softened(0.001) / 0.001**0.1 == pytest.approx(0.64, abs=0.01)
 
 
