@@ -30,14 +30,16 @@ class Chosen:
     """The members of a group whose path has one of `words` among its parts, whichever rank holds them."""
 
     def __init__(self, group: ParamGroup, words: tuple[str, ...]):
-        self.flags = [bool(set(words) & set(path.split("."))) for path in group.paths]
+        flags = [bool(set(words) & set(path.split("."))) for path in group.paths]
+        self.any = any(flags)
+        self.flags = torch.tensor([*flags, False])
 
     def __bool__(self) -> bool:
-        return any(self.flags)
+        return self.any
 
     def among(self, dials: Dials, like: Tensor) -> Tensor:
         """Booleans (n, 1, ..., 1) for the members that `like` (n, ...) holds; padding of a stack is not meant."""
         rows = dials["rows"]
         assert isinstance(rows, Tensor)
-        flags = torch.tensor([*self.flags, False], device=like.device)
-        return flags[rows.clamp(max=len(self.flags))].view(-1, *[1] * (like.dim() - 1))
+        self.flags = self.flags.to(like.device)
+        return self.flags[rows.clamp(max=len(self.flags) - 1)].view(-1, *[1] * (like.dim() - 1))

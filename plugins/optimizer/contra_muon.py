@@ -31,7 +31,7 @@ DIAL = "contra_muon.kappa"
 class ContraMuon(Plugin):
     """Goes around Muon's polar factor; adds a dial."""
 
-    after: ClassVar[tuple[str, ...]] = ("aurora", "muon", "schatten_norm")
+    after: ClassVar[tuple[str, ...]] = ("aurora", "muon", "schatten_norm", "sink_soap")
     requires: ClassVar[tuple[str, ...]] = ("muon",)
     neutral: ClassVar[dict[str, Any] | None] = {"kappa": 0.0}
 

@@ -32,7 +32,15 @@ DIAL = "dynmuon.power"
 class Dynmuon(Plugin):
     """Goes around Muon's polar factor; adds a dial."""
 
-    after: ClassVar[tuple[str, ...]] = ("aurora", "contra_muon", "muon", "schatten_norm", "soft_muon", "tempered_polar")
+    after: ClassVar[tuple[str, ...]] = (
+        "aurora",
+        "contra_muon",
+        "muon",
+        "schatten_norm",
+        "sink_soap",
+        "soft_muon",
+        "tempered_polar",
+    )
     requires: ClassVar[tuple[str, ...]] = ("muon",)
     neutral: ClassVar[dict[str, Any] | None] = {"early": 0.0, "late": 0.0}
 

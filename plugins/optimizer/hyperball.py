@@ -30,7 +30,7 @@ from coregpt.api import DecayRule, Dials, ParamGroup, Plugin, UpdateRule, hookim
 class Hyperball(Plugin):
     """Wraps the updates of matrices and claims their decay."""
 
-    after: ClassVar[tuple[str, ...]] = ("cautious_adam", "langevin_noise", "muon", "newton_muon", "normuon")
+    after: ClassVar[tuple[str, ...]] = ("cautious_adam", "langevin_noise", "muon", "normuon")
     conflicts: ClassVar[tuple[str, ...]] = ("muown", "ngpt", "radial_brake", "uw_floor", "zero_init")
 
     lr: PositiveFloat = 0.018

@@ -45,6 +45,7 @@ class KMaxwell(Plugin):
         "muon_squared",
         "pmuon",
         "schatten_norm",
+        "sink_soap",
         "soap_muon",
         "soft_muon",
         "tempered_polar",

@@ -30,7 +30,7 @@ DIAL = "langevin_noise.sigma"
 class LangevinNoise(Plugin):
     """Wraps the updates of matrices; adds a dial."""
 
-    after: ClassVar[tuple[str, ...]] = ("cautious_adam", "muon", "newton_muon", "normuon")
+    after: ClassVar[tuple[str, ...]] = ("cautious_adam", "muon", "normuon")
     neutral: ClassVar[dict[str, Any] | None] = {"sigma": 0.0}
 
     sigma: NonNegativeFloat = 0.1

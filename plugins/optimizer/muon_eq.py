@@ -21,7 +21,15 @@ from coregpt.api import ParamGroup, Plugin, UpdateRule, hookimpl
 class MuonEq(Plugin):
     """Goes around Muon's polar factor."""
 
-    after: ClassVar[tuple[str, ...]] = ("aurora", "contra_muon", "muon", "schatten_norm", "soft_muon", "tempered_polar")
+    after: ClassVar[tuple[str, ...]] = (
+        "aurora",
+        "contra_muon",
+        "muon",
+        "schatten_norm",
+        "sink_soap",
+        "soft_muon",
+        "tempered_polar",
+    )
     requires: ClassVar[tuple[str, ...]] = ("muon",)
 
     @hookimpl(wrapper=True)

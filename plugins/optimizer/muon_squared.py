@@ -24,7 +24,15 @@ from coregpt.api import ParamGroup, Plugin, UpdateRule, hookimpl
 class MuonSquared(Plugin):
     """Goes around Muon's polar factor."""
 
-    after: ClassVar[tuple[str, ...]] = ("aurora", "contra_muon", "muon", "schatten_norm", "soft_muon", "tempered_polar")
+    after: ClassVar[tuple[str, ...]] = (
+        "aurora",
+        "contra_muon",
+        "muon",
+        "schatten_norm",
+        "sink_soap",
+        "soft_muon",
+        "tempered_polar",
+    )
     requires: ClassVar[tuple[str, ...]] = ("muon",)
 
     beta2: float = Field(default=0.95, ge=0, lt=1)

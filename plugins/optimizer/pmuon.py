@@ -31,7 +31,15 @@ from coregpt.api import Noise, ParamGroup, Plugin, UpdateRule, hookimpl
 class Pmuon(Plugin):
     """Goes around Muon's polar factor."""
 
-    after: ClassVar[tuple[str, ...]] = ("aurora", "contra_muon", "muon", "schatten_norm", "soft_muon", "tempered_polar")
+    after: ClassVar[tuple[str, ...]] = (
+        "aurora",
+        "contra_muon",
+        "muon",
+        "schatten_norm",
+        "sink_soap",
+        "soft_muon",
+        "tempered_polar",
+    )
     requires: ClassVar[tuple[str, ...]] = ("muon",)
     neutral: ClassVar[dict[str, Any] | None] = {"power": 0.0}
     rounding_sensitive: ClassVar[str] = "where gradients have not been yet, its basis turns with their last bits"

@@ -32,7 +32,6 @@ class RadialBrake(Plugin):
         "cautious_wd",
         "langevin_noise",
         "muon",
-        "newton_muon",
         "normuon",
         "wd_schedule",
     )

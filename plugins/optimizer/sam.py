@@ -7,7 +7,7 @@ With g the gradient of the batch at the weights w, all parameters as one vector:
 
 Suggested settings: rho 0.05; then 0.02 to 0.1.
 When it hurts / conflicts: every step costs a second forward and backward pass, which core counts, so compare at equal
-compute. Other plugins with a second pass (sophia) ask for one more. Random numbers of the second pass are the first's.
+compute. Other plugins with a second pass (sophia) ask for one more; their passes follow this one.
 Source: Foret et al. 2021, arXiv:2010.01412.
 """
 
@@ -21,7 +21,6 @@ from coregpt.api import Clock, Companion, Plugin, RunView, hookimpl
 
 
 class Sam(Plugin):
-    conflicts: ClassVar[tuple[str, ...]] = ("sophia",)
     neutral: ClassVar[dict[str, Any] | None] = {"rho": 0.0}
 
     rho: NonNegativeFloat = 0.05

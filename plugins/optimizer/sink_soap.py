@@ -9,8 +9,8 @@ With u what Muon would orthogonalise (r, c), L and R the averages of G G^T and G
 It stands in for the polar factor: instead of every singular value, every row and column of squares sums to the same.
 
 Suggested settings: beta 0.95, with muon at lr 0.04 and weight_decay 0.025.
-When it hurts / conflicts: two eigendecompositions in every step. Other techniques around the polar factor have nothing
-left to act on, but for those that come after it.
+When it hurts / conflicts: two eigendecompositions in every step. Other techniques around the polar factor act on
+what comes of this one, or before it; those that need Muon's own steps exclude it.
 Source: modded-nanogpt optimization track, record 26. There rectangular matrices go through NorMuon (0.95) afterwards
 and square ones do not; `normuon` beside it takes all. B there is A^2 of summed gradients, here it is relative.
 """

@@ -44,7 +44,7 @@ SHARES = (
 class SoftMuon(Plugin):
     """Goes around Muon's polar factor; adds a dial."""
 
-    after: ClassVar[tuple[str, ...]] = ("aurora", "contra_muon", "muon", "schatten_norm")
+    after: ClassVar[tuple[str, ...]] = ("aurora", "contra_muon", "muon", "schatten_norm", "sink_soap")
     requires: ClassVar[tuple[str, ...]] = ("muon",)
     neutral: ClassVar[dict[str, Any] | None] = {"cap": 0.0}
 

@@ -28,7 +28,7 @@ DIAL = "tempered_polar.rho"
 class TemperedPolar(Plugin):
     """Goes around Muon's polar factor; adds a dial."""
 
-    after: ClassVar[tuple[str, ...]] = ("aurora", "contra_muon", "muon", "schatten_norm", "soft_muon")
+    after: ClassVar[tuple[str, ...]] = ("aurora", "contra_muon", "muon", "schatten_norm", "sink_soap", "soft_muon")
     requires: ClassVar[tuple[str, ...]] = ("muon",)
     neutral: ClassVar[dict[str, Any] | None] = {"rho": 0.0}
 

@@ -42,6 +42,7 @@ class UpdateSmoothing(Plugin):
         "muon_squared",
         "pmuon",
         "schatten_norm",
+        "sink_soap",
         "soap_muon",
         "soft_muon",
         "tempered_polar",

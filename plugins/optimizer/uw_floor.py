@@ -31,7 +31,6 @@ class UwFloor(Plugin):
         "cautious_adam",
         "langevin_noise",
         "muon",
-        "newton_muon",
         "normuon",
         "radial_brake",
     )
