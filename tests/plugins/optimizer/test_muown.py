@@ -95,4 +95,4 @@ def test_a_step_of_the_whole_model_moves_every_row_s_length_by_the_rate(build, b
         if run.assembly.infos[path].role == "matrix":
             change = p.detach().double().norm(dim=1) - before[path].norm(dim=1)
             assert float(change.abs().max()) < 0.0101, path
-            assert float(change.abs().min()) > 0.005, path
+            assert float(change.abs().median()) > 0.0099, path  # epsilon counts where a gradient is tiny

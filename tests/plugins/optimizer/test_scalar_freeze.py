@@ -18,14 +18,11 @@ def test_scalars_wait_after_every_change_and_only_they(build, batch):
     run = build(
         scalar_freeze={"steps": 2},
         rmsnorm_gain={},
-        batch_schedule={"batch": [1, 1.5, 1.75], "fractions": [0.25, 0.25, 0.5]},
+        batch_schedule={"batch": [1, 1.5, 2], "fractions": [0.25, 0.25, 0.5]},
         config={"tokens": 18 * 96},
     )
     steps = run.timeline.steps
-    sizes = []
-    for step in range(steps):
-        run.dials.set(run.timeline.clock(step))
-        sizes.append(run.dials.values["batch_tokens"])
+    sizes = [run.timeline.rows(step) for step in range(steps)]
     changes = [step for step in range(1, steps) if sizes[step] != sizes[step - 1]]
     assert len(changes) == 2
     waits = {step for change in changes for step in (change, change + 1)}
