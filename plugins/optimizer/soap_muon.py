@@ -62,9 +62,13 @@ class SoapMuon(Plugin):
     trust_gate: bool = False
     """Go back towards u in attention's output projections where P cannot be trusted."""
     gate_floor: Share = 0.45
+    """Least t until `gate_from`."""
     gate_cap: Share = 0.85
+    """Largest t until `gate_to`."""
     gate_from: Span = 0.474
+    """Where the floor begins to fall: below 1 a share of the run, from 1 on a step."""
     gate_to: Span = 0.56
+    """Where floor and cap are gone."""
 
     @hookimpl
     def add_schedules(self) -> dict[str, Schedule] | None:
