@@ -4,6 +4,7 @@ Muon asks its own method `polar` for the factor of u, the matrix it has averaged
 which asks whatever was there before. Several wrap each other in the order of plugins, and none has to know the others.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ class AroundPolar:
     def __init__(self, inner: UpdateRule):
         self.inner, self.lr, self.weight_decay = inner, inner.lr, inner.weight_decay
         self.muon = muon_in(inner)
-        self.plain = self.muon.polar
+        self.plain: Callable[[Tensor], Tensor] = self.muon.polar
         """u (n, ..., r, c) to what would be its polar factor without this technique."""
         self.muon.polar = self.polar
 

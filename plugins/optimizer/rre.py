@@ -82,11 +82,12 @@ class Jump(Companion):
         c = weights / weights.sum()
         sums = c.cumsum(0) if self.options.form == "textbook" else c.flip(0).cumsum(0).flip(0)
         last = self.history[-1]
-        change = {
-            path: sum(-y * u[path] for y, u in zip(sums.to(last[path].dtype), moves, strict=True)) for path in last
-        }
+        change = {path: torch.zeros_like(value) for path, value in last.items()}
+        for y, u in zip(sums, moves, strict=True):
+            for path, moved in u.items():
+                change[path].sub_(moved * y.to(moved.dtype))
         longest = self.options.cap * product(last, last).sqrt()
-        size = self.options.blend * product(change, change).sqrt()  # type: ignore[arg-type]
+        size = self.options.blend * product(change, change).sqrt()
         factor = self.options.blend * (longest / size.clamp(min=1e-30)).clamp(max=1.0)
         for path, param in self.params.items():
             param.data.add_(change[path] * factor.to(param.dtype))
