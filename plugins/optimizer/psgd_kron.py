@@ -23,14 +23,16 @@ zero stay there. Two triangular solves and several products per step, r^2 + c^2 
 Source: Li 2018, arXiv:1512.04202; github.com/lixilinx/psgd_torch; modded-nanogpt optimization track, record 33.
 """
 
-import math
 from typing import ClassVar
 
 import torch
+from coregpt_plugins._shared.matrices import frobenius, is_matrix
+from coregpt_plugins._shared.normal import normals
+from coregpt_plugins._shared.sphere import BackToTheSphere, as_long_as
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from coregpt.api import DecayRule, Dials, Noise, ParamGroup, Plugin, UpdateRule, hookimpl, uniform
+from coregpt.api import DecayRule, Dials, Noise, ParamGroup, Plugin, UpdateRule, hookimpl
 
 ROUNDING = 2.0**-23
 
@@ -53,11 +55,11 @@ class PsgdKron(Plugin):
 
     @hookimpl
     def make_update(self, group: ParamGroup) -> UpdateRule | None:
-        return Whitened(self, Noise.of(group.seed, f"psgd_kron/{group.paths[0]}")) if _is_matrix(group) else None
+        return Whitened(self, Noise.of(group.seed, f"psgd_kron/{group.paths[0]}")) if is_matrix(group) else None
 
     @hookimpl
     def make_decay(self, group: ParamGroup) -> DecayRule | None:
-        return BackToTheSphere() if self.sphere and _is_matrix(group) else None
+        return BackToTheSphere() if self.sphere and is_matrix(group) else None
 
 
 class Whitened:
@@ -79,18 +81,10 @@ class Whitened:
                 q.copy_(torch.eye(q.shape[-1], dtype=q.dtype, device=q.device) * size)
         m.lerp_(g, 1 - self.options.beta)
         u = m / (1 - self.options.beta**step)
-        z, noise = probes(self.noise, step, dials["rows"], u)  # type: ignore[arg-type]
+        z, noise = normals(self.noise, dials, u)
         fit(q0, q1, u + ROUNDING * u.abs() * noise, z, self.options.rate)
         update = (q0.mT @ q0) @ u @ (q1.mT @ q1)
-        return update * (_size(p) / _size(update).clamp(min=1e-10)) if self.options.sphere else update
-
-
-class BackToTheSphere:
-    """What leaves W - lr update with the norm W had."""
-
-    def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor, dials: Dials) -> Tensor:
-        moved = p - lr * update
-        return moved - moved * (_size(p) / _size(moved).clamp(min=1e-10))
+        return as_long_as(update, p) if self.options.sphere else update
 
 
 def fit(q0: Tensor, q1: Tensor, u: Tensor, z: Tensor, rate: float) -> None:
@@ -111,20 +105,4 @@ def largest(x: Tensor) -> Tensor:
     x = x / scale
     longest = x.square().sum(-2, keepdim=True).argmax(-1, keepdim=True)
     column = x @ x.take_along_dim(longest, -1)
-    return scale * _size(x @ (column / _size(column)))
-
-
-def probes(noise: Noise, step: int, rows: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Two normal tensors of the shape of `like` (n, ...) for the matrices numbered `rows` (n,), by Box and Muller."""
-    u = uniform(noise, (step << 32) + rows, (len(like), 2, *like.shape[1:])).to(like.dtype)
-    radius, angle = (-2 * torch.log1p(-u[:, 0])).sqrt(), 2 * math.pi * u[:, 1]
-    return radius * angle.cos(), radius * angle.sin()
-
-
-def _size(x: Tensor) -> Tensor:
-    size: Tensor = torch.linalg.matrix_norm(x, keepdim=True)
-    return size
-
-
-def _is_matrix(group: ParamGroup) -> bool:
-    return group.role == "matrix" and len(group.shape) >= 2
+    return scale * frobenius(x @ (column / frobenius(column)))

@@ -22,6 +22,8 @@ Source: Vyas et al. 2024, arXiv:2409.11321; github.com/nikhilvyas/SOAP.
 """
 
 import torch
+from coregpt_plugins._shared import eigenbasis as eigen
+from coregpt_plugins._shared.matrices import is_matrix
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -48,7 +50,7 @@ class Soap(Plugin):
 
     @hookimpl
     def make_update(self, group: ParamGroup) -> UpdateRule | None:
-        return InEigenbasis(self) if group.role == "matrix" and len(group.shape) >= 2 else None
+        return InEigenbasis(self) if is_matrix(group) else None
 
 
 class InEigenbasis:
@@ -58,69 +60,21 @@ class InEigenbasis:
         self.options, self.lr, self.weight_decay = options, options.lr, options.weight_decay
 
     def init(self, p: Tensor) -> dict[str, Tensor]:
-        state = {"m": p.new_zeros(p.shape), "v": p.new_zeros(p.shape)}
-        for side, size in (("left", p.shape[-2]), ("right", p.shape[-1])):
-            if size <= self.options.max_side:
-                for name in ("statistic", "basis"):
-                    state[f"{side}_{name}"] = p.new_zeros((*p.shape[:-2], size, size))
-        return state
+        return {"m": p.new_zeros(p.shape), "v": p.new_zeros(p.shape), **eigen.room(p, self.options.max_side)}
 
     def direction(self, p: Tensor, g: Tensor, state: dict[str, Tensor], dials: Dials) -> Tensor:
         o, t = self.options, int(dials["step"]) - 1
         if t == 0:
-            self.gather(g, state)
-            u, _, v_t = torch.linalg.svd(g, full_matrices=False)
-            for side, vectors in (("left", u), ("right", v_t.mT)):
-                if f"{side}_basis" in state:
-                    state[f"{side}_basis"].copy_(completed(vectors))
+            eigen.gather(g, state, o.beta2)
+            eigen.begin(g, state)
             return torch.zeros_like(g)
         m, v = state["m"], state["v"]
         m.lerp_(g, 1 - o.beta1)
-        v.lerp_(turned(g, state).square(), 1 - o.beta2)
-        update = turned(turned(m, state) / (v.sqrt() + o.eps), state, back=True)
+        v.lerp_(eigen.turned(g, state).square(), 1 - o.beta2)
+        update = eigen.turned(eigen.turned(m, state) / (v.sqrt() + o.eps), state, back=True)
         update = update * ((1 - o.beta2**t) ** 0.5 / (1 - o.beta1**t))
-        self.gather(g, state)
+        eigen.gather(g, state, o.beta2)
         if t % o.every == 0:
-            for side in _sides(state):
-                turn_basis(state, side)
+            for side in eigen.sides(state):
+                eigen.turn(state, side)
         return update
-
-    def gather(self, g: Tensor, state: dict[str, Tensor]) -> None:
-        """Takes G into the statistics."""
-        for side in _sides(state):
-            product = g @ g.mT if side == "left" else g.mT @ g
-            state[f"{side}_statistic"].lerp_(product, 1 - self.options.beta2)
-
-
-def turned(x: Tensor, state: dict[str, Tensor], back: bool = False) -> Tensor:
-    """x (n, ..., r, c) in the eigenbases, or from there to where it came from."""
-    left, right = state.get("left_basis"), state.get("right_basis")
-    if left is not None:
-        x = (left if back else left.mT) @ x
-    if right is not None:
-        x = x @ (right.mT if back else right)
-    return x
-
-
-def completed(columns: Tensor) -> Tensor:
-    """Orthonormal columns (n, ..., k, m), with k - m more that make them a basis (columns may change sign).
-
-    The singular vectors of the first G are eigenvectors of G G^T and G^T G. What those two do not reach is filled by
-    reflections, which hang smoothly on the columns that are there; an eigenvector routine would let rounding decide.
-    """
-    return columns if columns.shape[-2] == columns.shape[-1] else torch.linalg.qr(columns, mode="complete")[0]
-
-
-def turn_basis(state: dict[str, Tensor], side: str) -> None:
-    """One power step of a basis, its columns and the rows or columns of v in the order of their eigenvalues."""
-    basis, v = state[f"{side}_basis"], state["v"]
-    ahead = state[f"{side}_statistic"] @ basis
-    # Stable, so that equal values (a matrix without gradient) keep their order everywhere.
-    order = (basis * ahead).sum(-2).argsort(dim=-1, descending=True, stable=True)
-    columns = order.unsqueeze(-2)
-    v.copy_(v.take_along_dim(order.unsqueeze(-1) if side == "left" else columns, -2 if side == "left" else -1))
-    basis.copy_(torch.linalg.qr(ahead.take_along_dim(columns, -1))[0])
-
-
-def _sides(state: dict[str, Tensor]) -> list[str]:
-    return [side for side in ("left", "right") if f"{side}_basis" in state]
