@@ -45,9 +45,7 @@ class PartialKeyOffset(Plugin):
         if at.layer not in layers:
             return inner
         if at.has_shared(f"paired_head_attention.{at.layer}"):
-            raise PluginError(
-                f"'{NAME}' and 'paired_head_attention' are both in layer {at.layer}; choose other layers"
-            )
+            raise PluginError(f"'{NAME}' and 'paired_head_attention' are both in layer {at.layer}; choose other layers")
         return Offset(at, inner, dim, self.across)
 
 
