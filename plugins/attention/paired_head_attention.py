@@ -28,7 +28,7 @@ NAME = "paired_head_attention"
 class PairedHeadAttention(Plugin):
     """Claims attention of chosen layers, and sets the phases of its rotation; no parameters."""
 
-    conflicts: ClassVar[tuple[str, ...]] = ("mixture_of_depths",)
+    conflicts: ClassVar[tuple[str, ...]] = ("gqa", "mixture_of_depths")
 
     layers: tuple[NonNegativeInt, ...] | None = None
     """Layers with paired heads. Empty: every other one, the first among them."""
