@@ -79,6 +79,7 @@ class Composed(nn.Module):
         own, dim = at.child(NAME), at.shape.dim
         self.inner, self.heads, self.window, self.scale = inner, heads, options.window, options.scale
         self.rules: Any = at.masks()
+        self.changes = inner.scores  # now: others may yet go between this part and core's
         self.first = own.linear("first", dim, options.width, role="gate", std=1 / math.sqrt(3 * dim))
         self.second = own.linear("second", options.width, 2 * heads.query, role="gate", std=0.0)
         self.bias_in = own.scale("bias_in", (heads.query,), 1 / options.scale)
@@ -123,7 +124,7 @@ class Composed(nn.Module):
         at, to = at.clamp(max=length - 1), to.clamp(0, length - 1)
         for rule in self.rules:
             allowed = allowed & rule(b, h, at, to, ctx)
-        for change in self.inner.scores:
+        for change in self.changes:
             scores = change(scores, b, h, at, to, ctx)
         return scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
 

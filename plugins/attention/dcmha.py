@@ -12,7 +12,7 @@ hidden from a head stays hidden from it. M does not decay.
 Suggested settings: the defaults.
 When it hurts / conflicts: keeps scores of all heads and pairs, and touches each about a dozen times: many times slower
 than plain attention. `dc_lite` is its cheap form. Written from the paper's formulas as we know them, not compared with
-its code. Routed blocks see some tokens only.
+its code. Routed blocks see some tokens only. Bounds on q and k, as `qk_clip` sets them, bound no composed score.
 Source: Xiao et al. 2024 (DCMHA), arXiv:2405.08553.
 """
 
@@ -32,7 +32,7 @@ NAME = "dcmha"
 class Dcmha(Plugin):
     """Claims softmax attention of chosen layers."""
 
-    conflicts: ClassVar[tuple[str, ...]] = ("dc_lite", "mixture_of_depths")
+    conflicts: ClassVar[tuple[str, ...]] = ("dc_lite", "mixture_of_depths", "qk_clip")
 
     layers: tuple[NonNegativeInt, ...] | None = None
     """Layers where it happens. Empty: all."""

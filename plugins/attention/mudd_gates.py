@@ -98,7 +98,7 @@ class MuddGates(Plugin):
     def make_stack(self, at: Site, block: Callable[[int], nn.Module]) -> Generator[None, nn.Module, nn.Module]:
         stack = yield
         if at.has_shared(f"{NAME}.late"):
-            at.shared(f"{NAME}.source", Source).network = self.network(at, "late")
+            at.shared(f"{NAME}.source", lambda site: Source(nn.Identity())).network = self.network(at, "late")
         return Before(stack, self.network(at, "early")) if at.has_shared(f"{NAME}.early") else stack
 
     @hookimpl

@@ -16,7 +16,7 @@ from coregpt.api import Attention, Plugin, Site, hookimpl
 
 class NarrowQk(Plugin):
     width: PositiveInt | None = None
-    """Width of a head's queries and keys. Empty: three quarters of the plain head's, a multiple of 4 if possible."""
+    """Width of a head's queries and keys. Empty: three quarters of the plain head's, rounded down to 4 or to 2."""
 
     @hookimpl
     def make_attention(self, at: Site) -> nn.Module:
@@ -27,4 +27,4 @@ class NarrowQk(Plugin):
 def three_quarters(width: int) -> int:
     """Of a head's width, so that positions can turn pairs of it."""
     share = max(3 * width // 4, 1)
-    return share // 4 * 4 or share
+    return share // 4 * 4 or share // 2 * 2 or share

@@ -28,7 +28,7 @@ NAME = "paired_head_attention"
 class PairedHeadAttention(Plugin):
     """Claims attention of chosen layers, and sets the phases of its rotation; no parameters."""
 
-    conflicts: ClassVar[tuple[str, ...]] = ("mixture_of_depths",)
+    conflicts: ClassVar[tuple[str, ...]] = ("gqa", "mixture_of_depths")
 
     layers: tuple[NonNegativeInt, ...] | None = None
     """Layers with paired heads. Empty: every other one, the first among them."""
@@ -70,9 +70,9 @@ class PairedAttend(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, ctx: Context) -> Tensor:
         lse, top = self.watched.get("lse"), self.watched.get("top")
-        each = [part.unflatten(2, (-1, 2)).transpose(2, 3).flatten(1, 2) for part in (q, k, v)]
-        scores = list(self.scores)
-        found = attend(*each, self.mask(ctx, q), scores=scores, ctx=ctx, lse=lse is not None, top=top is not None)
+        mask, scores = self.mask(ctx, q), list(self.scores)
+        q, k, v = (part.unflatten(2, (-1, 2)).transpose(2, 3).flatten(1, 2) for part in (q, k, v))
+        found = attend(q, k, v, mask, scores=scores, ctx=ctx, lse=lse is not None, top=top is not None)
         if lse is not None:
             ctx.saved[lse] = self.apart(found.lse)
         if top is not None:  # queries of one meet keys of the other: a pair has one largest score

@@ -111,4 +111,5 @@ class Extension(Companion):
         return {"window": self.window}
 
     def load_state_dict(self, state: dict[str, Tensor | Any]) -> None:
-        self.window = state["window"]
+        seen: Any = state["window"]
+        self.window = seen

@@ -7,7 +7,7 @@ Suggested settings: every fourth layer (the default); layers without windows, be
 `every: 1` is a model without positions.
 When it hurts / conflicts: nothing is known of distances in these layers. It takes positions away that `rope` gives, and
 `rope` is needed: a learned table is added to the stream, which no layer can be kept from reading; ALiBi changes scores.
-Not with `form: nvidia`, which is no rotation.
+Not with `form: nvidia`, which is no rotation, nor in layers with paired heads, whose positions tell them apart.
 Source: Kazemnejad et al. 2023, arXiv:2305.19466 (no layer has positions); Yang et al. 2025, arXiv:2501.18795 (some).
 """
 
@@ -27,6 +27,7 @@ class Nope(Plugin):
 
     requires: ClassVar[tuple[str, ...]] = ("rope",)
     conflicts: ClassVar[tuple[str, ...]] = ("alibi",)
+    after: ClassVar[tuple[str, ...]] = ("paired_head_attention",)
 
     every: PositiveInt = 4
     """Each so many layers one is without positions, the last of them."""
@@ -42,6 +43,8 @@ class Nope(Plugin):
         if layer is None:
             return inner
         chosen = (layer + 1) % self.every == 0 if self.layers is None else layer in self.layers
+        if chosen and at.has_shared(f"paired_head_attention.{layer}"):
+            raise PluginError(f"'nope' and 'paired_head_attention' are both in layer {layer}; choose other layers")
         return Nowhere(inner) if chosen else inner
 
 

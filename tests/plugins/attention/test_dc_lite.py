@@ -16,6 +16,9 @@ class SlowDcLite(SlowGPT):
         s = sum(q * k) / math.sqrt(len(q))
         return s if self.cap is None else self.cap * torch.tanh(s / self.cap)
 
+    def left(self, y, own, layer, head):
+        return y
+
     def attention(self, x, tokens, layer):
         width, count, length = self.shape.head_dim, self.shape.heads, len(tokens)
         of = lambda name: self.layer(layer, f"attention.attend.dc_lite.{name}")  # noqa: E731
@@ -44,6 +47,7 @@ class SlowDcLite(SlowGPT):
             for h in range(count):
                 weights = {s: torch.exp(self.score(q[h][t], k[h][s])) for s in range(start[t], t + 1)}
                 y = sum(weight * v[h][s] for s, weight in weights.items()) / sum(weights.values())
+                y = self.left(y, v[h][t], layer, h)
                 if layer == self.shape.depth - 1:
                     y = y + said[h] * sum(share * v[h][s] for s, share in mixed.items())
                 heads[h].append(y)
@@ -62,6 +66,13 @@ class SlowCapped(SlowDcLite):
     cap = 0.5
 
 
+class SlowExclusive(SlowDcLite):
+    """What points along the own value is left out before the mixed map is added."""
+
+    def left(self, y, own, layer, head):
+        return y - torch.tanh(self.layer(layer, "attention.attend.xsa")[head]) * (y @ own) / (own @ own) * own
+
+
 class SlowDocuments(SlowDcLite):
     separator = 0
 
@@ -77,8 +88,9 @@ OPTIONS = {"window": 3, "scale": 0.5, "width": 6}
         ({**OPTIONS, "window": 112}, {}, SlowWide),
         (OPTIONS, {"gqa": {"kv_heads": 2}}, SlowShared),
         (OPTIONS, {"score_softcap": {"cap": 0.5}}, SlowCapped),
+        (OPTIONS, {"xsa": {}}, SlowExclusive),
     ],
-    ids=["window", "wider than the row", "shared keys", "score rules"],
+    ids=["window", "wider than the row", "shared keys", "score rules", "xsa"],
 )
 def test_the_whole_model_equals_the_definition(build, options, others, slow):
     assert_equals_slow_model(build(shape=TWO, dc_lite=options, **others), slow)

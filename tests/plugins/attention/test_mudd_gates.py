@@ -52,8 +52,8 @@ def test_numbers_start_as_the_record_has_them(build, batch):
     for layer, block in enumerate(run.model.blocks):
         part = getattr(block, "block", block).attention.inner.attend
         if type(part).__name__ == "Told":
-            part.inner.register_forward_hook(lambda m, i, output, layer=layer: found.setdefault(layer, [output]))
-            part.register_forward_hook(lambda m, i, output, layer=layer: found[layer].append(output))
+            for each in (part.inner, part):  # the inner one ends first
+                each.register_forward_hook(lambda m, i, output, at=layer: found.setdefault(at, []).append(output))
     run.model.logits(batch()[0], run.dials.values)
     assert sorted(found) == [1, 3, 4, 7, 10]
     for layer, (plain, told) in found.items():

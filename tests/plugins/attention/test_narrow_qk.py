@@ -30,7 +30,7 @@ def test_the_whole_model_equals_the_definition(build):
     assert_equals_slow_model(build(narrow_qk={"width": 6}, shape={"depth": 2}), SlowNarrow)
 
 
-@pytest.mark.parametrize(("head", "wanted"), [(128, 96), (64, 48), (16, 12), (8, 4), (4, 3)])
+@pytest.mark.parametrize(("head", "wanted"), [(128, 96), (64, 48), (16, 12), (8, 4), (4, 2), (2, 1)])
 def test_by_default_three_quarters(build, head, wanted):
     run = build(narrow_qk={}, shape={"dim": 2 * head, "depth": 1})
     assert run.assembly.params["blocks.0.attention.q.weight"].shape == (2 * wanted, 2 * head)

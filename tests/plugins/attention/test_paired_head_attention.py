@@ -131,7 +131,7 @@ def test_documents_hold(build):
 def test_what_does_not_fit_is_refused(build):
     with pytest.raises(PluginError, match="needs an even number of heads with keys of their own"):
         build(shape={"heads": 1}, paired_head_attention={})
-    with pytest.raises(PluginError, match="needs an even number of heads with keys of their own"):
+    with pytest.raises(PluginError, match="'paired_head_attention' and 'gqa' conflict"):
         build(shape=TWO, paired_head_attention={}, gqa={"kv_heads": 2})
     with pytest.raises(PluginError, match="layer 4 of a model with 4 layers"):
         build(paired_head_attention={"layers": [4]})

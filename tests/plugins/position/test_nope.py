@@ -58,6 +58,11 @@ def test_a_layer_there_is_not_is_refused(build):
         build(rope={}, nope={"layers": [4]})
 
 
+def test_not_where_heads_are_paired(build):
+    with pytest.raises(PluginError, match="'nope' and 'paired_head_attention' are both in layer 2"):
+        build(rope={}, nope={"layers": [2]}, paired_head_attention={})
+
+
 def test_rope_is_needed_and_alibi_is_not_undone(build):
     with pytest.raises(PluginError, match="plugin 'nope' needs 'rope'"):
         build(nope={})
