@@ -116,3 +116,14 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"body": ["a"], "id": [1]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="no column 'text', but body, id"):
         read([tmp_path])
+
+
+def test_a_parquet_file_that_is_broken_inside_is_named_with_the_place(tmp_path):
+    """Its end says what it holds, and is whole."""
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["one text", "another text"]}), path, compression="none")
+    raw = bytearray(path.read_bytes())
+    raw[4:60] = b"\xff" * 56
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=r"a\.parquet: row group 0 cannot be read"):
+        read([path])
