@@ -19,8 +19,8 @@ update comes first, as in SOAP, then the statistics with the old eigenvalues, th
 
 from typing import ClassVar
 
+import coregpt_plugins._shared.eigenbasis as eigen
 import torch
-from coregpt_plugins._shared import eigenbasis as eigen
 from coregpt_plugins._shared.matrices import is_matrix
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor

@@ -18,8 +18,8 @@ and square ones do not; `normuon` beside it takes all. B there is A^2 of summed 
 from collections.abc import Generator
 from typing import ClassVar
 
+import coregpt_plugins._shared.eigenbasis as eigen
 import torch
-from coregpt_plugins._shared import eigenbasis as eigen
 from coregpt_plugins._shared.around_polar import AroundPolar
 from coregpt_plugins._shared.matrices import frobenius, is_matrix
 from pydantic import Field

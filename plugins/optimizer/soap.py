@@ -21,8 +21,8 @@ before gradients have reached all directions of the longer side.
 Source: Vyas et al. 2024, arXiv:2409.11321; github.com/nikhilvyas/SOAP.
 """
 
+import coregpt_plugins._shared.eigenbasis as eigen
 import torch
-from coregpt_plugins._shared import eigenbasis as eigen
 from coregpt_plugins._shared.matrices import is_matrix
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor

@@ -25,8 +25,8 @@ Source: modded-nanogpt optimization track, records 14, 16 and 44 to 46.
 from collections.abc import Generator
 from typing import Annotated, ClassVar, Literal
 
+import coregpt_plugins._shared.eigenbasis as eigen
 import torch
-from coregpt_plugins._shared import eigenbasis as eigen
 from coregpt_plugins._shared.around_polar import AroundPolar
 from coregpt_plugins._shared.matrices import Chosen, is_matrix, schatten4
 from coregpt_plugins._shared.ramps import risen

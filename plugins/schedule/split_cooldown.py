@@ -40,7 +40,13 @@ class SplitCooldown(Plugin):
 
     @hookimpl
     def add_schedules(self) -> dict[str, Schedule]:
-        return {"lr": lambda clock: factor(clock, self.matrices, self.floor), OTHERS: self.ratio}
+        own: dict[str, Schedule] = {"lr": lambda clock: factor(clock, self.matrices, self.floor)}
+        return {**own, OTHERS: self.ratio} if self.split else own
+
+    @property
+    def split(self) -> bool:
+        """Whether the two differ at all."""
+        return (self.matrices, self.floor) != (self.others, self.others_floor)
 
     def ratio(self, clock: Clock) -> float:
         """The others' factor over that of matrices, which is above zero in every step of the run."""
@@ -52,12 +58,12 @@ class SplitCooldown(Plugin):
     @hookimpl(wrapper=True)
     def make_update(self, group: ParamGroup) -> Generator[None, UpdateRule, UpdateRule]:
         rule = yield
-        return rule if group.role == "matrix" else OwnRate(rule, OTHERS)
+        return OwnRate(rule, OTHERS) if self.split and group.role != "matrix" else rule
 
     @hookimpl(wrapper=True)
     def make_decay(self, group: ParamGroup) -> Generator[None, DecayRule, DecayRule]:
         rule = yield
-        return rule if group.role == "matrix" else OwnDecay(rule, OTHERS)
+        return OwnDecay(rule, OTHERS) if self.split and group.role != "matrix" else rule
 
 
 def factor(clock: Clock, share: float, floor: float) -> float:
