@@ -45,6 +45,8 @@ class Command(Design):
         if foreign(plan.baseline.run) is None:
             return None
         first = trials(plan)
+        if len(first) < TRIALS:
+            return None
         curves = [told(RunFolder(store / run.id)) for run in first]
         if any(curve is None for curve in curves):
             return [Task(run) for run in first]
@@ -90,6 +92,6 @@ def same_seeds(plan: Plan, runs: list[PlannedRun]) -> str:
     return (
         f"{where(plan.study, 'base', NAME)}: seeds {one} and {other} of '{plan.baseline.name}' gave the same numbers "
         "to the last digit, so the seed does nothing and more runs would be one observation. The usual reasons: the "
-        "program has a fixed seed of its own (put {seed} there with edit), the option is not read, or the seed is set "
-        f"after what is random. Look at: coregpt logs {runs[0].id}"
+        "program has a fixed seed of its own (put {seed} there with edit), the option is not read, the seed is set "
+        f"after what is random, or too few digits are printed to tell. Look at: coregpt logs {runs[0].id}"
     )
