@@ -10,7 +10,7 @@ from typing import Any
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.design import Design, Task
-from coregpt.lab.records.losses import METRIC
+from coregpt.lab.records.losses import METRIC, along
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import StudyFile
 from coregpt.lab.study.kind import foreign
@@ -83,7 +83,7 @@ def told(folder: RunFolder) -> list[tuple[float, float]] | None:
     """Steps and losses as the program told them; None while the run is not complete."""
     if folder.result() is None:
         return None
-    return [(row["step"], row[METRIC["held_out"]]) for row in folder.rows() if METRIC["held_out"] in row]
+    return [(row["step"], row[METRIC["select"]]) for row in along(folder.rows(), "select")]
 
 
 def same_seeds(plan: Plan, runs: list[PlannedRun]) -> str:
