@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, WithJsonSchema, field_validator, model_validator
 
 from coregpt.contract.config import Frozen
 
@@ -22,6 +22,14 @@ def seconds(said: Any) -> Any:
             raise ValueError(f"expected a time such as 90s, 20m or 2h, got {said!r}")
         return float(found[1]) * UNITS[found[2] or "s"]
     return said
+
+
+Seconds = Annotated[
+    float,
+    Field(gt=0),
+    BeforeValidator(seconds),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
+]
 
 
 class MetricFile(Frozen):
@@ -77,7 +85,7 @@ class CommandFile(Frozen):
     reads: tuple[str, ...] = ()
     """Inputs outside git, in the repository: hashed, and linked into the clone."""
     metric: MetricFile = MetricFile()
-    time_limit: Annotated[float, Field(gt=0), BeforeValidator(seconds)] | None = None
+    time_limit: Seconds | None = None
     """Of one run, in seconds; a run that takes longer is killed and has failed."""
     env: dict[str, str | int | float | bool] | tuple[str, ...] = Field(default_factory=dict)
     """Environment variables with their values, or a list of names whose values are taken from where it is called."""

@@ -14,14 +14,14 @@ from coregpt.engine.data import TokenSource
 from coregpt.engine.data.judged import whole_documents
 from coregpt.engine.data.source import HELD_OUT_TEXT
 from coregpt.lab.designs.design import Design
-from coregpt.lab.study.declaration import Arm, Stream, Study, StudyFile
+from coregpt.lab.study.declaration import OUR_METRIC, Arm, Stream, Study, StudyFile
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.whereabouts import where_set
 
 BITS = "bits_per_byte"
-METRICS = ("val_loss", BITS)
+METRICS = (OUR_METRIC, BITS)
 """Of our trainer's runs."""
 
 
