@@ -62,6 +62,7 @@ def home(tmp_path: Path) -> Path:
 
 def study(home: Path, source: str = "pairs", metric: str = "bits_per_byte", own: Any = None, **base: Any) -> Path:
     said = {**STUDY["base"], "data": {"source": "bytes"}, "tokens": 64 * 6, "evals": 1, "eval_bytes": BYTES, **base}
+    said = {key: value for key, value in said.items() if value is not None}
     arms = {"bytes": {}, "pairs": {"data": {"source": source}, **(own or {})}}
     test = {"baseline": "bytes", "metric": metric}
     path = home / "tokens.yaml"
