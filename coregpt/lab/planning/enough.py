@@ -49,6 +49,10 @@ def _unfit(arm: Arm, batch: int, source: TokenSource) -> Iterator[tuple[tuple[st
     context, asked = arm.run.model.context, arm.run.eval_tokens
     if arm.run.data.document_mask and source.separator is None:
         yield ("data", "document_mask"), f"needs documents, and {source.name} has no separator between them"
+    if not source.mixed and (len(source.train) - 1) // context < 1:
+        text = f"a row of {context:,} tokens and its target do not fit into the training stream of {source.name}"
+        yield ("model", "context"), f"{text}, {len(source.train):,} tokens"
+        return
     try:
         rows = sum(cut.n_rows for cut in cuts(source, arm.run).values() if cut is not None)
     except DataError as error:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from coregpt.report.drawing.numbers import signed
-from coregpt.report.facts.inputs import StudyFacts
+from coregpt.report.facts.inputs import BITS, StudyFacts
 from coregpt.report.facts.model import Comparison
 from coregpt.report.facts.runs import RunFacts
 
@@ -76,7 +76,7 @@ def knows_note(study: StudyFacts) -> list[str]:
     """What cannot be told of small data."""
     if study.data.sealed_tokens != 0:
         return []
-    return [
-        "The data have no room for a second text beside the validation text: an arm that knows the validation text "
-        "would look better here."
-    ]
+    why = "The data have no room for a second text"
+    if study.declaration.get("test", {}).get("metric") == BITS:
+        why = "Losses are of one text, counted in bytes, and of no second one"
+    return [f"{why} beside the validation text: an arm that knows the validation text would look better here."]

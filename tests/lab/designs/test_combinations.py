@@ -32,6 +32,7 @@ FRAGMENTS: dict[str, dict[str, Any]] = {
     "test.target": {"test": {"target": 2.0}},
     "test.yardstick": {"test": {"yardstick": 0.8}},
     "test.screen": {"test": {"screen": 0.1}},
+    "test.metric": {"base": {**STUDY["base"], "eval_bytes": 99, "evals": 10}, "test": {"metric": "bits_per_byte"}},
     "budget.seconds_per_run": {"budget": {"seconds_per_run": 60}},
 }
 """What a file says to use each; a history needs a report, and has tests of its own."""
