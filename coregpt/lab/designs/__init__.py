@@ -6,6 +6,7 @@ from coregpt.lab.designs.budget import Budget
 from coregpt.lab.designs.chain import Chain
 from coregpt.lab.designs.design import Design
 from coregpt.lab.designs.fork import Fork
+from coregpt.lab.designs.give_up import GiveUp
 from coregpt.lab.designs.history import History
 from coregpt.lab.designs.looks import Looks
 from coregpt.lab.designs.match import Match
@@ -32,6 +33,7 @@ DESIGNS: tuple[Design, ...] = (
     Fork(),
     Looks(),
     Abort(),
+    GiveUp(),
     Budget(),
 )
 """In the order in which they are asked: what changes arms comes before what looks at them."""

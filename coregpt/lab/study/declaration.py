@@ -82,6 +82,8 @@ class Criterion(Frozen):
     """Whether an arm may be decided after every seed from the third on, by an e-value."""
     abort: Annotated[float, Field(ge=0.3, le=0.95)] | None = None
     """The share of the run at which arms pause that are finished only if they may still come out significant."""
+    give_up: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+    """In a screen of one arm, seed by seed: the chance to come out as a candidate below which it is given up."""
 
     pilot: bool = False
     """Whether the runs are wanted even if their seeds are too few for any verdict."""

@@ -6,6 +6,7 @@ from coregpt.report.designs.chain.design import Chain
 from coregpt.report.designs.design import ReportDesign
 from coregpt.report.designs.factorial.design import Factorial
 from coregpt.report.designs.fork.design import Fork
+from coregpt.report.designs.give_up.design import GiveUp
 from coregpt.report.designs.history.design import History
 from coregpt.report.designs.looks.design import Looks
 from coregpt.report.designs.match.design import Match
@@ -22,6 +23,7 @@ DESIGNS: tuple[ReportDesign, ...] = (
     History(),
     Looks(),
     Abort(),
+    GiveUp(),
     Target(),
     ShortBaseline(),
     Chain(),

@@ -5,6 +5,7 @@ from coregpt.report.designs.bracket.collect import Bracket
 from coregpt.report.designs.chain.collect import Chain
 from coregpt.report.designs.factorial.collect import Factorial
 from coregpt.report.designs.fork.collect import Fork
+from coregpt.report.designs.give_up.collect import GiveUp
 from coregpt.report.designs.history.collect import History
 from coregpt.report.designs.looks.collect import Looks
 from coregpt.report.designs.match.collect import Match
@@ -22,6 +23,7 @@ COLLECTORS: tuple[Collector, ...] = (
     History(),
     Looks(),
     Abort(),
+    GiveUp(),
     Target(),
     ShortBaseline(),
     Chain(),

@@ -188,6 +188,8 @@ class StudyFacts(Facts):
     """Of a study that may decide arms before all seeds."""
     pause: PauseFacts | None = None
     """Of a study that may leave arms unfinished."""
+    give_up: float | None = None
+    """Of a screen that takes one seed at a time: the chance to come out as a candidate below which it stops."""
     decided: tuple[Decided, ...] = ()
     bracket: Bracketed | None = None
     """What was found of each arm's own setting before the test; None where settings are as declared."""
@@ -248,7 +250,7 @@ class StudyFacts(Facts):
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        extra = ("bracket", "inert", "stage", "chain", "reads", "curves", "untuned", "departures", "pilot")
+        extra = ("bracket", "inert", "stage", "chain", "reads", "curves", "untuned", "departures", "pilot", "give_up")
         return without_nothing(handler(self), *extra)
 
     @property
