@@ -1,8 +1,8 @@
 """A screen one seed at a time: when to give an idea up, and what it has come to after its last seed.
 
 After n of N paired gains the screen asks how likely it still is that the idea ends as a candidate, which takes
-Student's t of all N above a critical value. The answer is the predictive probability under the flat prior 1 / sigma^2 on
-mean and variance: what comes is drawn around what is there, with the noise that is there. Given a variance
+Student's t of all N above a critical value. The answer is the predictive probability under the flat prior 1 / sigma^2
+on mean and variance: what comes is drawn around what is there, with the noise that is there. Given a variance
 v = (n - 1) s^2 / u, u chi-squared with n - 1 degrees of freedom, the mean of the k = N - n gains to come is
 m + z sqrt(v (1/n + 1/k)) and their scatter v w, w chi-squared with k - 1, so the last t exceeds c if m / s exceeds
 

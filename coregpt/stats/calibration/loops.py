@@ -21,7 +21,6 @@ from coregpt.stats.calibration.noise import CORRELATION, Noise
 from coregpt.stats.calibration.rows import Row, of_flags, of_shares
 from coregpt.stats.giving_up import Screening
 from coregpt.stats.lond import Counts
-from coregpt.stats.lond import Counts
 
 EFFECT, LOSER = 1.5, -1.5
 LEAST_POWER = 0.8
