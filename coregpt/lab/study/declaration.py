@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.study.bracket_file import BracketFile
 from coregpt.lab.study.budget_file import BudgetFile
-from coregpt.lab.study.chain_file import ChainName, ConfirmsFile, Stage
+from coregpt.lab.study.chain_file import ChainName, ConfirmsFile, FollowsFile, Stage
 from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.space import TuningFile
@@ -129,6 +129,8 @@ class StudyFile(BaseModel):
     """Another chain than that of all studies on this baseline."""
     confirms: ConfirmsFile | None = None
     """Written by `coregpt confirm`; `seeds` is then how many fresh ones."""
+    follows: FollowsFile | None = None
+    """Written by `coregpt judge`: the baseline is what another study of the chain confirmed."""
     budget: BudgetFile | None = None
     """What runs may spend, in seconds, hours and money (see `lab.designs.budget`)."""
     test: dict[str, Any]
