@@ -22,6 +22,7 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     records.gc,
     reports.report,
     reports.results,
+    studies.judge,
     studies.confirm,
     studies.verify,
     records.ledger,
