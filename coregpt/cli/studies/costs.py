@@ -1,5 +1,6 @@
 """What runs will take, in words: time, memory and price."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def time_lines(made: Plan, found: Forecast | None, price: float | None) -> list[
     """Wall time, memory and price of the missing runs on this machine."""
     if found is None:
         return [f"All {len(made.runs)} runs are complete."]
+    if not found.speed:
+        return _program_lines(found, price)
     rows = [["arm", "missing runs", "time per run", "memory (estimate)"] + (["price"] if price else [])]
     for name, share in found.arms.items():
         each = [name, str(share.runs), duration(share.seconds / share.runs), size(share.memory.peak)]
@@ -39,6 +42,19 @@ def time_lines(made: Plan, found: Forecast | None, price: float | None) -> list[
         what = "GPU" if found.device == "cuda" else "core"
         lines.append(f"Price: about {found.total(price):.2f} at {price:g} per {what} and hour, only while runs train.")
     return [*lines, *memory_lines(found)]
+
+
+def _program_lines(found: Forecast, price: float | None) -> list[str]:
+    """Of programs, whose speed and memory nobody can estimate."""
+    runs = f"{found.runs} runs, {found.at_once} at a time"
+    if math.isnan(found.seconds):
+        return [f"Time: not known before the first run ({runs})."]
+    each = ", ".join(f"{duration(share.seconds / share.runs)} a run of {arm}" for arm, share in found.arms.items())
+    lines = [f"Time: about {duration(found.seconds)} for {runs} ({each}; {found.origin})."]
+    if price:
+        what = "GPU" if found.device == "cuda" else "core"
+        lines.append(f"Price: about {found.total(price):.2f} at {price:g} per {what} and hour, only while runs train.")
+    return lines
 
 
 def on_average(trials: Plan, expected: Forecast | None) -> list[str]:

@@ -10,10 +10,12 @@ from coregpt.cli.studies.folders import refuse_folder
 from coregpt.cli.studies.loading import load_study
 from coregpt.cli.studies.resources import Resources
 from coregpt.cli.studies.training import execute, ready, refuse_in_vain
+from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import write_text
 from coregpt.lab.designs.noise import Grid, Measured, measured, noise_plan, record, repeat_store, repeated
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.losses import METRIC
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan
 from coregpt.report.designs.noise.analysis import NoiseReport, components, sharing
 from coregpt.report.designs.noise.pages import noise_lines, render_noise
@@ -24,6 +26,11 @@ def noise(path: Path, scale: str | None, use: Resources, grid: Grid) -> int:
     """Train the grid and the repetitions, write the report. Exit code 1 if a run failed, 130 if interrupted."""
     grid.check()
     study_plan = plan(outline(load_study(path, scale, use.store, use.slurm)), use.nodes)
+    if foreign(study_plan.baseline.run) is not None:
+        raise ConfigError(
+            f"{path}: a program has one seed, and this splits the luck of initial weights from that of data order; "
+            "coregpt placebo says how often nothing looks like something"
+        )
     made = noise_plan(study_plan, grid)
     store = use.store
     parts = [(made, use), *((repeated(made), part) for part in repetitions(use, grid))]

@@ -28,6 +28,7 @@ from coregpt.lab.study.declaration import TOLERANCE, Study
 from coregpt.lab.study.differences import changes
 from coregpt.lab.study.idle.inert import told_idle
 from coregpt.lab.study.idle.known import Known
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline, Plan
 
 
@@ -107,7 +108,7 @@ def chain_lines(ready: Plan, sd: float, asked: Asked) -> list[str]:
         found = chain.standing(ready, sd, asked.store)
     except LedgerError:
         return []
-    return chain.told(found, ready.study, f"nats per {ready.source.unit}") if found else []
+    return chain.told(found, ready.study, ready.unit) if found else []
 
 
 def not_counted(ready: Plan, asked: Asked) -> list[str]:
@@ -120,6 +121,10 @@ def not_counted(ready: Plan, asked: Asked) -> list[str]:
 
 def arms_table(made: Outline) -> list[str]:
     """Size and budget of each arm, and what it changes."""
+    if foreign(made.baseline.run) is not None:
+        each = [[arm.name, changes(arm, made.baseline, made.study.arms)] for arm in made.study.arms]
+        runs = len(made.study.arms) * len(made.study.seeds)
+        return [*table([["arm", "changes"], *each]), f"{runs} runs of a program"]
     rows = [["arm", "parameters", "FLOPs/token", "steps", "tokens", "FLOPs/run", "changes"]]
     for arm in made.study.arms:
         cost = made.costs[arm.name]
@@ -143,6 +148,8 @@ def stages_table(made: Outline) -> list[str]:
 def held_equal(made: Outline) -> str:
     """What every arm may spend the same amount of, and how equal it came out."""
     axis = made.study.equal
+    if foreign(made.baseline.run) is not None:
+        return "Held equal: nothing by us; what the program spends is as it says, and seconds are measured"
     if axis == "seconds":
         return (
             f"Held equal: seconds, measured after the runs; arms that differ by more than {TOLERANCE:.0%} are "
@@ -204,7 +211,7 @@ def test_lines(made: Plan, found: Power) -> list[str]:
         lines.append("No arm will be called better or worse: plan a second study of those passed on, on fresh seeds.")
     if found.detectable is None:
         return [*lines, "This design can only end inconclusive; plan more seeds."]
-    unit, n = f"nats per {made.source.unit}", len(made.study.seeds)
+    unit, n = made.unit, len(made.study.seeds)
     detects = f"{n} seeds detect a difference of {found.detectable:.2g} {unit} with probability {test.power:g}"
     lines.append(f"{detects}; sd of a paired difference {found.sd:.2g} ({found.origin}).")
     lines += [line for each in DESIGNS for line in each.told_of_test(made, found.sd)]

@@ -1,5 +1,6 @@
 """`coregpt plan --json`: the same plan for programs."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from coregpt.lab.planning.preregister import older_lines
 from coregpt.lab.planning.split import with_split
 from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.study.idle.known import Known
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan
 
 
@@ -37,10 +39,10 @@ def plan_data(made: Plan, asked: Asked, idle: Known) -> dict[str, Any]:
         "match": matched_on(study),
         "seeds": list(study.seeds),
         "runs": len(made.runs),
-        "flops": made.flops,
+        "flops": made.flops if foreign(made.baseline.run) is None else None,
         "data": {
-            "source": study.arms[0].run.data.source,
-            "found": made.runs[0].config.data.source,
+            "source": made.source.name if foreign(made.baseline.run) else study.arms[0].run.data.source,
+            "found": made.place() if foreign(made.baseline.run) else made.runs[0].config.data.source,
             "sha256": made.source.digest,
         },
         "older_runs": older_lines(made, asked.store),
@@ -58,7 +60,7 @@ def plan_data(made: Plan, asked: Asked, idle: Known) -> dict[str, Any]:
             "sd": power.sd,
             "sd_from": power.origin,
             "detectable": power.detectable,
-            "unit": f"nats per {made.source.unit}",
+            "unit": made.unit,
         },
         "chain": _chain(made, power.sd, asked.store),
         "differs": {each.setting: each.values for each in differing},
@@ -91,6 +93,8 @@ def _chain(made: Plan, sd: float, store: Path) -> dict[str, Any] | None:
 
 def _arm(name: str, made: Plan, expected: Forecast | None, price: float | None) -> dict[str, Any]:
     cost = made.costs[name]
+    if foreign(made.baseline.run) is not None:
+        return {"arm": name, "missing_runs": expected.arms[name].runs if expected and name in expected.arms else 0}
     share = expected.arms.get(name) if expected else None
     return {
         "arm": name,
@@ -128,7 +132,7 @@ def _missing(expected: Forecast | None, price: float | None) -> dict[str, Any] |
     return {
         "runs": expected.runs,
         "at_once": expected.at_once,
-        "seconds": expected.seconds,
+        "seconds": None if math.isnan(expected.seconds) else expected.seconds,
         "price": expected.total(price) if price else None,
         "tokens_per_second": expected.speed,
         "speed_from": expected.origin,

@@ -26,6 +26,7 @@ from coregpt.lab.progress import Display
 from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.slurm.cluster import cluster, refuse_unless_submittable
 from coregpt.lab.slurm.queued import refuse_if_queued
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.whereabouts import where
 from coregpt.report.verdicts.exit_codes import DONE, FAILED, INTERRUPTED, UNDECIDED
@@ -144,11 +145,12 @@ def execute(made: Plan, use: Resources) -> Tally:
         slots = find_slots(config.device, ranks, use.jobs)
         machine = Executor(slots[0], pool=use.pool)
     at_once = min(len(slots), len(todo))
-    precisions = " and ".join(dict.fromkeys(run.config.precision for run in todo))
+    ours = [run.config.precision for run in todo if foreign(run.config) is None]
+    precisions = ", ".join(filter(None, [config.device, " and ".join(dict.fromkeys(ours))]))
     runs = "1 run" if len(todo) == 1 else f"{len(todo)} runs"
     place = " on Slurm" if use.slurm else ""
     later = "" if everything(made, store) or made.trunks else "; what follows depends on their results"
-    say(f"{runs} to train, {at_once} at a time{place} ({config.device}, {precisions}){later}")
+    say(f"{runs} to train, {at_once} at a time{place} ({precisions}){later}")
     # What the report takes a second to import is imported while runs train.
     threading.Thread(target=importlib.import_module, args=("coregpt.cli.studies.conclude",), daemon=True).start()
     return Launcher(made, store, slots, Display(), use.policy, machine, use.before).execute()

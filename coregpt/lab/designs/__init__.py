@@ -4,6 +4,7 @@ from coregpt.lab.designs.abort import Abort
 from coregpt.lab.designs.bracket import Bracket
 from coregpt.lab.designs.budget import Budget
 from coregpt.lab.designs.chain import Chain
+from coregpt.lab.designs.command import Command
 from coregpt.lab.designs.design import Design
 from coregpt.lab.designs.fork import Fork
 from coregpt.lab.designs.give_up import GiveUp
@@ -19,6 +20,7 @@ from coregpt.lab.designs.tuned import Tuned
 from coregpt.lab.designs.tuning import Tuning
 
 DESIGNS: tuple[Design, ...] = (
+    Command(),
     Chain(),
     Modes(),
     Sizes(),

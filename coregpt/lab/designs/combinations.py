@@ -14,6 +14,7 @@ FACTORIAL, FORK = "mode: factorial", "mode: fork"
 LEAVE_ONE_OUT, ADD_ONE = "mode: leave_one_out", "mode: add_one"
 SECONDS = "match: seconds"
 STAGE_SCREEN, GIVE_UP = "stage: screen", "test.give_up"
+COMMAND = "command"
 EACH_RUN = "budget.seconds_per_run"
 ENDS_EARLY = ("test.looks", "test.anytime", "test.abort")
 """Designs that give up arms before their end."""
@@ -25,6 +26,7 @@ NAMES = (
     GIVE_UP,
     *("test.target", "test.yardstick", "test.screen", "test.history"),
     EACH_RUN,
+    COMMAND,
 )
 
 
@@ -82,6 +84,14 @@ CLASHES = (
         Clash(at, key, "no allowance for tuning is derived and calibrated for '{full}'; remove one of them")
         for at in ("bracket", "tuned")
         for key in (FACTORIAL, FORK, *ENDS_EARLY, "test.target", "test.yardstick", "test.screen", "test.history")
+    ),
+    *(
+        Clash(key, COMMAND, "'{at}' changes or counts what our trainer does, which nobody can in a program; remove it")
+        for key in (
+            *(LEAVE_ONE_OUT, ADD_ONE, FACTORIAL, FORK),
+            *("match", "sizes", "tuning", "bracket", "tuned"),
+            *("test.abort", "test.target", "test.yardstick", "test.history"),
+        )
     ),
     *(Clash(EACH_RUN, key, WHOLE_RUNS) for key in (*ENDS_EARLY, FORK)),
     *(Clash("bracket", key, NOT_TUNED) for key in ("match", "sizes", "tuning")),

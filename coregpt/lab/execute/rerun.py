@@ -18,12 +18,14 @@ from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.signals import POLL_SECONDS, caught_signals
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.execute.worker import environment, refuse_if_moved
+from coregpt.lab.kinds import config_of
 from coregpt.lab.records.claims import claim
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.losses import outcome
 from coregpt.lab.records.status import Planned
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.inputs import inputs_of
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.part import RunPart
 
 KEPT = ("config.json", "plugins", "claim", "memory.json", "attempts")
@@ -39,7 +41,12 @@ def prepare(store: Path, run: Planned, on_cluster: bool = False) -> RunFolder:
     part = RunPart.of(record)
     if part.is_trunk:
         raise ConfigError(f"{run.id} is a trunk, which has no result of its own; name one of its branches")
-    config = RunConfig.model_validate(record["config"])
+    config = config_of(record)
+    if (kind := foreign(config)) is not None:
+        kind.refuse_moved()
+        if folder.result() is not None:
+            kind.refuse_again(folder.path)
+        return folder
     catalogue = folder.catalogue([store])
     refuse_if_moved(folder, config, catalogue, open_source(config.data.source))
     inputs_of(config, catalogue)

@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coregpt.contract.errors import ConfigError
-
-OF_A_LAUNCHER = {
-    *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "ROLE_NAME", "MASTER_ADDR", "MASTER_PORT"),
-    *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE"),
-}
-"""What tells a process that it is one of several, as does TORCHELASTIC_...; torchrun sets all of it for its own."""
+from coregpt.lab.launched import of_a_launcher
 
 TUNABLES = "GLIBC_TUNABLES"
 
@@ -39,7 +34,7 @@ class Slot:
         What a launcher of several processes left here is cleared: a run has the ranks of its slot.
         """
         fixed = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-        own = {name: value for name, value in os.environ.items() if not _of_a_launcher(name)}
+        own = {name: value for name, value in os.environ.items() if not of_a_launcher(name)}
         return {**own, **fixed, TUNABLES: _large_pages(own.get(TUNABLES, "")), **dict(self.environment)}
 
 
@@ -63,10 +58,6 @@ def _large_pages(tunables: str) -> str:
     if "glibc.malloc.hugetlb" in tunables:
         return tunables
     return ":".join(filter(None, (tunables, "glibc.malloc.hugetlb=1")))
-
-
-def _of_a_launcher(name: str) -> bool:
-    return name in OF_A_LAUNCHER or name.startswith("TORCHELASTIC_")
 
 
 def _gpu_slots(each: int) -> list[Slot]:

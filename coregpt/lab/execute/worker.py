@@ -37,11 +37,13 @@ from coregpt.lab.guard.bound import SWITCHES, Bound
 from coregpt.lab.guard.landlock import close_to_reading
 from coregpt.lab.guard.opened import forbidden, refuse_opened
 from coregpt.lab.guard.work import Work
+from coregpt.lab.kinds import config_of
 from coregpt.lab.records import trunk as trunks
 from coregpt.lab.records.claims import claim
 from coregpt.lab.records.store import MetricsLog, Row, RunFolder, Unrecorded
 from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import digests, inputs_of
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.part import RunPart
 from coregpt.lab.study.registry import Catalogue
 
@@ -93,7 +95,9 @@ def execute(
     `dedicated` says that this process ends with the run, so that the kernel may close files to it for good. Raises
     CoreGPTError for anything a user can mend.
     """
-    config = RunConfig.model_validate(folder.config()["config"])
+    config = config_of(folder.config())
+    if (kind := foreign(config)) is not None:
+        return kind.execute(folder.path, stop)
     part = RunPart.of(folder.config())
     until = part.until if part.is_trunk else until
     if config.device == "cpu":

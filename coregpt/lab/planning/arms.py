@@ -1,6 +1,6 @@
 """The arms of a study's file: layers merged, settings checked, every option filled in."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from pydantic import BaseModel, ValidationError
 from coregpt.contract.config import InputSource, RunConfig
 from coregpt.contract.errors import CoreGPTError
 from coregpt.lab.designs.design import Wrong
+from coregpt.lab.kinds import kind_in
 from coregpt.lab.study.declaration import Arm, Machine, StudyFile
 from coregpt.lab.study.identity import settled
 from coregpt.lab.study.inputs import found_file, inputs_of
+from coregpt.lab.study.kind import Foreign
 from coregpt.lab.study.layers import Merged
 from coregpt.lab.study.problems import Problem, coerced, explain
 from coregpt.lab.study.registry import Catalogue
@@ -21,6 +23,7 @@ from coregpt.lab.study.yamlfile import Key
 Layer = tuple[Key, dict[str, Any]]
 """Where the file says something, and what it says."""
 Layers = Sequence[Layer]
+Note = Callable[[list[Problem]], None]
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,12 @@ class Arms:
             placed = (_blamed(key, text) for key, text in problems)
             found.extend((merged.origin(key, self.place(name)), text) for key, text in placed)
 
+        if kind := kind_in(merged.data):
+            made = self.of_kind(kind, name, merged, note)
+            for where, text in found:
+                self.wrong(where, text)
+            return None if found else made
+
         machine_data = {key: merged.data[key] for key in Machine.model_fields if key in merged.data}
         run_data = settled({key: value for key, value in merged.data.items() if key not in Machine.model_fields})
         for key in ("seed", "data_seed"):
@@ -73,6 +82,22 @@ class Arms:
             return None
         run = RunConfig(**{**run_data, "inputs": inputs})
         return self.complete(name, run, Machine(**machine_data))
+
+    def of_kind(self, kind: type[Foreign], name: str, merged: Merged, note: Note) -> Arm | None:
+        """An arm that is not our trainer's: of our settings it has the device alone."""
+        for key in merged.data.keys() - {kind.KEY, "device"}:
+            note([((key,), f"is a setting of our trainer, and '{name}' is a {kind.KEY}, which has none of them")])
+        machine = {key: merged.data[key] for key in ("device",) if key in merged.data}
+        note(check(Machine, machine))
+        said = merged.data[kind.KEY]
+        if not isinstance(said, dict):
+            note([((kind.KEY,), f"expected a mapping, got {said!r}")])
+            return None
+        made = kind.read(said, self.folder, str(self.file.test.get("metric", "val_loss")))
+        if isinstance(made, list):
+            note([((kind.KEY, *key), text) for key, text in made])
+            return None
+        return Arm(name, made, Machine(**machine), inert=name in self.inert)
 
     def already_in(self, merged: Merged) -> Iterator[Problem]:
         """A technique that base or scale enables would be in the arms that are to go without it."""

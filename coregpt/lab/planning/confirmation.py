@@ -9,6 +9,7 @@ import yaml
 
 from coregpt.lab.records.chains import Registration
 from coregpt.lab.study.declaration import Arm, Study
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.place import located
 
 KEPT = ("match", "fork_at")
@@ -70,6 +71,8 @@ def written(head: str, said: dict[str, Any], study: Study, folder: Path) -> str:
 
 def plain(arm: Arm, beside: Path, folder: Path) -> dict[str, Any]:
     """Every setting of an arm as a file in `folder` would say it."""
+    if (kind := foreign(arm.run)) is not None:
+        return {**kind.words(), "device": arm.machine.device}
     settings = arm.settings()
     where = located(arm.run.data.source, beside.parent)
     if where != arm.run.data.source and not os.path.isabs(arm.run.data.source):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.data import TokenSource
 from coregpt.lab.study.declaration import Arm
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.whereabouts import where_set
 
@@ -56,6 +57,8 @@ def passes(made: Plan) -> float:
 
 def pass_lines(made: Plan) -> list[str]:
     """What a plan says of them."""
+    if foreign(made.baseline.run) is not None:
+        return []
     often = passes(made)
     line = f"Each run goes {often:.2g} times over {len(made.source.train):,} training tokens of {made.source.name}"
     if often <= MANY_PASSES:

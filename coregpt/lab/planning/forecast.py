@@ -2,7 +2,8 @@
 
 import math
 import statistics
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from coregpt.lab.planning.probe import tokens_per_second
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.code.witness import witnessed
 from coregpt.lab.study.inputs import inputs_of
-from coregpt.lab.study.outline import Plan
+from coregpt.lab.study.kind import foreign
+from coregpt.lab.study.outline import Plan, PlannedRun
 
 START_SECONDS = 5.0
 """Starting a process, reading data and writing results."""
@@ -82,6 +84,8 @@ def forecast(made: Plan, store: Path, jobs: int | None) -> Forecast | None:
         return None
     device, ranks = todo[0].config.device, made.study.gpus_per_run
     at_once = min(len(find_slots(device, ranks, jobs)), len(todo))
+    if foreign(made.baseline.run) is not None:
+        return _of_programs(made, store, todo, jobs)
     speed, origin = measure(made, store)
     baseline = made.costs[made.baseline.name]
     arms: dict[str, Share] = {}
@@ -99,6 +103,29 @@ def forecast(made: Plan, store: Path, jobs: int | None) -> Forecast | None:
     total = math.fsum(share.seconds for share in arms.values())
     wall = max(total / at_once, total / len(todo))
     return Forecast(arms, len(todo), at_once, wall, ranks, speed, origin, device, room(device))
+
+
+def _of_programs(made: Plan, store: Path, todo: Sequence[PlannedRun], jobs: int | None) -> Forecast:
+    """What earlier runs took is all that is known of a program, and what it may take at most; NaN where neither is."""
+    todo = [run for run in made.runs if RunFolder(store / run.id).result() is None] or todo
+    at_once = min(len(find_slots(todo[0].config.device, made.study.gpus_per_run, jobs)), len(todo))
+    took: dict[str, list[float]] = {}
+    for run in made.runs:
+        result = RunFolder(store / run.id).result()
+        if result is not None:
+            took.setdefault(run.arm, []).append(result["train_seconds"])
+    all_ = [seconds for each in took.values() for seconds in each]
+    arms: dict[str, Share] = {}
+    for run in todo:
+        known = took.get(run.arm) or all_
+        kind = foreign(run.config)
+        each = statistics.median(known) if known else (kind.longest() if kind else None) or math.nan
+        before = arms.get(run.arm, Share(0, 0.0, 0.0, Memory(0, 0, 0, 0, 0, 0, 0)))
+        arms[run.arm] = replace(before, runs=before.runs + 1, seconds=before.seconds + each)
+    total = math.fsum(share.seconds for share in arms.values())
+    origin = "as earlier runs" if all_ else "at most, by its time limit"
+    ranks, wall = made.study.gpus_per_run, max(total / at_once, total / len(todo))
+    return Forecast(arms, len(todo), at_once, wall, ranks, 0.0, origin, todo[0].config.device, 0)
 
 
 def measure(made: Plan, store: Path) -> tuple[float, str]:

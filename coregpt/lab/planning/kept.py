@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan
 
 FP32_BYTES = 4
@@ -28,7 +29,7 @@ class Kept:
 
 def kept(made: Plan, store: Path) -> Kept | None:
     """None where nothing will be kept. Runs that results may spare are counted as if they were needed."""
-    if made.study.keep == "nothing":
+    if made.study.keep == "nothing" or foreign(made.baseline.run) is not None:
         return None
     todo = [run for run in made.runs if RunFolder(store / run.id).result() is None]
     sizes = [made.cost(run.arm).parameters * FP32_BYTES for run in todo]

@@ -13,6 +13,7 @@ from coregpt.lab.designs.combinations import problems as combined
 from coregpt.lab.planning.arms import Arms, Layer, Layers, check
 from coregpt.lab.study.declaration import Arm, Criterion, Keep, Study, StudyFile
 from coregpt.lab.study.identity import WATCHING
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.layers import Merged
 from coregpt.lab.study.place import located
 from coregpt.lab.study.problems import Problem, explain
@@ -159,6 +160,8 @@ class _Loader:
             self.wrong((*place, "keep"), f"expected {' or '.join(get_args(Keep))}, got {keep!r}")
         made = [arm for arm in arms if arm is not None]
         self.compare(made)
+        if criterion is not None and any(foreign(arm.run) is None for arm in made) and criterion.metric != "val_loss":
+            self.wrong(("test", "metric"), f"should be 'val_loss', got {criterion.metric!r}")
         if len(self.problems) > before or criterion is None or self.problems:
             return None
         name = self.path.stem if scale == next(iter(self.file.scales), "") else f"{self.path.stem}-{scale}"
@@ -227,8 +230,29 @@ class _Loader:
             self.wrong(("test", "baseline"), f"'{made.baseline}' is not an arm{nearest(made.baseline, self.own)}")
         return made
 
+    def compare_foreign(self, arms: list[Arm]) -> None:
+        """Arms of another kind: all of one, judged alike, and different."""
+        kinds = {arm.name: foreign(arm.run) for arm in arms}
+        first = next(kind for kind in kinds.values() if kind is not None)
+        for place, (name, kind) in enumerate(kinds.items()):
+            if kind is None or kind.KEY != first.KEY:
+                self.wrong(("arms", name), f"is not a {first.KEY} as other arms are; all arms are of one kind")
+                return
+            for key, text in kind.unlike(first):
+                self.wrong(("arms", name, kind.KEY, *key), text)
+            same = (other for other, theirs in list(kinds.items())[:place] if theirs and theirs.same_as(kind))
+            if (other := next(same, None)) is not None:
+                self.wrong(
+                    ("arms", name),
+                    f"is the same as '{other}', byte for byte: all that can change a number is equal. To see how often "
+                    "this study would call nothing something, use coregpt placebo",
+                )
+
     def compare(self, arms: list[Arm]) -> None:
         """Arms must differ, and must be judged on the same tokens."""
+        if any(foreign(arm.run) is not None for arm in arms):
+            self.compare_foreign(arms)
+            return
         places = {arm.name: located(arm.run.data.source, self.path.parent) for arm in arms}
         plain = {}
         for arm in arms:

@@ -11,7 +11,8 @@ from coregpt.lab.designs import DESIGNS
 from coregpt.lab.planning.enough import refuse_unfit
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import TOLERANCE, Arm, Study
-from coregpt.lab.study.identity import engine_digest, frozen_files, plugin_digests, run_id
+from coregpt.lab.study.identity import engine_of, frozen_files, plugin_digests, run_id
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.part import TRUNK, WHOLE, RunPart
 from coregpt.lab.study.place import opened
@@ -59,17 +60,22 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
         design.refuse(outlined, nodes)
     refuse_no_gpu(study, nodes)
     source, place = data_of(study)
-    refuse_unfit(outlined, source)
+    if foreign(outlined.baseline.run) is None:
+        refuse_unfit(outlined, source)
     check_equal(outlined)
     common = _common_compile(outlined, nodes)
 
-    digests = {arm.name: plugin_digests(study.catalogue, arm.run.plugins) for arm in study.arms}
+    digests = {arm.name: _code(study, arm) for arm in study.arms}
 
     looked_at = frozenset(each for design in DESIGNS for each in design.readings(outlined))
 
     def planned(arm: Arm, seed: int, part: RunPart, name: str) -> PlannedRun:
-        data = arm.run.data.model_copy(update={"source": place})
-        config = resolve(arm, seed, nodes).model_copy(update={**common, "data": data})
+        config = resolve(arm, seed, nodes)
+        if (kind := foreign(config)) is not None:
+            config = kind.twice() if (arm, seed) == (outlined.baseline, study.seeds[0]) else kind
+        else:
+            data = arm.run.data.model_copy(update={"source": place})
+            config = config.model_copy(update={**common, "data": data})
         needs = along(config, outlined.costs[arm.name].steps, part, before.get(seed, frozenset()))
         needs |= looked_at if arm.compared else frozenset()
         return _planned(study, name, config, digests[arm.name], source.digest, part, needs)
@@ -100,6 +106,8 @@ def refuse_no_gpu(study: Study, nodes: str) -> None:
 def data_of(study: Study) -> tuple[TokenSource, str]:
     """The data of all arms, and where they are. Raises DataError, naming the line that asks for them."""
     first = study.arms[0]
+    if (kind := foreign(first.run)) is not None:
+        return kind.source(), ""
     try:
         return opened(first.run.data.source, study.path.parent)
     except DataError as error:
@@ -126,6 +134,8 @@ def resolve(arm: Arm, seed: int, nodes: str = "") -> RunConfig:
     `nodes`: the device of other machines, if those will train. Their GPUs are taken to be fast with bf16.
     """
     device = (nodes or default_device()) if arm.machine.device == "auto" else arm.machine.device
+    if foreign(arm.run) is not None:
+        return arm.run.model_copy(update={"device": device, "seed": seed, "data_seed": seed})
     precision = arm.machine.precision
     if precision == "auto":
         precision = "bf16" if nodes == device == "cuda" else fast_precision(device)
@@ -141,18 +151,26 @@ def _planned(
     record = {
         "id": id_,
         "config": config.model_dump(mode="json"),
-        "engine": engine_digest(),
+        "engine": engine_of(config),
         "plugins": plugins,
         "data": data,
         "planned_by": {"study": study.name, "digest": study.digest},
         **({} if study.keep == "weights" else {"keep": study.keep}),
         **part.record(),
+        **({} if (kind := foreign(config)) is None else {"aside": kind.kept()}),
     }
-    return PlannedRun(id_, arm, config.seed, config, record, frozen_files(study.catalogue, plugins), needs)
+    files = frozen_files(study.catalogue, config.plugins)
+    return PlannedRun(id_, arm, config.seed, config, record, files, needs)
+
+
+def _code(study: Study, arm: Arm) -> dict[str, str]:
+    """Digests of what an arm runs beside the engine."""
+    kind = foreign(arm.run)
+    return plugin_digests(study.catalogue, arm.run.plugins) if kind is None else kind.code()
 
 
 def _common_compile(outlined: Outline, nodes: str) -> dict[str, bool]:
     """What `auto` compiles to is decided once for all arms, by the baseline, so that no arm is favoured."""
-    if all(arm.machine.compile == "auto" for arm in outlined.study.arms):
+    if foreign(outlined.baseline.run) is None and all(arm.machine.compile == "auto" for arm in outlined.study.arms):
         return {"compile": resolve(outlined.baseline, 0, nodes).compile}
     return {}

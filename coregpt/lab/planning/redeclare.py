@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from coregpt.contract.config import RunConfig
 from coregpt.contract.errors import ConfigError, CoreGPTError
 from coregpt.lab.designs import DESIGNS
+from coregpt.lab.kinds import kind_in
 from coregpt.lab.study.declaration import Arm, Criterion, Machine, Study
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.meaning import digests_of
@@ -36,7 +37,7 @@ def redeclare(
     catalogue = Catalogue(stores=[store])
     try:
         inert = declaration.get("inert", ())
-        made = tuple(replace(_arm(arm, declaration["arms"][arm], catalogue), inert=arm in inert) for arm in arms)
+        made = tuple(replace(_arm(arm, declaration["arms"][arm], catalogue, store), inert=arm in inert) for arm in arms)
         criterion = Criterion(**declaration["test"])
         said = {key: declaration[key] for key in ("hypothesis", "direction", "equal")}
         designs = {key: value for design in DESIGNS for key, value in design.restore(declaration).items()}
@@ -44,7 +45,7 @@ def redeclare(
         raise ConfigError(f"{source}: study.declaration cannot be run by this version: {error}") from None
     except CoreGPTError as error:
         raise ConfigError(
-            f"{source}: {error}; a technique or an input in a file comes with the study: --study STUDY.yaml"
+            f"{source}: {error}; a technique, an input in a file or a program comes with the study: --study STUDY.yaml"
         ) from None
     question, scale = str(declaration["question"]), str(declaration["scale"])
     return Study(name, source, question, made, tuple(seeds), scale, criterion, catalogue, designs=designs, **said)
@@ -57,7 +58,9 @@ def for_fresh_seeds(study: Study) -> Study:
     return study
 
 
-def _arm(name: str, settings: Mapping[str, Any], catalogue: Catalogue) -> Arm:
+def _arm(name: str, settings: Mapping[str, Any], catalogue: Catalogue, store: Path) -> Arm:
+    if (kind := kind_in(settings)) is not None:
+        return Arm(name, kind.restored(settings, store), Machine(device=settings["device"]))
     machine = {key: settings[key] for key in Machine.model_fields}
     run = RunConfig(**{key: value for key, value in settings.items() if key not in Machine.model_fields})
     catalogue.instances(run.plugins)

@@ -14,6 +14,7 @@ from coregpt.lab.planning.credit import tuned
 from coregpt.lab.study.declaration import Arm, Machine
 from coregpt.lab.study.differences import settings
 from coregpt.lab.study.identity import READ_OR_ROUNDED, WATCHING
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.registry import Catalogue
 
@@ -26,6 +27,8 @@ NEUTRAL = {*WATCHING, *READ_OR_ROUNDED, *Machine.model_fields}
 def untuned(outlined: Outline) -> dict[str, str]:
     """By arm, in words, at which learning rates it is compared; without arms that need no other."""
     study, baseline = outlined.study, outlined.baseline
+    if foreign(baseline.run) is not None:  # which of a program's settings is a learning rate, nobody here knows
+        return {}
     if _finds_rate(outlined, baseline.name):
         arms = [arm for arm in study.compared if not _finds_rate(outlined, arm.name)]
     else:

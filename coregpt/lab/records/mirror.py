@@ -212,7 +212,7 @@ class _Mirror:
         found = [
             Metric(_name(key), float(value), begun + round(1000 * row["seconds"]), int(row["step"]))
             for row in folder.rows()
-            for key, value in {"lr": at(int(row["step"])), **row}.items()
+            for key, value in {**({"lr": at(int(row["step"]))} if at else {}), **row}.items()
             if key != "step"
         ]
         for batch in _batches(found, METRICS_PER_BATCH):

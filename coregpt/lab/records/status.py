@@ -1,6 +1,7 @@
 """What runs are doing, from disk only: any process that sees the folder can tell, on any machine."""
 
 import difflib
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from coregpt.lab.records.claims import claimed
 from coregpt.lab.records.history import DECLARING
 from coregpt.lab.records.ledger import Entry
 from coregpt.lab.records.store import Row, RunFolder
+from coregpt.lab.study.kind import UNCOUNTED
 from coregpt.lab.study.part import TRUNK, RunPart
 from coregpt.lab.study.registry import nearest
 
@@ -86,7 +88,8 @@ def status_of(store: Path, run: Planned, steps: int | None = None, running: bool
     tokens, seconds = newest.get("tokens", 0), newest.get("seconds", 0.0)
     steps = RunPart.of(config).until or steps
     step = int(newest.get("step", 0))
-    share = step / steps if steps else tokens / config["config"]["tokens"]
+    steps = None if steps == UNCOUNTED else steps
+    share = step / steps if steps else tokens / config["config"].get("tokens", math.inf)
     loss = newest.get("loss", newest.get(SELECT))
     own = seconds - _shared(store, config) if newest else 0.0
     return RunStatus(

@@ -98,6 +98,9 @@ class RunFolder:
         if there is None:
             write_json(self.config_file, config)
             return
+        if there.get("aside") != config.get("aside") and self.result() is None:
+            there = {**there, "aside": config.get("aside")}
+            write_json(self.config_file, there)
         if there.get("config") != config.get("config") and self.result() is None and _same(there, config):
             curve = there["config"].get("held_out_curve") or config["config"]["held_out_curve"]
             write_json(self.config_file, {**there, "config": {**config["config"], "held_out_curve": curve}})

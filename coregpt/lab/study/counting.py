@@ -10,6 +10,7 @@ from coregpt.lab.study.code.witness import witnessed
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import derive
 from coregpt.lab.study.inputs import inputs_of
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.whereabouts import where_arm
 
@@ -19,6 +20,9 @@ def counted(study: Study) -> Outline:
     costs, derived = dict[str, Cost](), dict[str, dict[str, str]]()
     problems = []
     for arm in study.arms:
+        if (kind := foreign(arm.run)) is not None:
+            costs[arm.name], derived[arm.name] = kind.cost(), kind.derived()
+            continue
         instances = study.catalogue.instances(arm.run.plugins)
         try:
             inputs = inputs_of(arm.run, study.catalogue)

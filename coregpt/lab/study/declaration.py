@@ -12,6 +12,7 @@ from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.study.bracket_file import BracketFile
 from coregpt.lab.study.budget_file import BudgetFile
 from coregpt.lab.study.chain_file import ChainName, ConfirmsFile, FollowsFile, Stage
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.space import TuningFile
@@ -54,7 +55,8 @@ class Criterion(Frozen):
 
     baseline: str
     """The arm every other arm is compared with."""
-    metric: Literal["val_loss"] = "val_loss"
+    metric: Annotated[str, Field(min_length=1)] = "val_loss"
+    """Lower is better. Our trainer has one, a program may report any."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """Largest accepted probability of calling an arm better or worse when it is neither, over all arms."""
     margin: PositiveFloat = 0.01
@@ -160,6 +162,8 @@ class Arm:
 
     def settings(self) -> dict[str, Any]:
         """Every setting as plain data, plugin defaults included; seeds are no setting of an arm."""
+        if (kind := foreign(self.run)) is not None:
+            return {**kind.settings(), "device": self.machine.device}
         own = self.run.model_dump(mode="json", exclude={"seed", "data_seed", "inputs", *Machine.model_fields})
         inputs = {name: source.identity() for name, source in self.run.inputs.items()}
         return {**own, **({"inputs": inputs} if inputs else {}), **self.machine.model_dump(mode="json")}

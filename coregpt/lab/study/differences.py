@@ -10,6 +10,7 @@ from coregpt.engine.accounting import Cost
 from coregpt.engine.build import NamedPlugins, build
 from coregpt.engine.inputs import Given
 from coregpt.lab.study.declaration import Arm, Study
+from coregpt.lab.study.kind import foreign
 
 Flat = dict[str, Any]
 ABSENT = "-"
@@ -79,6 +80,8 @@ def _told_apart(name: str, arm: Arm, arms: Sequence[Arm]) -> str:
 
 def settings(arm: Arm) -> Flat:
     """Every setting of an arm by dotted key; a plugin without options is there as `plugins.name`."""
+    if (kind := foreign(arm.run)) is not None:
+        return kind.shown()
     flat = flatten(arm.settings())
     return {key: value for key, value in flat.items() if key != "plugins"}
 

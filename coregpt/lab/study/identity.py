@@ -11,6 +11,7 @@ from typing import Any
 import coregpt
 from coregpt.contract.config import InputSource, RunConfig
 from coregpt.contract.errors import PluginError
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.part import WHOLE, RunPart
 from coregpt.lab.study.registry import FILE, Catalogue
 
@@ -54,6 +55,12 @@ def engine_digest() -> str:
     root = Path(coregpt.__file__).parent
     files = [root / "api.py", *sorted((root / "contract").rglob("*.py")), *sorted((root / "engine").rglob("*.py"))]
     return _digest([file.relative_to(root).as_posix() + source_digest(file.read_text("utf-8")) for file in files])
+
+
+def engine_of(config: RunConfig) -> str:
+    """Of what executes a run: our engine, or what another kind says stands for it."""
+    kind = foreign(config)
+    return engine_digest() if kind is None else kind.engine()
 
 
 def plugin_digests(catalogue: Catalogue, names: Iterable[str]) -> dict[str, str]:
@@ -106,7 +113,7 @@ def counted(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Data have a digest of their own, and a file counts by its content.
     """
-    data = {key: value for key, value in config["data"].items() if key != "source"}
+    data = {key: value for key, value in config.get("data", {}).items() if key != "source"}
     given = config.get("inputs") or {}
     inputs = {name: InputSource.model_validate(source).identity() for name, source in given.items()}
     rest = {key: value for key, value in config.items() if key not in {"data", "inputs", *WATCHING}}
@@ -121,7 +128,7 @@ def run_id(config: RunConfig, plugins: Mapping[str, str], data_digest: str, part
     """
     whole = {
         "config": counted(config.model_dump(mode="json")),
-        "engine": engine_digest(),
+        "engine": engine_of(config),
         "plugins": dict(plugins),
         "data": data_digest,
         **part.record(),

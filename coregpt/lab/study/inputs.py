@@ -70,6 +70,8 @@ def weights_of(id_: str, stores: Sequence[Path]) -> Path:
         known = [path.parent.name for store in stores for path in store.glob("*/config.json")]
         where = ", ".join(map(str, stores[:1])) or "a folder of runs"
         raise ConfigError(f"there is no run '{id_}' in {where}{_hint(id_, known)}")
+    if "aside" in (read_json(folder / "config.json") or {}):
+        raise ConfigError(f"run {id_} is a program's: what it leaves is its own affair, in {folder / 'out'}")
     if RunPart.of(read_json(folder / "config.json") or {}).is_trunk:
         raise ConfigError(f"run {id_} is the trunk of a fork and has no final weights; name one of its branches")
     result = read_json(folder / "result.json")

@@ -8,6 +8,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.engine.accounting import Cost
 from coregpt.engine.data import NAMES, TokenSource
 from coregpt.lab.study.declaration import Arm, Axis, Study
+from coregpt.lab.study.kind import UNIT, foreign
 from coregpt.lab.study.part import RunPart
 from coregpt.lab.study.readings import Readings
 
@@ -86,7 +87,14 @@ class Plan(Outline):
     trunks: tuple[PlannedRun, ...] = ()
     """What the arms begin with where they have a beginning in common, by seed."""
 
+    @property
+    def unit(self) -> str:
+        """Of the metric."""
+        return f"nats per {self.source.unit}" if foreign(self.baseline.run) is None else UNIT
+
     def place(self) -> str:
         """`Data: ok is /home/me/ok` for a folder; nothing for data that have a name."""
+        if (kind := foreign(self.baseline.run)) is not None:
+            return kind.place()
         said, found = self.study.arms[0].run.data.source, self.runs[0].config.data.source
         return "" if found in NAMES else f"Data: {said} is {found}, sha256 {self.source.digest[:12]}"

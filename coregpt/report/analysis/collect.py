@@ -12,8 +12,10 @@ from coregpt.lab.planning.untuned import untuned
 from coregpt.lab.records.history import History, Past
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.losses import METRIC
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import changes
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan
 from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.facts.gathering import nothing_is_garbage
@@ -64,11 +66,11 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         name=study.name,
         question=study.question,
         baseline=test.baseline,
-        arms=_arms(plan),
-        metric=METRIC[study.reads],
-        reads=study.reads,
-        curves=curves_of(plan.runs[0].config),
-        unit=f"nats per {plan.source.unit}",
+        arms=_arms(plan, store),
+        metric=METRIC[study.reads] if foreign(plan.baseline.run) is None else test.metric,
+        reads=study.reads if foreign(plan.baseline.run) is None else None,
+        curves=None if foreign(plan.baseline.run) else curves_of(plan.runs[0].config),
+        unit=plan.unit,
         alpha=test.alpha,
         margin=test.margin,
         power=test.power,
@@ -103,22 +105,49 @@ def _command(study: Study) -> str:
     return shlex.join(["coregpt", "ablate", str(path), *(["--scale", study.scale] if study.scale else [])])
 
 
-def _arms(plan: Plan) -> tuple[ArmFacts, ...]:
+def _arms(plan: Plan, store: Path) -> tuple[ArmFacts, ...]:
     return tuple(
         ArmFacts(
             name=arm.name,
             description=changes(arm, plan.baseline, plan.study.arms),
             plugins=arm.run.plugins,
-            parameters=plan.costs[arm.name].parameters,
-            flops_per_token=plan.costs[arm.name].flops_per_token,
-            tokens=plan.costs[arm.name].tokens,
-            steps=plan.costs[arm.name].steps,
+            **(_sizes(plan, arm.name) if foreign(arm.run) is None else _reported(plan, store, arm.name)),
         )
         for arm in plan.study.arms
     )
 
 
+def _sizes(plan: Plan, arm: str) -> dict[str, Any]:
+    cost = plan.costs[arm]
+    counted = {"parameters": cost.parameters, "flops_per_token": cost.flops_per_token, "tokens": cost.tokens}
+    return {**counted, "steps": cost.steps}
+
+
+def _reported(plan: Plan, store: Path, arm: str) -> dict[str, Any]:
+    """What the finished runs of a program said of themselves, where all agree; steps are those of the longest."""
+    results = [RunFolder(store / run.id).result() for run in plan.runs if run.arm == arm]
+    done = [result for result in results if result and result["status"] == "finished"]
+    said = [result.get("reported", {}) for result in done]
+
+    def alike(*names: str) -> float | None:
+        values = {next((each[name] for name in names if name in each), None) for each in said}
+        return next(iter(values)) if len(values) == 1 else None
+
+    parameters, tokens, flops = alike("params", "parameters"), alike("tokens"), alike("flops")
+    return {
+        "parameters": None if parameters is None else int(parameters),
+        "tokens": None if tokens is None else int(tokens),
+        "flops_per_token": flops / tokens if flops and tokens else None,
+        "steps": max((int(result["steps"]) for result in done), default=0),
+    }
+
+
 def _data(plan: Plan) -> DataFacts:
+    if foreign(plan.baseline.run) is not None:
+        rule = "as the program has it: what it reads beyond its code and the inputs named here is its own affair"
+        name, digest = plan.source.name, plan.source.digest
+        nothing = {"train_tokens": None, "val_tokens": None, "eval_tokens": None}
+        return DataFacts(name=name, sha256=digest, split_rule=rule, **nothing)
     facts, tokens = plan.source.facts(), plan.study.arms[0].run.eval_tokens
     judged = plan.source.held_out if plan.study.reads == "held_out" else plan.source.select
     return DataFacts(

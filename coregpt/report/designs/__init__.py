@@ -3,6 +3,7 @@
 from coregpt.report.designs.abort.design import Abort
 from coregpt.report.designs.bracket.design import Bracket
 from coregpt.report.designs.chain.design import Chain
+from coregpt.report.designs.command.design import Command
 from coregpt.report.designs.design import ReportDesign
 from coregpt.report.designs.factorial.design import Factorial
 from coregpt.report.designs.fork.design import Fork
@@ -15,6 +16,7 @@ from coregpt.report.designs.target.design import Target
 from coregpt.report.designs.tuning.design import Tuning
 
 DESIGNS: tuple[ReportDesign, ...] = (
+    Command(),
     Factorial(),
     Fork(),
     Tuning(),

@@ -3,6 +3,7 @@
 from coregpt.report.designs.abort.collect import Abort
 from coregpt.report.designs.bracket.collect import Bracket
 from coregpt.report.designs.chain.collect import Chain
+from coregpt.report.designs.command.collect import Command
 from coregpt.report.designs.factorial.collect import Factorial
 from coregpt.report.designs.fork.collect import Fork
 from coregpt.report.designs.give_up.collect import GiveUp
@@ -15,6 +16,7 @@ from coregpt.report.designs.tuning.collect import Tuning
 from coregpt.report.reading.collector import Collector
 
 COLLECTORS: tuple[Collector, ...] = (
+    Command(),
     Factorial(),
     Fork(),
     Tuning(),

@@ -91,3 +91,7 @@ class ReportDesign:
     def sections(self, report: Report) -> Iterable[Section]:
         """Its sections of the pages, where there is something to say."""
         return ()
+
+    def appendix(self, report: Report) -> Iterable[Section]:
+        """What stands behind everything else."""
+        return ()

@@ -17,6 +17,7 @@ from coregpt.report.facts.base import Facts, Stream, metric_on, without_nothing
 from coregpt.report.facts.bracket import Bracketed
 from coregpt.report.facts.chain import ChainFacts
 from coregpt.report.facts.environment import EnvironmentFacts
+from coregpt.report.facts.program import ProgramFacts
 from coregpt.report.facts.runs import OtherRun
 
 
@@ -197,6 +198,8 @@ class StudyFacts(Facts):
     """Of a study that looks for candidates and calls nothing better; None for any other."""
     chain: ChainFacts | None = None
     """What the ledger knows of the chain of studies on this baseline; None where nothing is registered."""
+    program: ProgramFacts | None = None
+    """Of a study whose arms are commands; None where our trainer made the runs, and of logs."""
     target: float | None = Field(None, gt=0)
     """A value of the metric: which arms reach it, and how soon. None where none was declared."""
     yardstick: str = ""
@@ -250,8 +253,8 @@ class StudyFacts(Facts):
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        extra = ("bracket", "inert", "stage", "chain", "reads", "curves", "untuned", "departures", "pilot", "give_up")
-        return without_nothing(handler(self), *extra)
+        own = ("bracket", "inert", "stage", "chain", "reads", "curves", "untuned", "departures", "pilot")
+        return without_nothing(handler(self), *own, "give_up", "program")
 
     @property
     def level(self) -> float:

@@ -39,7 +39,8 @@ def _hypothesis(study: StudyFacts) -> str:
     said = f"Hypothesis: {study.hypothesis.rstrip('.')}. " if study.hypothesis else ""
     if study.hypothesis or study.direction != "either":
         said += f"Expected: {expected}. "
-    return f"{said}Held equal between arms: {study.equal}."
+    equal = study.equal if study.program is None else "nothing by us; what a program spends is its own affair"
+    return f"{said}Held equal between arms: {equal}."
 
 
 def _streams(study: StudyFacts) -> str:

@@ -54,6 +54,7 @@ def sections(report: Report, curves: list[ArmCurves], picture: str) -> list[Sect
         _runs(report),
         *_fairness(report),
         *_method(report),
+        *(section for design in DESIGNS for section in design.appendix(report)),
     ]
 
 

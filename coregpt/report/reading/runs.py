@@ -13,6 +13,7 @@ from coregpt.lab.records.ledger import Ledger, LedgerError
 from coregpt.lab.records.store import Row, RunFolder
 from coregpt.lab.study.declaration import Stream
 from coregpt.lab.study.identity import counted
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan, PlannedRun
 from coregpt.report.facts.runs import CurvePoint, RunFacts, RunStatus, RunTiming
 
@@ -64,7 +65,7 @@ def run_facts(run: PlannedRun, plan: Plan, store: Path, seen: Seen) -> RunFacts:
         return RunFacts(**facts, status="failed", reason=wrong, timing=timing)
     if status == "finished" and result is not None:
         facts["value"] = result[losses.RESULT[plan.study.reads]]
-        if plan.study.reads == "held_out":
+        if plan.study.reads == "held_out" and foreign(run.config) is None:
             facts |= {"select": result["select"], "sealed": result.get("sealed")}
     return RunFacts(**facts, status=status, reason=reason, timing=timing)
 
@@ -106,6 +107,8 @@ def _doubt(result: Mapping[str, Any] | None, log: list[Row], past: Past | None, 
 
 def _curve(plan: Plan, run: PlannedRun, rows: Sequence[Row]) -> tuple[CurvePoint, ...]:
     metric = losses.METRIC[curves_of(run.config)]
+    if foreign(run.config) is not None:
+        return tuple(CurvePoint(int(row["step"]), int(row["tokens"]) or None, None, row[metric]) for row in rows)
     spent = zip(rows, _flops(plan, run, rows), strict=True)
     return tuple(CurvePoint(int(row["step"]), int(row["tokens"]), flops, row[metric]) for row, flops in spent)
 

@@ -110,7 +110,8 @@ def _credit(study: StudyFacts) -> str:
     moved = study.bracket.moved if study.bracket else ()
     if not study.imported and len({frozenset(arm.plugins) for arm in study.arms}) == 1:
         compared = [item.setting for item in study.confounds if item.setting not in moved and _is_compared(item)]
-        told = f"The arms train with the same techniques and differ in {listing(compared)}: the verdict is about that."
+        alike = "are one program" if study.program else "train with the same techniques"
+        told = f"The arms {alike} and differ in {listing(compared)}: the verdict is about that."
         return told if compared else ""
     groups = grouped(study, study.treatments)
     if not groups:

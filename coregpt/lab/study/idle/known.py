@@ -19,6 +19,7 @@ from coregpt.lab.study.declaration import Arm, Study
 from coregpt.lab.study.identity import canonical
 from coregpt.lab.study.idle.numbers import Case, loss_of, name_of, over_time
 from coregpt.lab.study.inputs import inputs_of
+from coregpt.lab.study.kind import foreign
 
 DEEP = 4
 """How far into the attributes of a rule or companion its settings are looked for."""
@@ -42,6 +43,8 @@ class Known:
 
 def known(study: Study) -> Known:
     """Looks at every compared arm; what cannot be traced without memory is taken to act, and to differ."""
+    if any(foreign(arm.run) is not None for arm in study.compared):  # nobody can look into a program
+        return Known({}, (), frozenset())
     looks = _Looks(study)
     idle = {arm.name: found for arm in study.compared if (found := looks.idle(arm))}
     shared = frozenset.intersection(*(frozenset(arm.run.plugins) for arm in study.compared))

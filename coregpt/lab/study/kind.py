@@ -1,0 +1,123 @@
+"""Runs of another kind than our trainer's, and what the house asks of them.
+
+Core never names a kind. A kind is a class of configurations that answers what the engine answers for our own runs: what
+of it is declared and hashed, what it costs as far as anybody knows, which code and inputs it stands for, how it is
+executed. `lab/kinds.py` lists them. The fields of `RunConfig` that speak of our trainer stand at their defaults there:
+nothing prints, hashes or trains them.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from coregpt.contract.config import RunConfig
+from coregpt.lab.study.problems import Problem
+
+if TYPE_CHECKING:  # pages of a report do without torch
+    from coregpt.engine.accounting import Cost
+    from coregpt.engine.data import TokenSource
+
+UNCOUNTED = 10**9
+"""Steps of a run whose length nobody knows: it stands at no share of it until it ends."""
+UNIT = "units of the program"
+"""Of a metric that core did not measure."""
+
+
+class Foreign(RunConfig):
+    """One run that is not our trainer's."""
+
+    KEY: ClassVar[str]
+    """The setting that says so."""
+
+    @classmethod
+    def read(cls, said: Any, beside: Path, metric: str) -> "Self | list[Problem]":
+        """From what an arm says under `KEY` in a file of the folder `beside`, judged by `metric`; or what is wrong with
+        it, by key below."""
+        raise NotImplementedError
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """As a run's config.json has it."""
+        raise NotImplementedError
+
+    @classmethod
+    def restored(cls, settings: Mapping[str, Any], store: Path) -> Self:
+        """From what a study declared of it, with what runs in `store` know beside. Raises ConfigError."""
+        raise NotImplementedError
+
+    def kept(self) -> dict[str, Any]:
+        """What config.json has beside it, under `aside`: what a worker needs and no number depends on."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """What is declared of it and hashed into the study."""
+        raise NotImplementedError
+
+    def same_as(self, other: "Foreign") -> bool:
+        """Whether nothing that can change a number differs."""
+        raise NotImplementedError
+
+    def unlike(self, first: "Foreign") -> list[Problem]:
+        """Why it cannot be compared with the first arm, by key below `KEY`."""
+        raise NotImplementedError
+
+    def shown(self) -> dict[str, Any]:
+        """The same for people, by dotted key: how arms differ."""
+        raise NotImplementedError
+
+    def words(self) -> dict[str, Any]:
+        """As a file would say it again, wherever it lies."""
+        raise NotImplementedError
+
+    def cost(self) -> "Cost":
+        """Steps, as far as they are known; what core did not count is nothing here, and never shown."""
+        raise NotImplementedError
+
+    def derived(self) -> dict[str, str]:
+        """What its settings come to, where arms may differ in it."""
+        raise NotImplementedError
+
+    def engine(self) -> str:
+        """Stands for the digest of our engine: which rules the numbers were read by."""
+        raise NotImplementedError
+
+    def code(self) -> dict[str, str]:
+        """Digests of the code it runs, by name."""
+        raise NotImplementedError
+
+    def source(self) -> "TokenSource":
+        """Stands for the data: a name and a digest, and no token."""
+        raise NotImplementedError
+
+    def twice(self) -> Self:
+        """The same run, to be made twice, so that it shows whether equal seeds give equal numbers."""
+        raise NotImplementedError
+
+    def longest(self) -> float | None:
+        """Seconds that it may take at most, where that is declared."""
+        return None
+
+    def place(self) -> str:
+        """Where it was found, for the screen."""
+        raise NotImplementedError
+
+    def execute(self, run: Path, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Execute it in its folder; how it ended, as a result says it. Raises CoreGPTError for what a user can mend."""
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        """What it is computed with here."""
+        raise NotImplementedError
+
+    def refuse_moved(self) -> None:
+        """Raises RunError where what it would be computed with is not what it was planned with."""
+        raise NotImplementedError
+
+    def refuse_again(self, run: Path) -> None:
+        """Raises ConfigError for a complete run in its folder that would not come to the same result again."""
+        raise NotImplementedError
+
+
+def foreign(config: RunConfig) -> Foreign | None:
+    """The run as one of another kind; None for our trainer's."""
+    return config if isinstance(config, Foreign) else None
