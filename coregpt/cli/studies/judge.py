@@ -23,6 +23,7 @@ from coregpt.lab.execute.jobs import Policy
 from coregpt.lab.execute.slots import find_slots
 from coregpt.lab.planning.chain import chained
 from coregpt.lab.planning.judging import Pair, paired, screen, slug
+from coregpt.lab.planning.judging import told as told_of
 from coregpt.lab.planning.load import load
 from coregpt.lab.progress import duration
 from coregpt.lab.records.chains import Chains, Registration
@@ -57,7 +58,7 @@ def judge(asked: Asked, use: Resources) -> int:
     began, until = time.time(), None if asked.budget is None else time.monotonic() + asked.budget
     if until is not None:
         use = replace(use, policy=replace(use.policy or Policy(), until=until))
-    pair = paired(read_pair(asked, use.store), *names(asked))
+    pair = paired(*read_pair(asked, use.store))
     code, found = judged(pair, asked, use, began)
     if found is None:
         return code
@@ -75,26 +76,21 @@ def judge(asked: Asked, use: Resources) -> int:
 # -- what is judged -----------------------------------------------------------------------------------------------
 
 
-def read_pair(asked: Asked, store: Path) -> Study:
-    """The study file; where its base is a command, the two names are commits of its repository."""
+def read_pair(asked: Asked, store: Path) -> tuple[Study, str, str]:
+    """The study and the names of both arms; where its base is a command, what was asked for may be commits."""
     said, gpus = read(asked.study).data, torch.cuda.device_count()
     arms, base = said.get("arms"), said.get("base")
     listed = isinstance(arms, Mapping) and {asked.baseline, asked.candidate} <= arms.keys()
     if listed or not isinstance(base, Mapping) or "command" not in base:
-        return load(asked.study, asked.scale, gpus, store)
-    baseline, candidate = names(asked)
+        return load(asked.study, asked.scale, gpus, store), asked.baseline, asked.candidate
+    baseline, candidate = slug(asked.baseline), slug(asked.candidate)
     if baseline == candidate:
         raise ConfigError("--candidate: is the baseline; `coregpt placebo` compares that with itself")
     refs = {baseline: asked.baseline, candidate: asked.candidate}
     own = {name: {"command": {"at": ref}} for name, ref in refs.items()}
     test = said.get("test")
     over = {"arms": own, "test": {**(test if isinstance(test, Mapping) else {}), "baseline": baseline}}
-    return load(asked.study, asked.scale, gpus, store, over)
-
-
-def names(asked: Asked) -> tuple[str, str]:
-    """Of the two arms: as listed, or of a branch without what no file's name may have."""
-    return slug(asked.baseline), slug(asked.candidate)
+    return load(asked.study, asked.scale, gpus, store, over), baseline, candidate
 
 
 # -- screen, then confirmation -----------------------------------------------------------------------------------
@@ -104,7 +100,8 @@ def judged(pair: Pair, asked: Asked, use: Resources, began: float) -> tuple[int,
     """The answer; None and an exit code where the call was interrupted."""
     chains, name = Chains(Ledger.of(use.store).read()), pair.name
     path = use.reports / name / f"{name}.yaml"
-    about = Judgement("no sign", pair.baseline, pair.candidate, _chain(pair, chains), began)
+    baseline, candidate = map(told_of, pair.study.arms)
+    about = Judgement("no sign", baseline, candidate, _chain(pair, chains), began)
     duplicate = told(chains, name) not in (None, "broken")
     if not duplicate:
         code = run_screen(path, screen(pair, chains, path.parent), use)

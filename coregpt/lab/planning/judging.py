@@ -18,9 +18,10 @@ from coregpt.lab.planning.confirmation import compared, tested, written
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.chains import Chains
 from coregpt.lab.study.chaining import screens
-from coregpt.lab.study.declaration import Criterion, Study
+from coregpt.lab.study.declaration import Arm, Criterion, Study
 from coregpt.lab.study.identity import canonical
-from coregpt.lab.study.outline import Plan
+from coregpt.lab.study.kind import foreign
+from coregpt.lab.study.outline import Plan, PlannedRun
 from coregpt.lab.study.registry import nearest
 from coregpt.lab.study.whereabouts import where
 from coregpt.stats.giving_up import CHANCE
@@ -75,17 +76,28 @@ def paired(study: Study, baseline: str, candidate: str) -> Pair:
 
 
 def digest(made: Plan) -> str:
-    """Of all that can change a number of either arm, by its first run."""
-    first = made.study.seeds[0]
-    ids = {run.arm: run.id for run in made.runs if run.seed == first}
-    base = made.baseline.name
-    both = [ids[base], *(id_ for arm, id_ in ids.items() if arm != base)]
+    """Of all that can change a number of either arm. Raises ConfigError for arms that are one."""
+    first, base = made.study.seeds[0], made.baseline.name
+    what = {run.arm: _what(run) for run in made.runs if run.seed == first}
+    both = [what[base], *(each for arm, each in what.items() if arm != base)]
     if both[0] == both[-1]:
         raise ConfigError(
             f"{made.study.path}: both arms are the same code at the same settings, so there is nothing to judge; "
             "coregpt placebo asks what the baseline against itself comes to"
         )
     return hashlib.sha256(canonical({"runs": both})).hexdigest()[:DIGITS]
+
+
+def told(arm: Arm) -> str:
+    """An arm's name, and which version of a program it is."""
+    kind = foreign(arm.run)
+    return arm.name if kind is None else f"{arm.name} {kind.label()}"
+
+
+def _what(run: PlannedRun) -> Any:
+    """Of one run: its name, which is the digest of all that counts, or what counts of a program at any commit."""
+    kind = foreign(run.config)
+    return run.id if kind is None else [kind.essence(), kind.code(), run.config.device]
 
 
 def screen(pair: Pair, chains: Chains, folder: Path) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from coregpt.lab.study.chain_file import ConfirmsFile, FollowsFile
 from coregpt.lab.study.declaration import Machine, Study
 from coregpt.lab.study.identity import ID_LENGTH, READ_OR_ROUNDED, WATCHING, canonical
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.meaning import meant
 
 
@@ -42,7 +43,8 @@ def as_baseline(study: Study, arm_name: str, data: str) -> str:
     decides and how the run is looked at, the digest of its data, the metric. Arms may be called anything."""
     arm = next(each for each in study.written if each.name == arm_name)
     aside = {*Machine.model_fields, *WATCHING, *READ_OR_ROUNDED}
-    settings = {key: value for key, value in arm.settings().items() if key not in aside}
+    kind = foreign(arm.run)
+    settings = kind.essence() if kind else {key: value for key, value in arm.settings().items() if key not in aside}
     said = {**meant({"arms": {"": settings}}), "data": data, "metric": study.criterion.metric}
     return hashlib.sha256(canonical(said)).hexdigest()[:ID_LENGTH]
 
