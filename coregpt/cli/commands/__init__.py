@@ -23,6 +23,7 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     reports.report,
     reports.results,
     studies.judge,
+    studies.placebo,
     studies.confirm,
     studies.verify,
     records.ledger,

@@ -152,6 +152,25 @@ def judge(commands: Commands) -> None:
     parser.set_defaults(execute=execute)
 
 
+def placebo(commands: Commands) -> None:
+    parser = commands.add_parser("placebo", help="the baseline against itself: how often is nothing called something?")
+    add_study(parser)
+    add_reports(parser)
+    parser.add_argument(
+        "--draws", type=positive, default=1000, metavar="N", help="studies to draw from its runs (1000)"
+    )
+    add_training(parser)
+    add_program(parser)
+
+    def execute(options: Namespace) -> int:
+        with training(options, options.study) as use:
+            from coregpt.cli.studies.placebo import placebo
+
+            return placebo(options.study, options.scale, options.draws, use)
+
+    parser.set_defaults(execute=execute)
+
+
 class Combinations(Action):
     """An option that needs no study, as `--version` needs no command."""
 

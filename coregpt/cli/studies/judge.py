@@ -122,7 +122,7 @@ def judged(pair: Pair, asked: Asked, use: Resources, began: float) -> tuple[int,
     )
     if word != "candidate":
         return found.code, found
-    return confirmation(found, report, path, pair, asked, use)
+    return confirmation(found, report, c, path, pair, asked, use)
 
 
 def run_screen(path: Path, text: str, use: Resources) -> int:
@@ -138,7 +138,7 @@ def run_screen(path: Path, text: str, use: Resources) -> int:
 
 
 def confirmation(
-    found: Judgement, report: Report, path: Path, pair: Pair, asked: Asked, use: Resources
+    found: Judgement, report: Report, c: Comparison, path: Path, pair: Pair, asked: Asked, use: Resources
 ) -> tuple[int, Judgement | None]:
     """What fresh seeds say of a candidate: known already, run now if that is wanted and affordable, or left."""
     chains = Chains(Ledger.of(use.store).read())
@@ -149,7 +149,7 @@ def confirmation(
             return found.code, found
         if missing := unaffordable(report, chains.of(name), use):
             return found.code, replace(found, missing=missing)
-        how = Confirming(pair.candidate, alpha=_alpha(pair, chains), name=name, yaml=path)
+        how = Confirming(c.arm, alpha=_alpha(pair, chains), name=name, yaml=path)
         code = confirm(path.with_name("report.json"), how, use)
         if code == INTERRUPTED:
             return code, None

@@ -45,7 +45,7 @@ class Pair:
     study: Study
     candidate: str
     name: str
-    """Of the screen's study: the candidate, and what both arms are."""
+    """Of the screen's study: the digest of what both arms are."""
     made: Plan
 
     @property
@@ -72,7 +72,7 @@ def paired(study: Study, baseline: str, candidate: str) -> Pair:
     test = study.criterion.model_copy(update={"baseline": baseline})
     both = replace(study, arms=(arms[baseline], arms[candidate]), as_declared=(), criterion=test, techniques=())
     made = plan(outline(both))
-    return Pair(both, candidate, f"{slug(candidate)}-{digest(made)}", made)
+    return Pair(both, candidate, f"judge-{digest(made)}", made)
 
 
 def digest(made: Plan) -> str:
@@ -85,7 +85,7 @@ def digest(made: Plan) -> str:
             f"{made.study.path}: both arms are the same code at the same settings, so there is nothing to judge; "
             "coregpt placebo asks what the baseline against itself comes to"
         )
-    return hashlib.sha256(canonical({"runs": both})).hexdigest()[:DIGITS]
+    return hashlib.sha256(canonical([*both, made.study.designs.get("chain")])).hexdigest()[:DIGITS]
 
 
 def told(arm: Arm) -> str:

@@ -11,6 +11,7 @@ from coregpt.report.designs.give_up.design import GiveUp
 from coregpt.report.designs.history.design import History
 from coregpt.report.designs.looks.design import Looks
 from coregpt.report.designs.match.design import Match
+from coregpt.report.designs.placebo.design import Placebo
 from coregpt.report.designs.short_baseline.design import ShortBaseline
 from coregpt.report.designs.target.design import Target
 from coregpt.report.designs.tuning.design import Tuning
@@ -29,5 +30,6 @@ DESIGNS: tuple[ReportDesign, ...] = (
     Target(),
     ShortBaseline(),
     Chain(),
+    Placebo(),
 )
 """Every design that adds something, in the order in which notes and sections of the pages stand."""

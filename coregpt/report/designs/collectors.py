@@ -10,6 +10,7 @@ from coregpt.report.designs.give_up.collect import GiveUp
 from coregpt.report.designs.history.collect import History
 from coregpt.report.designs.looks.collect import Looks
 from coregpt.report.designs.match.collect import Match
+from coregpt.report.designs.placebo.collect import Placebo
 from coregpt.report.designs.short_baseline.collect import ShortBaseline
 from coregpt.report.designs.target.collect import Target
 from coregpt.report.designs.tuning.collect import Tuning
@@ -29,4 +30,5 @@ COLLECTORS: tuple[Collector, ...] = (
     Target(),
     ShortBaseline(),
     Chain(),
+    Placebo(),
 )
