@@ -155,10 +155,9 @@ def judge(commands: Commands) -> None:
 def placebo(commands: Commands) -> None:
     parser = commands.add_parser("placebo", help="the baseline against itself: how often is nothing called something?")
     add_study(parser)
+    parser.add_argument("--baseline", metavar="NAME", help="another arm, or with a command a commit (test.baseline)")
     add_reports(parser)
-    parser.add_argument(
-        "--draws", type=positive, default=1000, metavar="N", help="studies to draw from its runs (1000)"
-    )
+    parser.add_argument("--draws", type=positive, default=1000, metavar="N", help="studies to draw (1000)")
     add_training(parser)
     add_program(parser)
 
@@ -166,7 +165,7 @@ def placebo(commands: Commands) -> None:
         with training(options, options.study) as use:
             from coregpt.cli.studies.placebo import placebo
 
-            return placebo(options.study, options.scale, options.draws, use)
+            return placebo(options.study, options.scale, options.baseline, options.draws, use)
 
     parser.set_defaults(execute=execute)
 

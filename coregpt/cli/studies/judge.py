@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,17 @@ from coregpt.cli.studies.ablate import ablate
 from coregpt.cli.studies.confirm import Asked as Confirming
 from coregpt.cli.studies.confirm import confirm
 from coregpt.cli.studies.judged import Judgement, Seen, Word
+from coregpt.cli.studies.pairs import read_pair
 from coregpt.cli.studies.resources import Resources
-from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import gone_if_refused, writable_folder, write_text
 from coregpt.lab.execute.jobs import Policy
 from coregpt.lab.execute.slots import find_slots
-from coregpt.lab.planning.chain import chained
-from coregpt.lab.planning.judging import Pair, paired, screen, slug
+from coregpt.lab.planning.judging import Pair, paired, screen
 from coregpt.lab.planning.judging import told as told_of
-from coregpt.lab.planning.load import load
 from coregpt.lab.progress import duration
 from coregpt.lab.records.chains import Chains, Registration
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.store import RunFolder
-from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.yamlfile import read
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.verdicts.confirmed import confirmed
 from coregpt.report.verdicts.exit_codes import INTERRUPTED, UNDECIDED
@@ -58,11 +53,12 @@ def judge(asked: Asked, use: Resources) -> int:
     began, until = time.time(), None if asked.budget is None else time.monotonic() + asked.budget
     if until is not None:
         use = replace(use, policy=replace(use.policy or Policy(), until=until))
-    pair = paired(*read_pair(asked, use.store))
+    pair = paired(*read_pair(asked.study, asked.scale, asked.baseline, asked.candidate, use.store))
     code, found = judged(pair, asked, use, began)
     if found is None:
         return code
-    found = replace(found, seconds=time.time() - began)
+    known = Chains(Ledger.of(use.store).read()).of(pair.name)
+    found = replace(found, seconds=time.time() - began, chain=known.chain if known else "")
     say("")
     say(found.sentence())
     say(found.line())
@@ -73,26 +69,6 @@ def judge(asked: Asked, use: Resources) -> int:
     return found.code
 
 
-# -- what is judged -----------------------------------------------------------------------------------------------
-
-
-def read_pair(asked: Asked, store: Path) -> tuple[Study, str, str]:
-    """The study and the names of both arms; where its base is a command, what was asked for may be commits."""
-    said, gpus = read(asked.study).data, torch.cuda.device_count()
-    arms, base = said.get("arms"), said.get("base")
-    listed = isinstance(arms, Mapping) and {asked.baseline, asked.candidate} <= arms.keys()
-    if listed or not isinstance(base, Mapping) or "command" not in base:
-        return load(asked.study, asked.scale, gpus, store), asked.baseline, asked.candidate
-    baseline, candidate = slug(asked.baseline), slug(asked.candidate)
-    if baseline == candidate:
-        raise ConfigError("--candidate: is the baseline; `coregpt placebo` compares that with itself")
-    refs = {baseline: asked.baseline, candidate: asked.candidate}
-    own = {name: {"command": {"at": ref}} for name, ref in refs.items()}
-    test = said.get("test")
-    over = {"arms": own, "test": {**(test if isinstance(test, Mapping) else {}), "baseline": baseline}}
-    return load(asked.study, asked.scale, gpus, store, over), baseline, candidate
-
-
 # -- screen, then confirmation -----------------------------------------------------------------------------------
 
 
@@ -101,7 +77,7 @@ def judged(pair: Pair, asked: Asked, use: Resources, began: float) -> tuple[int,
     chains, name = Chains(Ledger.of(use.store).read()), pair.name
     path = use.reports / name / f"{name}.yaml"
     baseline, candidate = map(told_of, pair.study.arms)
-    about = Judgement("no sign", baseline, candidate, _chain(pair, chains), began)
+    about = Judgement("no sign", baseline, candidate, began)
     duplicate = told(chains, name) not in (None, "broken")
     if not duplicate:
         code = run_screen(path, screen(pair, chains, path.parent), use)
@@ -229,11 +205,6 @@ def last_lines(report: Report, store: Path) -> tuple[str, ...]:
         if text := RunFolder(store / run.run_id).log_tail(LOG_LINES):
             return (f"{run.arm}, seed {run.seed}: {run.reason}", *text.splitlines())
     return tuple(f"{run.arm}, seed {run.seed}: {run.reason}" for run in bad[:1])
-
-
-def _chain(pair: Pair, chains: Chains) -> str:
-    known = chains.of(pair.name)
-    return known.chain if known else chained(pair.study, pair.made.source.digest, chains)
 
 
 def _alpha(pair: Pair, chains: Chains) -> float | None:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from coregpt.report.drawing.numbers import signed
@@ -70,9 +70,9 @@ class Judgement:
     verdict: Word
     baseline: str
     candidate: str
-    chain: str
     began: float
     """On the wall clock, in seconds since 1970."""
+    chain: str = ""
     screen: Seen | None = None
     confirmation: Seen | None = None
     duplicate: bool = False
@@ -83,7 +83,7 @@ class Judgement:
     log: tuple[str, ...] = ()
     """The last lines of the run that failed."""
     report: str = ""
-    seconds: float = field(default=0.0)
+    seconds: float = 0.0
 
     @property
     def code(self) -> int:

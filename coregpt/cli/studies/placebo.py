@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from coregpt.cli.programs import answer
+from coregpt.cli.programs import answer_alone
 from coregpt.cli.reports.report import write_report
 from coregpt.cli.screen import say
 from coregpt.cli.studies.folders import refuse_folder
-from coregpt.cli.studies.loading import load_study
+from coregpt.cli.studies.pairs import read_alone
 from coregpt.cli.studies.resources import Resources
 from coregpt.cli.studies.training import execute, ready, refuse_in_vain
 from coregpt.contract.errors import RunError
@@ -22,9 +22,9 @@ from coregpt.report.reading.runs import collect_runs, ledger_of
 from coregpt.report.verdicts.exit_codes import DONE, FAILED, INTERRUPTED, UNDECIDED
 
 
-def placebo(path: Path, scale: str | None, draws: int, use: Resources) -> int:
-    """Train what is missing, report the one for real, print the rate. Exit code 1 if a run failed, 130 if interrupted."""
-    study = load_study(path, scale, use.store, use.slurm)
+def placebo(path: Path, scale: str | None, baseline: str | None, draws: int, use: Resources) -> int:
+    """Train what is missing, report the one for real, print the rate. Exit code 1 if a run failed."""
+    study = read_alone(path, scale, baseline, use.store)
     made = alone(study, use.nodes)
     refuse_in_vain(made, use)
     refuse_folder(made.study, use)
@@ -50,16 +50,16 @@ def placebo(path: Path, scale: str | None, draws: int, use: Resources) -> int:
     write_report(report.model_copy(update={"study": facts.model_copy(update={"placebo": found})}), folder)
     for text in ("", line(found, base), *caveats(found)):
         say(text)
-    answer("placebo", {"study": study.name, "baseline": base, **found.model_dump(mode="json")})
+    answer_alone("placebo", {"study": study.name, "baseline": base, **found.model_dump(mode="json")})
     return DONE
 
 
 def caveats(found: PlaceboFacts) -> list[str]:
     """What the rate is not."""
     return [
-        "Its runs share nothing by their seeds, as those of a technique would: that changes how much noise there is, not "
-        "how often a test of it errs. The interval is that of the drawing: other runs of the baseline may scatter "
-        f"otherwise than these {found.runs}."
+        "Its two sides share no seeds, as a technique and its baseline would: that changes how much noise there is, "
+        "not how often a test of it errs. The interval is that of the drawing: other runs of the baseline may "
+        f"scatter otherwise than these {found.runs}."
     ]
 
 

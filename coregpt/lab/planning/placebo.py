@@ -39,9 +39,8 @@ def twofold(made: Plan, study: Study) -> Plan:
     base = made.baseline
     name = ARM if base.name != ARM else f"{ARM} again"
     both = replace(made.study, arms=(base, replace(base, name=name)), seeds=study.seeds)
-    costs, derived = made.costs[base.name], made.derived[base.name]
+    costs = dict.fromkeys((base.name, name), made.costs[base.name])
+    derived = dict.fromkeys((base.name, name), made.derived[base.name])
     half = made.runs[: len(study.seeds)]
     runs = (*half, *(replace(run, arm=name) for run in half))
-    return replace(
-        made, study=both, costs={base.name: costs, name: costs}, derived={base.name: derived, name: derived}, runs=runs
-    )
+    return replace(made, study=both, costs=costs, derived=derived, runs=runs)
