@@ -39,7 +39,8 @@ class Line:
     def progress(self) -> str:
         if self.steps is not None:
             return f"{self.step}/{self.steps}" if self.step else ""
-        return f"{self.step} ({self.share:.0%})" if self.step else ""
+        share = f" ({self.share:.0%})" if self.share else ""
+        return f"{self.step}{share}" if self.step else ""
 
     def cells(self) -> tuple[str, ...]:
         active = self.state in ACTIVE

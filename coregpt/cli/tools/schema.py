@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from coregpt.cli.screen import say
+from coregpt.lab.kinds import KINDS
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.schema import study_schema
 from coregpt.report.facts.serialise import schema_text
@@ -14,7 +15,7 @@ from coregpt.report.verdicts.exit_codes import table
 def show_schema(kind: str) -> int:
     """The JSON schema of a study file, of report.json or of verdict.json, or the table of exit codes as Markdown."""
     texts = {
-        "study": lambda: _text(study_schema(Catalogue())),
+        "study": lambda: _text(study_schema(Catalogue(), {kind.KEY: kind.FILE for kind in KINDS})),
         "report": schema_text,
         "verdict": verdict_schema_text,
         "exit-codes": table,

@@ -1,82 +1,35 @@
-"""A command as a kind of run: what is declared of it, what it is hashed by, what a worker needs to execute it."""
+"""A command as a kind of run: what is declared of it, what it is hashed by, how it stands against another one."""
 
 import base64
 import hashlib
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, PrivateAttr, ValidationError, model_serializer
+from pydantic import BaseModel, PrivateAttr, ValidationError, model_serializer
 
-from coregpt.contract.config import Frozen
 from coregpt.contract.errors import ConfigError, RunError
 from coregpt.engine.accounting import Cost
 from coregpt.engine.data import TokenSource, TokenStream, cache_dir
 from coregpt.lab.atomic import read_json, write_bytes
 from coregpt.lab.command import inputs, interpreter
-from coregpt.lab.command.edits import edit
-from coregpt.lab.command.file import OWN, CommandFile, MetricFile, filled, unknown
-from coregpt.lab.command.git import GitError, Repository, Scratch, Version
+from coregpt.lab.command.file import CommandFile, as_text
+from coregpt.lab.command.git import Version
+from coregpt.lab.command.making import Making, WrongError
+from coregpt.lab.command.resolved import Aside, Command
 from coregpt.lab.study.kind import UNCOUNTED, Foreign
 from coregpt.lab.study.problems import Problem, explain
 from coregpt.lab.study.registry import nearest
 
 RULES = "command 1"
 """How a program is executed and its numbers are read; another number where that changes what a run comes to."""
-TRIAL = {"seed": 0, "out": "OUT"}
-"""What placeholders stand for while a file is checked."""
-
-
-class Command(Frozen):
-    """All of a program that can change its numbers."""
-
-    repo: str
-    """Its name; where it lies changes nothing."""
-    run: str
-    commit: str
-    patch: str = ""
-    """sha256 of what is laid over the commit."""
-    tree: str
-    """git's name of all files, patched and edited with the placeholders as they stand."""
-    edit: dict[str, dict[str, str]] = Field(default_factory=dict)
-    set: dict[str, int | float | str | bool] = Field(default_factory=dict)
-    inputs: dict[str, str] = Field(default_factory=dict)
-    """sha256 of what it reads beside its code, by path."""
-    metric: MetricFile = MetricFile()
-    reports: str = "val_loss"
-    """What of its numbers decides."""
-    env: dict[str, str] = Field(default_factory=dict)
-    time_limit: float | None = None
-
-
-class Aside(Frozen):
-    """What a worker needs beside it, which changes no number."""
-
-    place: str
-    """Where the repository lies."""
-    at: str
-    """How the file called the version."""
-    subject: str = ""
-    patch: str = ""
-    """In base64."""
-    steps: int | None = None
-    python: str = ""
-    version: str = ""
-    places: tuple[str, ...] = ()
-    """Where packages are."""
-    packages: dict[str, str] = Field(default_factory=dict)
-    files: tuple[str, ...] = ()
-    """Inputs, below the repository."""
-    repeat: bool = False
-    """Whether it is made twice, to see whether equal seeds give equal numbers."""
 
 
 class CommandRun(Foreign):
     """One run of a program that is not ours."""
 
     KEY: ClassVar[str] = "command"
+    FILE: ClassVar[type[BaseModel]] = CommandFile
 
     command: Command
     _aside: Aside = PrivateAttr()
@@ -96,10 +49,10 @@ class CommandRun(Foreign):
                     f"names {names}, and test.metric is {metric}{nearest(metric, file.metric.names)}",
                 )
             ]
-        made = _Making(file, beside, metric)
+        made = Making(file, beside, metric)
         try:
             return cls._of(*made.make())
-        except _WrongError as error:
+        except WrongError as error:
             return [(error.key, error.text)]
 
     @classmethod
@@ -111,13 +64,15 @@ class CommandRun(Foreign):
 
     @classmethod
     def restored(cls, settings: Mapping[str, Any], store: Path) -> Self:
-        wanted = Command.model_validate(settings[cls.KEY])
+        said = settings[cls.KEY]
+        wanted = Command.model_validate({key: value for key, value in said.items() if key != "time_limit"})
         for file in sorted(store.glob("*/config.json")):
             record = read_json(file) or {}
             if cls.KEY in record.get("config", {}) and record["config"][cls.KEY].get("tree") == wanted.tree:
                 found = cls.of_record(record)
                 if found.command == wanted:
-                    found._aside = found._aside.model_copy(update={"repeat": False})
+                    own = {"repeat": False, "time_limit": said.get("time_limit")}
+                    found._aside = found._aside.model_copy(update=own)
                     return found
         raise ConfigError(f"no run in {store} knows where the repository {wanted.repo} of its program lies")
 
@@ -129,10 +84,8 @@ class CommandRun(Foreign):
 
     @model_serializer(mode="plain")
     def _plain(self) -> dict[str, Any]:
-        own = self.command.model_dump(mode="json", exclude={"time_limit"})
-        limit = self.command.time_limit
         return {
-            "command": own | ({} if limit is None else {"time_limit": limit}),
+            "command": self.command.model_dump(mode="json"),
             "device": self.device,
             "seed": self.seed,
             "data_seed": self.data_seed,
@@ -147,20 +100,25 @@ class CommandRun(Foreign):
     def kept(self) -> dict[str, Any]:
         return self._aside.model_dump(mode="json")
 
+    def seeded(self, seed: int, device: Literal["cpu", "cuda"]) -> Self:
+        """One run of it."""
+        return self.model_copy(update={"seed": seed, "data_seed": seed, "device": device})
+
     def twice(self) -> Self:
         again = self.model_copy()
         again._aside = self._aside.model_copy(update={"repeat": True})
         return again
 
     def settings(self) -> dict[str, Any]:
-        return {"command": self.command.model_dump(mode="json")}
+        limit = self._aside.time_limit
+        return {"command": self.command.model_dump(mode="json") | ({} if limit is None else {"time_limit": limit})}
 
     def same_as(self, other: Foreign) -> bool:
-        """The commit's name and message change nothing, and neither does how long it may take."""
+        """Under which commit the same files lie changes nothing."""
         return isinstance(other, CommandRun) and self.essence() == other.essence() and self.code() == other.code()
 
     def essence(self) -> dict[str, Any]:
-        return {self.KEY: self.command.model_dump(mode="json", exclude={"commit", "patch", "time_limit"})}
+        return {self.KEY: self.command.model_dump(mode="json", exclude={"commit", "patch"})}
 
     def label(self) -> str:
         return self.command.commit[:10] + (f"+{self.command.patch[:6]}" if self.command.patch else "")
@@ -172,7 +130,7 @@ class CommandRun(Foreign):
             found.append((("metric",), "differs from that of the first arm; arms must be judged by the same numbers"))
         if mine.edit != theirs.edit:
             found.append((("edit",), "differs from that of the first arm; an edit is made in every arm alike"))
-        if mine.time_limit != theirs.time_limit:
+        if isinstance(first, CommandRun) and self._aside.time_limit != first.aside.time_limit:
             found.append((("time_limit",), "differs from that of the first arm; arms must have the same time"))
         return found
 
@@ -202,7 +160,7 @@ class CommandRun(Foreign):
             "reads": list(own.inputs),
             "metric": own.metric.model_dump(exclude_none=True),
             "env": own.env,
-            "time_limit": own.time_limit,
+            "time_limit": aside.time_limit,
             "steps": aside.steps,
         }
         return {"command": {key: value for key, value in said.items() if value not in (None, {}, [])}}
@@ -229,7 +187,7 @@ class CommandRun(Foreign):
         return TokenSource(name, "token", 1, nothing, nothing, nothing, None, digest)
 
     def longest(self) -> float | None:
-        return self.command.time_limit
+        return self._aside.time_limit
 
     def place(self) -> str:
         own = self._aside
@@ -279,100 +237,6 @@ class CommandRun(Foreign):
         return execute(self, run, stop)
 
 
-class _WrongError(Exception):
-    """Something in the file that only the machine can tell."""
-
-    def __init__(self, key: tuple[str | int, ...], text: str):
-        super().__init__(text)
-        self.key, self.text = key, text
-
-
-class _Making:
-    """From the words of a file to a command on this machine."""
-
-    def __init__(self, file: CommandFile, beside: Path, metric: str):
-        self.file, self.beside, self.metric = file, beside, metric
-        self.values = {**TRIAL, **file.set}
-
-    def make(self) -> tuple[Command, Aside]:
-        file = self.file
-        if lacking := unknown(file.run.replace("${", "$("), self.values):
-            raise _WrongError(
-                ("run",), f"nothing fills in {{{lacking[0]}}}{nearest(lacking[0], self.values)}; add it to set"
-            )
-        env = self._environment()
-        try:
-            repository = Repository.at(_located(file.repo, self.beside))
-        except ConfigError as error:
-            raise _WrongError(("repo",), str(error)) from None
-        try:
-            version = repository.version(file.at, self.beside)
-        except ConfigError as error:
-            raise _WrongError(("at",), str(error)) from None
-        except GitError as error:
-            raise _WrongError(("at",), f"git says: {error}") from None
-        read = dict(self._inputs(repository, version.commit))
-        variables = interpreter.environment(env)
-        tree, program = self._tree(repository, version, variables)
-        python = interpreter.interpreter(program, variables)
-        command = Command(
-            repo=repository.path.name,
-            run=file.run,
-            commit=version.commit,
-            patch=hashlib.sha256(version.patch).hexdigest() if version.patch else "",
-            tree=tree,
-            edit=file.edit,
-            set=file.set,
-            inputs={name: inputs.digest(repository.path, files) for name, files in read.items()},
-            metric=file.metric,
-            reports=self.metric,
-            env=env,
-            time_limit=file.time_limit,
-        )
-        aside = Aside(
-            place=str(repository.path),
-            at=file.at,
-            subject=repository.subject(version.commit),
-            patch=base64.b64encode(version.patch).decode(),
-            steps=file.steps,
-            python=python.path if python else "",
-            version=python.version if python else "",
-            places=python.places if python else (),
-            packages=python.packages() if python else {},
-            files=tuple(each for files in read.values() for each in files),
-        )
-        return command, aside
-
-    def _environment(self) -> dict[str, str]:
-        for name in self.file.passed:
-            if name not in os.environ:
-                raise _WrongError(("env",), f"'{name}' is not set where this is called; give it a value, NAME: value")
-        said = {name: _plain(value) for name, value in self.file.environment.items()}
-        return said | {name: os.environ[name] for name in self.file.passed}
-
-    def _inputs(self, repository: Repository, commit: str) -> Iterator[tuple[str, list[str]]]:
-        for place, name in enumerate(self.file.reads):
-            try:
-                yield name, inputs.files_of(repository, commit, name)
-            except (ConfigError, GitError) as error:
-                raise _WrongError(("reads", place), str(error)) from None
-
-    def _tree(self, repository: Repository, version: Version, variables: Mapping[str, str]) -> tuple[str, str]:
-        """The files of a version as they are run, but for what placeholders come to; and the program that is called."""
-        with tempfile.TemporaryDirectory(prefix="coregpt-look-") as folder:
-            clone = Path(folder) / "clone"
-            try:
-                tree = Scratch(clone).tree(repository.path, version, lambda at: edit(at, self.file.edit, None))
-            except (ConfigError, RunError, GitError) as error:
-                key = "edit" if isinstance(error, ConfigError) and str(error).startswith("edit") else "at"
-                raise _WrongError((key,), str(error).removeprefix("edit: ")) from None
-            try:
-                program = interpreter.found(filled(self.file.run, self.values), clone, variables)
-            except ConfigError as error:
-                raise _WrongError(("run",), str(error)) from None
-        return tree, program
-
-
 def kept_patch(patch: str) -> Path:
     """A patch (in base64) as a file of the cache, named by its content."""
     data = base64.b64decode(patch)
@@ -383,17 +247,6 @@ def kept_patch(patch: str) -> Path:
     return file
 
 
-def _located(said: str, beside: Path) -> Path:
-    """Beside the study's file, or where the command is called."""
-    folder = Path(said).expanduser()
-    places = [(beside / folder).resolve(), folder.resolve()]
-    return next((place for place in places if place.is_dir()), places[0])
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     told = [f"{name} {before.get(name, 'absent')} -> {now.get(name, 'absent')}" for name in names[:4]]
@@ -402,7 +255,4 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
 
 def placeholders(run: CommandRun, out: Path) -> dict[str, Any]:
     """What they come to in one run."""
-    return {**{name: _plain(value) for name, value in run.command.set.items()}, "seed": run.seed, "out": str(out)}
-
-
-__all__ = ["OWN", "Aside", "Command", "CommandRun", "placeholders"]
+    return {**{name: as_text(value) for name, value in run.command.set.items()}, "seed": run.seed, "out": str(out)}

@@ -137,3 +137,8 @@ def filled(text: str, values: dict[str, Any]) -> str:
 def unknown(text: str, values: dict[str, Any]) -> list[str]:
     """Placeholders of a text that nothing fills in."""
     return [name for name in re.findall(r"\{([A-Za-z_]\w*)\}", text) if name not in values]
+
+
+def as_text(value: Any) -> str:
+    """As a command line and an environment have it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

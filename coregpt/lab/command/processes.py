@@ -38,6 +38,8 @@ class Program:
     process: "subprocess.Popen[bytes]"
     run: Path
     begun: float
+    others: frozenset[int] = frozenset()
+    """Processes that were there before it."""
 
     @property
     def output(self) -> int:
@@ -57,7 +59,7 @@ class Program:
                 self.process.wait(GRACE_SECONDS)
         _signal_group(self.process.pid, signal.SIGKILL)
         code = self.process.wait()
-        sweep()
+        sweep(self.others)
         if self.process.stdout:
             self.process.stdout.close()
         (self.run / LEFT).unlink(missing_ok=True)
@@ -67,6 +69,7 @@ class Program:
 def start(command: str, folder: Path, variables: Mapping[str, str], run: Path) -> Program:
     """Call a command by the shell in `folder`, in a session of its own."""
     _prctl(SET_CHILD_SUBREAPER, 1)
+    others = frozenset(descendants(os.getpid()))
 
     def follow() -> None:
         _prctl(SET_PDEATHSIG, signal.SIGKILL)
@@ -84,7 +87,7 @@ def start(command: str, folder: Path, variables: Mapping[str, str], run: Path) -
     write_json(run / LEFT, {"pid": process.pid, "since": _since(process.pid)})
     assert process.stdout is not None
     os.set_blocking(process.stdout.fileno(), False)
-    return Program(process, run, time.monotonic())
+    return Program(process, run, time.monotonic(), others)
 
 
 def end_left(run: Path) -> None:
@@ -95,16 +98,16 @@ def end_left(run: Path) -> None:
     (run / LEFT).unlink(missing_ok=True)
 
 
-def sweep() -> None:
-    """Kill and reap every process below this one: what a program left, wherever it hid."""
-    for _ in range(50):
-        below = descendants(os.getpid())
+def sweep(others: frozenset[int]) -> None:
+    """Kill and reap every process below this one but `others`: what a program left, wherever it hid."""
+    for _ in range(100):
+        below = [pid for pid in descendants(os.getpid()) if pid not in others]
         for pid in below:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        for pid in below:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
         if not below:
             return
         time.sleep(0.02)

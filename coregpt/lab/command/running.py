@@ -115,6 +115,8 @@ class _Once:
         here, own = clone_of(self.records.path), self.run
         try:
             clone(Path(own.aside.place), own.version(), here)
+            self.records.clone.unlink(missing_ok=True)
+            self.records.clone.symlink_to(here)
             edit(here, own.command.edit, placeholders(own, self.out))
             inputs.link(Path(own.aside.place), own.aside.files, here)
             shutil.rmtree(self.out, ignore_errors=True)
@@ -139,7 +141,7 @@ class _Once:
 
     def _run(self, here: Path) -> tuple[float, int, bool, str]:
         """Seconds, exit code, whether it was stopped, and why it was killed if it was."""
-        own, limit = self.run, self.run.command.time_limit
+        own, limit = self.run, self.run.aside.time_limit
         values = placeholders(own, Path(shlex.quote(str(self.out))))
         said = placeholders(own, self.out)
         variables = environment(

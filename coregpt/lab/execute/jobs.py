@@ -10,6 +10,7 @@ from coregpt.lab.execute.eta import Moving
 from coregpt.lab.execute.slots import Slot
 from coregpt.lab.execute.worker import STOPPED
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.kind import UNCOUNTED
 from coregpt.lab.study.outline import PlannedRun
 
 
@@ -59,7 +60,7 @@ class Job:
         return self.task.run
 
     def share(self) -> float:
-        return self.last.get("step", 0) / self.steps
+        return 0.0 if self.steps == UNCOUNTED else self.last.get("step", 0) / self.steps
 
     def refresh(self) -> None:
         """Look at the newest complete line of the metrics."""

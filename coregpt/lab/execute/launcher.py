@@ -26,6 +26,7 @@ from coregpt.lab.records.claims import Claim, claim
 from coregpt.lab.records.ledger import Event, Follower, Ledger
 from coregpt.lab.records.losses import outcome
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan, PlannedRun
 
 WATCH_SHARE = 0.05
@@ -227,7 +228,8 @@ class Launcher:
         self.tally.trained.append(job.run.id)
         self.deadline.took(self.machine.now() - job.begun)
         seconds = duration(self.machine.now() - job.begun)
-        end = f"{SELECT} {result['select']:.4f}" if whole else f"DIVERGED, {result['reason']}"
+        what = SELECT if foreign(run.config) is None else self.plan.study.criterion.metric
+        end = f"{what} {result['select']:.4f}" if whole else f"DIVERGED, {result['reason']}"
         notes = "".join(f" ({note})" for note in result["notes"])
         self.display.event(f"[{self.complete}/{self.total}] {name(job.run)}: {end}, {seconds}{notes}")
 

@@ -23,12 +23,12 @@ from coregpt.lab.records.claims import claim
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.losses import outcome
 from coregpt.lab.records.status import Planned
-from coregpt.lab.records.store import RunFolder
+from coregpt.lab.records.store import CLONE, RunFolder
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.part import RunPart
 
-KEPT = ("config.json", "plugins", "claim", "memory.json", "attempts")
+KEPT = ("config.json", "plugins", "claim", "memory.json", "attempts", CLONE)
 """What a run starts with again; everything else moves to attempts/N/."""
 SAME = ("torch", "numpy", "device", "processor")
 """Of a run's environment: what must be as it was for equal numbers to be expected."""

@@ -1,5 +1,6 @@
 """What can be deleted from a folder of runs without losing anything that a study, or its continuation, needs."""
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from coregpt.lab.records.history import DECLARING
 from coregpt.lab.records.ledger import Entry, Ledger
 from coregpt.lab.records.older import superseded_runs
 from coregpt.lab.records.status import latest, stored, trunk_id
-from coregpt.lab.records.store import PROBE, RunFolder
+from coregpt.lab.records.store import CLONE, PROBE, RunFolder
 from coregpt.lab.study.part import WEIGHTS, RunPart, given_runs
 
 PARTIAL = ("*.part", ".*.*.*")
@@ -120,6 +121,8 @@ def _of_run(store: Path, run: str, needed: bool, ended: Ended) -> Iterator[Waste
     yield from (Waste(path, run, "weights of an earlier execution") for path in _earlier(folder))
     if folder.checkpoint.exists() and (why := _over(store, folder, ended)):
         yield Waste(folder.checkpoint, run, f"checkpoint of a {why}")
+    if folder.clone.is_symlink() and folder.result() is not None:
+        yield Waste(folder.clone, run, "clone in which a program ran; every run has its own")
     for pattern in PARTIAL:
         yield from (Waste(path, run, "half-written") for path in sorted(folder.path.glob(pattern)))
 
@@ -150,6 +153,12 @@ def delete(found: Waste) -> bool:
     if held is None:
         return False
     try:
+        for link in (found.path, found.path / CLONE):
+            if link.is_symlink():
+                shutil.rmtree(link.resolve(), ignore_errors=True)
+                link.unlink()
+        if not os.path.lexists(found.path):
+            return True
         if found.path.is_file():
             found.path.unlink()
         else:

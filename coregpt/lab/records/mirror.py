@@ -79,7 +79,7 @@ class _Mirror:
             bring_along(store, name, found.artifact_location)
         self.experiment = found.experiment_id if found else tracking.create_experiment(name, artifacts(store, name))
         self.known = list(self.read())
-        self.rates: dict[str, Callable[[int], float]] = {}
+        self.rates: dict[str, Callable[[int], float] | None] = {}
 
     def read(self) -> Iterator[_Known]:
         page = None
@@ -212,7 +212,7 @@ class _Mirror:
         found = [
             Metric(_name(key), float(value), begun + round(1000 * row["seconds"]), int(row["step"]))
             for row in folder.rows()
-            for key, value in {**({"lr": at(int(row["step"]))} if at else {}), **row}.items()
+            for key, value in {**({} if at is None else {"lr": at(int(row["step"]))}), **row}.items()
             if key != "step"
         ]
         for batch in _batches(found, METRICS_PER_BATCH):

@@ -31,6 +31,7 @@ TRACEBACK = re.compile(
     r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*\S.*\n(?:\n(?:The above|During handling).*\n\n)?", re.M
 )
 """A traceback in a log, its last line and what leads to the next one included."""
+CLONE = "clone"
 PROBE = ".probe-"
 """How the names of folders beside the runs begin in which something is measured."""
 
@@ -61,6 +62,11 @@ class RunFolder:
     def weights(self) -> Path:
         """Final weights, as `engine.weights` reads them; they count if there is a result."""
         return self.path / WEIGHTS
+
+    @property
+    def clone(self) -> Path:
+        """A link to where a program was executed; there is none for our trainer's runs."""
+        return self.path / CLONE
 
     @property
     def log(self) -> Path:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from pydantic import BaseModel
+
 from coregpt.contract.config import RunConfig
 from coregpt.lab.study.problems import Problem
 
@@ -28,6 +30,8 @@ class Foreign(RunConfig):
 
     KEY: ClassVar[str]
     """The setting that says so."""
+    FILE: ClassVar[type[BaseModel]]
+    """What may stand there in a file."""
 
     @classmethod
     def read(cls, said: Any, beside: Path, metric: str) -> "Self | list[Problem]":

@@ -23,16 +23,21 @@ SEEDS = ("seed", "data_seed")
 """Set by the study's `seeds`, the same for every arm."""
 
 
-def study_schema(catalogue: Catalogue) -> Schema:
-    """Draft 2020-12. Techniques that only a study's `plugin_files` have may have any options."""
+def study_schema(catalogue: Catalogue, kinds: Mapping[str, type[BaseModel]] | None = None) -> Schema:
+    """Draft 2020-12. Techniques that only a study's `plugin_files` have may have any options.
+
+    `kinds`: by key, what an arm says that is of another kind than our trainer's.
+    """
+    others = kinds or {}
     techniques = dict(_techniques(catalogue))
-    parts: set[type[BaseModel]] = {StudyFile, RunConfig, Machine, Criterion, *techniques.values()}
+    parts: set[type[BaseModel]] = {StudyFile, RunConfig, Machine, Criterion, *techniques.values(), *others.values()}
     made, shared = models_json_schema(
         [(model, "validation") for model in _ordered(parts)], ref_template="#/$defs/{model}"
     )
     schemas = {model: _found(ref, shared["$defs"]) for (model, _), ref in made.items()}
     run = {**schemas[RunConfig]["properties"], **schemas[Machine]["properties"]}
     run = {key: schema for key, schema in run.items() if key not in SEEDS}
+    run |= {key: schemas[model] for key, model in others.items()}
     options = {name: {"anyOf": [_loose(schemas[model]), NULL]} for name, model in techniques.items()}
     run["plugins"] = {**_described(run["plugins"]), "$ref": "#/$defs/plugins"}
     file = schemas[StudyFile]

@@ -39,7 +39,7 @@ class Command(Collector):
             inputs=own.inputs,
             metric=f"{read}{f' in {metric.file}' if metric.file else ''}",
             final=metric.final,
-            time_limit=own.time_limit,
+            time_limit=base.aside.time_limit,
             arms=tuple(_arms(plan, base)),
             unreported=_unreported(plan, store),
             **_repeated(plan, store),

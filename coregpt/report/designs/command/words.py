@@ -40,8 +40,8 @@ def trust(study: StudyFacts) -> str:
     lacking += ", so arms cannot be compared at equal ones." if lacking else ""
     return (
         f"{study.metric}, steps and whatever else a run says are as reported by the program; wall time, peak "
-        f"memory and exit status are measured here.{lacking} What it reads beside its code and the inputs named below is "
-        "its own affair, and so is which text it evaluates on."
+        f"memory and exit status are measured here.{lacking} What it reads beside its code and the inputs named below "
+        "is its own affair, and so is which text it evaluates on."
     )
 
 
