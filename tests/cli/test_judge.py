@@ -106,8 +106,9 @@ def test_what_asks_for_more_than_a_screen_is_refused(
 def test_an_object_is_short_however_long_the_log() -> None:
     seen = Seen("judge-0123456789", 3, 6, cause="x" * 900, unit="nats per byte")
     log = tuple(f"{i} {'y' * 300}" for i in range(30))
-    made = Judgement("broken", "main 0123456789", "try 0123456789", 0.0, seen, log=log)
-    assert len(json.dumps(made.data()).encode()) < 2000
+    made = Judgement("broken", "main 0123456789", "try 0123456789", 0.0, screen=seen, log=log)
+    whole = {"exit_code": 14, "results": [{"kind": "judgement", **made.data()}]}
+    assert len(json.dumps(whole, indent=1).encode()) < 2000
     assert made.data()["log"][-1].startswith("29")
     assert made.line().split("\t")[0] == "1970-01-01T00:00:00Z"
     assert set(CODES.values()) == {10, 13, 14, 15}

@@ -123,7 +123,7 @@ class Judgement:
     def data(self) -> dict[str, Any]:
         """At most `BYTES` bytes as JSON: lines of the log are left out first."""
         log, said = list(self.log), self._data()
-        while log and len(json.dumps({**said, "log": log}).encode()) > BYTES - 200:  # the object around it
+        while log and _printed({**said, "log": log}) > BYTES:
             log = log[1:] if len(log) > 1 else [log[0][: len(log[0]) // 2]] if len(log[0]) > 1 else []
         return {**said, **({"log": log} if log else {})}
 
@@ -149,5 +149,10 @@ class Judgement:
         }
 
 
-def _short(text: str, letters: int = 300) -> str:
+def _printed(said: dict[str, Any]) -> int:
+    """Bytes of the object that `--json` prints around it."""
+    return len(json.dumps({"exit_code": 10, "results": [{"kind": "judgement", **said}]}, indent=1)) + 1
+
+
+def _short(text: str, letters: int = 240) -> str:
     return text if len(text) <= letters else text[: letters - 3].rstrip() + "..."
