@@ -1,5 +1,6 @@
 """`coregpt placebo`: the baseline against itself, through everything that a study goes through."""
 
+import shlex
 from pathlib import Path
 
 from coregpt.cli.programs import answer_alone
@@ -26,8 +27,9 @@ def placebo(path: Path, scale: str | None, baseline: str | None, draws: int, use
     """Train what is missing, report the one for real, print the rate. Exit code 1 if a run failed."""
     study = read_alone(path, scale, baseline, use.store)
     made = alone(study, use.nodes)
+    compared = twofold(made, study)
     refuse_in_vain(made, use)
-    refuse_folder(made.study, use)
+    refuse_folder(compared.study, use)
     folder = use.reports / made.study.name
     ready(use.store, made, folder)
     seeds, base = len(study.seeds), made.baseline.name
@@ -39,9 +41,10 @@ def placebo(path: Path, scale: str | None, baseline: str | None, draws: int, use
     if tally.failed:
         say(f"{len(tally.failed)} runs failed; the same command tries them again")
         return FAILED
-    compared = twofold(made, study)
     arm = compared.study.arms[-1].name
-    facts = study_facts(compared, use.store, "").model_copy(update={"placebo": None, "chain": None})
+    command = shlex.join(["coregpt", "placebo", path.name])
+    aside = {"placebo": None, "chain": None, "command": command}
+    facts = study_facts(compared, use.store, "").model_copy(update=aside)
     report = once(facts, _outcomes(collect_runs(made, use.store, ledger_of(made, use.store))), arm)
     pool = records.pool(records.identity(made.runs[0].record), made.study.reads, use.store)
     say(f"{draws:,} studies are drawn from {len(pool)} runs of {base}")
