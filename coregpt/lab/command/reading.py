@@ -121,7 +121,7 @@ def _known(line: str) -> Found | None:
 
 def nearest_line(metric: MetricFile, lines: list[str]) -> str:
     """The printed line that most looks like what was asked for; "" where nothing does."""
-    wanted = set(re.findall(r"[A-Za-z]{2,}", (metric.pattern or "val_loss").replace("_", " ")))
+    wanted = set(re.findall(r"[A-Za-z]{2,}", (metric.pattern or "val loss").replace("_", " ")))
     scored = [(sum(word in line for word in wanted), place) for place, line in enumerate(lines)]
     best = max(scored, default=(0, 0))
     return lines[best[1]].strip() if best[0] else ""

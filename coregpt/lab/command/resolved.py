@@ -22,7 +22,7 @@ class Command(Frozen):
     inputs: dict[str, str] = Field(default_factory=dict)
     """sha256 of what it reads beside its code, by path."""
     metric: MetricFile = MetricFile()
-    reports: str = "val_loss"
+    reports: str
     """What of its numbers decides."""
     env: dict[str, str] = Field(default_factory=dict)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.design import Design, Task
-from coregpt.lab.records.losses import METRIC
+from coregpt.lab.records.losses import METRIC, along
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import StudyFile
 from coregpt.lab.study.kind import foreign
@@ -45,6 +45,8 @@ class Command(Design):
         if foreign(plan.baseline.run) is None:
             return None
         first = trials(plan)
+        if len(first) < TRIALS:
+            return None
         curves = [told(RunFolder(store / run.id)) for run in first]
         if any(curve is None for curve in curves):
             return [Task(run) for run in first]
@@ -81,7 +83,7 @@ def told(folder: RunFolder) -> list[tuple[float, float]] | None:
     """Steps and losses as the program told them; None while the run is not complete."""
     if folder.result() is None:
         return None
-    return [(row["step"], row[METRIC["held_out"]]) for row in folder.rows() if METRIC["held_out"] in row]
+    return [(row["step"], row[METRIC["select"]]) for row in along(folder.rows(), "select")]
 
 
 def same_seeds(plan: Plan, runs: list[PlannedRun]) -> str:
@@ -90,6 +92,6 @@ def same_seeds(plan: Plan, runs: list[PlannedRun]) -> str:
     return (
         f"{where(plan.study, 'base', NAME)}: seeds {one} and {other} of '{plan.baseline.name}' gave the same numbers "
         "to the last digit, so the seed does nothing and more runs would be one observation. The usual reasons: the "
-        "program has a fixed seed of its own (put {seed} there with edit), the option is not read, or the seed is set "
-        f"after what is random. Look at: coregpt logs {runs[0].id}"
+        "program has a fixed seed of its own (put {seed} there with edit), the option is not read, the seed is set "
+        f"after what is random, or too few digits are printed to tell. Look at: coregpt logs {runs[0].id}"
     )

@@ -11,7 +11,7 @@ from coregpt.contract.config import InputSource, RunConfig
 from coregpt.contract.errors import CoreGPTError
 from coregpt.lab.designs.design import Wrong
 from coregpt.lab.kinds import kind_in
-from coregpt.lab.study.declaration import Arm, Machine, StudyFile
+from coregpt.lab.study.declaration import OUR_METRIC, Arm, Machine, StudyFile
 from coregpt.lab.study.identity import settled
 from coregpt.lab.study.inputs import found_file, inputs_of
 from coregpt.lab.study.kind import Foreign
@@ -93,7 +93,7 @@ class Arms:
         if not isinstance(said, dict):
             note([((kind.KEY,), f"expected a mapping, got {said!r}")])
             return None
-        made = kind.read(said, self.folder, str(self.file.test.get("metric", "val_loss")))
+        made = kind.read(said, self.folder, str(self.file.test.get("metric", OUR_METRIC)))
         if isinstance(made, list):
             note([((kind.KEY, *key), text) for key, text in made])
             return None

@@ -11,7 +11,7 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.combinations import problems as combined
 from coregpt.lab.planning.arms import Arms, Layer, Layers, check
-from coregpt.lab.study.declaration import Arm, Criterion, Keep, Study, StudyFile
+from coregpt.lab.study.declaration import OUR_METRIC, Arm, Criterion, Keep, Study, StudyFile
 from coregpt.lab.study.identity import WATCHING
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.layers import Merged
@@ -160,8 +160,8 @@ class _Loader:
             self.wrong((*place, "keep"), f"expected {' or '.join(get_args(Keep))}, got {keep!r}")
         made = [arm for arm in arms if arm is not None]
         self.compare(made)
-        if criterion is not None and any(foreign(arm.run) is None for arm in made) and criterion.metric != "val_loss":
-            self.wrong(("test", "metric"), f"should be 'val_loss', got {criterion.metric!r}")
+        if criterion is not None and any(foreign(arm.run) is None for arm in made) and criterion.metric != OUR_METRIC:
+            self.wrong(("test", "metric"), f"should be '{OUR_METRIC}', got {criterion.metric!r}")
         if len(self.problems) > before or criterion is None or self.problems:
             return None
         name = self.path.stem if scale == next(iter(self.file.scales), "") else f"{self.path.stem}-{scale}"

@@ -31,6 +31,8 @@ Match = Literal["tokens", "params", "flops", "seconds"]
 Keep = Literal["weights", "nothing"]
 Stream = Literal["held_out", "select"]
 """Tokens that no run trains on: `held_out` is for verdicts, `select` for everything that is chosen."""
+OUR_METRIC = "val_loss"
+"""What our trainer is judged by."""
 TOLERANCE = 0.01
 """How far arms may differ in what the study holds equal."""
 
@@ -55,7 +57,7 @@ class Criterion(Frozen):
 
     baseline: str
     """The arm every other arm is compared with."""
-    metric: Annotated[str, Field(min_length=1)] = "val_loss"
+    metric: Annotated[str, Field(min_length=1)] = OUR_METRIC
     """Lower is better. Our trainer has one, a program may report any."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """Largest accepted probability of calling an arm better or worse when it is neither, over all arms."""

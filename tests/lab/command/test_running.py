@@ -226,6 +226,20 @@ def test_a_full_disk_ends_the_program_before_it_takes_the_study_along(
         executed(command("import time; time.sleep(60)"))
 
 
+def test_of_several_ranks_the_first_one_calls_the_program(
+    command: Make, executed: Execute, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`torchrun` starts a worker for each GPU of a slot; the program has all of them, and starts its own processes."""
+    monkeypatch.setenv("RANK", "1")
+    executed(command(f"print('{LINE}')"))
+    assert folder.result() is None
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    script = f"import os; print(os.environ.get('RANK'), os.environ['CUDA_VISIBLE_DEVICES']); print('{LINE}')"
+    assert executed(command(script))["value"] == 1.5
+    assert "None 2,3" in folder.log.read_text()
+
+
 def test_a_stopped_run_has_no_result_and_begins_anew(command: Make, executed: Execute, folder: RunFolder) -> None:
     asked = iter([False, True])
     run = command(f"import time; print('{LINE}', flush=True); time.sleep(0.5); print('{LINE}')")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from coregpt.cli import main
+from coregpt.lab.kinds import KINDS
 from coregpt.lab.study.declaration import StudyFile
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.schema import study_schema
@@ -15,8 +16,8 @@ from coregpt.lab.study.yamlfile import read
 from tests.report.facts.test_schema import faults
 
 ROOT = Path(__file__).parents[3]
-STUDIES = sorted((ROOT / "ablations").glob("*.yaml"))
-SCHEMA = study_schema(Catalogue())
+STUDIES = sorted([*(ROOT / "ablations").glob("*.yaml"), *(ROOT / "ablations" / "command").glob("*.yaml")])
+SCHEMA = study_schema(Catalogue(), {kind.KEY: kind.FILE for kind in KINDS})
 
 
 def wrong(data: dict[str, Any]) -> list[str]:

@@ -46,11 +46,16 @@ def trust(study: StudyFacts) -> str:
 
 
 def determinism(report: Report) -> str:
-    """What equal seeds came to; "" where no run was made twice."""
+    """What equal seeds came to; "" where nothing is known of any run."""
     study = report.study
     program = study.program
-    if program is None or program.repeated is None:
+    if program is None or not any(arm.finished for arm in report.arms):
         return ""
+    if program.repeated is None:
+        return (
+            f"Whether equal seeds give equal numbers is not known: the first run of {study.baseline} was made for "
+            "another study, and once."
+        )
     digits = max(4, decimals(study, report.comparisons))
     first, second = (fixed(value, digits) if value is not None else "lost" for value in program.repeated)
     seed = f"{study.baseline}, seed {program.repeated_seed}"
