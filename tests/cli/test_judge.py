@@ -133,5 +133,7 @@ def test_a_placebo_is_made_once_and_told_in_reports(study: Lab, capsys: pytest.C
     assert runs == 10
     assert main([*words, "--baseline", "slow"]) == 0
     assert started(study) == runs
-    note = json.loads((study.runs / "reports" / "tiny-placebo" / "report.json").read_text())["notes"]
-    assert [line for line in note if line.startswith("Placebo: of 40 studies of slow against itself")]
+    assert main(study.command("--no-mlflow")) == 0
+    for report in (study.runs / "reports" / "tiny-placebo", study.reports / "tiny"):
+        notes = json.loads((report / "report.json").read_text())["notes"]
+        assert [note for note in notes if note.startswith("Placebo: of 40 studies of slow against itself")]

@@ -45,12 +45,13 @@ def placebo(path: Path, scale: str | None, baseline: str | None, draws: int, use
     command = shlex.join(["coregpt", "placebo", path.name])
     aside = {"placebo": None, "chain": None, "command": command}
     facts = study_facts(compared, use.store, "").model_copy(update=aside)
-    report = once(facts, _outcomes(collect_runs(made, use.store, ledger_of(made, use.store))), arm)
+    runs = _outcomes(collect_runs(made, use.store, ledger_of(made, use.store)))
+    report = once(facts, runs, arm)
     pool = records.pool(records.identity(made.runs[0].record), made.study.reads, use.store)
     say(f"{draws:,} studies are drawn from {len(pool)} runs of {base}")
     found = told(report, pool, draws, rate(facts, arm, pool, draws))
     records.record(name_of(compared), found.model_dump(mode="json"), use.store)
-    write_report(report.model_copy(update={"study": facts.model_copy(update={"placebo": found})}), folder)
+    write_report(once(facts.model_copy(update={"placebo": found}), runs, arm), folder)
     for text in ("", line(found, base), *caveats(found)):
         say(text)
     answer_alone("placebo", {"study": study.name, "baseline": base, **found.model_dump(mode="json")})
