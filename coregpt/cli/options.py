@@ -1,6 +1,7 @@
 """Options that several commands share, and the numbers that options accept. Imports nothing heavy: help shows them."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import Protocol
 
@@ -60,6 +61,16 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("expected a number from 1 on")
     return number
+
+
+def span(text: str) -> float:
+    """Seconds of `90`, `90s`, `30m`, `1.5h`, `1h30m`."""
+    found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    parts = [float(part or 0) for part in found.groups()] if found else [0.0]
+    seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("expected a time such as 90s, 30m or 1h30m")
+    return seconds
 
 
 def amount(text: str) -> float:

@@ -135,6 +135,13 @@ def answer(kind: str, facts: Mapping[str, Any]) -> None:
         listener.answer(kind, facts)
 
 
+def answer_alone(kind: str, facts: Mapping[str, Any]) -> None:
+    """What a command came to by several studies, in place of what each of them did."""
+    for listener in _listeners:
+        listener.outcomes.clear()
+        listener.answer(kind, facts)
+
+
 def reported(report: "Report", folder: Path, files: Sequence[str]) -> None:
     """A report was written: programs hear its verdict."""
     if _listeners:

@@ -22,6 +22,8 @@ COMMANDS: tuple[Callable[[Commands], None], ...] = (
     records.gc,
     reports.report,
     reports.results,
+    studies.judge,
+    studies.placebo,
     studies.confirm,
     studies.verify,
     records.ledger,

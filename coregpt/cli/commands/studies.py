@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from coregpt.cli.cluster import add_options, add_training, slurm_options
-from coregpt.cli.options import Commands, add_jobs, add_reports, add_runs, add_study, amount, positive
+from coregpt.cli.options import Commands, add_jobs, add_reports, add_runs, add_study, amount, positive, span
 from coregpt.cli.programs import add_exit_verdict, add_program
 
 if TYPE_CHECKING:
@@ -122,6 +122,50 @@ def confirm(commands: Commands) -> None:
 
             how = (options.seeds, options.alpha, options.anytime, options.name, options.study)
             return confirm(options.json, Asked(options.arm, *how), use)
+
+    parser.set_defaults(execute=execute)
+
+
+def judge(commands: Commands) -> None:
+    parser = commands.add_parser("judge", help="for loops: screen one candidate, and confirm what is found")
+    parser.add_argument("--baseline", required=True, metavar="NAME", help="an arm, or with a command a commit")
+    parser.add_argument("--candidate", required=True, metavar="NAME", help="the same of what is tried")
+    parser.add_argument("--study", type=Path, required=True, metavar="STUDY", help="the YAML file of both")
+    parser.add_argument("--scale", help="one of the study's scales")
+    parser.add_argument("--budget", type=span, metavar="TIME", help="of this call, such as 30m; it ends by then")
+    parser.add_argument("--confirm", action="store_true", help="test a candidate on fresh seeds at once")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append the line for the loop's log here")
+    add_runs(parser)
+    add_jobs(parser)
+    add_reports(parser)
+    add_training(parser)
+    parser.add_argument("--no-mlflow", action="store_true", help="do not mirror the runs to MLflow")
+    add_program(parser)
+
+    def execute(options: Namespace) -> int:
+        with training(options, options.study) as use:
+            from coregpt.cli.studies.judge import Asked, judge
+
+            how = (options.scale, options.budget, options.confirm, options.log)
+            return judge(Asked(options.baseline, options.candidate, options.study, *how), use)
+
+    parser.set_defaults(execute=execute)
+
+
+def placebo(commands: Commands) -> None:
+    parser = commands.add_parser("placebo", help="the baseline against itself: how often is nothing called something?")
+    add_study(parser)
+    parser.add_argument("--baseline", metavar="NAME", help="another arm, or with a command a commit (test.baseline)")
+    add_reports(parser)
+    parser.add_argument("--draws", type=positive, default=1000, metavar="N", help="studies to draw (1000)")
+    add_training(parser)
+    add_program(parser)
+
+    def execute(options: Namespace) -> int:
+        with training(options, options.study) as use:
+            from coregpt.cli.studies.placebo import placebo
+
+            return placebo(options.study, options.scale, options.baseline, options.draws, use)
 
     parser.set_defaults(execute=execute)
 

@@ -66,7 +66,7 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
     if tally.spent:
         done = sum(Task(run).done(store) for run in made.runs)
         say(f"stopped, its budget is spent: {tally.spent}; {done} of {len(made.runs)} runs are complete")
-        say("with a larger budget in the study the same command goes on from here, and that is no amendment")
+        say("with a larger budget the same command goes on from here, and that is no amendment")
         return UNDECIDED
     from coregpt.cli.studies.conclude import conclude
 

@@ -115,12 +115,13 @@ class CommandRun(Foreign):
 
     def same_as(self, other: Foreign) -> bool:
         """Under which commit the same files lie changes nothing."""
-        left = {"commit", "patch"}
-        return (
-            isinstance(other, CommandRun)
-            and self.command.model_dump(exclude=left) == other.command.model_dump(exclude=left)
-            and self.code() == other.code()
-        )
+        return isinstance(other, CommandRun) and self.essence() == other.essence() and self.code() == other.code()
+
+    def essence(self) -> dict[str, Any]:
+        return {self.KEY: self.command.model_dump(mode="json", exclude={"commit", "patch"})}
+
+    def label(self) -> str:
+        return self.command.commit[:10] + (f"+{self.command.patch[:6]}" if self.command.patch else "")
 
     def unlike(self, first: Foreign) -> list[Problem]:
         mine, theirs = self.command, first.command if isinstance(first, CommandRun) else self.command

@@ -188,7 +188,8 @@ class _Once:
                     if now - beat >= BEAT_SECONDS and (limit is not None or self.output.total > heard):
                         beat, heard = now, self.output.total
                         self._beat(program.seconds)
-                if program.process.poll() is not None and not ready:
+                # What it printed between that look and its end is in the pipe: asked again, now that it has ended.
+                if program.process.poll() is not None and not (open_ and select.select([program.output], [], [], 0)[0]):
                     break
         finally:
             seconds = program.seconds

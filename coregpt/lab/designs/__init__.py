@@ -8,6 +8,7 @@ from coregpt.lab.designs.chain import Chain
 from coregpt.lab.designs.command import Command
 from coregpt.lab.designs.design import Design
 from coregpt.lab.designs.fork import Fork
+from coregpt.lab.designs.give_up import GiveUp
 from coregpt.lab.designs.history import History
 from coregpt.lab.designs.looks import Looks
 from coregpt.lab.designs.match import Match
@@ -35,6 +36,7 @@ DESIGNS: tuple[Design, ...] = (
     Fork(),
     Looks(),
     Abort(),
+    GiveUp(),
     Budget(),
     Bits(),
 )

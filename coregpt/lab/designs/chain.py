@@ -1,4 +1,5 @@
-"""Chains of studies: `stage: screen` looks for candidates, `confirms` tests one on fresh seeds, `chain` names a chain.
+"""Chains of studies: `stage: screen` looks for candidates, `confirms` tests one on fresh seeds, `chain` names a chain,
+`follows` stays in one whose find is the baseline now.
 
 Whoever tries one idea after another is wrong more often than alpha. So studies of one baseline are a chain: screens
 spend nothing and call nothing better; whatever may say "better" is a confirmation, tested at a level that falls with
@@ -27,17 +28,21 @@ class Chain(Design):
             yield CONFIRMS
 
     def file_problems(self, file: StudyFile) -> Iterator[Problem]:
+        if file.follows is not None and file.chain is not None:
+            yield ("follows",), "says which chain the study belongs to, and so does 'chain'; remove one of them"
         if file.confirms is None:
             return
         if not isinstance(file.seeds, int):
             yield ("seeds",), "a confirmation says how many; which ones no run has used is found when it is registered"
         if file.chain is not None:
             yield ("chain",), "a confirmation belongs to the chain of the study that it confirms; remove it"
+        if file.follows is not None:
+            yield ("follows",), "a confirmation belongs to the chain of the study that it confirms; remove it"
         if file.scales:
             yield ("scales",), "a confirmation has the scale of the study that it confirms; remove them"
 
     def declare(self, file: StudyFile) -> Mapping[str, Any]:
-        said = {"stage": file.stage, "chain": file.chain, "confirms": file.confirms}
+        said = {"stage": file.stage, "chain": file.chain, "confirms": file.confirms, "follows": file.follows}
         return {key: value for key, value in said.items() if value is not None}
 
     def reshape(self, study: Study, file: StudyFile, wrong: Wrong) -> Study:

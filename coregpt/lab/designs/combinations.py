@@ -13,7 +13,7 @@ from coregpt.lab.study.yamlfile import Key
 FACTORIAL, FORK = "mode: factorial", "mode: fork"
 LEAVE_ONE_OUT, ADD_ONE = "mode: leave_one_out", "mode: add_one"
 SECONDS = "match: seconds"
-STAGE_SCREEN = "stage: screen"
+STAGE_SCREEN, GIVE_UP = "stage: screen", "test.give_up"
 COMMAND = "command"
 EACH_RUN = "budget.seconds_per_run"
 ENDS_EARLY = ("test.looks", "test.anytime", "test.abort")
@@ -23,6 +23,7 @@ NAMES = (
     *("match", SECONDS, "sizes", "tuning", "bracket", "tuned"),
     *(STAGE_SCREEN, "confirms"),
     *ENDS_EARLY,
+    GIVE_UP,
     *("test.target", "test.yardstick", "test.screen", "test.history", "test.metric"),
     EACH_RUN,
     COMMAND,
@@ -49,6 +50,7 @@ TO_ITS_END = "'{other}' ends arms early, and '{at}' needs every run to its end; 
 NOT_BOTH = "'{other}' and '{at}' cannot be combined; remove one of them"
 SHORTER = "'{other}' makes its arms in a way a shorter baseline is no part of; remove it"
 NOT_TUNED = "cannot be combined with '{full}'; remove one of them"
+ONE_BY_ONE = "'{at}' takes one arm as it is written, seed by seed; remove one of them"
 
 CLASHES = (
     Clash("test.anytime", "test.looks", TWO_WAYS),
@@ -108,6 +110,13 @@ CLASHES = (
     ),
     Clash(STAGE_SCREEN, FACTORIAL, "'{other}' asks for effects, and '{at}' for candidates; remove one of them"),
     Clash(STAGE_SCREEN, "sizes", "a trend over sizes is no candidate; remove '{at}', or declare one size"),
+    *(
+        Clash(GIVE_UP, key, ONE_BY_ONE)
+        for key in (
+            *(LEAVE_ONE_OUT, ADD_ONE, FACTORIAL, FORK, "sizes", "tuning", "bracket", "tuned", "confirms"),
+            *(*ENDS_EARLY, "test.target", "test.yardstick", "test.screen", "test.history"),
+        )
+    ),
     *(
         Clash("confirms", key, "a confirmation tests one arm at settings that are fixed; remove '{other}'")
         for key in (

@@ -7,6 +7,7 @@ from coregpt.lab.designs import DESIGNS
 from coregpt.lab.designs.design import Allowance
 from coregpt.lab.progress import duration
 from coregpt.lab.records.status import Planned, status_of
+from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan, PlannedRun
 
@@ -54,6 +55,29 @@ def spent_words(hours: float, allowance: Allowance) -> str:
     """`8.01 of 8 h`, with the money that is."""
     money = f" ({hours * allowance.price:.2f} USD)" if allowance.price else ""
     return f"{hours:.3g} of {allowance.hours:.3g} h{money}"
+
+
+class Deadline:
+    """A moment on a clock by which a call must have ended; it takes the longest run so far for every run to come."""
+
+    def __init__(self, until: float | None, plan: Plan, store: Path):
+        self.until = until
+        done = [run for run in plan.runs if RunFolder(store / run.id).result() is not None] if until else []
+        self.longest = max((trained(run, plan, store) for run in done), default=0.0)
+
+    def took(self, seconds: float) -> None:
+        """A run has ended."""
+        self.longest = max(self.longest, seconds)
+
+    def passed(self, now: float) -> str:
+        """Why nothing may go on; "" while it may."""
+        return "" if self.until is None or now < self.until else "its time is up"
+
+    def too_late(self, now: float) -> str:
+        """Why no run is started; "" while one may be."""
+        if self.until is None or now + self.longest < self.until:
+            return ""
+        return f"a run takes {duration(self.longest)}, and {duration(max(0.0, self.until - now))} are left"
 
 
 class Limits:

@@ -24,6 +24,9 @@ class Policy:
     """Stop at the first run that fails; otherwise the others go on."""
     hang_seconds: float = 1800.0
     """A run that writes nothing for so long is taken to be stuck."""
+    until: float | None = None
+    """On the launcher's clock: nothing is started that would hardly have ended by then, and what still runs is stopped
+    there; None where there is no hurry."""
     watch_seconds: float = 0.5
     """Between two looks at what executing runs have written."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from coregpt.engine.training.outcome import SELECT
 from coregpt.lab.designs.design import Task
 from coregpt.lab.execute import decisions
-from coregpt.lab.execute.allowance import Limits
+from coregpt.lab.execute.allowance import Deadline, Limits
 from coregpt.lab.execute.eta import Eta
 from coregpt.lab.execute.executor import Executor
 from coregpt.lab.execute.jobs import Job, Policy, name
@@ -69,6 +69,7 @@ class Launcher:
         self.all_known = everything(plan, store)
         self.run_table = RunTable(plan, store)
         self.limits = Limits(plan, store, before)
+        self.deadline = Deadline(self.policy.until, plan, store)
         self.next_watch = self.machine.now() + self.policy.watch_seconds
 
     def execute(self) -> Tally:
@@ -76,7 +77,7 @@ class Launcher:
         with caught_signals() as signals:
             while (self.queue or self.jobs or self.elsewhere or not self.asked) and not signals.count:
                 self.refill()
-                if (self.queue or self.jobs) and (spent := self.limits.spent()):
+                if (self.queue or self.jobs) and (spent := self.limits.spent() or self.out_of_time()):
                     self.tally.spent = spent
                     break
                 self.fill_slots()
@@ -111,8 +112,13 @@ class Launcher:
         for line in decisions.note(self.plan, self.store):
             self.display.event(line)
 
+    def out_of_time(self) -> str:
+        """Why this call ends now: the moment has come, or nothing runs and nothing more would end before it."""
+        now = self.machine.now()
+        return self.deadline.passed(now) or ("" if self.jobs else self.deadline.too_late(now))
+
     def fill_slots(self) -> None:
-        while self.free and self.queue:
+        while self.free and self.queue and not self.deadline.too_late(self.machine.now()):
             task = self.queue.take(len(self.free) + len(self.jobs))
             folder = RunFolder(self.store / task.run.id)
             folder.create(task.run.record, task.run.plugin_files)
@@ -220,6 +226,7 @@ class Launcher:
         whole = result["status"] == "finished"
         self.eta.add(job.moving(self.machine.now(), self.work.flops(run), ended=whole))
         self.tally.trained.append(job.run.id)
+        self.deadline.took(self.machine.now() - job.begun)
         seconds = duration(self.machine.now() - job.begun)
         what = SELECT if foreign(run.config) is None else self.plan.study.criterion.metric
         end = f"{what} {result['select']:.4f}" if whole else f"DIVERGED, {result['reason']}"

@@ -14,8 +14,8 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab.planning.power import announced
 from coregpt.lab.records.chains import Chains, Place, Registration, Stage, seeds_of
 from coregpt.lab.records.ledger import Entry, Ledger
-from coregpt.lab.study.chain_file import ConfirmsFile
-from coregpt.lab.study.chaining import chain_of, confirms, screens, unresolved
+from coregpt.lab.study.chain_file import ConfirmsFile, FollowsFile
+from coregpt.lab.study.chaining import as_baseline, baseline_of, chain_of, confirms, follows, screens, unresolved
 from coregpt.lab.study.declaration import Criterion, Study
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.whereabouts import where
@@ -85,7 +85,36 @@ def declared_alpha(study: Study) -> float:
 
 def chained(study: Study, data: str, chains: Chains) -> str:
     """The chain of any study; `data` is their digest."""
-    return source(study, chains).chain if confirms(study) else chain_of(study, data)
+    if confirms(study):
+        return source(study, chains).chain
+    return succeeded(study, data, chains).chain if follows(study) else chain_of(study, data)
+
+
+def succeeded(study: Study, data: str, chains: Chains) -> Registration:
+    """The confirmation whose find is this study's baseline. Raises ConfigError if there is none, or it is another."""
+    asked, place = follows(study), where(study, "follows")
+    assert asked is not None
+    found = chains.anywhere(asked.study, asked.digest)
+    if found is None:
+        raise ConfigError(f"{place}: the ledger has no study '{asked.study}' with digest {asked.digest[:12]}")
+    outcome = chains.outcome(found)
+    if outcome is None or asked.arm not in outcome.confirmed:
+        raise ConfigError(f"{place}: '{asked.study}' has not confirmed '{asked.arm}'")
+    if found.arms.get(asked.arm) != baseline_of(study, data):
+        raise ConfigError(f"{place}: the baseline is not '{asked.arm}' as '{asked.study}' has confirmed it")
+    return found
+
+
+def followed(study: Study, data: str, chains: Chains) -> FollowsFile | None:
+    """The confirmation that has made this study's baseline, the latest one; None for a baseline of its own."""
+    name, mine = study.designs.get("chain") or "", baseline_of(study, data)
+    for each in reversed(chains.registrations):
+        outcome = chains.outcome(each)
+        if each.stage == "confirmation" and each.chain.partition("/")[2] == name and outcome is not None:
+            for arm in outcome.confirmed:
+                if each.arms.get(arm) == mine:
+                    return FollowsFile(study=each.study, digest=each.digest, arm=arm)
+    return None
 
 
 def place_of(study: Study, data: str, chains: Chains) -> Place | None:
@@ -189,7 +218,7 @@ def enter(study: Study, data: str, ledger: Ledger) -> None:
         source=asked.study if asked else "",
         seeds=list(study.seeds),
         alpha=declared_alpha(study),
-        **({"k": place.k, "confirmed": place.confirmed, "level": place.level} if place else {}),
+        **({"k": place.k, "confirmed": place.confirmed, "level": place.level, **_arms(study, data)} if place else {}),
     )
 
 
@@ -206,6 +235,12 @@ def conclude(study: Study, arms: Mapping[str, Mapping[str, Any]], store: Path) -
         before = [e for e in own if e["chain"] == known.chain]
         if not before or (before[-1]["arms"], before[-1]["digest"]) != (said, study.digest):
             ledger.add("concluded", study=study.name, digest=study.digest, chain=known.chain, arms=said)
+
+
+def _arms(study: Study, data: str) -> dict[str, dict[str, str]]:
+    """What the chain of each arm would be called that the study may confirm, for whoever makes one the baseline."""
+    names = [arm.name for arm in study.written if arm.name != study.criterion.baseline]
+    return {"arms": {name: as_baseline(study, name, data) for name in names}}
 
 
 def _same(known: Registration, study: Study) -> bool:

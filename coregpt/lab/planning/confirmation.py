@@ -23,13 +23,22 @@ HEAD = """\
 def confirmation(known: Registration, study: Study, arm: str, alpha: float, folder: Path, anytime: bool) -> str:
     """The text of a study file in `folder`. `study` is that on record, with settings as found and as many seeds as
     wanted."""
-    test = study.criterion
-    pair = [next(each for each in study.arms if each.name == name) for name in (test.baseline, arm)]
-    base, own = (plain(each, study.path, folder) for each in pair)
-    inert = {"inert": True} if pair[1].inert else {}
     said: dict[str, Any] = {
         "question": f"Is {arm} better on fresh seeds, at the settings of {known.study}? ({study.question})",
         "confirms": {"study": known.study, "digest": known.digest, "arm": arm},
+        **compared(study, arm, folder),
+        "seeds": len(study.seeds),
+        "test": {**tested(study, alpha), **({"anytime": True} if anytime else {})},
+    }
+    return written(HEAD.format(arm=arm, study=known.study, seeds=len(study.seeds)), said, study, folder)
+
+
+def compared(study: Study, arm: str, folder: Path) -> dict[str, Any]:
+    """What a file in `folder` says of two arms of a study, one of them its baseline, and of how they are comparable."""
+    pair = [next(each for each in study.arms if each.name == name) for name in (study.criterion.baseline, arm)]
+    base, own = (plain(each, study.path, folder) for each in pair)
+    inert = {"inert": True} if pair[1].inert else {}
+    return {
         **({"hypothesis": study.hypothesis} if study.hypothesis else {}),
         **({"direction": study.direction} if study.direction != "either" else {}),
         **({} if "match" in study.designs else {"equal": study.equal}),
@@ -37,20 +46,26 @@ def confirmation(known: Registration, study: Study, arm: str, alpha: float, fold
         **{key: study.designs[key] for key in KEPT if key in study.designs},
         "base": without_nothing(base),
         "arms": {pair[0].name: {"inert": True} if pair[0].inert else {}, arm: {**over(base, own), **inert}},
-        "seeds": len(study.seeds),
-        "test": {
-            "metric": test.metric,
-            "baseline": test.baseline,
-            "alpha": alpha,
-            "margin": test.margin,
-            "power": test.power,
-            **({"sd": test.sd} if test.sd is not None else {}),
-            **({"anytime": True} if anytime else {}),
-        },
     }
+
+
+def tested(study: Study, alpha: float) -> dict[str, Any]:
+    """The study's criterion at another level, without what decides early."""
+    test = study.criterion
+    return {
+        "metric": test.metric,
+        "baseline": test.baseline,
+        "alpha": alpha,
+        "margin": test.margin,
+        "power": test.power,
+        **({"sd": test.sd} if test.sd is not None else {}),
+    }
+
+
+def written(head: str, said: dict[str, Any], study: Study, folder: Path) -> str:
+    """The text of a study file in `folder`, with the files of techniques where they are seen from there."""
     files = [os.path.relpath(path, folder.resolve()) for path in study.catalogue.files.values()]
     said |= {"plugin_files": files} if files else {}
-    head = HEAD.format(arm=arm, study=known.study, seeds=len(study.seeds))
     return head + yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=110)
 
 

@@ -1,6 +1,7 @@
 """A study's YAML file, read and checked: every mistake at once, each with its line."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,22 +32,28 @@ SCALED = ("seeds", "test", "gpus_per_run", "keep")
 """What a scale may set beside run settings."""
 
 
-def load(path: Path, scale: str | None = None, gpus: int = 0, store: Path = RUNS) -> Study:
+def load(
+    path: Path, scale: str | None = None, gpus: int = 0, store: Path = RUNS, over: Mapping[str, Any] | None = None
+) -> Study:
     """Read and check a study file. Every scale is checked, one is chosen: `scale`, or a default.
 
     The default is the scale listed first; with 8 or more `gpus`, the first one called node-...
-    Runs that others are given as inputs are looked for in `store`.
+    Runs that others are given as inputs are looked for in `store`. Keys of `over` stand in place of the file's.
     Raises ConfigError with one line per problem, each with file, line and key.
     """
-    first, *others = load_family(path, scale, gpus, store)
+    first, *others = load_family(path, scale, gpus, store, over)
     if others:
         raise ConfigError(f"{path}: sizes: this command takes one size, and the study has {1 + len(others)}")
     return first
 
 
-def load_family(path: Path, scale: str | None = None, gpus: int = 0, store: Path = RUNS) -> list[Study]:
+def load_family(
+    path: Path, scale: str | None = None, gpus: int = 0, store: Path = RUNS, over: Mapping[str, Any] | None = None
+) -> list[Study]:
     """As `load`, for a file that may declare several studies, in its order."""
-    return _Loader(read(path), path, store).studies(scale, gpus)
+    document = read(path)
+    document = replace(document, data={**document.data, **(over or {})})
+    return _Loader(document, path, store).studies(scale, gpus)
 
 
 class _Loader:

@@ -6,8 +6,8 @@ confirmations; screens and pilots spend nothing. The level of a confirmation is 
 first run, whatever becomes of it. Entries of other machines' ledgers count like own ones once they are merged.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from coregpt.lab.records.ledger import Entry
@@ -49,6 +49,8 @@ class Registration:
     alpha: float
     place: Place | None
     """None for what spends nothing."""
+    arms: Mapping[str, str] = field(default_factory=dict)
+    """Of a confirmation: what the chain of each arm would be called, were it the baseline."""
 
     @property
     def baseline(self) -> str:
@@ -167,4 +169,5 @@ def _registration(each: Told) -> Registration:
         each.time,
         each["alpha"],
         place,
+        each.get("arms") or {},
     )

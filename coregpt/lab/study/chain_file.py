@@ -23,3 +23,20 @@ class ConfirmsFile(BaseModel):
     def declared(self) -> dict[str, Any]:
         """As plain data."""
         return self.model_dump(mode="json")
+
+
+class FollowsFile(BaseModel):
+    """The key `follows`, as `coregpt judge` writes it: whose confirmed arm this study's baseline is.
+
+    Whoever builds on what a chain has confirmed goes on in that chain, at the levels that it has left.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    study: str
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    arm: str
+
+    def declared(self) -> dict[str, Any]:
+        """As plain data."""
+        return self.model_dump(mode="json")

@@ -3,9 +3,10 @@
 import hashlib
 from dataclasses import replace
 
-from coregpt.lab.study.chain_file import ConfirmsFile
+from coregpt.lab.study.chain_file import ConfirmsFile, FollowsFile
 from coregpt.lab.study.declaration import Machine, Study
 from coregpt.lab.study.identity import ID_LENGTH, READ_OR_ROUNDED, WATCHING, canonical
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.meaning import meant
 
 
@@ -21,17 +22,29 @@ def confirms(study: Study) -> ConfirmsFile | None:
     return found
 
 
+def follows(study: Study) -> FollowsFile | None:
+    """Whose confirmed arm the baseline is; None for a baseline of its own."""
+    found: FollowsFile | None = study.designs.get("follows")
+    return found
+
+
 def screens(study: Study) -> bool:
     """Whether a study looks for candidates only."""
     return study.designs.get("stage") == "screen"
 
 
 def baseline_of(study: Study, data: str) -> str:
-    """What the chain of a baseline is called: the arm as written, without seeds, what the machine decides and how the
-    run is looked at, the digest of its data, the metric. Arms may be called anything."""
-    arm = next(each for each in study.written if each.name == study.criterion.baseline)
+    """What the chain of a study's baseline is called."""
+    return as_baseline(study, study.criterion.baseline, data)
+
+
+def as_baseline(study: Study, arm_name: str, data: str) -> str:
+    """What the chain of an arm is called, were it a baseline: the arm as written, without seeds, what the machine
+    decides and how the run is looked at, the digest of its data, the metric. Arms may be called anything."""
+    arm = next(each for each in study.written if each.name == arm_name)
     aside = {*Machine.model_fields, *WATCHING, *READ_OR_ROUNDED}
-    settings = {key: value for key, value in arm.settings().items() if key not in aside}
+    kind = foreign(arm.run)
+    settings = kind.essence() if kind else {key: value for key, value in arm.settings().items() if key not in aside}
     said = {**meant({"arms": {"": settings}}), "data": data, "metric": study.criterion.metric}
     return hashlib.sha256(canonical(said)).hexdigest()[:ID_LENGTH]
 

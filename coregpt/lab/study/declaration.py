@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.study.bracket_file import BracketFile
 from coregpt.lab.study.budget_file import BudgetFile
-from coregpt.lab.study.chain_file import ChainName, ConfirmsFile, Stage
+from coregpt.lab.study.chain_file import ChainName, ConfirmsFile, FollowsFile, Stage
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
@@ -87,6 +87,8 @@ class Criterion(Frozen):
     """Whether an arm may be decided after every seed from the third on, by an e-value."""
     abort: Annotated[float, Field(ge=0.3, le=0.95)] | None = None
     """The share of the run at which arms pause that are finished only if they may still come out significant."""
+    give_up: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+    """In a screen of one arm, seed by seed: the chance to come out as a candidate below which it is given up."""
 
     pilot: bool = False
     """Whether the runs are wanted even if their seeds are too few for any verdict."""
@@ -132,6 +134,8 @@ class StudyFile(BaseModel):
     """Another chain than that of all studies on this baseline."""
     confirms: ConfirmsFile | None = None
     """Written by `coregpt confirm`; `seeds` is then how many fresh ones."""
+    follows: FollowsFile | None = None
+    """Written by `coregpt judge`: the baseline is what another study of the chain confirmed."""
     budget: BudgetFile | None = None
     """What runs may spend, in seconds, hours and money (see `lab.designs.budget`)."""
     test: dict[str, Any]

@@ -57,6 +57,14 @@ class Foreign(RunConfig):
         """What is declared of it and hashed into the study."""
         raise NotImplementedError
 
+    def essence(self) -> dict[str, Any]:
+        """What of `settings` can change a number: two versions with one essence are one, whatever they are called."""
+        return self.settings()
+
+    def label(self) -> str:
+        """Which version it is, for a line of a log."""
+        raise NotImplementedError
+
     def same_as(self, other: "Foreign") -> bool:
         """Whether nothing that can change a number differs."""
         raise NotImplementedError

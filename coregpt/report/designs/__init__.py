@@ -7,9 +7,11 @@ from coregpt.report.designs.command.design import Command
 from coregpt.report.designs.design import ReportDesign
 from coregpt.report.designs.factorial.design import Factorial
 from coregpt.report.designs.fork.design import Fork
+from coregpt.report.designs.give_up.design import GiveUp
 from coregpt.report.designs.history.design import History
 from coregpt.report.designs.looks.design import Looks
 from coregpt.report.designs.match.design import Match
+from coregpt.report.designs.placebo.design import Placebo
 from coregpt.report.designs.short_baseline.design import ShortBaseline
 from coregpt.report.designs.target.design import Target
 from coregpt.report.designs.tuning.design import Tuning
@@ -24,8 +26,10 @@ DESIGNS: tuple[ReportDesign, ...] = (
     History(),
     Looks(),
     Abort(),
+    GiveUp(),
     Target(),
     ShortBaseline(),
     Chain(),
+    Placebo(),
 )
 """Every design that adds something, in the order in which notes and sections of the pages stand."""

@@ -6,9 +6,11 @@ from coregpt.report.designs.chain.collect import Chain
 from coregpt.report.designs.command.collect import Command
 from coregpt.report.designs.factorial.collect import Factorial
 from coregpt.report.designs.fork.collect import Fork
+from coregpt.report.designs.give_up.collect import GiveUp
 from coregpt.report.designs.history.collect import History
 from coregpt.report.designs.looks.collect import Looks
 from coregpt.report.designs.match.collect import Match
+from coregpt.report.designs.placebo.collect import Placebo
 from coregpt.report.designs.short_baseline.collect import ShortBaseline
 from coregpt.report.designs.target.collect import Target
 from coregpt.report.designs.tuning.collect import Tuning
@@ -24,7 +26,9 @@ COLLECTORS: tuple[Collector, ...] = (
     History(),
     Looks(),
     Abort(),
+    GiveUp(),
     Target(),
     ShortBaseline(),
     Chain(),
+    Placebo(),
 )

@@ -17,6 +17,7 @@ from coregpt.report.facts.base import Facts, Stream, metric_on, without_nothing
 from coregpt.report.facts.bracket import Bracketed
 from coregpt.report.facts.chain import ChainFacts
 from coregpt.report.facts.environment import EnvironmentFacts
+from coregpt.report.facts.placebo import PlaceboFacts
 from coregpt.report.facts.program import ProgramFacts
 from coregpt.report.facts.runs import OtherRun
 
@@ -195,6 +196,10 @@ class StudyFacts(Facts):
     """Of a study that may decide arms before all seeds."""
     pause: PauseFacts | None = None
     """Of a study that may leave arms unfinished."""
+    give_up: float | None = None
+    """Of a screen that takes one seed at a time: the chance to come out as a candidate below which it stops."""
+    placebo: PlaceboFacts | None = None
+    """What the baseline against itself came to on this machine; None where nobody asked."""
     decided: tuple[Decided, ...] = ()
     bracket: Bracketed | None = None
     """What was found of each arm's own setting before the test; None where settings are as declared."""
@@ -257,8 +262,8 @@ class StudyFacts(Facts):
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        extra = ("bracket", "inert", "stage", "chain", "reads", "curves", "untuned", "departures", "pilot", "program")
-        return without_nothing(handler(self), *extra)
+        own = ("bracket", "inert", "stage", "chain", "reads", "curves", "untuned", "departures", "pilot")
+        return without_nothing(handler(self), *own, "give_up", "program", "placebo")
 
     @property
     def level(self) -> float:

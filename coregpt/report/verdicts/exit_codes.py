@@ -11,6 +11,7 @@ DONE = 0
 FAILED = 1
 BAD_INPUT = 2
 BETTER, WORSE, EQUIVALENT, UNDECIDED, BROKEN = 10, 11, 12, 13, 14
+CANDIDATE = 15
 INTERRUPTED = 130
 READER_GONE = 141
 
@@ -19,12 +20,14 @@ MEANINGS = {
     FAILED: "a run failed, a law is broken, the disk is full; `verify`: disagrees",
     BAD_INPUT: "wrong input: an option, a file, a study, a broken ledger, a folder that is somebody else's; nothing "
     "was trained",
-    BETTER: "every arm is better than the baseline",
+    BETTER: "every arm is better than the baseline; `judge`: confirmed",
     WORSE: "an arm is worse",
     EQUIVALENT: "the difference lies within the margin",
     UNDECIDED: "inconclusive, a pilot, a screen, exploratory, stopped by its budget, arms that no trial "
-    "could tune, or better by its own test and not confirmed by its chain; `verify`: could not be made",
-    BROKEN: "no verdict can be trusted: invalid or unstable runs; `verify --exit-verdict`: disagrees",
+    "could tune, or better by its own test and not confirmed by its chain; `verify`: could not be made; "
+    "`judge`: no sign, not confirmed, out of budget",
+    BROKEN: "no verdict can be trusted: invalid or unstable runs; `verify --exit-verdict`: disagrees; `judge`: broken",
+    CANDIDATE: "`judge`: a candidate, to be confirmed on fresh seeds",
     INTERRUPTED: "interrupted; the same command goes on",
     READER_GONE: "whoever read the output has gone",
 }

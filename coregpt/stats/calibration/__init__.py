@@ -5,7 +5,7 @@ Studies are drawn from normal noise and from residuals of real runs; everything 
 
 from collections.abc import Iterator
 
-from coregpt.stats.calibration import bracket, chains, intervals, looks, power, rates, single, tries
+from coregpt.stats.calibration import bracket, chains, intervals, looks, loops, power, rates, single, tries
 from coregpt.stats.calibration.noise import noises
 from coregpt.stats.calibration.rows import Row
 
@@ -23,5 +23,6 @@ def calibrate(replicates: int, seed: int = 0) -> Iterator[Row]:
         yield from intervals.rows(noise, replicates)
         yield from bracket.rows(noise, replicates)
         yield from chains.rows(noise, replicates // _PER_CHAIN)
+        yield from loops.rows(noise, replicates // _PER_CHAIN)
         yield from tries.rows(noise, replicates)
         yield from looks.rows(noise, replicates)

@@ -29,6 +29,11 @@ FRAGMENTS: dict[str, dict[str, Any]] = {
     "test.looks": {"test": {"looks": [4, 9]}},
     "test.anytime": {"test": {"anytime": True}},
     "test.abort": {"test": {"abort": 0.7}},
+    "test.give_up": {
+        "stage": "screen",
+        "arms": {"gelu": {}, "arm1": {"optim": {"lr": 0.0013}}},
+        "test": {"give_up": 0.05},
+    },
     "test.target": {"test": {"target": 2.0}},
     "test.yardstick": {"test": {"yardstick": 0.8}},
     "test.screen": {"test": {"screen": 0.1}},

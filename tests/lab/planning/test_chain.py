@@ -174,3 +174,34 @@ def test_a_screen_brackets_its_baseline_with_as_many_seeds_as_it_tests_with(stud
     assert len(screen.designs["bracket"].seeds) == 6
     assert len(plain.designs["bracket"].seeds) == 2
     assert screen.designs["bracket"].each == 2
+
+
+FIND = {"new": {"verdict": "better", "p": 0.001, "confirmed": True}}
+
+
+def test_a_chain_goes_on_where_its_find_is_the_baseline(study: Callable[..., Study], ledger: Ledger) -> None:
+    first = study("one")
+    enter(first, ledger)
+    onward = {"arms": {"capped": SOFTCAP, "new": {"plugins": {"softcap": {}, "swiglu": {}}}}}
+    onward["test"] = {**TEST, "baseline": "capped"}
+    assert chain.followed(study("two", **onward), DATA, Chains(ledger.read())) is None
+    chain.conclude(first, FIND, ledger.path.parent)
+    said = chain.followed(study("two", **onward), DATA, Chains(ledger.read()))
+    assert said is not None
+    assert (said.study, said.arm) == ("one", "new")
+    second = study("two", **onward, follows=said.declared())
+    enter(second, ledger)
+    chains = Chains(ledger.read())
+    assert len(chains.ids()) == 1
+    place = chains.registrations[-1].place
+    assert place is not None
+    assert (place.k, place.confirmed) == (2, 1)
+    other = study("three", **{**onward, "arms": {"capped": SWIGLU, "new": SOFTCAP}}, follows=said.declared())
+    with pytest.raises(ConfigError, match="the baseline is not 'new' as 'one' has confirmed it"):
+        enter(other, ledger)
+    with pytest.raises(ConfigError, match="has not confirmed 'x'"):
+        enter(study("four", **onward, follows={**said.declared(), "arm": "x"}), ledger)
+    with pytest.raises(ConfigError, match="the ledger has no study 'zero'"):
+        enter(study("five", **onward, follows={**said.declared(), "study": "zero"}), ledger)
+    with pytest.raises(ConfigError, match="says which chain"):
+        study("six", **onward, follows=said.declared(), chain="mine")

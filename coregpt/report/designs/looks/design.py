@@ -36,7 +36,7 @@ class Looks(ReportDesign):
         return no_peeking(study, comparison) + stopped_early(comparison)
 
     def notes(self, report: Report) -> list[str]:
-        if report.pause is not None:
+        if report.pause is not None or report.study.give_up is not None:  # their decisions
             return []
         arms = report.stopping.arms if report.stopping else ()
         return told_otherwise(

@@ -1,0 +1,1 @@
+"""Screens that leave a clear loser early: the decision again, from the runs."""

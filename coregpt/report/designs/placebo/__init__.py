@@ -1,0 +1,1 @@
+"""What the baseline against itself came to, where somebody asked (`coregpt placebo`)."""
