@@ -27,7 +27,7 @@ from coregpt.lab.study.registry import Catalogue
 LIMIT = 1e-3
 """A tenth of what one step of AdamW moves a weight here, as a root mean square over a parameter. Two ranks add in
 another order, and where a gradient is near zero AdamW makes a step of that rounding: single weights of correct
-techniques were 0.0012 apart on one processor and 0.0003 on another. A rank left out moves most of them by whole steps."""
+techniques were 0.0012 apart on one processor and 0.0003 on another. A rank left out moves most by whole steps."""
 FURTHEST = 1e-2
 """The most that any single weight may be apart: one whole step."""
 STEPS = 4
