@@ -5,24 +5,17 @@ have losses of other things. Bits of a byte of text are the same thing for all o
 every arm is evaluated on the same whole documents (`eval_bytes`), which its folder of data vouches for.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from coregpt.contract.errors import ConfigError
-from coregpt.engine.data import TokenSource
-from coregpt.engine.data.judged import whole_documents
 from coregpt.engine.data.source import HELD_OUT_TEXT
 from coregpt.lab.designs.design import Design
-from coregpt.lab.study.declaration import OUR_METRIC, Arm, Stream, Study, StudyFile
-from coregpt.lab.study.kind import foreign
+from coregpt.lab.study.declaration import Arm, Study, StudyFile
 from coregpt.lab.study.outline import Outline, Plan
 from coregpt.lab.study.problems import Problem
+from coregpt.lab.study.text_unit import BITS, evaluated, in_bits, per_token, trained_bytes
 from coregpt.lab.study.whereabouts import where_set
-
-BITS = "bits_per_byte"
-METRICS = (OUR_METRIC, BITS)
-"""Of our trainer's runs."""
 
 
 class Bits(Design):
@@ -53,11 +46,6 @@ class Bits(Design):
 
     def told_of_test(self, plan: Plan, sd: float) -> list[str]:
         return list(text_lines(plan)) if in_bits(plan.study) else []
-
-
-def in_bits(study: Study) -> bool:
-    """Whether losses of our runs are told per byte; a program's metric of this name is its own affair."""
-    return study.criterion.metric == BITS and foreign(study.arms[0].run) is None
 
 
 def own_data(arms: Sequence[Arm]) -> bool:
@@ -100,46 +88,6 @@ def refuse_other_texts(plan: Plan) -> None:
                 f"{at}: held_out of {source.name} is another text than that of {base.name}; prepare both of the same "
                 "files with the same --held-out, and other tokenizers"
             )
-
-
-def scales_of(study: Study, sources: Mapping[str, TokenSource]) -> dict[str, dict[Stream, float]]:
-    """By arm and stream, bits per byte of one nat per token; nothing for a study whose metric is a loss."""
-    if not in_bits(study):
-        return {}
-    return {arm.name: {stream: _scale(sources[arm.name], arm, stream) for stream in STREAMS} for arm in study.arms}
-
-
-STREAMS: tuple[Stream, ...] = ("held_out", "select")
-
-
-def _scale(source: TokenSource, arm: Arm, stream: Stream) -> float:
-    return 1 / per_token(source, arm, stream) / math.log(2)
-
-
-def evaluated(source: TokenSource, arm: Arm, stream: Stream) -> tuple[int, int | None]:
-    """How many tokens an arm is evaluated on in one stream, and how many bytes of text they are, if known."""
-    read = source.held_out if stream == "held_out" else source.select
-    if arm.run.eval_bytes is None:
-        return arm.run.eval_tokens, source.bytes_of(read.slice(1, arm.run.eval_tokens))
-    first, end = whole_documents(source, read, arm.run.eval_bytes, stream)
-    return end - first - 1, source.bytes_of(read.slice(first + 1, end - first - 1))
-
-
-def per_token(source: TokenSource, arm: Arm, stream: Stream) -> float:
-    """Bytes of text that a token stands for."""
-    tokens, size = evaluated(source, arm, stream)
-    assert size  # where bytes are not known, there is no whole document of so many
-    return size / tokens
-
-
-def trained_bytes(plan: Plan) -> dict[str, float]:
-    """By arm about how much text it is trained on; nothing for a study whose metric is a loss."""
-    if not in_bits(plan.study):
-        return {}
-    arms = plan.study.compared
-    return {
-        arm.name: plan.costs[arm.name].tokens * per_token(plan.source_of(arm.name), arm, "held_out") for arm in arms
-    }
 
 
 def text_lines(plan: Plan) -> Iterator[str]:

@@ -81,7 +81,7 @@ CLASHES = (
     ),
     *(
         Clash("test.metric", key, "'{full}' is not worked out for a metric of bytes; remove one of them")
-        for key in ("sizes", SECONDS, STAGE_SCREEN, "confirms")
+        for key in ("sizes", SECONDS, STAGE_SCREEN, "confirms", GIVE_UP)
     ),
     Clash("match", FORK, "the arms of 'mode: fork' share their beginning and cannot be matched; remove it"),
     *(

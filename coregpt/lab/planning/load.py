@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs import DESIGNS
-from coregpt.lab.designs.bits import BITS, METRICS
 from coregpt.lab.designs.combinations import problems as combined
 from coregpt.lab.planning.arms import Arms, Layer, Layers, check
 from coregpt.lab.study.declaration import Arm, Criterion, Keep, Study, StudyFile
@@ -19,6 +18,7 @@ from coregpt.lab.study.layers import Merged
 from coregpt.lab.study.place import located, placed
 from coregpt.lab.study.problems import Problem, explain
 from coregpt.lab.study.registry import Catalogue, nearest
+from coregpt.lab.study.text_unit import BITS, METRICS
 from coregpt.lab.study.yamlfile import Document, Key, read
 
 MANY_GPUS = 8

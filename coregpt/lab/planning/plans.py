@@ -8,7 +8,6 @@ from coregpt.contract.errors import ConfigError, DataError
 from coregpt.engine.arithmetic.platform import default_device, fast_precision, worth_compiling
 from coregpt.engine.data import TokenSource
 from coregpt.lab.designs import DESIGNS
-from coregpt.lab.designs.bits import scales_of
 from coregpt.lab.planning.enough import refuse_unfit
 from coregpt.lab.study.counting import counted
 from coregpt.lab.study.declaration import TOLERANCE, Arm, Study
@@ -18,6 +17,7 @@ from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.part import TRUNK, WHOLE, RunPart
 from coregpt.lab.study.place import opened, placed
 from coregpt.lab.study.readings import Readings, along
+from coregpt.lab.study.text_unit import scales_of
 from coregpt.lab.study.whereabouts import where, where_set
 
 

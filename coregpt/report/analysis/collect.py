@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coregpt.lab.designs.bits import evaluated, trained_bytes
 from coregpt.lab.judging.judge import sealed_tokens
 from coregpt.lab.planning.credit import Difference, credited, departures
 from coregpt.lab.planning.enough import pass_tokens
@@ -19,6 +18,7 @@ from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import changes
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan
+from coregpt.lab.study.text_unit import evaluated, trained_bytes
 from coregpt.report.designs.collectors import COLLECTORS
 from coregpt.report.facts.gathering import nothing_is_garbage
 from coregpt.report.facts.inputs import ArmFacts, Confound, DataFacts, StudyFacts
