@@ -50,7 +50,7 @@ def moved(declared: Entry) -> set[str]:
     then = declared.get("code") or {}
     if not then:  # nothing is known of what it was planned with
         return set()
-    if len(then["engine"]) < len(engine_digest()):  # of another kind than our trainer's: asked when it is planned
+    if " " in then["engine"]:  # words, of another kind than our trainer's: it is asked when it is planned
         return set()
     gone = {ENGINE} if then["engine"] != engine_digest() else set()
     return gone | {name for name, digest in then["plugins"].items() if _digest(name) not in ("", digest)}

@@ -90,7 +90,7 @@ class Foreign(RunConfig):
         raise NotImplementedError
 
     def engine(self) -> str:
-        """Stands for the digest of our engine: which rules the numbers were read by."""
+        """Stands for the digest of our engine: which rules the numbers were read by, in words with a space."""
         raise NotImplementedError
 
     def code(self) -> dict[str, str]:
