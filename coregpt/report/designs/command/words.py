@@ -9,6 +9,10 @@ SHORT = 10
 """Digits of a commit."""
 MOST = 6
 """Changed packages that are named."""
+LOWEST = (
+    " What counts of a run is the lowest value that it printed, not the last: that is a choice made on the text that "
+    "judges, and favours arms whose values scatter more along a run or are printed more often."
+)
 
 
 def of_arm(program: ProgramFacts, arm: str) -> ProgramArm:
@@ -41,7 +45,7 @@ def trust(study: StudyFacts) -> str:
     return (
         f"{study.metric}, steps and whatever else a run says are as reported by the program; wall time, peak "
         f"memory and exit status are measured here.{lacking} What it reads beside its code and the inputs named below "
-        "is its own affair, and so is which text it evaluates on."
+        f"is its own affair, and so is which text it evaluates on.{LOWEST if program.final == 'lowest' else ''}"
     )
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from coregpt.report.analysis.summary import summarise
+from coregpt.report.designs.command.words import trust
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.program import ProgramArm, ProgramFacts
 from coregpt.report.pages.render import render
@@ -92,3 +93,9 @@ def test_the_report_of_our_own_trainer_says_nothing_of_programs() -> None:
     runs = [run(arm, seed, 3.0 + seed / 100) for arm in ("gpt", "ngpt") for seed in range(6)]
     page = render(summarise(study(seeds=6), runs))["report.md"]
     assert "program" not in page
+
+
+def test_the_best_of_a_run_is_told_to_be_a_choice() -> None:
+    words = "lowest value that it printed"
+    assert words in trust(made(final="lowest").study)
+    assert words not in trust(made().study)
