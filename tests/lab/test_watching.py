@@ -66,7 +66,7 @@ def test_an_experiment_read_on_other_tokens_is_exploratory_too(here: Lab) -> Non
     assert not values(made).keys() & values(here).keys()
     assert made.report()["study"]["exploratory"] == (
         "declared when 4 runs of it, of the baseline and of other arms, were complete (4 of them with other compile, "
-        "eval_tokens, micro_rows)"
+        "eval_bytes, eval_tokens, micro_rows)"
     )
     assert main(made.command("--no-mlflow")) == 0  # and for ever
     assert "4 of them with other" in made.report()["study"]["exploratory"]
