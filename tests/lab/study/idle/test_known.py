@@ -164,8 +164,9 @@ def test_no_technique_alone_with_its_defaults_is_called_idle(tmp_path: Path) -> 
     path = tmp_path / "all.yaml"
     path.write_text(yaml.safe_dump(study))
     found = known(load(path))
-    assert set(found.idle) == {"scalar_freeze"}  # whose card says that it waits for what another one changes
-    assert found.equal == ()
+    # Its card says that it waits for what another one changes.
+    assert set(found.idle) == {"scalar_freeze"}
+    assert found.equal == (("plain", "scalar_freeze"),)
 
 
 def _stands(name: str) -> bool:
