@@ -35,6 +35,4 @@ def test_what_starts_at_zero_stays_there_and_other_words_on_size_clash(build):
     for other in ("mup", "ngpt"):
         with pytest.raises(PluginError, match=f"'normal_init' and '{other}'|'{other}' and 'normal_init'"):
             build(normal_init={}, **{other: {}})
-    with pytest.raises(PluginError, match=r"normal_init.*uniform_init|uniform_init.*normal_init"):
-        build(normal_init={"gain": 0.5}, uniform_init={})
     build(normal_init={}, uniform_init={})
