@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import itertools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json
 
 Tell = Callable[[str], None]
+PLACE = re.compile(r" \([^()]*\.py:\d+\)")
+"""` (/somewhere/plugin.py:12)`, which messages have after a technique's name."""
 
 
 def collect(
@@ -96,14 +99,19 @@ def clashes(catalogue: Catalogue, now: Catalogued, before: Catalogued | None, te
     new = [(one, other) for one, other in pairs if not {one, other} <= same]
     for one, other in set(pairs) - set(new):
         if before is not None and (message := before.clash(one, other)) is not None:
-            found[pair(one, other)] = message
+            found[pair(one, other)] = placeless(message)
     for done, (one, other) in enumerate(new):
         if done % 200 == 0:
             tell(f"pairs built: {done} of {len(new)}; known before: {len(pairs) - len(new)}")
         message = clash_of(catalogue, one, other)
         if message is not None:
-            found[pair(one, other)] = message
+            found[pair(one, other)] = placeless(message)
     return dict(sorted(found.items()))
+
+
+def placeless(message: str) -> str:
+    """Without places in files: pages are published, and where a checkout lies is nobody's affair."""
+    return PLACE.sub("", message)
 
 
 def read_prices(path: Path) -> tuple[dict[str, tuple[Price, ...]], str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coregpt.lab.study.registry import Catalogue
-from coregpt.report.catalogue.collect import clashes, described, effects_in, read_prices
+from coregpt.report.catalogue.collect import clashes, described, effects_in, placeless, read_prices
 from coregpt.report.catalogue.facts import Catalogued, Effect, Option, Price, Technique
 from coregpt.report.catalogue.pages import INDEX, MATRIX, pages
 
@@ -116,6 +116,13 @@ def test_pairs_that_are_known_are_not_built_again(catalogue):
     )
     assert clashes(catalogue, some(catalogue, "rope", "softcap"), old, told.append) == {}
     assert told == ["pairs built: 0 of 1; known before: 0"]
+
+
+def test_a_message_says_nothing_of_where_a_checkout_lies():
+    said = "plugin 'a' (/home/me/a.py:12): make_update at 'matrix (32, 32)': claimed by 'a' and 'b'"
+    assert placeless(said) == "plugin 'a': make_update at 'matrix (32, 32)': claimed by 'a' and 'b'"
+    for page in COMMITTED.iterdir():
+        assert ".py:" not in page.read_text(encoding="utf-8")
 
 
 def test_pages_link_to_each_other_and_escape_what_they_are_told():
