@@ -42,12 +42,17 @@ class ParamGroups(Plugin):
     neutral: ClassVar[dict[str, Any] | None] = {"embedding": {"lr": 1.0}}
 
     matrix: Group | None = None
+    """Weights inside blocks."""
     embedding: Group | None = None
-    """Learned positions are of this kind too."""
+    """The token embedding and learned positions."""
     head: Group | None = None
+    """The projection to logits."""
     table: Group | None = None
+    """Further tables looked up by token."""
     gate: Group | None = None
+    """Weights that make a gate."""
     scalar: Group | None = None
+    """Gains, biases and other vectors and numbers."""
 
     @model_validator(mode="before")
     @classmethod

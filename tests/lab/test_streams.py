@@ -57,6 +57,7 @@ def test_only_verdicts_name_held_out() -> None:
         "lab/laws/fair.py",  # that evaluations are of what they were given
         "lab/study/outline.py",  # `metric: val_loss`, for its unit
         "lab/designs/bits.py",  # how many bytes its tokens are, and no loss
+        "lab/study/text_unit.py",  # the same: the unit of what is told
         "lab/execute/worker.py",  # where the text that a target's curve reads ends
         "lab/study/readings.py",  # the steps of a curve on it, and no loss
         "cli/commands/reports.py",  # the default column of logs made elsewhere
