@@ -48,7 +48,7 @@ def test_from_a_candidate_to_a_chain_that_goes_on(study: Lab, judge: Judge) -> N
     before = started(study)
     code, said = judge("gelu")
     assert (code, said["duplicate"], started(study)) == (15, True, before)
-    code, said = judge("gelu", "--confirm", "--budget", "5s")
+    code, said = judge("gelu", "--confirm", "--budget", "1s")
     assert (code, started(study)) == (15, before)
     assert "its confirmation on 10 seeds takes about" in said["missing"]
     code, said = judge("gelu", "--confirm")
