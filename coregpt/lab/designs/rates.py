@@ -11,6 +11,7 @@ from coregpt.engine.build import build
 from coregpt.lab.designs.found import COMPARED_AT, not_taken, with_settings
 from coregpt.lab.study.declaration import Arm
 from coregpt.lab.study.differences import settings
+from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.registry import Catalogue, nearest
 from coregpt.lab.study.space import Point
@@ -18,6 +19,8 @@ from coregpt.lab.study.space import Point
 LEARNING_RATE = "optim.lr"
 DIGITS = 6
 """Significant digits of a setting that is found."""
+_KNOWN: dict[str, dict[str, float]] = {}
+"""Rates by what a run is: of one arm they are asked for again and again."""
 
 
 def at_rate(arm: Arm, paths: Sequence[str], x: float, catalogue: Catalogue) -> Arm:
@@ -60,10 +63,13 @@ def _own_rate(path: str, value: Any) -> bool:
 
 def _rates(arm: Arm, catalogue: Catalogue) -> dict[str, float]:
     """Peak learning rate of every parameter."""
-    plugins = catalogue.instances(arm.run.plugins)
-    run = build(arm.run, plugins, inputs=inputs_of(arm.run, catalogue), device="meta", separator=0)
-    rules = run.assembly.rules
-    return {path: stack.rule.lr * rules[path].lr for stack in run.optimizer.stacks for path in stack.paths}
+    key = run_id(arm.run, plugin_digests(catalogue, arm.run.plugins), "")
+    if key not in _KNOWN:
+        plugins = catalogue.instances(arm.run.plugins)
+        run = build(arm.run, plugins, inputs=inputs_of(arm.run, catalogue), device="meta", separator=0)
+        rules = run.assembly.rules
+        _KNOWN[key] = {path: stack.rule.lr * rules[path].lr for stack in run.optimizer.stacks for path in stack.paths}
+    return _KNOWN[key]
 
 
 def unmovable(arm: Arm, setting: str, ends: Sequence[float], catalogue: Catalogue) -> Iterator[str]:

@@ -16,6 +16,7 @@ from coregpt.lab.planning.memory import Memory, estimate, fitting_rows, room
 from coregpt.lab.planning.probe import tokens_per_second
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.code.witness import witnessed
+from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan, PlannedRun
@@ -24,6 +25,10 @@ START_SECONDS = 5.0
 """Starting a process, reading data and writing results."""
 EVAL_COST = 1 / 3
 """An evaluated token costs a forward pass, a trained one also the backward pass."""
+_TRACED: dict[tuple[str, int], Memory] = {}
+"""By what a run is (see `_key`), and how many ranks it has."""
+_PROBED: dict[str, float] = {}
+"""Tokens per second."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,7 @@ def forecast(made: Plan, store: Path, jobs: int | None) -> Forecast | None:
         if before is None:
             own = earlier_speed(made, store, run.arm)
             own = own or speed * baseline.flops_per_token / cost.flops_per_token
-            memory = witnessed(partial(estimate, run.config, *_given(made, run.config), ranks=ranks))
-            before = Share(0, 0.0, own, memory)
+            before = Share(0, 0.0, own, _memory(made, run.config))
         times = (run.config.evals + 1) * (2 if run.config.held_out_curve else 1) + (not run.config.held_out_curve)
         evaluated = run.config.eval_tokens * times * EVAL_COST
         seconds = (cost.tokens + evaluated) * made.share(run) / before.tokens_per_second + START_SECONDS
@@ -134,10 +138,28 @@ def measure(made: Plan, store: Path) -> tuple[float, str]:
     if earlier:
         return earlier, "from earlier runs"
     config = next(run for run in made.runs if run.arm == made.baseline.name).config
-    found = witnessed(partial(tokens_per_second, config, *_given(made, config)))
+    key = _key(made, config)
+    if key not in _PROBED:
+        _PROBED[key] = witnessed(partial(tokens_per_second, config, *_given(made, config)))
+    found = _PROBED[key]
     ranks = made.study.gpus_per_run
     notes = (", uncompiled" if config.compile else "") + (f", times {ranks} GPUs" if ranks > 1 else "")
     return found * ranks, f"from a short probe of the baseline{notes}"
+
+
+def _memory(made: Plan, config: RunConfig) -> Memory:
+    """Traced once for all learning rates, of which a bracket tries many."""
+    ranks = made.study.gpus_per_run
+    key = _key(made, config), ranks
+    if key not in _TRACED:
+        _TRACED[key] = witnessed(partial(estimate, config, *_given(made, config), ranks=ranks))
+    return _TRACED[key]
+
+
+def _key(made: Plan, config: RunConfig) -> str:
+    """What a run is, whatever its seed and learning rate: with each it takes the same memory and time."""
+    plain = config.model_copy(update={"seed": 0, "optim": config.optim.model_copy(update={"lr": 1.0})})
+    return run_id(plain, plugin_digests(made.study.catalogue, config.plugins), "")
 
 
 def _given(made: Plan, config: RunConfig) -> tuple[NamedPlugins, Given]:

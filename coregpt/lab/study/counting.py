@@ -9,10 +9,14 @@ from coregpt.lab.study.code.blame import told
 from coregpt.lab.study.code.witness import witnessed
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.differences import derive
+from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.whereabouts import where_arm
+
+_COUNTED: dict[str, tuple[Cost, dict[str, str]]] = {}
+"""By what a run is: a study with trials is counted before them and after, most arms unchanged."""
 
 
 def counted(study: Study) -> Outline:
@@ -26,8 +30,11 @@ def counted(study: Study) -> Outline:
         instances = study.catalogue.instances(arm.run.plugins)
         try:
             inputs = inputs_of(arm.run, study.catalogue)
-            costs[arm.name] = witnessed(partial(count, arm.run, instances, inputs))
-            derived[arm.name] = derive(arm.run, instances, costs[arm.name], inputs)
+            key = run_id(arm.run, plugin_digests(study.catalogue, arm.run.plugins), "")
+            if key not in _COUNTED:
+                cost = witnessed(partial(count, arm.run, instances, inputs))
+                _COUNTED[key] = cost, derive(arm.run, instances, cost, inputs)
+            costs[arm.name], derived[arm.name] = _COUNTED[key]
             refuse_unshared(study.gpus_per_run, costs[arm.name])
         except CoreGPTError as error:
             problems.append(f"{where_arm(study, arm.name)}: {error}")

@@ -13,6 +13,7 @@ from typing import Any
 from coregpt.contract.plugin import PREFIXES, Plugin
 from coregpt.lab.laws.pairs import clash_of
 from coregpt.lab.study.registry import Catalogue
+from coregpt.report.catalogue.atlas import families_in
 from coregpt.report.catalogue.facts import Catalogued, Effect, Option, Price, Technique, pair
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json
@@ -38,7 +39,8 @@ def collect(
         )
         for name in names
     ]
-    found = Catalogued(techniques=tuple(techniques), clashes={}, priced_with=with_what)
+    families = families_in(reports)
+    found = Catalogued(techniques=tuple(techniques), clashes={}, priced_with=with_what, families=families)
     return found.model_copy(update={"clashes": clashes(catalogue, found, before, tell)})
 
 
@@ -145,6 +147,7 @@ def _effects(report: Report, where: str) -> Iterator[tuple[str, Effect]]:
     facts = report.study
     arms = {arm.name: arm for arm in facts.arms}
     base = arms[facts.baseline]
+    times = {timing.arm: timing.time_ratio for timing in report.timing.arms}
     for comparison in report.comparisons:
         arm = arms[comparison.arm]
         differing = set(arm.plugins) ^ set(base.plugins)
@@ -164,6 +167,9 @@ def _effects(report: Report, where: str) -> Iterator[tuple[str, Effect]]:
                 gain=None if comparison.gain is None else sign * comparison.gain,
                 interval=None if ends is None else (ends[0], ends[1]),
                 p=comparison.p if comparison.p_adjusted is None else comparison.p_adjusted,
+                p_alone=comparison.p,
+                detectable=comparison.smallest_detectable,
+                time=_over(times.get(arm.name), left_out),
                 verdict=comparison.verdict,
                 untuned=comparison.arm in (facts.untuned or {}),
                 unit=facts.unit,
@@ -172,3 +178,8 @@ def _effects(report: Report, where: str) -> Iterator[tuple[str, Effect]]:
                 company=tuple(sorted(set(arm.plugins) & set(base.plugins))),
             ),
         )
+
+
+def _over(ratio: float | None, left_out: bool) -> float | None:
+    """An arm's time over its baseline's as that of a step with the technique over one without."""
+    return 1 / ratio if ratio and left_out else ratio

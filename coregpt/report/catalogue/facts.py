@@ -38,6 +38,13 @@ class Effect(Facts):
     """How much lower the loss is with the technique, in `unit`; None where runs diverged or are missing."""
     interval: Interval | None
     p: float | None
+    """Corrected for the arms of its report, if there are several."""
+    p_alone: float | None = None
+    """Of this comparison and no other."""
+    detectable: float | None = None
+    """The smallest true difference that the comparison would have shown with the declared probability."""
+    time: float | None = None
+    """How much longer a step took with the technique, in these runs."""
     verdict: str
     """The report's word on the arm."""
     untuned: bool
@@ -79,6 +86,31 @@ class Technique(Facts):
         return " ".join(self.card.partition("\nSource:")[2].split())
 
 
+class Family(Facts):
+    """A study of the atlas."""
+
+    report: str
+    question: str
+    baseline: str
+    seeds: int
+    runs: int
+    """Of the test and, before it, of the bracket."""
+    hours: float
+    """Training time of all of them together, of one core each."""
+    processor: str
+    precision: str
+    command: str
+
+
+class Finding(Facts):
+    """A comparison as one of all that the atlas has."""
+
+    technique: str
+    effect: Effect
+    q: float
+    """The smallest level of false discoveries over the whole table at which this one is called found."""
+
+
 class Catalogued(Facts):
     """All of them. Whatever was measured says in the pages with what."""
 
@@ -87,6 +119,8 @@ class Catalogued(Facts):
     """`one + other`, in alphabetical order, to the message with which the two are refused together."""
     priced_with: str = ""
     """Processor and date of the prices."""
+    families: tuple[Family, ...] = ()
+    """Studies of the atlas."""
 
     def names(self) -> list[str]:
         return [each.name for each in self.techniques]

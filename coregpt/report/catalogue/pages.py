@@ -6,10 +6,12 @@ They need no network and no server: links are between files of one folder.
 from collections.abc import Iterator
 from html import escape
 
+from coregpt.report.catalogue.atlas_page import ATLAS_PAGE, ATLAS_TEXT, atlas_page
 from coregpt.report.catalogue.facts import Catalogued, Effect, Technique
-from coregpt.report.drawing.markup import Section, blocks_html, table_html
+from coregpt.report.drawing.markup import Picture, Section, blocks_html, table_html
 from coregpt.report.drawing.numbers import p_value, si, signed, span
-from coregpt.report.drawing.page import Page, html
+from coregpt.report.drawing.page import Page, html, markdown
+from coregpt.report.drawing.standalone import standalone
 from coregpt.report.drawing.tables import Table
 
 INDEX, MATRIX = "index.html", "together.html"
@@ -43,8 +45,17 @@ def pages(found: Catalogued) -> dict[str, str]:
     return {
         INDEX: html(index(found)),
         MATRIX: html(matrix(found)),
+        **_atlas(found),
         **{f"{each.name}.html": html(page(each, found)) for each in found.techniques},
     }
+
+
+def _atlas(found: Catalogued) -> dict[str, str]:
+    """The page, the same as Markdown, and the pictures that this links."""
+    made = atlas_page(found, WARNING, f'<nav><a href="{INDEX}">All techniques</a></nav>')
+    blocks = [block for section in made.sections for block in section.content]
+    drawn = {each.file: standalone(each.drawing, made.series) for each in blocks if isinstance(each, Picture)}
+    return {ATLAS_PAGE: html(made), ATLAS_TEXT: markdown(made), **drawn}
 
 
 def index(found: Catalogued) -> Page:
@@ -52,7 +63,8 @@ def index(found: Catalogued) -> Page:
     count = f"{len(found.techniques)} techniques; {measured} are what two arms of a published report differ in"
     box = (
         '<p><label for="search">Search names, ideas and cards: </label><input id="search" type="search"> '
-        f'<span id="count" class="soft" aria-live="polite"></span></p><p><a href="{MATRIX}">Which go together</a></p>'
+        '<span id="count" class="soft" aria-live="polite"></span></p>'
+        f'<p><a href="{ATLAS_PAGE}">What each is worth, alone and small</a> · <a href="{MATRIX}">Which go together</a></p>'
     )
     head = ("technique", "question", "idea", "step takes (fp32)", "measured gain")
     rows = "".join(_index_row(each) for each in found.techniques)

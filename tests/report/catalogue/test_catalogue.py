@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from coregpt.lab.study.registry import Catalogue
+from coregpt.report.catalogue.atlas import families_in
+from coregpt.report.catalogue.atlas_page import ATLAS_PAGE, ATLAS_TEXT
 from coregpt.report.catalogue.collect import clashes, described, effects_in, placeless, read_prices
 from coregpt.report.catalogue.facts import Catalogued, Effect, Option, Price, Technique
 from coregpt.report.catalogue.pages import INDEX, MATRIX, pages
@@ -131,7 +133,7 @@ def test_pages_link_to_each_other_and_escape_what_they_are_told():
         clashes={"gentle + other": "'gentle' & 'other' <clash>"},
     )
     made = pages(found)
-    assert set(made) == {INDEX, MATRIX, "gentle.html", "other.html"}
+    assert set(made) == {INDEX, MATRIX, ATLAS_PAGE, ATLAS_TEXT, "gentle.html", "other.html"}
     for text in made.values():
         assert "<it>" not in text
         assert "<clash>" not in text
@@ -154,7 +156,10 @@ def test_the_committed_pages_are_those_of_the_techniques(catalogue):
     assert found.names() == names
     for told in found.techniques:
         assert described(catalogue, told.name) == told.model_copy(update={"prices": (), "effects": ()})
+    measured = effects_in(ROOT / "reports")
+    assert {told.name: list(told.effects) for told in found.techniques if told.effects} == measured
+    assert found.families == families_in(ROOT / "reports")
     made = pages(found)
-    assert {path.name for path in COMMITTED.glob("*.html")} == set(made)
+    assert {path.name for path in COMMITTED.iterdir()} == {*made, "techniques.json"}
     for name, text in made.items():
         assert (COMMITTED / name).read_text(encoding="utf-8") == text

@@ -1,0 +1,122 @@
+"""The atlas holds its level over the whole table, and its page says of every row what the table allows."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from coregpt.report.catalogue.atlas import LEVEL, families_in, findings, word
+from coregpt.report.catalogue.atlas_page import ATLAS_PICTURE, atlas_page
+from coregpt.report.catalogue.facts import Catalogued, Effect, Family, Technique
+from coregpt.report.drawing.page import html, markdown
+from tests.report.catalogue.test_catalogue import EFFECT, technique
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+def effect(p: float | None, gain: float | None, report: str = "atlas/norm") -> Effect:
+    ends = None if gain is None else (gain - 0.1, gain + 0.1)
+    changed = {"report": report, "left_out": False, "gain": gain, "interval": ends, "p_alone": p, "detectable": 0.03}
+    return EFFECT.model_copy(update={**changed, "time": 1.5})
+
+
+def atlas(**found: tuple[float | None, float | None]) -> Catalogued:
+    techniques: list[Technique] = [technique(name, effects=(effect(*given),)) for name, given in found.items()]
+    family = Family(
+        report="atlas/norm",
+        question="Which?",
+        baseline="plain",
+        seeds=6,
+        runs=40,
+        hours=0.5,
+        processor="some CPU",
+        precision="fp32",
+        command="coregpt ablate norm.yaml",
+    )
+    return Catalogued(techniques=(*techniques, technique("unseen")), clashes={}, families=(family,))
+
+
+def slow_adjusted(ps: list[float]) -> list[float]:
+    """Benjamini and Hochberg's, from their definition: reject the k smallest, k the largest with p_(k) <= k q / m."""
+    m = len(ps)
+    adjusted = []
+    for p in ps:
+        levels = sorted({min(1.0, m * sorted(ps)[k - 1] / k) for k in range(1, m + 1)})
+        for q in levels:
+            rejected = max((k for k in range(1, m + 1) if sorted(ps)[k - 1] <= k * q / m * (1 + 1e-12)), default=0)
+            if rejected and p <= sorted(ps)[rejected - 1]:
+                adjusted.append(q)
+                break
+    return adjusted
+
+
+def test_q_is_the_smallest_level_at_which_a_row_is_found() -> None:
+    given = {"a": (0.001, 0.2), "b": (0.01, 0.1), "c": (0.04, -0.1), "d": (0.03, 0.05), "e": (0.8, 0.01)}
+    found = {each.technique: each.q for each in findings(atlas(**given))}
+    wanted = dict(zip(given, slow_adjusted([p for p, _ in given.values()]), strict=True))
+    assert found == pytest.approx(wanted)
+
+
+def test_rows_stand_by_gain_and_one_without_an_outcome_counts_as_a_try() -> None:
+    rows = findings(atlas(a=(0.02, 0.2), lost=(None, None), b=(0.03, -0.3)))
+    assert [(row.technique, word(row)) for row in rows] == [
+        ("a", "lowers the loss"),
+        ("b", "raises the loss"),
+        ("lost", "no outcome"),
+    ]
+    assert findings(atlas(a=(0.02, 0.2), b=(0.03, -0.3)))[0].q < rows[0].q
+    assert word(findings(atlas(a=(0.051, 0.2)))[0]) == "not shown"
+
+
+def test_reports_outside_of_the_atlas_are_no_rows() -> None:
+    other = technique("a", effects=(effect(0.001, 0.2, "modern_stack"),))
+    assert findings(Catalogued(techniques=(other,), clashes={})) == []
+
+
+@pytest.mark.parametrize("true", [0, 10])
+def test_the_level_holds_where_all_arms_share_the_runs_of_one_baseline(true: int) -> None:
+    """40 arms, 6 seeds, paired t-tests against the same six runs: the mean share of false ones among those found."""
+    random, arms, seeds, rounds = np.random.default_rng(0), 40, 6, 4000
+    baseline = random.normal(size=(rounds, 1, seeds))
+    gains = baseline - random.normal(size=(rounds, arms, seeds))
+    gains[:, :true] += 3.0
+    p = stats.ttest_1samp(gains, 0.0, axis=2).pvalue
+    found = stats.false_discovery_control(p, axis=1) <= LEVEL
+    false = found[:, true:].sum(1) / np.maximum(1, found.sum(1))
+    error = false.std() / np.sqrt(rounds)
+    assert false.mean() <= LEVEL + 2.5 * error
+    if true:
+        assert found[:, :true].mean() > 0.5
+
+
+def test_the_page_says_what_was_found_what_not_and_what_was_not_tried() -> None:
+    made = atlas_page(atlas(a=(0.001, 0.2), b=(0.5, 0.01), c=(0.002, -0.2)), "No promise.")
+    for page in (html(made), markdown(made)):
+        assert "1 of the techniques lower the loss, 1 raise it" in page
+        assert "Of the other 1 nothing can be said" in page
+        assert "a true difference of 0.030 nats per byte" in page
+        assert "1 technique: unseen." in page
+        assert "0.50" in page
+        assert "1.50 times" in page
+    assert ATLAS_PICTURE in markdown(made)
+    assert html(made).count('class="dot hollow"') == 1
+
+
+def test_a_page_without_any_study_lists_all_as_not_tried() -> None:
+    made = atlas_page(Catalogued(techniques=(technique("a"), technique("b")), clashes={}), "No promise.")
+    assert "2 techniques: a and b." in markdown(made)
+
+
+def test_a_family_has_its_cost_from_its_report(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "reports" / "optimizers", tmp_path / "atlas" / "updates")
+    (family,) = families_in(tmp_path)
+    told = json.loads((tmp_path / "atlas" / "updates" / "report.json").read_text())
+    assert (family.report, family.baseline, family.seeds) == ("atlas/updates", "adamw", 5)
+    trials = sum(len(point["losses"]) for arm in told["study"]["bracket"]["arms"] for point in arm["points"])
+    assert family.runs == trials + 15
+    seconds = sum(run["train_seconds"] for run in told["timing"]["runs"]) + sum(told["timing"]["tuning"].values())
+    assert family.hours == pytest.approx(seconds / 3600)
+    assert family.precision == told["study"]["environment"]["values"]["precision"]
