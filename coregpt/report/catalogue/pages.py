@@ -64,7 +64,8 @@ def index(found: Catalogued) -> Page:
     box = (
         '<p><label for="search">Search names, ideas and cards: </label><input id="search" type="search"> '
         '<span id="count" class="soft" aria-live="polite"></span></p>'
-        f'<p><a href="{ATLAS_PAGE}">What each is worth, alone and small</a> · <a href="{MATRIX}">Which go together</a></p>'
+        f'<p><a href="{ATLAS_PAGE}">What each is worth, alone and small</a> · '
+        f'<a href="{MATRIX}">Which go together</a></p>'
     )
     head = ("technique", "question", "idea", "step takes (fp32)", "measured gain")
     rows = "".join(_index_row(each) for each in found.techniques)
