@@ -57,8 +57,9 @@ def _told(rows: list[Finding]) -> Iterator[str]:
     seen = sorted(row.effect.detectable for row in rows if row.effect.detectable is not None)
     if seen:
         yield (
-            f"A comparison by itself, at level 0.05, shows a true difference of {median(seen):.3f} nats per byte with "
-            f"probability 0.9 (the median; from {seen[0]:.3f} to {seen[-1]:.3f}). In a table of so many it takes more."
+            f"Corrected for the arms of its report, a comparison shows a true difference of {median(seen):.3f} nats per "
+            f"byte with probability 0.9 (the median; from {seen[0]:.3f} to {seen[-1]:.3f}): most that is smaller stays "
+            "unseen."
         )
 
 
@@ -71,7 +72,7 @@ def _how(rows: list[Finding]) -> Iterator[str]:
         f"Each technique with its defaults is added to one plain model ({si(parameters)} parameters, {si(tokens)} "
         "tokens) and nothing else is changed. Both arms have a learning rate of their own, found by a bracket on seeds "
         "that the test does not have; what is not known of it is in every interval. Losses are of text that nothing "
-        "was chosen on."
+        "was chosen on. Each report is made by the command beside it with --reports reports/atlas."
     )
     yield (
         "q is p corrected for the whole table by Benjamini and Hochberg's procedure; the families share the runs of "
