@@ -97,7 +97,7 @@ def test_the_page_says_what_was_found_what_not_and_what_was_not_tried() -> None:
     for page in (html(made), markdown(made)):
         assert "1 of the techniques lower the loss, 1 raise it" in page
         assert "Of the other 1 nothing can be said" in page
-        assert "a true difference of 0.030 nats per" in page
+        assert "a true difference of 0.030 nats" in page
         assert "1 technique: unseen." in page
         assert "0.50" in page
         assert "1.50 times" in page
