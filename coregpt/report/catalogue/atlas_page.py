@@ -58,8 +58,8 @@ def _told(rows: list[Finding]) -> Iterator[str]:
     if seen:
         yield (
             f"Corrected for the arms of its report, a comparison shows a true difference of {median(seen):.3f} nats "
-            f"per byte with probability 0.9 (the median; from {seen[0]:.3f} to {seen[-1]:.3f}): most that is smaller stays "
-            "unseen."
+            f"per byte with probability 0.9 (the median; from {seen[0]:.3f} to {seen[-1]:.3f}): most that is smaller "
+            "stays unseen."
         )
 
 
