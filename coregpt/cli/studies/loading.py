@@ -60,7 +60,7 @@ def refuse_edited_brackets(studies: Sequence[Study]) -> None:
 def put_before_laws(studies: Sequence[Study]) -> None:
     """Tell what laws the techniques break that do not come with CoreGPT. Raises ConfigError for those that none may."""
     named = {(study.catalogue, name) for study in studies for arm in study.arms for name in arm.run.plugins}
-    if all(catalogue.locate(name).shipped for catalogue, name in named):
+    if all(catalogue.shipped(name) for catalogue, name in named):
         return
     from coregpt.lab.laws.foreign import refuse_unlawful  # half a second that most studies do without
 
