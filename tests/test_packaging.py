@@ -33,7 +33,7 @@ def test_a_wheel_holds_everything(tmp_path: Path) -> None:
         packed.extractall(site)
     held = {path.relative_to(site).as_posix() for path in site.rglob("*.*") if path.parent.suffix != ".dist-info"}
     core = {path.relative_to(source).as_posix() for path in (source / "coregpt").rglob("*.*")}
-    plugins = {path.relative_to(source / "plugins").as_posix() for path in (source / "plugins").rglob("*.py")}
+    plugins = {path.relative_to(source / "plugins").as_posix() for path in (source / "plugins").rglob("*.*")}
     assert "coregpt/stats/residuals.csv" in core
     assert held - {f"{wheel.name.split('-py3')[0]}.dist-info"} == core | {f"coregpt_plugins/{name}" for name in plugins}
 

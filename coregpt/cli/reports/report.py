@@ -10,7 +10,7 @@ from coregpt.lab.atomic import read_text, writable_folder, write_text
 from coregpt.report.analysis.own_runs import contradictions, in_these_words, same_rules
 from coregpt.report.drawing.numbers import plural
 from coregpt.report.facts.model import Report
-from coregpt.report.facts.serialise import from_json, schema_text, unsealed
+from coregpt.report.facts.serialise import broken_seal, from_json, schema_text
 from coregpt.report.pages.render import render
 from coregpt.report.pages.text import verdict_lines
 from coregpt.report.places import PUBLISHED, own
@@ -67,10 +67,7 @@ def refuse_edited(report: Report, source: Path) -> None:
 
 def edits(report: Report, source: Path, verdicts: bool = False) -> list[str]:
     """What a report says that does not follow from its own runs, and whether the facts in its file were changed."""
-    found = contradictions(report, verdicts)
-    if unsealed(read_text(source)):
-        found.append("its study or its runs are not those that were written: the seal is of others")
-    return found
+    return [*contradictions(report, verdicts), *filter(None, [broken_seal(read_text(source))])]
 
 
 def write_report(report: Report, folder: Path) -> None:

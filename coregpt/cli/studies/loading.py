@@ -7,10 +7,11 @@ import torch
 
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.designs.tuned import WHERE, taken_of
+from coregpt.lab.designs.tuned import WHERE, refuse_absent, taken_of
 from coregpt.lab.planning.chain import resolved
 from coregpt.lab.planning.load import load, load_family
 from coregpt.lab.planning.pilot import refuse_undecidable
+from coregpt.lab.planning.plans import refuse_nowhere
 from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.idle.inert import refuse_idle
@@ -36,6 +37,9 @@ def sound_studies(
     """
     studies = load_studies(path, scale, store, slurm)
     refuse_undecidable(studies[0])
+    for study in studies:  # what takes no building of models to see, first
+        refuse_absent(study)
+        refuse_nowhere(study)
     refuse_edited_brackets(studies)
     return studies, refuse_idle(studies)
 
@@ -44,7 +48,7 @@ def refuse_edited_brackets(studies: Sequence[Study]) -> None:
     """Raises ConfigError for a report, named by `tuned`, that says what its own runs do not, or was changed by hand."""
     for study in studies:
         taken = taken_of(study)
-        if taken is None or "seal" not in (taken.report or {}):  # older ones have none
+        if taken is None:
             continue
         from coregpt.cli.reports.report import edits, read_report
 
@@ -60,7 +64,7 @@ def refuse_edited_brackets(studies: Sequence[Study]) -> None:
 def put_before_laws(studies: Sequence[Study]) -> None:
     """Tell what laws the techniques break that do not come with CoreGPT. Raises ConfigError for those that none may."""
     named = {(study.catalogue, name) for study in studies for arm in study.arms for name in arm.run.plugins}
-    if all(catalogue.locate(name).shipped for catalogue, name in named):
+    if all(catalogue.shipped(name) for catalogue, name in named):
         return
     from coregpt.lab.laws.foreign import refuse_unlawful  # half a second that most studies do without
 

@@ -1,8 +1,8 @@
 """Laws against winning by anything but the model, which techniques from elsewhere are put before until they may train.
 
 Once for each version of a technique's code and its options, in a process of its own: whatever a technique leaves behind
-ends with it, and whatever it would be judged by was there before it. Those that come with CoreGPT are put before all
-laws by its tests.
+ends with it, and whatever it would be judged by was there before it. Those that are as they came with CoreGPT are put
+before all laws by its tests.
 """
 
 import contextlib
@@ -77,7 +77,7 @@ def refuse_unlawful(studies: Iterable[Study], say: Callable[[str], None]) -> Non
 def _foreign(study: Study) -> Iterator[tuple[Arm, str, dict[str, Any]]]:
     for arm in study.arms:
         for name, options in arm.run.plugins.items():
-            if not study.catalogue.locate(name).shipped:
+            if not study.catalogue.shipped(name):
                 yield arm, name, dict(options or {})
 
 
@@ -87,7 +87,7 @@ def verdict(catalogue: Catalogue, name: str, options: dict[str, Any], say: Calla
     known = _read(file)
     if known is not None:
         return known
-    say(f"{name} does not come with CoreGPT: it is put before the laws, once for this code and these options")
+    say(f"{name} as it is here did not come with CoreGPT: the laws are asked, once for this code and these options")
     found = _found(catalogue, name, options)
     if found.untested != TORN:
         with contextlib.suppress(OSError, CoreGPTError):  # a cache that can only be read: it is tested again next time

@@ -26,6 +26,7 @@ from coregpt.lab.study.code.checkouts import GROUP, elsewhere, where_searched
 from coregpt.lab.study.code.closure import Closure, closure
 from coregpt.lab.study.code.origin import CORE
 from coregpt.lab.study.code.serving import FILE_MODULE, remember, serve, sources_loaded
+from coregpt.lab.study.code.shipped import as_listed
 
 if TYPE_CHECKING:
     from coregpt.engine.inputs import Stored
@@ -54,9 +55,15 @@ class Found:
         return f"{self.package}.{self.folder}" if self.folder else self.package
 
     @property
-    def shipped(self) -> bool:
-        """Whether it comes with CoreGPT, whose tests put it before every law."""
-        return self.package == SHIPPED
+    def root(self) -> Path:
+        """The folder of its package."""
+        return self.path.parents[self.folder.count(".") + 1 if self.folder else 0]
+
+    @property
+    def around(self) -> list[Path]:
+        """What is executed before its module: the packages that it lies in."""
+        depth = self.path.parents.index(self.root)
+        return [init for folder in self.path.parents[: depth + 1] if (init := folder / "__init__.py").is_file()]
 
     @property
     def module(self) -> str:
@@ -185,6 +192,16 @@ class Catalogue:
                 raise PluginError(f"{found.path}: executes {module} ({path}), {text}")
         remember(module for module in made.files if module.partition(".")[0] not in self.packages)
         return made
+
+    def shipped(self, name: str) -> bool:
+        """Whether a technique and all that it imports is as it came with CoreGPT, whose tests put it before every law.
+
+        Raises PluginError for imports that cannot be followed.
+        """
+        found = self.locate(name)
+        if found.package != SHIPPED:
+            return False
+        return as_listed(found.root, [found.path, *found.around, *self.imports(name).files.values()])
 
     def source(self, name: str) -> Path:
         """The file a technique is defined in."""

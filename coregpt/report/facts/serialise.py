@@ -64,10 +64,13 @@ def first_problem(error: ValidationError) -> str:
     return f"{place}: {said}{got}" if place else f"{said}{got}"
 
 
-def unsealed(text: str) -> bool:
-    """Whether facts in the text of a report are not those that were written; older ones have no seal to tell by."""
+def broken_seal(text: str) -> str:
+    """What tells that facts in the text of a report may not be those that were written; empty if they are."""
     data = json.loads(text)
-    return "seal" in data and data["seal"] != _seal(data)
+    if "seal" not in data:
+        return "it has no seal, with which every report is written"
+    same = data["seal"] == _seal(data)
+    return "" if same else "its study or its runs are not those that were written: the seal is of others"
 
 
 def _seal(plain: Mapping[str, Any]) -> str:

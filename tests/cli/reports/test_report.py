@@ -87,11 +87,17 @@ def test_facts_that_follow_from_nothing_else_cannot_be_edited_either(
 def test_the_seal_is_of_facts_and_not_of_how_they_are_laid_out(published: Path) -> None:
     published.write_text(json.dumps(json.loads(published.read_text()), indent=2))
     assert main(["report", str(published)]) == 0
+
+
+def test_a_report_without_its_seal_is_refused(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Or whoever edits a fact would delete one line more."""
     data = json.loads(published.read_text())
-    del data["seal"]  # as an older version left it
+    data["study"]["arms"][1]["parameters"] = 1
+    del data["seal"]
     published.write_text(json.dumps(data))
-    assert main(["report", str(published)]) == 0
-    assert "seal" in json.loads(published.read_text())
+    assert main(["report", str(published), "--out", str(published.parent / "out")]) == 2
+    assert "report.json: it has no seal, with which every report is written; it was edited" in capsys.readouterr().err
+    assert not (published.parent / "out").exists()
 
 
 def test_a_run_taken_out_is_told_in_plain_words(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
