@@ -19,6 +19,9 @@ Method = Literal[
     "anytime",
 ]
 
+Spending = Literal["pocock", "obrien_fleming"]
+"""How planned looks share an alpha out (`stats.sequential`)."""
+
 MIN_SEEDS = 3
 MIN_ERROR_DF = 4
 """Fewer degrees of freedom estimate the noise too poorly to test anything (3-4 seeds of two arms)."""

@@ -17,10 +17,10 @@ from scipy import optimize, stats
 
 from coregpt.contract.errors import ConfigError
 from coregpt.stats import student_looks
+from coregpt.stats.design import Spending
 from coregpt.stats.distributions import legendre
 
 Vector = NDArray[np.float64]
-Spending = Literal["pocock", "obrien_fleming"]
 Decision = Literal["reject", "futile", "continue", "accept"]
 
 FIRST_LOOK = 4

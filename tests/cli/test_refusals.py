@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from coregpt.cli import main
-from coregpt.cli.studies import training
+from coregpt.cli.studies import loading, training
 from coregpt.contract.errors import ConfigError
+from coregpt.lab.planning import plans
 from tests.lab.conftest import STUDY, Lab
 
 BASE: dict[str, Any] = {**STUDY["base"], "tokens": 64 * 20}
@@ -106,6 +107,27 @@ def test_whatever_else_is_wrong(
     for line in nothing_is_left(made, capsys).splitlines():
         assert line.startswith(f"{made.study}:"), "every mistake is told with its line"
         assert line.removeprefix(f"{made.study}:").split(":")[0].isdigit()
+
+
+@pytest.mark.parametrize("source", ["./nothing", "mixture", "tuned"])
+def test_what_is_nowhere_is_told_before_any_model_is_built(
+    lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    def counted(*_: object) -> None:
+        raise AssertionError("an arm was counted first")
+
+    monkeypatch.setattr(plans, "counted", counted)
+    monkeypatch.setattr(loading, "refuse_idle", counted)
+    made = lab(**SMALL, **({"tuned": {"from": "none.json"}} if source == "tuned" else {}))
+    if source == "mixture":
+        data = f"source: {made.data}"
+        made.study.write_text(
+            made.study.read_text().replace(data, f"{data}\n    mixture: {{a: {{source: x, weight: 1}}}}")
+        )
+    elif source != "tuned":
+        elsewhere(made, source)
+    words = "cannot be read" if source == "tuned" else "no data source or folder"
+    assert words in nothing_is_left(made, capsys)
 
 
 def test_another_alpha_than_the_chains(lab: Callable[..., Lab], capsys: pytest.CaptureFixture[str]) -> None:

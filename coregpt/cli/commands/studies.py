@@ -26,6 +26,7 @@ def plan(commands: Commands) -> None:
     add_options(parser)
 
     def execute(options: Namespace) -> int:
+        glance(options.study)
         if slurm := slurm_options(options, options.emit == "sbatch", "--emit sbatch"):
             from coregpt.cli.studies.emit import emit
 
@@ -52,6 +53,7 @@ def ablate(commands: Commands) -> None:
     add_program(parser, judges=True)
 
     def execute(options: Namespace) -> int:
+        glance(options.study)
         with training(options, options.study) as use:
             from coregpt.cli.studies.ablate import ablate
 
@@ -71,6 +73,7 @@ def noise(commands: Commands) -> None:
     add_program(parser)
 
     def execute(options: Namespace) -> int:
+        glance(options.study)
         with training(options, options.study) as use:
             from coregpt.cli.studies.noise import noise
             from coregpt.lab.designs.noise import Grid
@@ -168,6 +171,13 @@ def placebo(commands: Commands) -> None:
             return placebo(options.study, options.scale, options.baseline, options.draws, use)
 
     parser.set_defaults(execute=execute)
+
+
+def glance(study: Path) -> None:
+    """Whatever the text of a file and its first keys have wrong is told before torch is imported."""
+    from coregpt.lab.study.written import as_written
+
+    as_written(study)
 
 
 class Combinations(Action):

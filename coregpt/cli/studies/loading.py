@@ -7,10 +7,11 @@ import torch
 
 from coregpt.cli.screen import say
 from coregpt.contract.errors import ConfigError
-from coregpt.lab.designs.tuned import WHERE, taken_of
+from coregpt.lab.designs.tuned import WHERE, refuse_absent, taken_of
 from coregpt.lab.planning.chain import resolved
 from coregpt.lab.planning.load import load, load_family
 from coregpt.lab.planning.pilot import refuse_undecidable
+from coregpt.lab.planning.plans import refuse_nowhere
 from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.idle.inert import refuse_idle
@@ -36,6 +37,9 @@ def sound_studies(
     """
     studies = load_studies(path, scale, store, slurm)
     refuse_undecidable(studies[0])
+    for study in studies:  # what takes no building of models to see, first
+        refuse_absent(study)
+        refuse_nowhere(study)
     refuse_edited_brackets(studies)
     return studies, refuse_idle(studies)
 

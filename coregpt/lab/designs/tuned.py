@@ -85,9 +85,7 @@ class Tuned(Design):
         return taken.settings if taken is not None else {}
 
     def settle(self, outlined: Outline) -> Outline:
-        taken = taken_of(outlined.study)
-        if taken is not None and taken.missing:
-            raise ConfigError(f"{where(outlined.study, *WHERE)}: {taken.path}: {taken.missing}")
+        refuse_absent(outlined.study)
         return outlined
 
     def check(self, plan: Plan) -> None:
@@ -124,6 +122,13 @@ def taken_of(study: Study) -> Taken | None:
     """What settings were taken from; None where they are as written."""
     found: Taken | None = study.designs.get("tuned")
     return found
+
+
+def refuse_absent(study: Study) -> None:
+    """Raises ConfigError where the report cannot be read."""
+    taken = taken_of(study)
+    if taken is not None and taken.missing:
+        raise ConfigError(f"{where(study, *WHERE)}: {taken.path}: {taken.missing}")
 
 
 def take(study: Study, file: StudyFile) -> Taken:

@@ -1,11 +1,8 @@
 """A study's YAML file, read and checked: every mistake at once, each with its line."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
-
-from pydantic import ValidationError
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs import DESIGNS
@@ -16,18 +13,17 @@ from coregpt.lab.study.identity import WATCHING
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.layers import Merged
 from coregpt.lab.study.place import located, placed
-from coregpt.lab.study.problems import Problem, explain
+from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.registry import Catalogue, nearest
 from coregpt.lab.study.text_unit import BITS, METRICS
-from coregpt.lab.study.yamlfile import Document, Key, read
+from coregpt.lab.study.written import as_written, refusal
+from coregpt.lab.study.yamlfile import Document, Key
 
 MANY_GPUS = 8
 """From this many visible GPUs on, a scale called node-... is the default."""
 MANY_SEEDS = 1000
 RUNS = Path("runs")
 """Where runs lie unless a command says otherwise."""
-ASIDE = "x-"
-"""How top-level keys begin that say nothing: a place for anchors, `x-small: &small {dim: 64}`."""
 SCALED = ("seeds", "test", "gpus_per_run", "keep")
 """What a scale may set beside run settings."""
 
@@ -51,25 +47,18 @@ def load_family(
     path: Path, scale: str | None = None, gpus: int = 0, store: Path = RUNS, over: Mapping[str, Any] | None = None
 ) -> list[Study]:
     """As `load`, for a file that may declare several studies, in its order."""
-    document = read(path)
-    document = replace(document, data={**document.data, **(over or {})})
-    return _Loader(document, path, store).studies(scale, gpus)
+    document, file = as_written(path, over)
+    return _Loader(document, file, path, store).studies(scale, gpus)
 
 
 class _Loader:
     """Collects problems while a document becomes a study."""
 
-    def __init__(self, document: Document, path: Path, store: Path):
-        self.document, self.path, self.store = document, path, store
+    def __init__(self, document: Document, file: StudyFile, path: Path, store: Path):
+        self.document, self.file, self.path, self.store = document, file, path, store
         self.problems: list[Problem] = []
 
     def studies(self, scale: str | None, gpus: int) -> list[Study]:
-        try:
-            said = {key: value for key, value in self.document.data.items() if not key.startswith(ASIDE)}
-            self.file = StudyFile.model_validate(said)
-        except ValidationError as error:
-            self.problems += explain(error, StudyFile)
-            self.stop_if_wrong()
         self.catalogue = self.load_plugin_files()
         self.own = self.declared_arms()
         inert = self.said_inert()
@@ -93,8 +82,7 @@ class _Loader:
 
     def stop_if_wrong(self) -> None:
         if self.problems:
-            found = sorted(self.problems, key=lambda problem: self.document.line(problem[0]))
-            raise ConfigError("\n".join(f"{self.document.where(key)}: {text}" for key, text in found))
+            raise refusal(self.document, self.problems)
 
     def declared_arms(self) -> dict[str, dict[str, Any]]:
         """What each arm lays over base and scale: its settings, or its techniques where a mode makes the arms."""

@@ -15,7 +15,7 @@ from coregpt.lab.study.identity import engine_of, frozen_files, plugin_digests, 
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline, Plan, PlannedRun
 from coregpt.lab.study.part import TRUNK, WHOLE, RunPart
-from coregpt.lab.study.place import opened, placed
+from coregpt.lab.study.place import is_nowhere, opened, placed
 from coregpt.lab.study.readings import Readings, along
 from coregpt.lab.study.text_unit import scales_of
 from coregpt.lab.study.whereabouts import where, where_set
@@ -60,11 +60,11 @@ def plan(outlined: Outline, nodes: str = "") -> Plan:
     for design in DESIGNS:
         design.refuse(outlined, nodes)
     refuse_no_gpu(study, nodes)
+    check_equal(outlined)
     sources = data_of(study)
     source = sources[outlined.baseline.name]
     if foreign(outlined.baseline.run) is None:
         refuse_unfit(outlined, sources)
-    check_equal(outlined)
     common = _common_compile(outlined, nodes)
 
     digests = {arm.name: _code(study, arm) for arm in study.arms}
@@ -116,12 +116,23 @@ def data_of(study: Study) -> dict[str, TokenSource]:
         at = placed(arm.run.data, study.path.parent)
         key = (at.source, *(text for name in sorted(at.mixture) for text in (name, at.mixture[name].source)))
         if key not in found:
-            try:
-                found[key] = opened(arm.run.data, study.path.parent)
-            except DataError as error:
-                raise DataError(f"{where_set(study, arm, 'data', 'source')}: {error}") from error
+            found[key] = _opened(study, arm)
         by_arm[arm.name] = found[key]
     return by_arm
+
+
+def refuse_nowhere(study: Study) -> None:
+    """Raises DataError for data that are in no place, which takes no counting and no reading to see."""
+    for arm in study.arms:
+        if foreign(arm.run) is None and is_nowhere(arm.run.data, study.path.parent):
+            _opened(study, arm)
+
+
+def _opened(study: Study, arm: Arm) -> TokenSource:
+    try:
+        return opened(arm.run.data, study.path.parent)
+    except DataError as error:
+        raise DataError(f"{where_set(study, arm, 'data', 'source')}: {error}") from error
 
 
 def check_equal(outlined: Outline) -> None:

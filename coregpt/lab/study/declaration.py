@@ -17,7 +17,7 @@ from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.space import TuningFile
 from coregpt.lab.study.tuned_file import TunedFile
-from coregpt.stats.sequential import Spending
+from coregpt.stats.design import Spending
 
 Combination = Literal["leave_one_out", "add_one", "factorial"]
 Mode = Literal[Combination, "fork"]

@@ -23,6 +23,13 @@ def placed(data: DataConfig, beside: Path) -> DataConfig:
     return data.model_copy(update={"source": located(data.source, beside), "mixture": mixture})
 
 
+def is_nowhere(data: DataConfig, beside: Path) -> bool:
+    """Whether a source is neither a name nor a folder."""
+    placed_ = placed(data, beside)
+    found = [placed_.source, *(each.source for each in placed_.mixture.values())]
+    return any(source not in NAMES and not Path(source).is_dir() for source in found)
+
+
 def opened(data: DataConfig, beside: Path) -> TokenSource:
     """All that is trained and evaluated on. Raises DataError, naming the places in which a folder was looked for."""
     others = {}

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.stats import qmc
 
 DIGITS = 4
 """Significant digits of a sampled number: enough to tune, few enough to read and to type."""
@@ -139,6 +138,8 @@ def points(space: Space, trials: int, name: str, current: Mapping[str, Any]) -> 
 
     All points differ; fewer than `trials` if the space has no more.
     """
+    from scipy.stats import qmc  # half a second that a study without trials does without
+
     first = {path: current[path] for path in space}
     found = [first] if all(first[path] in each for path, each in space.items()) else []
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
