@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from coregpt.cli import main
+from coregpt.cli.studies import loading
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.rates import moving, point_at
 from coregpt.lab.planning.load import load
@@ -159,7 +160,13 @@ def test_a_scale_has_a_report_of_its_own_which_only_it_needs(with_report: Callab
         outline(load(made.study, "large"))
 
 
-def test_a_real_study_shows_the_bracket_and_allows_for_it(with_report: Callable[..., Lab], capsys: Any) -> None:
+def test_a_real_study_shows_the_bracket_and_allows_for_it(
+    with_report: Callable[..., Lab], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The report here is a sketch of one, which the command refuses as edited.
+    assert main(["plan", str(with_report().study)]) == 2
+    assert "found.json: study.name: is missing" in capsys.readouterr().err
+    monkeypatch.setattr(loading, "refuse_edited_brackets", lambda studies: None)
     elsewhere = {"environment": {"values": {"processor": "slide rule", "precision": "fp32"}}}
 
     def edit(study: dict[str, Any]) -> None:
