@@ -21,6 +21,7 @@ import pandas as pd
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import read_text
 from coregpt.lab.study.registry import nearest
+from coregpt.report.drawing.units import told_in
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.facts.serialise import from_json
 from coregpt.report.places import PUBLISHED, own
@@ -124,7 +125,8 @@ class Results:
 
     def __repr__(self) -> str:
         study = self.report.study
-        return f"<{study.name}: {self.report.headline} ({study.metric} in {study.unit}, baseline {study.baseline})>"
+        metric = told_in(study.metric, study.unit)
+        return f"<{study.name}: {self.report.headline} ({metric}, baseline {study.baseline})>"
 
     def runs(self) -> pd.DataFrame:
         """One row per planned run, arms in the study's order, then seeds. Trials of a tuning are not among them.

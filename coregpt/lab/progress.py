@@ -153,7 +153,7 @@ def in_words(lines: Sequence[Line]) -> list[str]:
     words = []
     for line in lines:
         if line.state == "running":
-            at = f"step {line.progress()}" if line.step else "starting"
+            at = "starting" if not line.step and line.loss is None else f"step {line.progress() or 0}"
             loss = "" if line.loss is None else f", loss {line.loss:.4f}"
             words.append(f"{line.arm} seed {line.seed}: {at}{loss}")
     elsewhere = sum(line.state == "elsewhere" for line in lines)

@@ -111,10 +111,12 @@ def test_no_table_is_wider_or_taller_than_the_terminal(width: int, height: int) 
 
 
 def test_a_log_names_what_is_executing() -> None:
-    lines = [DONE, RUNNING, Line("gpt", 2, "running"), Line("gpt", 3, "elsewhere", 5)]
+    begun = Line("gpt", 4, "running", 0, None, 0.0, 5.5)
+    lines = [DONE, RUNNING, Line("gpt", 2, "running"), begun, Line("gpt", 3, "elsewhere", 5)]
     assert in_words(lines) == [
         "gpt seed 1: step 120/400, loss 1.8231",
         "gpt seed 2: starting",
+        "gpt seed 4: step 0, loss 5.5000",
         "1 in another process",
     ]
 

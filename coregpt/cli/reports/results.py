@@ -11,6 +11,7 @@ from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.atomic import writable_folder, write_bytes
 from coregpt.lab.progress import duration
+from coregpt.report.drawing.units import told_in
 from coregpt.results import Results, load
 
 
@@ -52,7 +53,7 @@ def as_parquet(frame: pd.DataFrame) -> bytes:
 
 def _show(found: Results) -> None:
     study = found.report.study
-    say(f"{study.name}: {study.metric} in {study.unit}, from {found.source}")
+    say(f"{study.name}: {told_in(study.metric, study.unit)}, from {found.source}")
     rows = [["arm", "seed", "status", study.metric, "training"]]
     for run in found.runs().itertuples():
         value = "" if math.isnan(run.value) else f"{run.value:.4f}"

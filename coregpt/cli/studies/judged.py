@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from coregpt.report.drawing.numbers import signed
+from coregpt.report.drawing.units import with_unit
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.facts.verdict_file import BYTES
 from coregpt.report.verdicts.exit_codes import BETTER, BROKEN, CANDIDATE, UNDECIDED
@@ -98,7 +99,7 @@ class Judgement:
         seen, words = self.latest, [self.verdict.upper() if self.verdict == "confirmed" else self.verdict.capitalize()]
         if seen is not None and seen.gain is not None:
             done = f"{seen.seeds} of {seen.planned}" if seen.seeds < seen.planned else str(seen.seeds)
-            words.append(f"gain {signed(seen.gain, DIGITS)} {seen.unit} on {done} seeds")
+            words.append(f"gain {with_unit(signed(seen.gain, DIGITS), seen.unit)} on {done} seeds")
         if seen is not None and seen.cause:
             words.append(seen.cause)
         if self.missing:

@@ -30,6 +30,7 @@ from coregpt.lab.study.idle.inert import told_idle
 from coregpt.lab.study.idle.known import Known
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Outline, Plan
+from coregpt.report.drawing.units import with_unit
 
 
 def show_plan(path: Path, scale: str | None, asked: Asked, as_json: bool = False) -> int:
@@ -211,8 +212,8 @@ def test_lines(made: Plan, found: Power) -> list[str]:
         lines.append("No arm will be called better or worse: plan a second study of those passed on, on fresh seeds.")
     if found.detectable is None:
         return [*lines, "This design can only end inconclusive; plan more seeds."]
-    unit, n = made.unit, len(made.study.seeds)
-    detects = f"{n} seeds detect a difference of {found.detectable:.2g} {unit} with probability {test.power:g}"
+    detectable, n = with_unit(f"{found.detectable:.2g}", made.unit), len(made.study.seeds)
+    detects = f"{n} seeds detect a difference of {detectable} with probability {test.power:g}"
     lines.append(f"{detects}; sd of a paired difference {found.sd:.2g} ({found.origin}).")
     lines += [line for each in DESIGNS for line in each.told_of_test(made, found.sd)]
     if found.detectable > test.margin:

@@ -30,6 +30,7 @@ from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs import DESIGNS
 from coregpt.report.designs.chain.words import sentence
 from coregpt.report.drawing.numbers import listing, plural
+from coregpt.report.drawing.units import with_unit
 from coregpt.report.facts.environment import apart, code_apart
 from coregpt.report.facts.model import Report
 from coregpt.report.pages.verdict_file import verdict_of
@@ -128,8 +129,9 @@ def announced(report: Report, predictions: Sequence[Prediction], study: Study) -
     lines = [f"{k} per arm ({', '.join(map(str, study.seeds))}), none of them in the report."]
     for each in predictions:
         low, high = each.interval
+        published = with_unit(f"{each.published:+.4f}", unit)
         lines.append(
-            f"{each.arm}: published gain {each.published:+.4f} {unit}; agrees if the fresh gain lies from "
+            f"{each.arm}: published gain {published}; agrees if the fresh gain lies from "
             f"{low:+.4f} to {high:+.4f}. Chance of 'agrees' if the published gain is true: {each.if_true:.0%}; "
             f"if it is zero: {each.if_zero:.0%}."
         )
@@ -178,10 +180,10 @@ def in_chain(fresh: Report, study: Study, store: Path) -> list[str]:
 
 def answers(checks: Sequence[Check], report: Report) -> list[str]:
     """One line per arm, and one for all."""
-    lines = [""]
+    lines, unit = [""], report.study.unit
     for each in checks:
         word = "agrees" if each.agrees else "DISAGREES"
-        fresh = each.reason if each.fresh is None else f"fresh gain {each.fresh:+.4f} {report.study.unit}"
+        fresh = each.reason if each.fresh is None else f"fresh gain {with_unit(f'{each.fresh:+.4f}', unit)}"
         lines.append(f"{each.prediction.arm}: {word}. {fresh[0].upper()}{fresh[1:]}.")
     weak = [each.prediction.arm for each in checks if each.agrees and each.prediction.if_zero > 0.5]
     if weak:

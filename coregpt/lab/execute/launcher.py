@@ -2,7 +2,7 @@
 
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ class Launcher:
         self.asked = True
         """Whether nothing has ended since `missing` was asked last: then its answer would be the same."""
         self.all_known = everything(plan, store)
+        self.later = self.later_work(())
         self.run_table = RunTable(plan, store)
         self.limits = Limits(plan, store, before)
         self.deadline = Deadline(self.policy.until, plan, store)
@@ -109,6 +110,7 @@ class Launcher:
         self.queue = Waiting(self.work, (task for task in missing(self.plan, self.store) if task.run.id not in taken))
         self.asked, self.all_known = True, everything(self.plan, self.store)
         self.total = max(known(self.plan, self.store), self.complete)
+        self.later = self.later_work(taken)
         for line in decisions.note(self.plan, self.store):
             self.display.event(line)
 
@@ -299,8 +301,16 @@ class Launcher:
         left, spent = self.remaining(), self.run_table.spent()
         self.display.status(f"{self.complete} of {self.total} runs done{left}, {spent}", lines)
 
+    def later_work(self, taken: Collection[str]) -> float:
+        """Of runs that follow whatever the present wave shows, and stand in no queue yet."""
+        if self.all_known or self.total < len(self.plan.runs):
+            return 0.0
+        begun = {*taken, *(task.run.id for task in self.queue.tasks)}
+        runs = (Task(run) for run in self.plan.runs if run.id not in begun)
+        return sum(self.work.of(task) for task in runs if not task.done(self.store))
+
     def remaining(self) -> str:
         now, slots = self.machine.now(), min(len(self.free) + len(self.jobs), len(self.queue) + len(self.jobs))
         running = [job.moving(now, self.work.flops(job.run)) for job in self.jobs]
-        left = self.eta.left(self.queue.work, running, slots)
+        left = self.eta.left(self.queue.work + self.later, running, slots)
         return "" if left is None else f", {duration(left)} left"

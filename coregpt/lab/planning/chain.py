@@ -193,7 +193,8 @@ def told(found: Standing, study: Study, unit: str) -> list[str]:
     if found.detectable is None:
         first = f"At that level {seeds} can show no difference"
     else:
-        first = f"At that level {seeds} detect {found.detectable:.2g} {unit} with probability {found.power:g}"
+        detectable = f"{found.detectable:.2g} {unit}".rstrip()
+        first = f"At that level {seeds} detect {detectable} with probability {found.power:g}"
     many = "more than 1000 seeds" if found.needed is None else f"{found.needed} seeds"
     return [*lines, f"{first}; a difference of the margin, {study.criterion.margin:g}, takes {many}."]
 

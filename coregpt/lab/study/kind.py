@@ -21,8 +21,6 @@ if TYPE_CHECKING:  # pages of a report do without torch
 
 UNCOUNTED = 10**9
 """Steps of a run whose length nobody knows: it stands at no share of it until it ends."""
-UNIT = "units of the program"
-"""Of a metric that core did not measure."""
 
 
 class Foreign(RunConfig):

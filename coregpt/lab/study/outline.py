@@ -9,7 +9,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.engine.accounting import Cost
 from coregpt.engine.data import NAMES, TokenSource
 from coregpt.lab.study.declaration import Arm, Axis, Stream, Study
-from coregpt.lab.study.kind import UNIT, foreign
+from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.part import RunPart
 from coregpt.lab.study.readings import Readings
 
@@ -102,9 +102,9 @@ class Plan(Outline):
 
     @property
     def unit(self) -> str:
-        """Of the metric."""
+        """Of the metric; "" where nobody here knows it."""
         if foreign(self.baseline.run) is not None:
-            return UNIT
+            return ""
         return f"nats per {self.source.unit}" if self.study.criterion.metric == "val_loss" else "bits per byte"
 
     def place(self) -> str:

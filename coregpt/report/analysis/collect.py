@@ -157,8 +157,7 @@ def _reported(plan: Plan, store: Path, arm: str) -> dict[str, Any]:
 
 def _data(plan: Plan) -> DataFacts:
     if foreign(plan.baseline.run) is not None:
-        rule = "as the program has it: what it reads beyond its code and the inputs named here is its own affair"
-        name, digest = plan.source.name, plan.source.digest
+        name, digest, rule = plan.source.name, plan.source.digest, "as the program has it"
         nothing = {"train_tokens": None, "val_tokens": None, "eval_tokens": None}
         return DataFacts(name=name, sha256=digest, split_rule=rule, **nothing)
     facts, baseline = plan.source.facts(), plan.baseline

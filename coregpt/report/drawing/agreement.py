@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from coregpt.report.drawing.numbers import decimals, signed, span
+from coregpt.report.drawing.units import with_unit
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.facts.published import Published, PublishedGain
 
@@ -28,7 +29,8 @@ def _of_arm(report: Report, c: Comparison, there: PublishedGain | None, path: st
         return f"{c.arm}: cannot be held against {path}, {'which' if there is None else 'it'} has no gain to compare."
     low, high = there.interval
     word = "agrees with" if low <= c.gain <= high else "DISAGREES with"
+    gain = with_unit(signed(c.gain, digits), unit)
     return (
-        f"{c.arm}: {word} {path}. Gain {signed(c.gain, digits)} {unit}, there {signed(there.gain, digits)}; what "
+        f"{c.arm}: {word} {path}. Gain {gain}, there {signed(there.gain, digits)}; what "
         f"agrees lies from {span(there.interval, digits)}."
     )

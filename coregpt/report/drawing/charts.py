@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from coregpt.report.drawing.numbers import decimals, short, signed, span
 from coregpt.report.drawing.svg import Scale, element, line, padded, text, tick_labels
+from coregpt.report.drawing.units import told_in
 from coregpt.report.drawing.words import rated, verdict_words
 from coregpt.report.facts.model import Comparison, Report, RunResult
 
@@ -62,7 +63,8 @@ def forest(report: Report) -> str:
     parts.append(text(x.stop, bottom + 52, "arm better →", "label", "end"))
     at = {words for c in report.comparisons if (words := rated(study, c))}
     parts += [text(_WIDTH / 2, bottom + 78, f"compared {', '.join(sorted(at))}", "label", "middle")] if at else []
-    label = f"Gain of each arm over {study.baseline} in {study.unit}, with intervals and the margin of {study.margin:g}"
+    over = told_in(f"Gain of each arm over {study.baseline}", study.unit)
+    label = f"{over}, with intervals and the margin of {study.margin:g}"
     return figure("".join(parts), _WIDTH, bottom + (88 if at else 62), label)
 
 

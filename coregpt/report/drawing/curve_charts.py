@@ -10,6 +10,7 @@ from coregpt.report.drawing.charts import figure
 from coregpt.report.drawing.curves import Band, SeedCurve, gap_band, mean_band, seed_curves, thin
 from coregpt.report.drawing.numbers import short
 from coregpt.report.drawing.svg import Scale, element, line, padded, polygon, polyline, text, tick_labels
+from coregpt.report.drawing.units import labelled
 from coregpt.report.facts.model import Report
 
 Vector = NDArray[np.float64]
@@ -67,7 +68,7 @@ def learning_curves(report: Report, arms: Sequence[ArmCurves], axis: str) -> str
         points = _thinned(band.x[axis] / divisor, band.middle, _MEAN_POINTS)
         inside.append(element("g", polyline(((x(a), y(b)) for a, b in points), "mean"), class_=f"s{arm.index}"))
     ends = [(arm, y(float(band.middle[-1]))) for arm, band in bands]
-    framed = frame(x, y, words, f"{report.study.curve_metric} ({report.study.unit})", f"clip-{axis}", "".join(inside))
+    framed = frame(x, y, words, labelled(report.study.curve_metric, report.study.unit), f"clip-{axis}", "".join(inside))
     label = (
         f"{report.study.curve_metric} against {words} for {len(bands)} arms: mean, range over seeds, and single seeds"
     )
@@ -96,7 +97,7 @@ def gap_curves(report: Report, arms: Sequence[ArmCurves]) -> str | None:
         mean = polyline(((x(a), y(b)) for a, b in points), "mean")
         inside.append(element("g", _area(band, "steps", 1.0, x, y) + mean, class_=f"s{arm.index} area"))
     ends = [(arm, y(float(band.middle[-1]))) for arm, band in drawn]
-    framed = frame(x, y, "training steps", f"gain ({report.study.unit})", "clip-gap", "".join(inside))
+    framed = frame(x, y, "training steps", labelled("gain", report.study.unit), "clip-gap", "".join(inside))
     label = f"Gain of each arm over {report.study.baseline} during training; above zero the arm is ahead"
     return figure(framed + _end_labels(ends), WIDTH, HEIGHT, label)
 

@@ -18,6 +18,7 @@ from coregpt.report.drawing.numbers import (
     signed,
     span,
 )
+from coregpt.report.drawing.units import told_in
 from coregpt.report.drawing.words import verdict_words
 from coregpt.report.facts.inputs import BITS, Confound, Reason
 from coregpt.report.facts.model import Report
@@ -35,6 +36,7 @@ class Table:
 
 
 _BITS = "bits per byte"
+PER_TOKEN = "time per token"
 _RESULT_COLUMNS = (
     "arm",
     "seeds",
@@ -82,7 +84,7 @@ def results(report: Report) -> Table:
             )
         )
     return Table(
-        f"{report.study.metric} in {report.study.unit}; gain = baseline minus arm, positive is better",
+        f"{told_in(report.study.metric, report.study.unit)}; gain = baseline minus arm, positive is better",
         _result_columns(shown),
         rows,
     )
@@ -172,11 +174,15 @@ def costs(report: Report) -> Table:
         "tokens",
         "steps",
         "tokens/s",
-        "time per token",
+        PER_TOKEN,
         "training",
         "peak memory",
     )
-    return Table("Counted before training; speed and memory measured", head, rows)
+    if report.study.program is None:
+        return Table("Counted before training; speed and memory measured", head, rows)
+    told = [i for i in range(len(head)) if {row[i] for row in rows} - {"unknown", DASH}]
+    cells = [tuple(row[i] for i in told) for row in rows]
+    return Table("As the program reports it; time and memory measured here", tuple(head[i] for i in told), cells)
 
 
 def _change(value: float | None, base: float | None) -> str:
@@ -251,7 +257,11 @@ def _counts_as(item: Confound, moved: Collection[str]) -> str:
 
 def data(report: Report) -> Table:
     """The data and how it was split."""
-    facts = report.study.data
+    facts, program = report.study.data, report.study.program
+    if program is not None:
+        digest = [("sha256", facts.sha256)] if program.inputs else []
+        rows = [("data", facts.name), *digest, ("split", facts.split_rule)]
+        return Table("Data", ("fact", "value"), rows, words=True)
     rows = [
         ("data", facts.name),
         ("sha256", facts.sha256),

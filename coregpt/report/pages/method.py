@@ -2,6 +2,7 @@
 
 from coregpt.report.designs import DESIGNS
 from coregpt.report.drawing.numbers import fixed
+from coregpt.report.drawing.units import with_unit
 from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Report
 
@@ -10,7 +11,7 @@ def method(report: Report) -> list[str]:
     """How the verdict was reached and what was fixed before any result, as paragraphs."""
     study, design = report.study, report.design
     level = f"alpha {study.alpha:g}" if study.screen is None else f"false discovery rate {study.screen:g}"
-    rules = f"{level} two-sided, margin ±{study.margin:g} {study.unit}, power {study.power:g}"
+    rules = f"{level} two-sided, margin {with_unit(f'±{study.margin:g}', study.unit)}, power {study.power:g}"
     if study.imported:
         return [
             f"Test: {design.name}. Why: {design.reason}. Chosen from the number of runs and arms alone.",
@@ -28,8 +29,8 @@ def method(report: Report) -> list[str]:
     found += [words for design in DESIGNS for words in design.method(report)]
     if report.planned_detectable is not None:
         found.append(
-            f"Planned to detect {fixed(report.planned_detectable, 4)} {study.unit} with {study.power:.0%} probability, "
-            f"assuming a standard deviation of {study.assumed_sd:g} between paired runs."
+            f"Planned to detect {with_unit(fixed(report.planned_detectable, 4), study.unit)} with {study.power:.0%} "
+            f"probability, assuming a standard deviation of {study.assumed_sd:g} between paired runs."
         )
     return found
 

@@ -5,6 +5,7 @@ from html import escape
 from coregpt.report.drawing.markup import Code, Items, Section, paragraph, table_markdown
 from coregpt.report.drawing.numbers import decimals, p_phrase, p_value, plural, si, signed, span
 from coregpt.report.drawing.tables import Table
+from coregpt.report.drawing.units import with_unit
 from coregpt.report.drawing.words import full_words, rated, verdict_words
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.verdicts.confounded import in_a_row
@@ -59,7 +60,7 @@ def paste_section(report: Report) -> Section:
 def sentence(report: Report, c: Comparison) -> str:
     """Arm, gain with its unit, 95% interval, adjusted p, seeds, size, tokens, study: in one line."""
     study, digits = report.study, decimals(report.study, report.comparisons)
-    gain = "no gain could be had" if c.gain is None else f"gain {signed(c.gain, digits)} {study.unit}"
+    gain = "no gain could be had" if c.gain is None else f"gain {with_unit(signed(c.gain, digits), study.unit)}"
     if c.gain is not None and c.gain_condition:
         gain += f" ({c.gain_condition})"
     interval = f"95% interval {span(c.interval, digits)}" if c.interval else "no interval"
@@ -89,7 +90,8 @@ def table(report: Report) -> Table:
         )
         for c in report.comparisons
     ]
-    title = f"Gain over {study.baseline} in {study.metric}, {study.unit}; CoreGPT study {study.digest[:_DIGEST_LENGTH]}"
+    metric = ", ".join(filter(None, [study.metric, study.unit]))
+    title = f"Gain over {study.baseline} in {metric}; CoreGPT study {study.digest[:_DIGEST_LENGTH]}"
     title += _own_settings(report).replace(",", ";") + ("; exploratory" if study.exploratory else "")
     title += "; * over finished runs only" if any(c.gain_condition for c in report.comparisons) else ""
     return Table(title, ("arm", "seeds", "gain", "95% interval", "p adjusted", "verdict"), rows)

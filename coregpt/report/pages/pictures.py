@@ -6,6 +6,7 @@ from coregpt.report.drawing import tables
 from coregpt.report.drawing.charts import forest, paired_dots, shows_one_interval
 from coregpt.report.drawing.curve_charts import AXES, HIDDEN_SHARE, ArmCurves, gap_curves, learning_curves
 from coregpt.report.drawing.markup import Picture, Section, details, paragraph, table_html, wide
+from coregpt.report.drawing.units import labelled
 from coregpt.report.facts.model import Report
 
 
@@ -21,7 +22,7 @@ def forest_section(report: Report) -> Section | None:
     )
     chosen = "set at import" if report.study.imported else "declared beforehand"
     text = (
-        f"Gain over {report.study.baseline} in {report.study.metric} ({report.study.unit}). {bars} Inside "
+        f"Gain over {report.study.baseline} in {labelled(report.study.metric, report.study.unit)}. {bars} Inside "
         f"the shaded band a difference is too small to matter (±{report.study.margin:g}, {chosen})."
     )
     drawing = forest(report)

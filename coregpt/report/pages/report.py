@@ -51,22 +51,27 @@ def _card(report: Report, c: Comparison) -> str:
     size = f'<span class="soft">{_size(c)}</span>' if _size(c) else ""
     word = f'<span aria-hidden="true">{SYMBOLS[c.verdict]}</span> {escape(full_words(report.study, c))}{size}'
     tone = c.verdict.replace(" ", "-")
+    cost = _cost(report, c.arm)
+    paid = f'<p class="cost">{escape(cost)}</p>' if cost else ""
     return (
         f'<li class="verdict {tone}"><h2><span>{escape(c.arm)}</span><span class="word">{word}</span></h2>'
-        f'<p>{escape(c.sentence)}</p><p class="cost">{escape(_cost(report, c.arm))}</p></li>'
+        f"<p>{escape(c.sentence)}</p>{paid}</li>"
     )
 
 
 def _cost(report: Report, arm: str) -> str:
-    """Parameters, FLOPs and time against the baseline: a gain that costs more is said to cost more."""
+    """Parameters, FLOPs and time against the baseline: a gain that costs more is said to cost more. Of what a program
+    does not tell its section speaks."""
     facts = {a.name: a for a in report.study.arms}
     mine, base = facts[arm], facts[report.study.baseline]
     sizes = {
         "parameters": (mine.parameters, base.parameters),
         "FLOPs per token": (mine.flops_per_token, base.flops_per_token),
     }
+    if report.study.program is not None:
+        sizes = {name: pair for name, pair in sizes.items() if None not in pair}
     parts = [f"{name} {'unknown' if None in pair else relative(*pair)}" for name, pair in sizes.items()]
     ratio = next(t.time_ratio for t in report.timing.arms if t.arm == arm)
     if ratio is not None:
         parts.append(f"time per token ×{ratio:.2f} (measured)")
-    return "Cost against the baseline: " + ", ".join(parts) + "."
+    return f"Cost against the baseline: {', '.join(parts)}." if parts else ""

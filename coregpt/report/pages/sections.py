@@ -68,7 +68,8 @@ def _published(report: Report) -> Iterator[Section]:
 def _costs(report: Report) -> Section:
     table = tables.costs(report)
     words = "Time per token is relative to the baseline run of the same seed and holds for this machine only."
-    return Section("What it costs", (table,), html=table_html(table) + paragraph(words))
+    words = paragraph(words) if tables.PER_TOKEN in table.head else ""
+    return Section("What it costs", (table,), html=table_html(table) + words)
 
 
 def _runs(report: Report) -> Section:

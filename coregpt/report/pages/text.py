@@ -3,6 +3,7 @@
 from coregpt.report.drawing.agreement import agreement
 from coregpt.report.drawing.charts import SYMBOLS
 from coregpt.report.drawing.numbers import decimals, p_phrase, plural, signed, span
+from coregpt.report.drawing.units import with_unit
 from coregpt.report.drawing.words import verdict_words
 from coregpt.report.facts.model import Report
 from coregpt.report.verdicts.wording import how_many
@@ -20,7 +21,7 @@ def verdict_lines(report: Report) -> list[str]:
     lines += [f"note: {note}" for note in report.notes[:budget]]
     if len(report.notes) > budget:
         lines.append(f"note: {plural(len(report.notes) - budget, 'more note')} in the report")
-    rules = f"alpha {study.alpha:g}; margin ±{study.margin:g} {study.unit}"
+    rules = f"alpha {study.alpha:g}; margin {with_unit(f'±{study.margin:g}', study.unit)}"
     lines.append(f"{report.design.name}; {how_many(study)}; {rules}")
     lines.append(f"{'imported curves' if study.imported else 'preregistration'} {study.digest}")
     if report.published is not None:

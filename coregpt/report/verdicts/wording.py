@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from coregpt.report.drawing.numbers import decimals, fixed, listing, p_phrase, plural, si, span
+from coregpt.report.drawing.units import with_unit
 from coregpt.report.drawing.words import LITTLE, RATED, rated
 from coregpt.report.facts.inputs import Confound, StudyFacts
 from coregpt.report.facts.model import Comparison
@@ -199,7 +200,7 @@ def _amount(study: StudyFacts, c: Comparison) -> str:
     if c.gain is None:
         return "no difference can be estimated"
     digits = decimals(study, (c,))
-    text = f"{fixed(abs(c.gain), digits)} {study.unit}"
+    text = with_unit(fixed(abs(c.gain), digits), study.unit)
     return text + (f" ({c.gain_condition})" if c.gain_condition else "")
 
 
@@ -254,7 +255,7 @@ def _by_rank(study: StudyFacts, c: Comparison, verb: str) -> str:
 def _equivalent(study: StudyFacts, c: Comparison) -> str:
     digits = decimals(study, (c,))
     return (
-        f"{c.arm} and {study.baseline} differ by less than the {study.margin:g} {study.unit} that "
+        f"{c.arm} and {study.baseline} differ by less than the {with_unit(f'{study.margin:g}', study.unit)} that "
         f"{_declared(study)} to matter (gain {span(c.interval90, digits)}, 90% interval; "
         f"equivalence {p_phrase(c.p_equivalence)})."
     )
@@ -264,7 +265,7 @@ def _inconclusive(study: StudyFacts, c: Comparison) -> str:
     digits = decimals(study, (c,))
     seen = ""
     if c.gain is not None and c.gain_condition == "":
-        seen = f" {c.arm} ended {fixed(abs(c.gain), digits)} {study.unit} {'lower' if c.gain >= 0 else 'higher'}"
+        seen = f" {c.arm} ended {_amount(study, c)} {'lower' if c.gain >= 0 else 'higher'}"
         seen += f" (95% gain interval {span(c.interval, digits)})." if c.interval else " on average."
     return f"No verdict on {c.arm}: {c.cause}.{seen}{next_step(study, c)}"
 
@@ -274,7 +275,7 @@ def _unstable(study: StudyFacts, c: Comparison) -> str:
     if c.gain is None:
         return text
     side = "lower" if c.gain >= 0 else "higher"
-    amount = f"{fixed(abs(c.gain), decimals(study, (c,)))} {study.unit} {side}"
+    amount = f"{with_unit(fixed(abs(c.gain), decimals(study, (c,))), study.unit)} {side}"
     return (
         f"{text} Where both finished it ended {amount}, which is conditional on finishing and no evidence of quality."
     )

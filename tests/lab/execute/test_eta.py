@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from coregpt.lab.designs.design import Task
+from coregpt.lab.execute import launcher as launching
 from coregpt.lab.execute.children import Child
 from coregpt.lab.execute.eta import Eta, Moving
 from coregpt.lab.execute.executor import Executor
@@ -67,6 +69,21 @@ def test_the_start_of_the_first_worker_is_no_part_of_the_time_left(executed: Lab
     machine.train(4.0)
     launcher.watch()
     assert launcher.remaining() == ", 14 s left"
+
+
+def test_what_follows_the_present_wave_is_part_of_the_time_left(
+    executed: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A design looks at two runs before the others: `0 of 4 done` and the time left speak of the same runs."""
+    monkeypatch.setattr(launching, "missing", lambda plan, store: [Task(run) for run in plan.runs[:2]])
+    monkeypatch.setattr(launching, "everything", lambda plan, store: False)
+    machine = ByHand(Slot(()))
+    launcher = Launcher(planned(executed), tmp_path, [Slot(())] * 2, Display(), machine=machine)
+    launcher.fill_slots()
+    for _ in range(2):
+        machine.train(1.0)
+        launcher.watch()
+    assert launcher.remaining() == ", 18 s left"
 
 
 def test_ended_runs_tell_the_pace_of_those_that_wait() -> None:

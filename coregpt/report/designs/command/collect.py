@@ -11,6 +11,7 @@ from coregpt.lab.command.edits import edit
 from coregpt.lab.command.git import GitError, Scratch, difference
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan
+from coregpt.report.designs.command.words import SAME_CODE
 from coregpt.report.facts.program import ProgramArm, ProgramFacts
 from coregpt.report.reading.collector import Collector
 
@@ -30,7 +31,7 @@ class Command(Collector):
             return {}
         own = base.command
         metric = own.metric
-        read = f"lines like {metric.pattern}" if metric.pattern else f"lines of format {metric.format}"
+        read = f'lines like "{metric.pattern}"' if metric.pattern else f"lines of format {metric.format}"
         read = read if metric.pattern or metric.format else "JSON lines in $COREGPT_METRICS"
         said = ProgramFacts(
             repo=own.repo,
@@ -82,7 +83,7 @@ def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[st
 def _difference(base: CommandRun, run: CommandRun) -> tuple[str, str]:
     """Stat and full patch of one arm's code against the baseline's, as both are run."""
     if base.command.tree == run.command.tree:
-        return "the same code", ""
+        return SAME_CODE, ""
     try:
         with tempfile.TemporaryDirectory(prefix="coregpt-diff-") as folder:
             place = Path(folder) / "clone"

@@ -3,28 +3,25 @@
 import json
 from collections.abc import Iterator
 
-from coregpt.report.designs.command.words import SHORT, determinism, packages, trust
+from coregpt.report.designs.command.words import SHORT, packages, trust
 from coregpt.report.drawing.markup import Block, Code, Folded, Section
-from coregpt.report.drawing.numbers import DASH, duration
+from coregpt.report.drawing.numbers import DASH
 from coregpt.report.drawing.tables import Table
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.program import ProgramFacts
 
 TITLE = "The program"
 PATCHES = "Source differences"
+NAMES = "Runs are of the commits above. coregpt verify takes these again; coregpt ablate what the names mean by then."
 
 
 def program_section(report: Report, program: ProgramFacts) -> Section:
     """Whose numbers these are, what was run, and in what arms differ."""
-    limit = f"; at most {duration(program.time_limit)} a run" if program.time_limit else ""
+    limit = f"; at most {_limit(program.time_limit)} a run" if program.time_limit else ""
     words = f"Read: {program.metric}; the {program.final} value of {report.study.metric} counts{limit}."
-    content: list[Block] = [
-        trust(report.study),
-        *filter(None, [determinism(report)]),
-        Code(program.command, "sh"),
-        words,
-    ]
-    content.append(_versions(program))
+    content: list[Block] = [trust(report.study), Code(program.command, "sh"), words, _versions(program)]
+    if any(not arm.commit.startswith(arm.at) for arm in program.arms):
+        content.append(NAMES)
     if program.edit:
         content.append(_edits(program))
     if program.inputs:
@@ -38,6 +35,12 @@ def patches(program: ProgramFacts) -> Iterator[Section]:
     shown = [arm for arm in program.arms if arm.diff]
     if shown:
         yield Section(PATCHES, tuple(Folded(f"{arm.arm}: {arm.stat}", (Code(arm.diff, "diff"),)) for arm in shown))
+
+
+def _limit(seconds: float) -> str:
+    """As people declare one: `90 s`, `5 min`, `1.5 h`."""
+    size, unit = (3600, "h") if seconds >= 5400 else (60, "min") if seconds >= 120 else (1, "s")
+    return f"{round(seconds / size, 1):g} {unit}"
 
 
 def _versions(program: ProgramFacts) -> Table:

@@ -5,6 +5,7 @@ from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.program import ProgramArm, ProgramFacts
 
+SAME_CODE = "the same code"
 SHORT = 10
 """Digits of a commit."""
 MOST = 6
@@ -24,8 +25,8 @@ def differs(study: StudyFacts, arm: str) -> str:
     if study.program is None or arm not in {each.arm for each in study.program.arms}:
         return ""
     own = of_arm(study.program, arm)
-    code = own.stat or "nothing to show"
-    parts = [f"code: {code}", *([f"settings: {', '.join(own.settings)}"] if own.settings else [])]
+    code = own.stat if own.stat == SAME_CODE else f"code: {own.stat or 'nothing to show'}"
+    parts = [code, *([f"settings: {', '.join(own.settings)}"] if own.settings else [])]
     if own.packages:
         parts.append(f"packages: {packages(own)}")
     return f" Against {study.baseline}, {'; '.join(parts)}."
@@ -41,11 +42,12 @@ def trust(study: StudyFacts) -> str:
     program = study.program
     assert program is not None
     lacking = f" It does not tell {listing(list(program.unreported))}" if program.unreported else ""
+    known = " and the inputs named below" if program.inputs else ""
     lacking += ", so arms cannot be compared at equal ones." if lacking else ""
     return (
         f"{study.metric}, steps and whatever else a run says are as reported by the program; wall time, peak "
-        f"memory and exit status are measured here.{lacking} What it reads beside its code and the inputs named below "
-        f"is its own affair, and so is which text it evaluates on.{LOWEST if program.final == 'lowest' else ''}"
+        f"memory and exit status are measured here.{lacking} What it reads beside its code{known} is its own affair, "
+        f"and so is which text it evaluates on.{LOWEST if program.final == 'lowest' else ''}"
     )
 
 

@@ -1,11 +1,14 @@
 """What a report says of programs: whose numbers they are, in what arms differ, what equal seeds came to."""
 
+import re
+
 import pytest
 
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.designs.command.words import trust
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.program import ProgramArm, ProgramFacts
+from coregpt.report.facts.runs import RunTiming
 from coregpt.report.pages.render import render
 from tests.report.studies import run, study
 
@@ -99,3 +102,35 @@ def test_the_best_of_a_run_is_told_to_be_a_choice() -> None:
     words = "lowest value that it printed"
     assert words in trust(made(final="lowest").study)
     assert words not in trust(made().study)
+
+
+def test_what_nobody_knows_takes_no_room() -> None:
+    """No column of `unknown`, no digest of no inputs, no unit that is not known, nothing said twice."""
+    runs = [run(arm, seed, 3.0 + seed / 100 - 0.1 * (arm == "ngpt")) for arm in ("gpt", "ngpt") for seed in range(6)]
+    facts = study(seeds=6, unit="", program=program(inputs={}))
+    nothing = {"parameters": None, "tokens": None, "flops_per_token": None}
+    blind = facts.model_copy(update={"arms": tuple(arm.model_copy(update=nothing) for arm in facts.arms)})
+    timing = RunTiming(train_seconds=80.0)
+    pages = render(summarise(blind, [each.model_copy(update={"timing": timing}) for each in runs]))
+    page = pages["report.md"]
+    assert "| arm | steps |" in page
+    assert "Cost against the baseline" not in pages["report.html"]
+    assert "time per token" not in page.lower()
+    assert "sha256" not in page
+    assert "What it reads beside its code is its own affair" in page
+    assert "val_loss; gain = baseline minus arm" in page
+    assert re.search(r"lowers val_loss against gpt by 0\.10+ \(", page)
+    assert page.count("Equal seeds give equal numbers") == 1
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(90.0, "90 s"), (300.0, "5 min"), (5400.0, "1.5 h")])
+def test_a_time_limit_reads_as_it_was_declared(seconds: float, said: str) -> None:
+    assert f"at most {said} a run" in render(made(time_limit=seconds))["report.md"]
+
+
+def test_names_that_move_are_told_to_be_names() -> None:
+    arms = made().study.program.arms  # type: ignore[union-attr]
+    pinned = tuple(arm.model_copy(update={"at": arm.commit}) for arm in arms)
+    words = "coregpt ablate what the names mean by then"
+    assert words in render(made())["report.md"]
+    assert words not in render(made(arms=pinned))["report.md"]
