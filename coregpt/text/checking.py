@@ -14,23 +14,27 @@ MARKS = {
 """What files in other encodings begin with, longest first."""
 
 
-def clean(raw: bytes, encoding: str, path: Path, at: int = 0) -> bytes:
-    """The UTF-8 of a text that lies at byte `at` of a file. Raises DataError for what is no text in this encoding."""
+def clean(raw: bytes, encoding: str, path: Path, at: int = 0, content: Path | None = None) -> bytes:
+    """The UTF-8 of a text that lies at byte `at` of a file. Raises DataError for what is no text in this encoding.
+
+    `content`: where the file's bytes lie if not at `path`, which is how it is called.
+    """
+    lines = content or path
     if encoding.lower().replace("-", "") in ("utf8", "utf8sig"):
-        return _utf8(raw, path, at)
+        return _utf8(raw, path, at, lines)
     try:
         text = raw.decode(encoding)
     except (UnicodeDecodeError, LookupError) as error:
         raise DataError(f"{path}: is not {encoding} ({error}); say with --encoding what it is") from error
-    return _without_nul(text.encode("utf-8", errors="replace"), path, at)
+    return _without_nul(text.encode("utf-8", errors="replace"), path, at, lines)
 
 
-def _utf8(raw: bytes, path: Path, at: int) -> bytes:
+def _utf8(raw: bytes, path: Path, at: int, lines: Path) -> bytes:
     raw = raw.removeprefix(codecs.BOM_UTF8) if at == 0 else raw
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = line_of(path, at + error.start)
+        line = line_of(lines, at + error.start)
         probably = next((name for mark, name in MARKS.items() if at == 0 and raw.startswith(mark)), None)
         byte = raw[error.start]
         if probably is None:
@@ -39,14 +43,14 @@ def _utf8(raw: bytes, path: Path, at: int) -> bytes:
             f"{path}:{line}: byte 0x{byte:02x} is no UTF-8; the file is probably {probably}; say with --encoding what "
             "it is, or leave it out"
         ) from error
-    return _without_nul(raw, path, at)
+    return _without_nul(raw, path, at, lines)
 
 
-def _without_nul(raw: bytes, path: Path, at: int) -> bytes:
+def _without_nul(raw: bytes, path: Path, at: int, lines: Path) -> bytes:
     nul = raw.find(b"\0")
     if nul >= 0:
         raise DataError(
-            f"{path}:{line_of(path, at + nul)}: a NUL byte, which no text has; the file is binary or UTF-16; leave it "
+            f"{path}:{line_of(lines, at + nul)}: a NUL byte, which no text has; the file is binary or UTF-16; leave it "
             "out, or say with --encoding what it is"
         )
     return raw

@@ -22,6 +22,7 @@ from coregpt.contract.errors import DataError
 from coregpt.engine.data import alone_in, replacing
 from coregpt.text.folder import MANIFEST, write_notes
 from coregpt.text.joining import Corpus, Split, gather, split, write_documents, write_shards
+from coregpt.text.packed import unpack
 from coregpt.text.pieces import Place, Work
 from coregpt.text.reading import File, Piece, Reading, find_files, pieces
 from coregpt.text.tokenizer import Tokenizer
@@ -126,7 +127,7 @@ def _make(
     files: Sequence[File], work: Path, out: Path, tokenizer: Tokenizer, wanted: Wanted, job: dict[str, Any], say: Say
 ) -> Prepared:
     began = time.monotonic()
-    todo = pieces(files, wanted.reading)
+    todo = pieces(unpack(files, work / "unpacked"), wanted.reading)
     (work / "pieces").mkdir(exist_ok=True)
     _tokenize(todo, Work(tokenizer, wanted.reading, work / "pieces"), wanted.jobs, say)
     places = [Place(work / "pieces", number) for number in range(len(todo))]

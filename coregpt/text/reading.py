@@ -7,7 +7,7 @@ a Parquet file. Pieces are read in any order and by any process, and together th
 import json
 import mmap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,9 @@ LARGEST = 256 * 2**20
 """Bytes of the largest document: pieces are held in memory."""
 KINDS = {".txt": "text", ".md": "text", ".rst": "text", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 """Suffixes that are looked for in a folder. A file that is named itself is text if its suffix is another one."""
-PACKED = {".gz", ".zst", ".bz2", ".xz", ".zip", ".tar"}
+UNPACKED = (".gz", ".zst")
+"""Of one packed file each; what it holds has the suffix before."""
+PACKED = {".bz2", ".xz", ".zip", ".tar", ".tgz"}
 
 Kind = Literal["text", "separated", "jsonl", "parquet"]
 
@@ -49,6 +51,13 @@ class File:
     """As documents are named: relative to the folder that was given."""
     kind: Kind
     size: int
+    unpacked: Path | None = None
+    """Where a packed one lies unpacked (see `coregpt.text.packed`); `path` stays what people are told."""
+
+    @property
+    def content(self) -> Path:
+        """What is read."""
+        return self.unpacked or self.path
 
 
 @dataclass(frozen=True)
@@ -80,9 +89,9 @@ def find_files(inputs: Sequence[Path], reading: Reading) -> list[File]:
     for given in inputs:
         if given.is_dir():
             paths = sorted(path for path in given.rglob(reading.pattern or "*") if path.is_file())
-            paths = [path for path in paths if reading.pattern or path.suffix.lower() in KINDS]
+            paths = [path for path in paths if reading.pattern or _suffix(path) in KINDS]
             if not paths:
-                wanted = reading.pattern or ", ".join(f"*{suffix}" for suffix in KINDS)
+                wanted = reading.pattern or f"{', '.join(f'*{suffix}' for suffix in KINDS)}, packed or not"
                 raise DataError(f"{given} holds no files {wanted}; name files, or say which with --pattern")
         elif given.exists():
             paths = [given]
@@ -98,11 +107,19 @@ def find_files(inputs: Sequence[Path], reading: Reading) -> list[File]:
 
 
 def kind_of(path: Path, reading: Reading) -> Kind:
-    """Raises DataError for a packed file."""
-    if path.suffix.lower() in PACKED:
-        raise DataError(f"{path} is packed; expected text, JSON lines or Parquet, so unpack it first")
-    kind: Kind = KINDS.get(path.suffix.lower(), "text")  # type: ignore[assignment]
+    """Raises DataError for an archive, and for files packed in another way than `UNPACKED`."""
+    suffix = _suffix(path)
+    if suffix in PACKED:
+        text = "expected text, JSON lines or Parquet, as they are or packed one by one as .gz or .zst; unpack it first"
+        raise DataError(f"{path} is packed; {text}")
+    kind: Kind = KINDS.get(suffix, "text")  # type: ignore[assignment]
     return "separated" if kind == "text" and reading.separator else kind
+
+
+def _suffix(path: Path) -> str:
+    """`.jsonl` for `a.jsonl` and `a.jsonl.gz`."""
+    inner = path.with_suffix("") if path.suffix.lower() in UNPACKED else path
+    return inner.suffix.lower()
 
 
 def pieces(files: Sequence[File], reading: Reading) -> list[Piece]:
@@ -128,7 +145,7 @@ def pieces(files: Sequence[File], reading: Reading) -> list[Piece]:
 def _stretches(file: File, reading: Reading) -> Iterator[Piece]:
     """Cut behind the first separator after every `PIECE` bytes."""
     between = b"\n" if file.kind == "jsonl" else (reading.separator or "").encode(reading.encoding)
-    with open(file.path, "rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with open(file.content, "rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
         start = 0
         while start < file.size:
             at = content.find(between, start + PIECE)
@@ -154,11 +171,11 @@ def _too_large(file: File, start: int, stop: int) -> DataError:
 def _row_groups(file: File) -> Iterator[Piece]:
     library = extra("pyarrow.parquet", "reading Parquet")
     try:
-        facts = library.ParquetFile(file.path).metadata
+        facts = library.ParquetFile(file.content).metadata
     except Exception as error:
         raise DataError(f"{file.path} is no Parquet file ({str(error).splitlines()[0]})") from error
     for number in range(facts.num_row_groups):
-        share = File(file.path, file.name, file.kind, -(-file.size // facts.num_row_groups))
+        share = replace(file, size=-(-file.size // facts.num_row_groups))
         yield Piece((share,), number, number + 1)
 
 
@@ -174,11 +191,11 @@ def documents(piece: Piece, reading: Reading) -> Iterator[Document]:
 
 def _whole(piece: Piece, reading: Reading) -> Iterator[Document]:
     for file in piece.files:
-        yield Document(file.name, clean(file.path.read_bytes(), reading.encoding, file.path))
+        yield Document(file.name, clean(file.content.read_bytes(), reading.encoding, file.path, content=file.content))
 
 
 def _bytes(piece: Piece) -> bytes:
-    with open(piece.files[0].path, "rb") as file:
+    with open(piece.files[0].content, "rb") as file:
         file.seek(piece.start)
         return file.read(piece.stop - piece.start)
 
@@ -187,7 +204,7 @@ def _separated(piece: Piece, reading: Reading) -> Iterator[Document]:
     file, at = piece.files[0], piece.start
     between = (reading.separator or "").encode(reading.encoding)
     for part in _bytes(piece).split(between):
-        yield Document(f"{file.name}@{at}", clean(part, reading.encoding, file.path, at))
+        yield Document(f"{file.name}@{at}", clean(part, reading.encoding, file.path, at, file.content))
         at += len(part) + len(between)
 
 
@@ -201,7 +218,7 @@ def _lines(piece: Piece, reading: Reading) -> Iterator[Document]:
 
 def _field(line: bytes, at: int, file: File, reading: Reading) -> bytes:
     def wrong(what: str) -> DataError:
-        return DataError(f"{file.path}:{line_of(file.path, at)}: {what}")
+        return DataError(f"{file.path}:{line_of(file.content, at)}: {what}")
 
     try:
         row = json.loads(line)
@@ -222,7 +239,7 @@ def _field(line: bytes, at: int, file: File, reading: Reading) -> bytes:
 
 def _rows(piece: Piece, reading: Reading) -> Iterator[Document]:
     file = piece.files[0]
-    opened = extra("pyarrow.parquet", "reading Parquet").ParquetFile(file.path)
+    opened = extra("pyarrow.parquet", "reading Parquet").ParquetFile(file.content)
     if reading.field not in opened.schema_arrow.names:
         names = ", ".join(opened.schema_arrow.names)
         raise DataError(

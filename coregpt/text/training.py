@@ -16,7 +16,8 @@ from typing import Literal
 
 from coregpt.contract.errors import DataError
 from coregpt.text.extras import extra
-from coregpt.text.reading import Reading, documents, find_files, pieces
+from coregpt.text.packed import unpacked_for_now
+from coregpt.text.reading import Document, Reading, documents, find_files, pieces
 from coregpt.text.tokenizer import Json, Tokenizer
 
 PATTERNS = {
@@ -102,8 +103,8 @@ def _texts(
 ) -> Iterator[str]:
     told = time.monotonic()
     for domain, path in zip(domains, inputs, strict=True):
-        for piece in pieces(find_files([path], reading), reading):
-            for document in documents(piece, reading):
+        for read in _read(path, reading):
+            for document in read:
                 domain.documents += 1
                 domain.length += len(document.text)
                 drawn = int.from_bytes(hashlib.sha256(document.text).digest()[:4], "big") % APART == 0
@@ -114,6 +115,13 @@ def _texts(
                 told = time.monotonic()
                 say(f"{sum(each.length for each in domains) / 1e6:,.0f} MB read")
     say(f"{sum(each.length for each in domains) / 1e6:,.0f} MB read; joining pairs")
+
+
+def _read(path: Path, reading: Reading) -> Iterator[Iterator[Document]]:
+    """The documents of one domain, piece by piece."""
+    with unpacked_for_now(find_files([path], reading)) as files:
+        for piece in pieces(files, reading):
+            yield documents(piece, reading)
 
 
 def _kept(domain: Domain, text: bytes, apart: bool) -> bool:

@@ -53,30 +53,30 @@ def split(values: Floats, places: Sequence[tuple[str, Places]]) -> list[Part]:
     return [Part(name, mean, mean.count / values.size) for name, mean in found if mean is not None]
 
 
-def positions(scored: Scored) -> list[tuple[str, Places]]:
-    """By tokens that stand before in the row: 0, 1, 2 to 3, 4 to 7, ..."""
+def positions(scored: Scored, borders: Sequence[int] | None = None) -> list[tuple[str, Places]]:
+    """By tokens that stand before in the row: 0, 1, 2 to 3, 4 to 7, ..., or with a part beginning at each border."""
     before = np.broadcast_to(np.arange(scored.losses.shape[1]), scored.losses.shape)
-    edges = [0, *(2**power for power in range(32) if 2**power < scored.losses.shape[1]), scored.losses.shape[1]]
-    return _between(before, edges)
+    return _between(before, 0, [2**power for power in range(32)] if borders is None else borders)
 
 
-def frequencies(scored: Scored, source: TokenSource) -> list[tuple[str, Places]]:
-    """By how often the target stands in the training tokens: never, 1 to 9, 10 to 99, ..."""
+def frequencies(scored: Scored, source: TokenSource, borders: Sequence[int] | None = None) -> list[tuple[str, Places]]:
+    """By how often the target stands in the training tokens: never, 1 to 9, 10 to 99, ..., or by `borders`."""
     counts = counted(source.train, max(source.vocab, int(scored.targets.max()) + 1))[scored.targets]
-    edges = [0, *(10**power for power in range(12) if 10**power <= counts.max()), int(counts.max()) + 1]
-    return _between(counts, edges)
+    return _between(counts, 0, [10**power for power in range(12)] if borders is None else borders)
 
 
-def documents(scored: Scored, source: TokenSource, stream: TokenStream) -> list[tuple[str, Places]]:
-    """By the length of the document that the target lies in, in tokens; nothing where no separator tells documents.
+def documents(
+    scored: Scored, source: TokenSource, stream: TokenStream, borders: Sequence[int] | None = None
+) -> list[tuple[str, Places]]:
+    """By the length of the document that the target lies in, in tokens: 1 to 3, 4 to 15, ..., or by `borders`.
 
-    A document's length is told by the whole stream, also where only its beginning is evaluated.
+    Nothing where no separator tells documents. A document's length is told by the whole stream, also where only its
+    beginning is evaluated.
     """
     if source.separator is None:
         return []
     lengths = document_lengths(stream, source.separator, scored.targets.size + 1)[1:].reshape(scored.targets.shape)
-    edges = [1, *(4**power for power in range(1, 16) if 4**power <= lengths.max()), int(lengths.max()) + 1]
-    return _between(lengths, edges)
+    return _between(lengths, 1, [4**power for power in range(1, 16)] if borders is None else borders)
 
 
 def document_lengths(stream: TokenStream, separator: int, count: int) -> NDArray[np.int64]:
@@ -114,8 +114,10 @@ def calibration(scored: Scored) -> Calibration:
     return Calibration(levels, error)
 
 
-def _between(values: NDArray[np.int64], edges: Sequence[int]) -> list[tuple[str, Places]]:
-    """From each edge to below the next."""
+def _between(values: NDArray[np.int64], least: int, borders: Sequence[int]) -> list[tuple[str, Places]]:
+    """From `least` to below the first border, from each border to below the next, and on to the largest value."""
+    largest = int(values.max())
+    edges = [least, *(border for border in borders if least < border <= largest), largest + 1]
     found = []
     for low, high in itertools.pairwise(edges):
         name = f"{low:,}" if high == low + 1 else f"{low:,} to {high - 1:,}"

@@ -76,17 +76,21 @@ class Trained:
 
     def open_tokenizer(self, given: str | None = None) -> Tokenizer:
         """Raises DataError for one that is not that of its data, or where nobody knows which that is."""
-        if self.tokenizer not in ("", *TOKENIZERS) and Path(self.tokenizer).is_dir():
-            found = tokenizer_of(Path(self.tokenizer), given)
-        elif given or self.tokenizer:
-            found = open_tokenizer(given or self.tokenizer)
-        else:
-            raise DataError(f"{self.name}: nothing says what its tokens mean; name its tokenizer with --tokenizer")
+        found = tokenizer_at(self.tokenizer, self.name, given)
         if found.vocab > self.config.model.vocab:
             raise DataError(
                 f"{self.name} has {self.config.model.vocab:,} ids, and the tokenizer {found.vocab:,}: another one"
             )
         return found
+
+
+def tokenizer_at(place: str, name: str, given: str | None = None) -> Tokenizer:
+    """The tokenizer of `name`, as `Trained.tokenizer` says where it lies. Raises DataError where nobody knows."""
+    if place not in ("", *TOKENIZERS) and Path(place).is_dir():
+        return tokenizer_of(Path(place), given)
+    if not given and not place:
+        raise DataError(f"{name}: nothing says what its tokens mean; name its tokenizer with --tokenizer")
+    return open_tokenizer(given or place)
 
 
 def open_run(name: str, study: str | None, store: Path, device: str = "cpu") -> Trained:

@@ -88,7 +88,8 @@ BAD = {
     "a number as text": ("a.jsonl", b'{"text": 3}', "'text' is no text but int"),
     "a list": ("a.jsonl", b"[1]", "has no 'text', but list"),
     "no Parquet": ("a.parquet", b"PAR1 and more", "is no Parquet file"),
-    "packed": ("a.txt.gz", b"\x1f\x8b", "packed; .* unpack"),
+    "an archive": ("a.tar.gz", b"\x1f\x8b", "packed; .* unpack"),
+    "packed in another way": ("a.txt.xz", b"\xfd7zXZ", r"packed; .*as \.gz or \.zst; unpack it first"),
 }
 
 

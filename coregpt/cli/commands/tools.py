@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from coregpt.cli.options import Commands, add_jobs
+from coregpt.cli.options import Commands, add_jobs, amount, positive
 from coregpt.cli.programs import add_program
 
 
@@ -33,12 +33,14 @@ def plugins(commands: Commands) -> None:
     every = actions.add_parser("list", help="every technique in one line each")
     show = actions.add_parser("show", help="what a technique does, its options and hooks")
     check = actions.add_parser("check", help="test a technique's laws")
+    wide = actions.add_parser("widths", help="what a technique does as models grow wider: activations, learning rates")
     new = actions.add_parser("new", help="write a technique to begin with, its test and a small study")
     api = actions.add_parser("api", help="print what a technique may import, and the hooks, as Markdown")
     pages = actions.add_parser("pages", help="write the catalogue of techniques as static pages")
     show.add_argument("name", metavar="NAME", help="a technique or a .py file")
     check.add_argument("names", metavar="NAME", nargs="*", help="techniques or .py files")
     add_check(check)
+    add_widths(wide)
     add_pages(pages)
     new.add_argument("name", metavar="NAME", help="what it will be called, such as head_gain")
     new.add_argument("--hook", required=True, metavar="HOOK", help="the question it answers, such as make_attend")
@@ -52,6 +54,11 @@ def plugins(commands: Commands) -> None:
             from coregpt.cli.tools.catalogue import write_pages
 
             return write_pages(options.out, options.package, options.prices, options.reports, options.again)
+        if options.action == "widths":
+            from coregpt.cli.tools.widths import Asked, widths
+
+            how = (options.widths, options.lr, options.steps, tuple(options.rates), options.sweep, options.html)
+            return widths(options.name, Asked(options.options, options.beside, *how))
         from coregpt.cli.tools.plugins import Check, check, list_all, show
 
         if options.action == "list":
@@ -61,9 +68,9 @@ def plugins(commands: Commands) -> None:
         asked = Check(tuple(options.options), tuple(options.beside), options.pairs, options.fast)
         return check(options.names, asked)
 
-    for action in (every, show, check):
+    for action in (every, show, check, wide):
         add_program(action, trains=False)
-    for action in (every, show, check, new, api, pages):
+    for action in (every, show, check, wide, new, api, pages):
         action.set_defaults(execute=execute)
 
 
@@ -79,17 +86,36 @@ def add_pages(pages: ArgumentParser) -> None:
     pages.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help=published)
 
 
-def add_check(check: ArgumentParser) -> None:
-    check.add_argument(
+def add_widths(wide: ArgumentParser) -> None:
+    wide.add_argument("name", metavar="NAME", help="a technique or a .py file")
+    add_settings(wide)
+    sizes = "rising multiples of 16 (32 64 128 256)"
+    wide.add_argument("--widths", type=positive, nargs="+", default=[32, 64, 128, 256], metavar="N", help=sizes)
+    wide.add_argument("--lr", type=amount, default=0.002, metavar="X", help="of the coordinate check (0.002)")
+    wide.add_argument("--steps", type=positive, default=10, metavar="N", help="of the coordinate check (10)")
+    sweep = "also train each width at each rate for N steps, to see whether the best rate moves"
+    wide.add_argument("--sweep", type=positive, default=0, metavar="N", help=sweep)
+    rates = "octaves of the rates of --sweep: from 2^A to 2^B (-12 -4)"
+    wide.add_argument("--rates", type=int, nargs=2, default=[-12, -4], metavar=("A", "B"), help=rates)
+    wide.add_argument("--html", type=Path, metavar="FILE", help="also write a page with pictures")
+
+
+def add_settings(parser: ArgumentParser) -> None:
+    """A technique's options, and what is enabled with it."""
+    parser.add_argument(
         "--options",
         action="append",
         default=[],
         metavar="K=V",
         help="its options; repeat, or '{k: v, ...}'",
     )
-    check.add_argument(
+    parser.add_argument(
         "--with", dest="beside", action="append", default=[], metavar="NAME", help="another one enabled beside; repeat"
     )
+
+
+def add_check(check: ArgumentParser) -> None:
+    add_settings(check)
     how = check.add_mutually_exclusive_group()
     how.add_argument("--pairs", action="store_true", help="train it with every other one (no NAME: all with all)")
     how.add_argument("--fast", action="store_true", help="leave out what takes longer than the rest")

@@ -26,6 +26,7 @@ from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.study.code import beyond
 from coregpt.lab.study.declaration import TOLERANCE, Study
 from coregpt.lab.study.differences import changes
+from coregpt.lab.study.evaluating import asked_of
 from coregpt.lab.study.idle.inert import told_idle
 from coregpt.lab.study.idle.known import Known
 from coregpt.lab.study.kind import foreign
@@ -76,6 +77,10 @@ def show_study(made: Outline, asked: Asked, idle: Known, question: str) -> None:
         say(line)
     if elsewhere:
         raise ConfigError(elsewhere)
+    if asked_of(study) is not None:
+        from coregpt.cli.studies.evaluating import refuse_unmeasurable
+
+        refuse_unmeasurable(stages[-1])
     ready, decided = split.with_split(stages[-1], asked.store)
     of_runs = (*not_counted(ready, asked), *repeats(ready, asked.store))
     for line in filter(None, (ready.place(), *pass_lines(ready), *of_runs)):

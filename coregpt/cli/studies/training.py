@@ -26,6 +26,7 @@ from coregpt.lab.progress import Display
 from coregpt.lab.records.ledger import LedgerError
 from coregpt.lab.slurm.cluster import cluster, refuse_unless_submittable
 from coregpt.lab.slurm.queued import refuse_if_queued
+from coregpt.lab.study.evaluating import asked_of
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.whereabouts import where
@@ -70,14 +71,27 @@ def run_study(made: Plan, use: Resources, found: "Found | None" = None) -> int:
         return UNDECIDED
     from coregpt.cli.studies.conclude import conclude
 
+    lost = measured(made, use)
     missed = conclude(made, store, folder, exploratory(made.study, store), found, use.mlflow)
     if tally.failed:
         mend = "the study was stopped: mend what is wrong, then" if tally.hopeless else ""
         words = f"{len(tally.failed)} of {len(made.runs)} runs failed;", mend, "the same command tries them again"
         say(" ".join(filter(None, words)))
-    for line in missed:
+    for line in (*lost, *missed):
         say(line)
-    return FAILED if tally.failed or missed else DONE
+    return FAILED if tally.failed or missed or lost else DONE
+
+
+def measured(made: Plan, use: Resources) -> list[str]:
+    """Secondary outcomes of the runs that there are; the lines that say what could not be measured."""
+    if asked_of(made.study) is None:
+        return []
+    from coregpt.cli.studies.evaluating import measure_runs, unmeasured
+
+    if use.slurm and (todo := unmeasured(made, use.store)):
+        say(f"secondary outcomes of {len(todo)} runs are not measured on Slurm: the same command without --on does it")
+        return []
+    return measure_runs(made, use.store)
 
 
 def ready(store: Path, made: Plan, folder: Path) -> None:
@@ -100,6 +114,10 @@ def refuse_in_vain(made: Plan, use: Resources) -> None:
     Also if no slot, or Slurm, would take the missing runs, or Slurm has them already.
     """
     refuse_name(made.study, use)
+    if asked_of(made.study) is not None:
+        from coregpt.cli.studies.evaluating import refuse_unmeasurable
+
+        refuse_unmeasurable(made)
     repeats(made, use.store, bool(use.slurm))
     todo = left(made, use.store) if use.store.is_dir() else made.runs
     runs = [run.id for run in todo]

@@ -7,6 +7,7 @@ from coregpt.lab.designs.budget import Budget
 from coregpt.lab.designs.chain import Chain
 from coregpt.lab.designs.command import Command
 from coregpt.lab.designs.design import Design
+from coregpt.lab.designs.evaluate import Evaluate
 from coregpt.lab.designs.fork import Fork
 from coregpt.lab.designs.give_up import GiveUp
 from coregpt.lab.designs.history import History
@@ -39,5 +40,6 @@ DESIGNS: tuple[Design, ...] = (
     GiveUp(),
     Budget(),
     Bits(),
+    Evaluate(),
 )
 """In the order in which they are asked: what changes arms comes before what looks at them."""

@@ -16,6 +16,7 @@ SECONDS = "match: seconds"
 STAGE_SCREEN, GIVE_UP = "stage: screen", "test.give_up"
 COMMAND = "command"
 EACH_RUN = "budget.seconds_per_run"
+EVALUATE = "evaluate"
 ENDS_EARLY = ("test.looks", "test.anytime", "test.abort")
 """Designs that give up arms before their end."""
 NAMES = (
@@ -26,6 +27,7 @@ NAMES = (
     GIVE_UP,
     *("test.target", "test.yardstick", "test.screen", "test.history", "test.metric"),
     EACH_RUN,
+    EVALUATE,
     COMMAND,
 )
 
@@ -50,6 +52,7 @@ TO_ITS_END = "'{other}' ends arms early, and '{at}' needs every run to its end; 
 NOT_BOTH = "'{other}' and '{at}' cannot be combined; remove one of them"
 SHORTER = "'{other}' makes its arms in a way a shorter baseline is no part of; remove it"
 NOT_TUNED = "cannot be combined with '{full}'; remove one of them"
+NOT_STOPPED = "'{other}' ends arms by the metric, which biases whatever else is measured of them; remove one of them"
 ONE_BY_ONE = "'{at}' takes one arm as it is written, seed by seed; remove one of them"
 
 CLASHES = (
@@ -98,10 +101,13 @@ CLASHES = (
         for key in (
             *(LEAVE_ONE_OUT, ADD_ONE, FACTORIAL, FORK),
             *("match", "sizes", "tuning", "bracket", "tuned"),
-            *("test.abort", "test.target", "test.yardstick", "test.history"),
+            *("test.abort", "test.target", "test.yardstick", "test.history", EVALUATE),
         )
     ),
     *(Clash(EACH_RUN, key, WHOLE_RUNS) for key in (*ENDS_EARLY, FORK)),
+    *(Clash(EVALUATE, key, NOT_STOPPED) for key in (*ENDS_EARLY, GIVE_UP)),
+    Clash(EVALUATE, STAGE_SCREEN, "'{other}' ends in a candidate or no sign, and '{at}' asks for more; remove one"),
+    Clash(EVALUATE, "test.metric", "'{at}' has losses per token, and '{full}' is of bytes; remove one of them"),
     *(Clash("bracket", key, NOT_TUNED) for key in ("match", "sizes", "tuning")),
     *(Clash("tuned", key, NOT_TUNED) for key in ("match", "sizes", "tuning", "bracket")),
     *(

@@ -14,7 +14,7 @@ from coregpt.lab.designs import DESIGNS
 from coregpt.lab.planning import chain
 from coregpt.lab.planning.alike import known_alike
 from coregpt.lab.planning.by_hand import chosen
-from coregpt.lab.records.amendment import amendments
+from coregpt.lab.records.amendment import WATCHED, amendments
 from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Entry, Event, Ledger
 from coregpt.lab.records.losses import outcome
@@ -82,13 +82,13 @@ def note_complete_runs(plan: Plan, store: Path, ledger: Ledger) -> None:
 
 
 def declare(plan: Plan, ledger: Ledger, *, trials: bool = False) -> None:
-    """Append what is new: a first declaration, another one, or other run ids for the same one."""
+    """Append what is new: a first declaration, another one, or other run ids or watched outcomes for the same one."""
     study = plan.study
     history = History(ledger.read(), study.name)
     runs = {run.id: (run.arm, run.seed) for run in plan.runs}
     last, now = (history.declared[-1] if history.declared else None), code(plan)
     changed = last is not None and amended(last, study, now)
-    if last is not None and not changed and {run for run, *_ in last["runs"]} == set(runs):
+    if last is not None and not changed and {run for run, *_ in last["runs"]} == set(runs) and _as_watched(last, study):
         return
     event: Event = "declared" if last is None else "amended" if changed else "replanned"
     by_hand = {} if trials else chosen(plan, ledger)
@@ -118,6 +118,11 @@ def amended(before: Entry, study: Study, now: Mapping[str, Any]) -> bool:
     declaration = json.loads(canonical(study.preregistration()))  # as the ledger gives it back
     known = before.get("unsaid") or {}, unsaid(study)
     return bool(amendments(before["declaration"], declaration, before["code"]["data"] == now["data"], known))
+
+
+def _as_watched(last: Entry, study: Study) -> bool:
+    now = json.loads(canonical(study.preregistration()))  # as the ledger gives it back
+    return bool(last["declaration"].get(WATCHED) == now.get(WATCHED))
 
 
 def unsaid(study: Study) -> dict[str, dict[str, Any]]:

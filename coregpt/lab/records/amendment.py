@@ -12,6 +12,8 @@ Options = Mapping[str, Mapping[str, Any]]
 SHOWN = 4
 HOW_MUCH = ("budget.hours", "budget.usd", "budget.usd_per_gpu_hour")
 """What a study may cost: it decides when a study stops, not what it finds, so more of it is no amendment."""
+WATCHED = "evaluate"
+"""What is measured of finished runs beside the metric. No verdict sees it, so it is no amendment either."""
 
 
 def amendments(
@@ -25,7 +27,8 @@ def amendments(
     technique is its code, which is judged by what its runs come to (`History`).
     """
     old, new = flatten(_told_whole(before, after, unsaid[1])), flatten(_told_whole(after, before, unsaid[0]))
-    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and key not in HOW_MUCH]
+    free = (*HOW_MUCH, *(key for key in {*old, *new} if key.partition(".")[0] == WATCHED))
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and key not in free]
     arms = before.get("arms", {}).keys() & after.get("arms", {}).keys()
     return [key for key in keys if not _said_otherwise(key, _setting(key, arms), old, new, same_data)]
 

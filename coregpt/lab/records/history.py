@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from coregpt.lab.records.amendment import amendments, told
+from coregpt.lab.records.amendment import WATCHED, amendments, told
 from coregpt.lab.records.ledger import Entry
 from coregpt.lab.study.identity import READ_OR_ROUNDED
 
@@ -91,6 +91,21 @@ class History:
             reasons += self._amended(before, after)
             reasons += self._edited(before, after)
         return "; ".join(dict.fromkeys(reasons))
+
+    def known_when_watched(self) -> int:
+        """How many runs were complete when what is watched was declared as it is now, of the baseline and of others.
+
+        0 where those of one side only were, which say nothing of a difference.
+        """
+        if not self.declared:
+            return 0
+        now = self.declared[-1]["declaration"]
+        same = itertools.takewhile(
+            lambda entry: entry["declaration"].get(WATCHED) == now.get(WATCHED), reversed(self.declared)
+        )
+        known = self._complete_before(list(same)[-1].n, self.cells)
+        arms = {self.cells[run][0] for run in known}
+        return len(known) if now["test"]["baseline"] in arms and len(arms) > 1 else 0
 
     def _complete_before(self, n: int, runs: Collection[str]) -> set[str]:
         return {run for run in runs for e in self.events.get(run, ()) if e.event in COMPLETING and e.n < n}

@@ -28,7 +28,7 @@ except ImportError:  # Windows has no advisory locks
 Event = Literal[
     "declared",  # a study, before its first run
     "amended",  # another declaration of the same study
-    "replanned",  # the same declaration, other run ids: code, data or machine moved
+    "replanned",  # the same declaration with other run ids (code, data or machine moved), or other watched outcomes
     "frozen",  # the settings of every arm, found by tuning, before the first run with them
     "paced",  # the tokens that each arm of a study trains in equal seconds, as measured
     "split",  # the GPUs that each run of a study gets, as measured

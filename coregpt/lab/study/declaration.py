@@ -12,6 +12,7 @@ from coregpt.contract.config import Frozen, RunConfig, Span
 from coregpt.lab.study.bracket_file import BracketFile
 from coregpt.lab.study.budget_file import BudgetFile
 from coregpt.lab.study.chain_file import ChainName, ConfirmsFile, FollowsFile, Stage
+from coregpt.lab.study.evaluate_file import EvaluateFile
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
@@ -138,6 +139,8 @@ class StudyFile(BaseModel):
     """Written by `coregpt judge`: the baseline is what another study of the chain confirmed."""
     budget: BudgetFile | None = None
     """What runs may spend, in seconds, hours and money (see `lab.designs.budget`)."""
+    evaluate: EvaluateFile | None = None
+    """Secondary outcomes of every finished run (see `lab.designs.evaluate`)."""
     test: dict[str, Any]
     plugin_files: list[str] = []
     gpus_per_run: PositiveInt | Literal["auto"] = 1

@@ -28,7 +28,10 @@ ROUNDING = 1e-12
 NUMBERS = {"gain", "se", "allowance", "interval"}
 """Of a comparison: what no version's rules change."""
 VERDICT = {"verdict", "size", "p_adjusted"}
-_CONCLUSIONS = ("comparisons", "arms", "design", "planned_detectable", "effects", "stopping", "pause", "fork")
+_CONCLUSIONS = (
+    *("comparisons", "arms", "design", "planned_detectable"),
+    *("effects", "stopping", "pause", "fork", "secondary"),
+)
 _OF_TIMING = ("arms", "more_hours", "unequal_seconds")
 _OF_CURVES = ("targets", "yardstick")
 _WORDS = {"sentence", "cause", "no_ratio", "reason", "name"}

@@ -5,6 +5,7 @@ from coregpt.report.designs.bracket.design import Bracket
 from coregpt.report.designs.chain.design import Chain
 from coregpt.report.designs.command.design import Command
 from coregpt.report.designs.design import ReportDesign
+from coregpt.report.designs.evaluate.design import Evaluate
 from coregpt.report.designs.factorial.design import Factorial
 from coregpt.report.designs.fork.design import Fork
 from coregpt.report.designs.give_up.design import GiveUp
@@ -29,6 +30,7 @@ DESIGNS: tuple[ReportDesign, ...] = (
     GiveUp(),
     Target(),
     ShortBaseline(),
+    Evaluate(),
     Chain(),
     Placebo(),
 )

@@ -4,6 +4,7 @@ from coregpt.report.designs.abort.collect import Abort
 from coregpt.report.designs.bracket.collect import Bracket
 from coregpt.report.designs.chain.collect import Chain
 from coregpt.report.designs.command.collect import Command
+from coregpt.report.designs.evaluate.collect import Evaluate
 from coregpt.report.designs.factorial.collect import Factorial
 from coregpt.report.designs.fork.collect import Fork
 from coregpt.report.designs.give_up.collect import GiveUp
@@ -29,6 +30,7 @@ COLLECTORS: tuple[Collector, ...] = (
     GiveUp(),
     Target(),
     ShortBaseline(),
+    Evaluate(),
     Chain(),
     Placebo(),
 )

@@ -17,6 +17,7 @@ from coregpt.report.facts.base import Facts, Stream, metric_on, without_nothing
 from coregpt.report.facts.bracket import Bracketed
 from coregpt.report.facts.chain import ChainFacts
 from coregpt.report.facts.environment import EnvironmentFacts
+from coregpt.report.facts.evaluate import Evaluated
 from coregpt.report.facts.placebo import PlaceboFacts
 from coregpt.report.facts.program import ProgramFacts
 from coregpt.report.facts.runs import OtherRun
@@ -213,6 +214,8 @@ class StudyFacts(Facts):
     """A value of the metric: which arms reach it, and how soon. None where none was declared."""
     yardstick: str = ""
     """The arm that is the baseline with fewer tokens; it is measured with and not compared."""
+    evaluated: Evaluated | None = None
+    """What was measured of finished runs beside the metric; None where nothing was asked for."""
     inert: tuple[str, ...] | None = None
     """Arms declared to have a technique that does nothing in them; None where there is none."""
     untuned: dict[str, str] | None = None
@@ -263,7 +266,7 @@ class StudyFacts(Facts):
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         own = ("bracket", "inert", "stage", "chain", "reads", "curves", "untuned", "departures", "pilot")
-        return without_nothing(handler(self), *own, "give_up", "program", "placebo")
+        return without_nothing(handler(self), *own, "give_up", "program", "placebo", "evaluated")
 
     @property
     def level(self) -> float:

@@ -7,6 +7,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from coregpt.report.facts.abort import Pause
 from coregpt.report.facts.base import Facts, Interval, without_nothing
+from coregpt.report.facts.evaluate import Secondary
 from coregpt.report.facts.factorial import Effects
 from coregpt.report.facts.fork import Fork
 from coregpt.report.facts.inputs import StudyFacts
@@ -179,6 +180,8 @@ class Report(Facts):
     """If a target was declared."""
     yardstick: Yardstick | None = None
     """If a yardstick was declared."""
+    secondary: Secondary | None = None
+    """If anything was measured beside the metric. No verdict follows from it."""
     fork: Fork | None = None
     """Of a study whose arms share their beginning only."""
     stopping: Stopping | None = None
@@ -195,7 +198,7 @@ class Report(Facts):
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "published")
+        return without_nothing(handler(self), "published", "secondary")
 
     @property
     def trial_metric(self) -> str:

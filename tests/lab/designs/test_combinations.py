@@ -39,6 +39,7 @@ FRAGMENTS: dict[str, dict[str, Any]] = {
     "test.screen": {"test": {"screen": 0.1}},
     "test.metric": {"base": {**STUDY["base"], "eval_bytes": 99, "evals": 10}, "test": {"metric": "bits_per_byte"}},
     "budget.seconds_per_run": {"budget": {"seconds_per_run": 60}},
+    "evaluate": {"evaluate": {"position": True, "calibration": True}},
 }
 """What a file says to use each; a history needs a report, and has tests of its own."""
 MORE = ("zero_init", "unet_skips", "value_embeddings", "muon", "wsd", "ema")

@@ -1,0 +1,1 @@
+"""Outcomes beside the metric, of finished runs: secondary, whatever they say."""
