@@ -1,6 +1,9 @@
 """What of a recipe can be compared with a fact, item by item."""
 
 from tests.recipes import words as said
+from tests.recipes.nanopoor import NANOPOOR
+from tests.recipes.optimization import OPTIMIZATION
+from tests.recipes.records import RECORDS
 from tests.recipes.rules import (
     Rule,
     adam,
@@ -38,7 +41,6 @@ CHECKS: dict[str, Rule] = {
     "params.printed_without_positions": sized(lambda part: "positions" not in part.path),
     "params.attn_matrices": sized(within("matrix", ".attention.")),
     "params.mlp_matrices": sized(within("matrix", ".mlp.")),
-    "params.value_tables": sized(lambda part: part.role == "table"),
     "params.gains": sized(gain),
     "params.biases": sized(bias),
     "params.biases.layernorm": sized(ends("layernorm.bias")),
@@ -60,7 +62,6 @@ CHECKS: dict[str, Rule] = {
     "biases.mlp_out": sized(ends("mlp.down.linear_bias")),
     "biases.tensors": counted(bias),
     "gains.tensors": counted(gain),
-    "tied": Rule(lambda r, fact: r.config.model.tied == (not fact.value.startswith("never"))),
     "vocab.rows": number(lambda r: r.config.model.vocab),
     "vocab.rows.head": number(lambda r: r.config.model.vocab),
     "vocab.rows.embed_and_tables": number(lambda r: r.config.model.vocab),
@@ -75,14 +76,14 @@ CHECKS: dict[str, Rule] = {
     "arch.norm": Rule(said.norm),
     "arch.qk_norm": words(r"^yes, no gain", has("qk_norm")),
     "arch.rope": Rule(said.rope),
-    "arch.positions": words(r"^learned, 1024", lambda r: "rope" not in r.plugins and r.config.model.context == 1024),
+    "arch.positions": Rule(said.positions),
     "arch.softmax_scale": Rule(said.softmax_scale),
     "arch.logits": words(r"no softcap", lacks("softcap")),
     "arch.softcap": Rule(said.softcap),
     "arch.value_tables": Rule(said.tables),
     "arch.unet": words(r"push after layers 0-5, pop before 6-11", lambda r: "unet_skips" in r.plugins),
     "arch.v_branch_factor": words(r"SiLU branch only", lambda r: r.plugins["ngpt"]["variant"] == "replication"),
-    "dropout": Rule(lambda r, fact: fact.numbers[0] == 0 and "dropout" not in r.plugins),
+    "dropout": number(lambda r: r.plugins.get("dropout", {"branch": 0})["branch"]),
     "seq_len": number(lambda r: r.config.model.context),
     "batch.tokens_per_step": number(lambda r: r.config.batch_tokens),
     "batch.rows": number(lambda r: r.config.batch_tokens // r.config.model.context),
@@ -101,7 +102,6 @@ CHECKS: dict[str, Rule] = {
     "sched.warmup_form": Rule(said.warmup_form),
     "sched.decay": Rule(said.schedule),
     "sched.decay_steps": number(option("wsd", "cooldown")),
-    "sched.cooldown_frac": Rule(lambda r, fact: said.cooldown(r), 2e-3),
     "sched.floor": number(option("wsd", "floor")),
     "optim.all.lr": lr(lambda part: True),
     "optim.all.betas": adam(lambda rule: (rule.beta1, rule.beta2)),  # type: ignore[attr-defined]
@@ -115,7 +115,7 @@ CHECKS: dict[str, Rule] = {
     "optim.ge2d.weight_decay": decay(lambda part: part.role != "scalar"),
     "optim.lt2d.weight_decay": decay(lambda part: part.role == "scalar"),
     "optim.adamw.weight_decay": decay(lambda part: not is_muon(part)),
-    "optim.adam.weight_decay": decay(lambda part: not is_muon(part)),
+    "optim.adam.weight_decay": Rule(said.adam_decay),
     "optim.decayed.tensors": counted(lambda part: part.weight_decay > 0),
     "optim.decayed.params": sized(lambda part: part.weight_decay > 0),
     "optim.undecayed.tensors": counted(lambda part: part.weight_decay == 0),
@@ -128,10 +128,12 @@ CHECKS: dict[str, Rule] = {
     "optim.scalars.lr": lr(lambda part: part.role == "scalar"),
     "optim.embed.tensors": counted(lambda part: part.role in ("embedding", "table")),
     "optim.muon.lr": lr(is_muon),
-    "optim.muon.weight_decay": decay(is_muon),
+    "optim.muon.weight_decay": Rule(said.muon_decay),
     "optim.muon.tensors": counted(is_muon),
     "optim.muon.params": sized(is_muon),
     "optim.muon.momentum": Rule(said.momentum),
+    "optim.normuon.momentum": Rule(said.momentum),
+    "optim.normuon.polar": Rule(said.polar),
     "optim.muon.polar": Rule(said.polar),
     "optim.muon.shape_factor": Rule(said.shape_factor),
     "optim.head.algo": words(
@@ -163,4 +165,7 @@ CHECKS: dict[str, Rule] = {
     "init.scaler_stored.u_v": std("s_u", "s_v"),
     "init.gains": Rule(lambda r, fact: r.stds(".norm_gain", ".layernorm.gain")[0]),
     "init.zero": Rule(said.zeros),
+    **RECORDS,
+    **OPTIMIZATION,
+    **NANOPOOR,
 }

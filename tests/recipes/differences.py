@@ -5,6 +5,12 @@ PADDED = "the embedding has the head's 47 padding rows here, which no token reac
 UNUSED = "the source has a second number in layers without a table, which nothing uses"
 BF16 = "weights are fp32 here; products of a pass are bf16"
 TEXT = "FineWeb here; `coregpt data prepare` makes shards of any other text"
+SUM = "losses are means here, which moves the weight of epsilons alone"
+BANK = "the source's bank has empty slices, which nothing reads"
+NETWORK = "one network makes all of the source's coefficients; here each technique has its own"
+WIDER = "evaluation has the window of its moment here"
+FP8 = "no product is in FP8 here"
+UNREAD = "what gets no gradient in the source (a compressor, the importance of tokens) is not here"
 NO_DECAY = "the source's group has weight decay 0, so nothing decays there either"
 
 DIFFERENCES: dict[tuple[str, str], str] = {
@@ -38,7 +44,60 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     ("e_short_r23", "vocab.rows.embed_and_tables"): PADDED,
     ("e_short_r23", "head.fp8_scales"): "the head's product is not in FP8 here",
     ("e_short_r23", "seq_len.val"): "evaluation has the training's context here",
+    **{
+        (name, "loss.reduction"): SUM
+        for name in ("e_short_r23", "e_short_head", "f_medium_head", "g_opt_36", "g_opt_46")
+    },
+    ("h_coregpt_default", "loss.reduction"): SUM,
+    **{
+        ("e_short_head", f"params.{item}"): BANK for item in ("total", "attn_matrices.qk_bank", "attn_matrices.vo_bank")
+    },
+    **{("e_short_head", f"params.padding.{item}"): BANK for item in ("qk_bank", "vo_bank", "mlp_bank")},
+    **{("e_short_head", f"shape.{item}"): BANK for item in ("qk_bank", "vo_bank", "mlp_bank")},
+    ("e_short_head", "params.mlp_matrices.bank"): BANK,
+    ("e_short_head", "params.tensors"): MERGED,
+    **{("e_short_head", f"gates.mudd_{item}"): NETWORK for item in ("w2", "b", "gate_w2", "gate_b", "gate_scale")},
+    ("e_short_head", "params.gates"): f"{NETWORK}, dc_lite's of 49,152 among them",
+    ("e_short_head", "params.total_without_padding"): NETWORK,
+    ("e_short_head", "params.unused"): "nothing unused is here",
+    (
+        "e_short_head",
+        "params.scalars",
+    ): "biases of networks, and shares of embedding and n-grams, are counted as scalars here",
+    ("e_short_head", "scalars.sa_smear_skip"): UNUSED.replace("a table", "attention"),
+    ("e_short_head", "init.mudd_bias_effective"): "of these, what other techniques say: 0.5 of layer 7 is taken back, "
+    "n-grams have 0.05, the stream its scales; nothing is mixed into the last layer's values",
+    ("e_short_head", "init.gate_bias_effective"): "the skip begins twice as open here; all others begin so",
+    ("e_short_head", "seq_len.max_document.stages"): "the limit is one for the whole run here",
+    ("e_short_head", "windows.val_final_long"): WIDER,
+    ("e_short_head", "loss.prefix_weight"): "not here: it needs the bytes of tokens, which techniques are not told",
+    ("e_short_head", "head.fp8_scales"): FP8,
+    ("f_medium_r8", "params.total"): f"{PADDED}; {UNUSED}",
+    ("f_medium_r8", "params.tensors"): MERGED,
+    ("f_medium_r8", "params.embed"): PADDED,
+    ("f_medium_r8", "params.value_tables"): PADDED,
+    ("f_medium_r8", "params.scalars"): f"{UNUSED}, and weights of skips that are not there",
+    ("f_medium_r8", "scalars.layout"): "they begin so here; those that nothing uses are not here",
+    ("f_medium_r8", "optim.muon.tensors"): MERGED,
+    ("f_medium_r8", "vocab.rows.embed_and_tables"): PADDED,
+    (
+        "f_medium_r8",
+        "arch.pre_attention_norm",
+    ): "there is one here, whose factor the norms of q, k and v take away again",
+    ("f_medium_r8", "dtype"): BF16,
+    (
+        "f_medium_head",
+        "scalars.main",
+    ): "the source has three more: its tensor is most likely filled up to a multiple of 8",
+    ("f_medium_head", "optim.adam.tensors"): MERGED,
+    ("f_medium_head", "optim.normuon.tensors"): MERGED,
+    ("f_medium_head", "windows.val_final_long"): WIDER,
+    ("f_medium_head", "optim.adam.state_dtype"): "moments are fp32 here",
     ("g_opt_36", "dtype"): "the embedding is fp32 here",
+    ("g_opt_46", "dtype"): "the embedding is fp32 here",
+    ("g_opt_46", "init.std.biases_qkv_fc"): "biases start at zero here",
+    ("g_opt_46", "init.gains.block"): "gains start at 1 here",
+    ("g_opt_46", "ema_nesterov"): "the factor is that of the matrices' rate here, which falls earlier; all else is so",
     ("h_coregpt_default", "params.total"): f"{PADDED}; {UNUSED}",
     ("h_coregpt_default", "params.tensors"): MERGED,
     ("h_coregpt_default", "params.embed"): PADDED,
@@ -54,4 +113,18 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     ("h_gptlab_XS", "params.embed"): PADDED,
     ("h_gptlab_XS", "params.value_tables"): PADDED,
     ("h_gptlab_XS", "params.scalars"): UNUSED,
+    **{
+        (f"h_nanopoor_run{run}", item): why
+        for run in (4, 6)
+        for item, why in {
+            "params.total": UNREAD,
+            "params.trainable": UNREAD,
+            "params.tensors": f"{UNREAD}; experts of a layer are one tensor",
+            "params.attn_without_gradient": UNREAD,
+            "params.expert_bias": "it is no parameter here, and counts what was chosen",
+            "optim.adamw.params": UNREAD,
+            "init.intra_block_positions": UNREAD,
+            "sched.adamw": "the ten steps of warmup begin at a tenth here; the cosine is that",
+        }.items()
+    },
 }

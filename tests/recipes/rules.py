@@ -4,9 +4,10 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tests.recipes.built import Part, Recipe
-from tests.recipes.facts import Fact
+from tests.recipes.facts import Fact, facts_of
 
 Answer = float | tuple[float, ...] | bool
 Check = Callable[[Recipe, Fact], Answer | None]
@@ -59,8 +60,15 @@ def bias(part: Part) -> bool:
     return part.path.endswith((".linear_bias", ".layernorm.bias"))
 
 
+def innermost(rule: Any) -> Any:
+    """The update rule itself, whatever goes around it."""
+    while hasattr(rule, "inner"):
+        rule = rule.inner
+    return rule
+
+
 def is_muon(part: Part) -> bool:
-    return type(part.rule).__name__ == "Orthogonal"
+    return type(innermost(part.rule)).__name__ == "Orthogonal"
 
 
 def one_value(of: Callable[[Part], float], wanted: Callable[[Part], bool]) -> Rule:
@@ -95,10 +103,12 @@ def std(*endings: str, before_projection: bool = False) -> Rule:
 
 
 def adam(what: Callable[[object], Answer]) -> Rule:
-    """Of the update rule of everything that Muon does not move."""
+    """Of the update rule of everything that Muon does not move; scalars are left out where they have facts apart."""
 
     def found(r: Recipe, fact: Fact) -> Answer:
-        answers = {what(part.rule) for part in r.parts if not is_muon(part)}
+        apart = any(each.item == "optim.scalars" for each in facts_of(fact.recipe))
+        left = [part for part in r.parts if not is_muon(part) and not (apart and part.role == "scalar")]
+        answers = {what(innermost(part.rule)) for part in left}
         return answers.pop() if len(answers) == 1 else math.nan
 
     return Rule(found)
@@ -120,12 +130,20 @@ def lacks(*plugins: str) -> Callable[[Recipe], bool]:
     return lambda r: not any(plugin in r.plugins for plugin in plugins)
 
 
+def betas_of(part: Part) -> tuple[float, float]:
+    rule = innermost(part.rule)
+    return rule.beta1, rule.beta2
+
+
 def rate(wanted: Callable[[Part], bool]) -> Rule:
-    """A fact such as `AdamW lr 0.7`."""
+    """A fact such as `AdamW lr 0.7`, with betas or without."""
 
     def check(r: Recipe, fact: Fact) -> bool:
         said = float(re.findall(r"lr ([\d.e-]+)", fact.value)[0])
-        return all(abs(part.lr / said - 1) < 1e-6 for part in r.parts if wanted(part))
+        betas = re.findall(r"betas ([\d.]+),([\d.]+)", fact.value)
+        moved = [part for part in r.parts if wanted(part)]
+        same = not betas or all(betas_of(part) == tuple(map(float, betas[0])) for part in moved)
+        return same and all(abs(part.lr / said - 1) < 1e-6 for part in moved)
 
     return Rule(check)
 

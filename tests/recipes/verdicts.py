@@ -24,11 +24,17 @@ RECIPES: dict[str, tuple[str, str]] = {
     "d_llmc_124M_torch": ("llmc", "full-torch"),
     "e_short_r23": ("short_record_23", "full"),
     "g_opt_36": ("optimization_baseline", "full"),
+    "e_short_head": ("short_record_89", "full"),
+    "f_medium_r8": ("medium_record_8", "full"),
+    "f_medium_head": ("medium_record", "full"),
+    "g_opt_46": ("optimization_record_46", "full"),
     "h_coregpt_default": ("core_gpt", "default"),
     "h_gptlab_XS": ("core_gpt", "gptlab-xs"),
+    "h_nanopoor_run4": ("nanopoor_gelu", "full"),
+    "h_nanopoor_run6": ("nanopoor", "full"),
 }
 """Facts' name -> file in `ablations/recipes` and scale."""
-RESULTS = ("loss.", "time", "init.loss", "sched.steps.record", "tokens.total.record")
+RESULTS = ("loss.t", "loss.v", "time", "init.loss", "sched.steps.record", "tokens.total.record")
 """What came of a source's runs: repeated by running the recipe, not by reading it."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from tests.recipes import records
 from tests.recipes.built import Recipe
 from tests.recipes.facts import Fact
 from tests.recipes.rules import has, is_muon, lacks, option
@@ -31,6 +32,8 @@ def schedule(r: Recipe, fact: Fact) -> bool | None:
         }
     elif "0.6" in text and "linear to 0.1" in text:
         expected = {1062: 1.0, 1416: 0.55, 1769: 0.1 + 0.9 / 708}
+    elif "c*(2900-s)^1.2" in text:
+        expected = {step: min(1.0, ((2900 - step) / 2386.4) ** 1.2) for step in (500, 600, 1500, n - 1)}
     else:
         return None
     return all(abs(r.factor(step) - value) < 1e-6 for step, value in expected.items())
@@ -56,19 +59,33 @@ def warmup(r: Recipe, fact: Fact) -> float | bool:
     return fits and fact.numbers[0] - 1 <= reached <= fact.numbers[0]
 
 
-def cooldown(r: Recipe) -> float:
-    """The share of the run after the first step below the peak."""
-    below = next(step for step in range(r.steps // 20, r.steps) if r.factor(step) < 1)
-    return 1 - (below - 1) / r.steps
-
-
 def momentum(r: Recipe, fact: Fact) -> bool | None:
     if "0.85 to 0.95" in fact.value and "over 300" in fact.value:
-        at = {0: 0.85, 150: 0.9, 300: 0.95, r.steps - 1: 0.95}
-        return all(abs(r.dial("momentum", step) - value) < 1e-6 for step, value in at.items() if step < r.steps)
+        last = 0.95 if "last 50" not in fact.value else 0.852
+        at = {0: 0.85, 150: 0.9, 300: 0.95, r.steps - 51: 0.95, r.steps - 1: last}
+        return all(abs(r.dial("momentum", step) - value) < 1e-6 for step, value in at.items() if 0 <= step < r.steps)
     if fact.value.startswith("0.95 constant"):
         return r.plugins["muon"]["momentum"] == 0.95 and r.plugins["muon"]["nesterov"]
     return None
+
+
+def muon_decay(r: Recipe, fact: Fact) -> float | bool:
+    """Of all matrices; twice that in MLPs, or after their radius is set, where the fact says so."""
+    own = r.plugins["muon"]["weight_decay"]
+    if "x2 on MLP" in fact.value:
+        return own == fact.numbers[0] and r.plugins["mlp_wd_2x"]["factor"] == 2
+    if "post-pin cautious" in fact.value:
+        return own == fact.numbers[-1] and has("cautious_wd", "radial_brake")(r)
+    return float(own)
+
+
+def adam_decay(r: Recipe, fact: Fact) -> float | None:
+    """Of all that Muon does not move; as a multiple of the rate where it falls with the rate again."""
+    if "effective wd*mul*(lr*mul)^2" in f"{fact.value}, {fact.unit}":
+        twice = has("cautious_wd", "wd_schedule")(r)
+        return r.config.optim.weight_decay / r.config.optim.lr if twice else None
+    decays = {part.weight_decay for part in r.parts if not is_muon(part)}
+    return decays.pop() if len(decays) == 1 else math.nan
 
 
 def windows(r: Recipe, fact: Fact) -> bool:
@@ -106,8 +123,19 @@ def scale(r: Recipe) -> float:
 
 
 def softmax_scale(r: Recipe, fact: Fact) -> float | bool:
-    """Facts have it as a number or as `formula=number`."""
+    """Facts have it as a number, as `formula=number`, or as what YaRN makes of it."""
+    if "at first" in fact.value:
+        return records.softmax_scale(r, fact)
     return abs(scale(r) - fact.numbers[-1]) < 1e-6
+
+
+def positions(r: Recipe, fact: Fact) -> bool | None:
+    if fact.value == "learned 1024 + RoPE base 10000":
+        same = r.config.model.context == 1024 and r.plugins["rope"]["base"] == 10_000
+        return same and has("learned_positions")(r)
+    if fact.value.startswith("learned, 1024"):
+        return "rope" not in r.plugins and r.config.model.context == 1024
+    return None
 
 
 def mlp_kind(r: Recipe, fact: Fact) -> bool | None:
@@ -115,6 +143,8 @@ def mlp_kind(r: Recipe, fact: Fact) -> bool | None:
         "SwiGLU": has("swiglu"),
         "ReLU^2": has("relu2"),
         "GELU, exact": lacks("swiglu", "relu2", "tanh_gelu"),
+        "exact GELU": lacks("swiglu", "relu2", "tanh_gelu"),
+        "no bias": lacks("linear_bias"),
         "GELU, tanh": has("tanh_gelu"),
     }
     found = [true(r) for word, true in kinds.items() if word in f"{fact.value}, {fact.unit}"]
@@ -135,7 +165,7 @@ def norm(r: Recipe, fact: Fact) -> bool | None:
     if text.startswith("RMSNorm without gain"):
         after = "also after embedding" in text
         return lacks("layernorm", "rmsnorm_gain", "ngpt")(r) and after == ("norm_after_embed" in r.plugins)
-    if text.startswith("RMSNorm with gain"):
+    if text.startswith(("RMSNorm with gain", "RMSNorm in fp32")):
         return "rmsnorm_gain" in r.plugins
     if "unit" in text:
         return "ngpt" in r.plugins
@@ -146,6 +176,13 @@ def softcap(r: Recipe, fact: Fact) -> bool | None:
     found = r.plugins.get("softcap")
     if "sqrt(z^2+225)" in fact.value:
         return found is not None and (found["shape"], found["cap"]) == ("isru", 15)
+    if fact.value == "23*sigmoid((z+5)/7.5)":
+        return found is not None and tuple(found[k] for k in ("shape", "cap", "width", "shift")) == (
+            "sigmoid",
+            23,
+            7.5,
+            5,
+        )
     if fact.value.startswith("30*sigmoid(z/(7.5*sqrt("):
         said = ("sigmoid", 30, 7.5, 0, True)
         return found is not None and tuple(found[k] for k in ("shape", "cap", "width", "shift", "root_dim")) == said
@@ -160,18 +197,35 @@ def tables(r: Recipe, fact: Fact) -> float | bool:
         for layer in range(r.config.model.depth)
         if any(part.path == f"blocks.{layer}.attention.attend.value_embeddings.table" for part in r.parts)
     ]
-    said = [int(each) for each in re.findall(r"\d+", fact.value)[1:] if "layers" in fact.value]
-    said = said[: len(reading)]
+    said = list(records.numbers(fact.value.partition("layers")[2]))[: len(reading)]
     return number == fact.numbers[0] and (not said or said == reading)
+
+
+POLAR = {
+    "quintic 3.4445,-4.7750,2.0315 x5": "quintic",
+    "5 tuned triples": "tuned",
+    "polar express 5 steps, 1.02*norm": "polar_express",
+}
 
 
 def polar(r: Recipe, fact: Fact) -> bool | None:
     found = r.plugins["muon"]
     if "12 x (2,-1.5,0.5)" in fact.value and "Frobenius" in fact.value:
         return found["polar"] == "ns12"
-    if fact.value.startswith("quintic 3.4445,-4.7750,2.0315 x5"):
-        return found["polar"] == "quintic"
+    if "12 x (2,-1.5,0.5)" in fact.value and "sqrt(||X X^T||_F)" in fact.value:
+        return found["polar"] == "ns12" and "schatten_norm" in r.plugins
+    for text, polar in POLAR.items():
+        if fact.value.startswith(text):
+            return found["polar"] == polar
     return None
+
+
+GENERATORS = (
+    "mudd_gates.own.weight",
+    "mudd_gates.gate.weight",
+    "mudd_connections.outer.weight",
+    "dc_lite.second.weight",
+)
 
 
 def zeros(r: Recipe, fact: Fact) -> bool | None:
@@ -182,8 +236,13 @@ def zeros(r: Recipe, fact: Fact) -> bool | None:
         "head": "head.out.weight",
         "biases": "bias",
         "all biases": "bias",
+        "bigram table": "bigram_hash_embed.table",
+        "value gates": "gated_value_embeddings.gate.weight",
+        "smear gate": "smear.gate.weight",
+        "generator output weights": GENERATORS,
     }
-    said = [] if fact.value == "none" else [each.strip() for each in fact.value.split(",")]
+    text = fact.value.removesuffix(": weights and biases")
+    said = [] if text == "none" else [each.strip() for each in text.split(",")]
     if not all(each in names for each in said):
         return None
     weights = {path for path, info in r.first.assembly.infos.items() if info.role in ("matrix", "embedding", "head")}
@@ -203,7 +262,7 @@ def no_attention(r: Recipe, fact: Fact) -> bool:
 def shape_factor(r: Recipe, fact: Fact) -> bool | None:
     """What a step of Muon's is larger by for a matrix with four times as many rows as columns, and for a square one."""
     rule: Any = next(part.rule for part in r.parts if is_muon(part))
-    if not re.search(r"^2 for fc, 1 otherwise|2 for MLP in \(3072x768\), 1 otherwise", fact.value):
+    if not re.search(r"^2 for fc, 1 otherwise|2 for MLP in(,| \(3072x768\),) (1 otherwise|else 1)", fact.value):
         return None
     generator = torch.Generator().manual_seed(0)
 
