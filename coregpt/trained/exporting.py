@@ -29,7 +29,7 @@ from coregpt.lab.study.registry import Catalogue
 from coregpt.text.extras import extra
 from coregpt.text.folder import tokenizer_of
 from coregpt.text.tokenizer import NAMES
-from coregpt.trained.opening import Trained, fill, meaning_of, settings, where_it_lies
+from coregpt.trained.opening import Trained, fill, meaning_of, refuse_other_data, settings, where_it_lies
 
 CONFIG, MODEL, PLUGINS = "config.json", "model.safetensors", "plugins"
 FORMAT = "coregpt-model-1"
@@ -68,7 +68,9 @@ def export(run_id: str, store: Path, out: Path) -> Path:
         raise ConfigError(
             f"run {run_id} is given {names}, without which its model cannot be made; it cannot be exported"
         )
-    separator, tokenizer = meaning_of(where_it_lies(config, record["data"], store).data.source)
+    there = where_it_lies(config, record["data"], store)
+    refuse_other_data(there, record["data"], f"run {run_id}")
+    separator, tokenizer = meaning_of(there.data.source)
     work = out.with_name(f".{out.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

@@ -21,6 +21,7 @@ from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.status import find
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.inputs import find as stored_run
+from coregpt.lab.study.place import opened
 from coregpt.lab.study.registry import Catalogue
 from coregpt.text.folder import tokenizer_of
 from coregpt.text.tokenizer import GPT2, Bytes, Tokenizer, open_tokenizer
@@ -101,6 +102,7 @@ def open_run(name: str, study: str | None, store: Path, device: str = "cpu") -> 
         raise ConfigError(f"run {run.id}: {stored.no_model}")
     data = RunFolder(stored.path.parent).config()["data"]
     config = where_it_lies(stored.config, data, store)
+    refuse_other_data(config, data, run.id)
     separator, tokenizer = meaning_of(config.data.source)
 
     def again(config: RunConfig) -> Assembled:
@@ -119,6 +121,28 @@ def where_it_lies(config: RunConfig, digest: str, store: Path) -> RunConfig:
             if place.is_dir() and open_source(str(place)).digest == digest:
                 return config.model_copy(update={"data": config.data.model_copy(update={"source": str(place)})})
     return config
+
+
+def refuse_other_data(config: RunConfig, digest: str, name: str) -> None:
+    """Raises ConfigError where a folder of the run's data is there and holds others: ids may mean other text there.
+
+    A named source means the same whatever was fetched of it, and a folder that is gone tells nothing.
+    """
+    place = Path(config.data.source).expanduser()
+    if config.data.source in NAMES or not place.is_dir():
+        return
+    way_out = "bring them back, or move these away and name the tokenizer (--tokenizer)"
+    try:
+        found = opened(config.data, Path()).digest
+    except DataError as error:
+        raise ConfigError(
+            f"{name}: {place} cannot be held against the data it was trained on ({error}); {way_out}"
+        ) from error
+    if found != digest:
+        raise ConfigError(
+            f"{place} is not the data that {name} was trained on (sha256 {found[:12]}, there {digest[:12]}): tokens "
+            f"may mean other text here, and it may have trained on any of them; {way_out}"
+        )
 
 
 def made_of(stored: Stored, separator: int | None, device: torch.device) -> Assembled:

@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from coregpt.cli import main
+from coregpt.contract.data_config import DataConfig
 from coregpt.contract.errors import ConfigError, DataError
 from coregpt.engine.data import eval_rows, open_folder
 from coregpt.engine.training.evaluate import evaluate
+from coregpt.lab.study.place import opened
 from coregpt.trained.exporting import export
-from coregpt.trained.opening import open_run
+from coregpt.trained.opening import open_run, refuse_other_data
 
 
 @pytest.mark.parametrize("cell", ["plain/0", "scaled/1"])
@@ -82,3 +84,48 @@ def test_data_that_were_moved_are_found_by_their_digest(done, tmp_path, monkeypa
         (moved / "meta.json").write_text(meta)
     finally:
         moved.rename(done.data)
+
+
+def test_other_data_in_the_place_of_its_own_are_refused_by_all_that_read_them(done, tmp_path, capsys):
+    kept = shutil.copytree(done.data, tmp_path / "kept")
+    meta = json.loads((done.data / "meta.json").read_text())
+    words = ["plain/0", "--runs", str(done.runs)]
+    try:
+        (done.data / "meta.json").write_text(json.dumps({**meta, "select_tokens": meta["select_tokens"] - 600}))
+        for command in (["generate"], ["eval"], ["export", "--out", str(tmp_path / "out")]):
+            assert main([command[0], *words, *command[1:]]) == 2
+            told = capsys.readouterr().err
+            assert f"{done.data} is not the data that" in told
+            assert "bring them back" in told
+        (done.data / "meta.json").write_text("{")
+        assert main(["generate", *words]) == 2
+        assert "cannot be held against the data it was trained on" in capsys.readouterr().err
+    finally:
+        shutil.copy(kept / "meta.json", done.data / "meta.json")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mixture_is_held_against_all_of_its_sources(done, tmp_path):
+    other = shutil.copytree(done.data, tmp_path / "other")
+    meta = json.loads((other / "meta.json").read_text())
+    config = done.open("plain/0").config
+    mixture = {"more": {"source": str(other), "weight": 1.0}}
+    data = DataConfig.model_validate({**config.data.model_dump(), "source": str(done.data), "mixture": mixture})
+    config = config.model_copy(update={"data": data})
+    digest = opened(config.data, tmp_path).digest
+    assert digest != open_folder(done.data).digest
+    refuse_other_data(config, digest, "a run")
+    (other / "meta.json").write_text(json.dumps({**meta, "select_tokens": meta["select_tokens"] - 600}))
+    with pytest.raises(ConfigError, match="is not the data that a run was trained on"):
+        refuse_other_data(config, digest, "a run")
+
+
+def test_tokens_that_are_not_there_are_told_by_the_option_that_asks_for_them(done, capsys):
+    words = ["eval", "plain/0", "--runs", str(done.runs), "--tokens"]
+    most = (len(open_folder(done.data).select) - 1) // 32 * 32
+    for count in (33, most + 32):
+        assert main([*words, str(count)]) == 2
+        told = capsys.readouterr().err
+        assert f"--tokens {count}: expected a multiple of" in told
+        assert f"at most {most:,} here" in told
+    assert main([*words, str(32 * 8)]) == 0

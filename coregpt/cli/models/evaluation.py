@@ -6,13 +6,15 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from coregpt.cli.models.opening import opened
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError
-from coregpt.engine.data import TokenSource, TokenStream, open_source
+from coregpt.engine.data import TokenSource, TokenStream
+from coregpt.lab.study.place import opened as opened_data
 from coregpt.trained.breakdown import Calibration, Part, calibration, documents, frequencies, positions, split
 from coregpt.trained.estimates import Floats, Mean, mean_of_rows
 from coregpt.trained.hellaswag import Answers, answer, read_items
@@ -55,10 +57,10 @@ def evaluate(options: Namespace) -> int:
     questions = read_items(options.hellaswag, options.questions) if options.hellaswag else []
     model = opened(options)
     other = opened(options, options.against) if options.against else None
-    source = open_source(model.config.data.source)
+    source = opened_data(model.config.data, Path())
     model.refuse_other(source)
     stream: TokenStream = getattr(source, options.stream)
-    count = options.tokens or model.config.eval_tokens
+    count = model.config.eval_tokens if options.tokens is None else _whole_rows(options.tokens, model, stream)
     if other is not None:
         _refuse_unlike(model, other, source)
     scored = score(model, stream, count, options.stream)
@@ -88,6 +90,15 @@ def evaluate(options: Namespace) -> int:
         for line in lines(found):
             say(line)
     return 0
+
+
+def _whole_rows(tokens: int, model: Trained, stream: TokenStream) -> int:
+    most = (len(stream) - 1) // model.context * model.context
+    if tokens % model.context or tokens > most:
+        raise ConfigError(
+            f"--tokens {tokens}: expected a multiple of {model.name}'s context {model.context}, at most {most:,} here"
+        )
+    return tokens
 
 
 def _refuse_unlike(model: Trained, other: Trained, source: TokenSource) -> None:
