@@ -77,7 +77,7 @@ def export(run_id: str, store: Path, out: Path) -> Path:
     try:
         if (path.parent / PLUGINS).is_dir():
             shutil.copytree(path.parent / PLUGINS, work / PLUGINS)
-        named = _with_tokenizer(work, tokenizer)
+        named = with_tokenizer(work, tokenizer)
         about = {
             "format": FORMAT,
             "coregpt": __version__,
@@ -87,7 +87,7 @@ def export(run_id: str, store: Path, out: Path) -> Path:
             "tokenizer": named,
         }
         (work / CONFIG).write_text(json.dumps(about, indent=1), encoding="utf-8")
-        _write_tensors(library, {**saved.buffers, **saved.params}, work / MODEL)
+        write_tensors(library, {**saved.buffers, **saved.params}, work / MODEL)
         shutil.copymode(work / CONFIG, work / MODEL)  # the library's files are their maker's alone
         open_export(work)
         os.replace(work, out)
@@ -96,7 +96,7 @@ def export(run_id: str, store: Path, out: Path) -> Path:
     return out
 
 
-def _write_tensors(library: Any, tensors: Mapping[str, Tensor], file: Path) -> None:
+def write_tensors(library: Any, tensors: Mapping[str, Tensor], file: Path) -> None:
     """Raises RunError where they find no room."""
     try:
         library.save_file(dict(tensors), file, {"format": "pt"})
@@ -104,7 +104,7 @@ def _write_tensors(library: Any, tensors: Mapping[str, Tensor], file: Path) -> N
         raise RunError(f"{file.name} cannot be written ({str(error) or type(error).__name__})") from error
 
 
-def _with_tokenizer(work: Path, place: str) -> str:
+def with_tokenizer(work: Path, place: str) -> str:
     """Its name in the export; "" where nobody knows it."""
     if not place or place in NAMES:
         return place

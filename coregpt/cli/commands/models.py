@@ -37,13 +37,16 @@ def export(commands: Commands) -> None:
     parser = commands.add_parser("export", help="a finished run's model as a folder: safetensors, settings, tokenizer")
     parser.add_argument("run", metavar="RUN", help="its id, the beginning of it, or ARM/SEED")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to be made")
+    layout = "coregpt, or gpt2: as transformers has it, for a model that is a GPT-2 to the digit (coregpt)"
+    parser.add_argument("--layout", choices=["coregpt", "gpt2"], default="coregpt", help=layout)
+    parser.set_defaults(device="cpu")
     add_of_study(parser)
     add_runs(parser)
 
     def execute(options: Namespace) -> int:
         from coregpt.cli.models.export import export
 
-        return export(options.run, options.study, options.runs, options.out)
+        return export(options)
 
     parser.set_defaults(execute=execute)
 
