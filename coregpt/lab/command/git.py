@@ -24,6 +24,8 @@ QUIET = {
 INHERITED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
 """What a hook of git sets, which would send these calls to another repository."""
 SECONDS = 120.0
+CLONED = ("--quiet", "--shared", "--no-checkout", "--template=")
+"""Without the files that git puts into a repository for people."""
 
 
 class GitError(Exception):
@@ -173,7 +175,7 @@ def clone(repository: Path, version: Version, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        git(folder.parent, "clone", "--quiet", "--shared", "--no-checkout", str(repository), str(folder))
+        git(folder.parent, "clone", *CLONED, str(repository), str(folder))
         git(folder, "checkout", "--quiet", "--detach", version.commit)
     except GitError as error:
         gone = "" if repository.is_dir() else f": {repository} is not there any more"
