@@ -141,11 +141,13 @@ def test_plan_shows_cost_differences_test_and_time(run: Run, lab: Callable[..., 
         arms={"gelu": {}, "relu2": {"plugins": {"relu2": {}}, "optim": {"weight_decay": 0}}},
         seeds=6,
         test={"baseline": "gelu", "sd": 0.004},
+        systems=["FlashAttention 3", "banks"],
     )
     code, out, err = run("plan", str(here.study), "--runs", str(here.runs))
     assert (code, err) == (0, "")
     for words in (
         "12 runs,",
+        "Of the source, but not here, since it changes no number: FlashAttention 3; banks\n",
         "adds relu2; optim.weight_decay 0.1 -> 0",
         "Differs beside the technique:",
         "Test: paired t-test, alpha 0.05: one arm against the baseline, runs paired by seed.",

@@ -59,7 +59,7 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     **{("e_short_head", f"gates.mudd_{item}"): NETWORK for item in ("w2", "b", "gate_w2", "gate_b", "gate_scale")},
     ("e_short_head", "params.gates"): f"{NETWORK}, dc_lite's of 49,152 among them",
     ("e_short_head", "params.total_without_padding"): NETWORK,
-    ("e_short_head", "params.unused"): "nothing unused is here",
+    ("e_short_head", "params.unused"): "nothing unused is here; layer 10 has a gate for its table as others have",
     (
         "e_short_head",
         "params.scalars",

@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.recipes.built import FOLDER
+from tests.recipes.built import FOLDER, Recipe
+from tests.recipes.rules import Answer
 from tests.recipes.verdicts import RECIPES, Verdict, verdicts
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "recipes.md"
 BEGIN = """# Recipes of others
 
 Reference systems as study files, in `ablations/recipes`. The arm `all` is the recipe, other arms leave one part out.
-The scale `laptop` runs anywhere in minutes and is the recipe's shape at a toy's size; others have the source's sizes:
+The scale `laptop` runs anywhere in minutes and is the recipe's shape at a toy's size; others have the source's sizes.
+`plan` also says what of a source is work on speed, which changes no number and is not here:
 
     coregpt plan ablations/recipes/optimization_baseline.yaml --scale full
 
@@ -39,7 +41,14 @@ def section(name: str) -> list[str]:
     file, scale = RECIPES[name]
     found = verdicts(name)
     assert not [verdict for verdict in found if verdict.word == "wrong"]
-    return [f"## {file}, {scale}", "", f"Facts: `{name}`.", "", *differing(found), *unchecked(found)]
+    return [f"## {file}, {scale}", "", f"Facts: `{name}`.", "", *systems(name), *differing(found), *unchecked(found)]
+
+
+def systems(name: str) -> Iterator[str]:
+    """What the file says of the source's work on speed."""
+    told = Recipe(*RECIPES[name]).study.systems
+    if told:
+        yield from (f"Work on speed that changes no number, and is not here: {'; '.join(told)}.", "")
 
 
 def differing(found: list[Verdict]) -> Iterator[str]:
@@ -49,9 +58,15 @@ def differing(found: list[Verdict]) -> Iterator[str]:
         return
     yield from ("| differs | there | here | why |", "|---|---|---|---|")
     for verdict in rows:
-        ours = "" if verdict.ours is None or isinstance(verdict.ours, bool) else f"{verdict.ours:,}"
-        yield f"| {verdict.fact.item} | {cell(verdict.fact.value)} | {ours} | {verdict.why} |"
+        yield f"| {verdict.fact.item} | {cell(verdict.fact.value)} | {ours(verdict.ours)} | {verdict.why} |"
     yield ""
+
+
+def ours(answer: Answer | None) -> str:
+    """Numbers alone: that words do not hold is said by the row."""
+    if answer is None or isinstance(answer, bool):
+        return ""
+    return ", ".join(f"{each:,.15g}" for each in (answer if isinstance(answer, tuple) else (answer,)))
 
 
 def unchecked(found: list[Verdict]) -> Iterator[str]:

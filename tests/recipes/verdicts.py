@@ -26,7 +26,7 @@ RECIPES: dict[str, tuple[str, str]] = {
     "g_opt_36": ("optimization_baseline", "full"),
     "e_short_head": ("short_record_89", "full"),
     "f_medium_r8": ("medium_record_8", "full"),
-    "f_medium_head": ("medium_record", "full"),
+    "f_medium_head": ("medium_record_18", "full"),
     "g_opt_46": ("optimization_record_46", "full"),
     "h_coregpt_default": ("core_gpt", "default"),
     "h_gptlab_XS": ("core_gpt", "gptlab-xs"),

@@ -63,6 +63,8 @@ def show_study(made: Outline, asked: Asked, idle: Known, question: str) -> None:
         say(f"\nsize {study.member}")
     if study.scale:
         say(f"scale {study.scale}")
+    if question and study.systems:
+        say(f"Of the source, but not here, since it changes no number: {'; '.join(study.systems)}")
     before: list[Stage] = []
     if len(stages) > 1:
         trials, test = stages

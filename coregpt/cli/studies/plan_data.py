@@ -32,6 +32,7 @@ def plan_data(made: Plan, asked: Asked, idle: Known) -> dict[str, Any]:
         "study": study.name,
         "question": study.question,
         "scale": study.scale,
+        "systems": list(study.systems),
         "size": study.member,
         "digest": study.digest,
         "baseline": test.baseline,

@@ -178,6 +178,7 @@ class _Loader:
             member=member,
             splits=gpus == "auto",
             keep=keep,
+            systems=tuple(self.file.systems),
         )
         for design in DESIGNS:
             declared = design.reshape(declared, self.file, self.wrong)

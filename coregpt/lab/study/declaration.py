@@ -147,6 +147,8 @@ class StudyFile(BaseModel):
     """`auto`: decided by a measurement (see `lab.planning.split`)."""
     keep: Keep = "weights"
     """What is kept of a finished run beside its numbers: its final weights, until `coregpt gc`, or nothing."""
+    systems: list[Annotated[str, Field(min_length=1)]] = []
+    """What of a recipe's source is work on speed that changes no number, and is not here. `plan` repeats it."""
 
     @property
     def axis(self) -> Axis:
@@ -209,6 +211,8 @@ class Study:
     """What its runs are compared on: a study that chooses (trials, a screen) never sees what verdicts are made on."""
     keep: Keep = "weights"
     """What its runs leave beside their numbers. It changes none, so it is no part of any identity."""
+    systems: tuple[str, ...] = ()
+    """What of a recipe's source is work on speed alone. It changes no number, so it is no part of any identity."""
     unresolved: Mapping[str, Any] = field(default_factory=dict)
     """What is declared in place of what only registration decides: how many fresh seeds, and alpha before its level."""
 

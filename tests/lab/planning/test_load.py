@@ -36,6 +36,13 @@ def problems(tmp_path: Path, text: str) -> list[str]:
     return [line.removeprefix(f"{tmp_path}/") for line in str(caught.value).splitlines()]
 
 
+def test_work_on_speed_is_told_and_is_no_part_of_what_is_declared(tmp_path: Path) -> None:
+    plain, told = study(tmp_path, GOOD), study(tmp_path, GOOD + "systems: [FlashAttention 3]\n")
+    assert (plain.systems, told.systems) == ((), ("FlashAttention 3",))
+    assert plain.digest == told.digest
+    assert "systems" in problems(tmp_path, GOOD + "systems: fast\n")[0]
+
+
 def test_arms_merge_over_base_and_get_every_default(tmp_path: Path) -> None:
     found = study(tmp_path, GOOD)
     one, two = found.arms
