@@ -75,6 +75,11 @@ def _how(rows: list[Finding]) -> Iterator[str]:
         "was chosen on. Each report is made by the command beside it with --reports reports/atlas."
     )
     yield (
+        "Tokens are held equal; parameters and FLOPs of a token are the plain model's times what the table says. "
+        "What a technique saves is not to its credit here, nor what it adds to its debit. How long a step takes is "
+        "on its own page where it was measured side by side, and not here, since these runs had other company."
+    )
+    yield (
         "q is p corrected for the whole table by Benjamini and Hochberg's procedure; the families share the runs of "
         "their baseline, for which a simulation in the tests holds the level. The verdicts of the reports correct for "
         "the arms of one family only, and more strictly."
@@ -82,7 +87,7 @@ def _how(rows: list[Finding]) -> Iterator[str]:
 
 
 def _table(rows: list[Finding]) -> Iterator[Table]:
-    head = ("technique", "report", "gain", "95% interval", "p", "q", "over the whole table", "time of a step")
+    head = ("technique", "report", "gain", "95% interval", "p", "q", "over the whole table", "parameters", "FLOPs")
     cells = [
         (
             row.technique,
@@ -92,11 +97,16 @@ def _table(rows: list[Finding]) -> Iterator[Table]:
             p_value(row.effect.p_alone),
             p_value(row.q),
             word(row),
-            "" if row.effect.time is None else f"{row.effect.time:.2f} times",
+            _times(row.effect.size),
+            _times(row.effect.flops),
         )
         for row in rows
     ]
     yield Table("Gain in nats per byte, positive where the loss is lower with the technique", head, cells, words=True)
+
+
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
 
 
 def _costs(families: Sequence[Family]) -> Table:

@@ -147,7 +147,6 @@ def _effects(report: Report, where: str) -> Iterator[tuple[str, Effect]]:
     facts = report.study
     arms = {arm.name: arm for arm in facts.arms}
     base = arms[facts.baseline]
-    times = {timing.arm: timing.time_ratio for timing in report.timing.arms}
     for comparison in report.comparisons:
         arm = arms[comparison.arm]
         differing = set(arm.plugins) ^ set(base.plugins)
@@ -169,7 +168,8 @@ def _effects(report: Report, where: str) -> Iterator[tuple[str, Effect]]:
                 p=comparison.p if comparison.p_adjusted is None else comparison.p_adjusted,
                 p_alone=comparison.p,
                 detectable=comparison.smallest_detectable,
-                time=_over(times.get(arm.name), left_out),
+                size=_ratio(arm.parameters, base.parameters, left_out),
+                flops=_ratio(arm.flops_per_token, base.flops_per_token, left_out),
                 verdict=comparison.verdict,
                 untuned=comparison.arm in (facts.untuned or {}),
                 unit=facts.unit,
@@ -180,6 +180,8 @@ def _effects(report: Report, where: str) -> Iterator[tuple[str, Effect]]:
         )
 
 
-def _over(ratio: float | None, left_out: bool) -> float | None:
-    """An arm's time over its baseline's as that of a step with the technique over one without."""
-    return 1 / ratio if ratio and left_out else ratio
+def _ratio(arm: float | None, base: float | None, left_out: bool) -> float | None:
+    """Of an arm and its baseline, as that of a model with the technique and one without."""
+    if not arm or not base:
+        return None
+    return base / arm if left_out else arm / base

@@ -43,8 +43,10 @@ class Effect(Facts):
     """Of this comparison and no other."""
     detectable: float | None = None
     """The smallest true difference that the comparison would have shown with the declared probability."""
-    time: float | None = None
-    """How much longer a step took with the technique, in these runs."""
+    size: float | None = None
+    """Parameters with the technique over those without."""
+    flops: float | None = None
+    """FLOPs of a token with it over those without."""
     verdict: str
     """The report's word on the arm."""
     untuned: bool

@@ -10,6 +10,7 @@ from scipy import stats
 
 from coregpt.report.catalogue.atlas import LEVEL, families_in, findings, word
 from coregpt.report.catalogue.atlas_page import ATLAS_PICTURE, atlas_page
+from coregpt.report.catalogue.collect import effects_in
 from coregpt.report.catalogue.facts import Catalogued, Effect, Family, Technique
 from coregpt.report.drawing.page import html, markdown
 from tests.report.catalogue.test_catalogue import EFFECT, technique
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 def effect(p: float | None, gain: float | None, report: str = "atlas/norm") -> Effect:
     ends = None if gain is None else (gain - 0.1, gain + 0.1)
     changed = {"report": report, "left_out": False, "gain": gain, "interval": ends, "p_alone": p, "detectable": 0.03}
-    return EFFECT.model_copy(update={**changed, "time": 1.5})
+    return EFFECT.model_copy(update={**changed, "size": 1.5})
 
 
 def atlas(**found: tuple[float | None, float | None]) -> Catalogued:
@@ -100,9 +101,19 @@ def test_the_page_says_what_was_found_what_not_and_what_was_not_tried() -> None:
         assert "a true difference of 0.030 nats" in page
         assert "1 technique: unseen." in page
         assert "0.50" in page
-        assert "1.50 times" in page
+        assert "1.50" in page
     assert ATLAS_PICTURE in markdown(made)
     assert html(made).count('class="dot hollow"') == 1
+
+
+def test_size_and_flops_are_those_of_the_technique_whichever_arm_has_it() -> None:
+    for report, name in (("modern_stack", "rope"), ("ngpt_vs_gpt", "ngpt")):
+        told = json.loads((ROOT / "reports" / report / "report.json").read_text())
+        arms = {arm["name"]: arm for arm in told["study"]["arms"]}
+        (found,) = (each for each in effects_in(ROOT / "reports")[name] if each.report == report)
+        with_it, without = (arms[found.baseline], arms[found.arm]) if found.left_out else (arms[found.arm], arms["gpt"])
+        assert found.size == pytest.approx(with_it["parameters"] / without["parameters"])
+        assert found.flops == pytest.approx(with_it["flops_per_token"] / without["flops_per_token"])
 
 
 def test_a_page_without_any_study_lists_all_as_not_tried() -> None:
