@@ -1,10 +1,11 @@
-"""Text from a model, one token after another: the whole row goes through the model for each of them.
+"""Text from a model, one token after another.
 
-That is slow and is the reference: the model is called as evaluation calls it, with no second path that could differ.
+The reference is slow: for each token the whole row goes through the model, which is called as evaluation calls it. A
+model whose parts allow it keeps what earlier tokens came to (`caching`), and gives the same tokens.
 """
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from coregpt.contract.errors import ConfigError
 from coregpt.text.tokenizer import Tokenizer
+from coregpt.trained.caching import Cached, cannot
 from coregpt.trained.opening import Trained
 
 
@@ -53,16 +55,34 @@ def probabilities(logits: Tensor, how: Drawing) -> Tensor:
     return torch.zeros_like(scores).scatter_(0, order, kept / kept.sum())
 
 
-def generate(model: Trained, prompt: Sequence[int], allowed: int, count: int, how: Drawing) -> Iterator[int]:
+Next = Callable[[Sequence[int]], Tensor]
+"""Logits (V,) of the token after those seen, of which there are no more than the model's context."""
+
+
+def whole_row(model: Trained) -> Next:
+    """The reference."""
+    return lambda seen: model.logits(torch.tensor([list(seen)], dtype=torch.int64))[0, -1]
+
+
+def reader(model: Trained, cached: bool = True) -> Next:
+    """With what earlier tokens came to kept, where every part of the model allows it."""
+    return Cached(model) if cached and not cannot(model) else whole_row(model)
+
+
+def generate(
+    model: Trained, prompt: Sequence[int], allowed: int, count: int, how: Drawing, cached: bool = True
+) -> Iterator[int]:
     """`count` tokens after `prompt`, which has one at least; ids from `allowed` on are padding and never drawn.
 
-    Of a prompt and text longer than the model's context the last tokens are seen.
+    Of a prompt and text longer than the model's context the last tokens are seen: then every token stands elsewhere
+    than before, and nothing that was kept is of use.
     """
     draws = torch.Generator().manual_seed(how.seed)
-    seen = list(prompt)
+    seen, following = list(prompt), reader(model, cached)
     for _ in range(count):
-        row = torch.tensor([seen[-model.context :]], dtype=torch.int64)
-        chance = probabilities(model.logits(row)[0, -1, :allowed].cpu(), how)
+        if len(seen) > model.context:
+            following = whole_row(model)
+        chance = probabilities(following(seen[-model.context :])[:allowed].cpu(), how)
         token = int(torch.multinomial(chance, 1, generator=draws))
         seen.append(token)
         yield token

@@ -22,6 +22,7 @@ def generate(commands: Commands) -> None:
     parser.add_argument("--top-k", type=positive, metavar="K", help="only the K most probable tokens")
     parser.add_argument("--top-p", type=float, metavar="P", help="only the fewest tokens of this probability together")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the first text (0)")
+    parser.add_argument("--no-cache", action="store_true", help="compute the whole row for every token: the reference")
 
     def execute(options: Namespace) -> int:
         from coregpt.cli.models.generate import generate

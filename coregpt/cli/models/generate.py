@@ -19,7 +19,8 @@ def generate(options: Namespace, prompt: str, count: int, samples: int, how: Dra
         if samples > 1:
             say(f"{'' if number == 0 else chr(10)}--- seed {how.seed + number}")
         sys.stdout.write(prompt)
-        tokens = drawn(model, begin, tokenizer.vocab, count, replace(how, seed=how.seed + number))
+        one = replace(how, seed=how.seed + number)
+        tokens = drawn(model, begin, tokenizer.vocab, count, one, cached=not options.no_cache)
         for piece in text_of(tokens, tokenizer):
             sys.stdout.write(piece)
             sys.stdout.flush()

@@ -9,7 +9,7 @@ from scipy import stats
 from coregpt.report.analysis.own_runs import contradictions
 from coregpt.report.facts.evaluate import Evaluated, OutcomeFacts
 from coregpt.report.facts.model import Report
-from coregpt.report.facts.serialise import from_json, to_json, unsealed
+from coregpt.report.facts.serialise import broken_seal, from_json, to_json
 from coregpt.report.pages.render import render
 from tests.report import studies
 
@@ -133,4 +133,4 @@ def test_it_is_sealed_and_held_against_its_own_runs():
     measured = found.study.evaluated.outcomes[0]
     changed = text.replace(f"{measured.values['a'][0]!r}", "0.5")
     assert changed != text
-    assert unsealed(changed)
+    assert broken_seal(changed)
