@@ -50,9 +50,7 @@ def unwritable(path: Path, error: OSError) -> CoreGPTError:
 
 def denied(path: Path, error: OSError) -> ConfigError:
     """What to tell of a file that is somebody else's; a run is not to be blamed for it."""
-    return ConfigError(
-        f"{path}: {error.strerror}{_owned(path)}; ask for access, or choose a folder of your own (--runs, --reports)"
-    )
+    return ConfigError(f"{path}: {error.strerror}{_owned(path)}; ask for access, or choose a folder of your own")
 
 
 def _owned(path: Path) -> str:

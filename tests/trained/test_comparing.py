@@ -52,7 +52,13 @@ def test_the_command_tells_all_three_and_does_without_weights(done, tmp_path, ca
     said = capsys.readouterr().out
     assert "plugins.ema.start" in said
     assert "second - first" in said
-    assert "angle, as cos" in said
+    assert "|second - first| / |first|" in said
+    headed = {line.split("  ")[0]: line for line in said.splitlines()}
+    ids = [done.id(cell) for cell in ("plain/0", "scaled/0")]
+    for head in ("setting", "select_loss on the way", "at the end"):
+        assert all(each in headed[head] for each in ids)
+    names = [line.split("  ")[0] for line in said.splitlines()]
+    assert names.index("at the end") < min(names.index("select_loss"), names.index("val_loss"))
     runs = shutil.copytree(done.runs, tmp_path / "runs")
     (runs / done.id("plain/1") / "weights.pt").unlink()
     assert main(["diff", "plain/0", "plain/1", "--runs", str(runs)]) == 0
