@@ -56,4 +56,4 @@ def weights(found: Difference) -> list[str]:
         (each.name, each.shape, *("-" if value is None else f"{value:.4f}" for value in (each.distance, each.cosine)))
         for each in found.weights
     ]
-    return ["", *table([("weights", "shape", "|second - first| / |first|", "cosine"), *rows])]
+    return ["", *table([("weights", "shape", "|second - first| / |first|", "cosine similarity"), *rows])]
