@@ -1,5 +1,6 @@
 """The seven classic ablations load at every preset, and their presets are the same ones."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from coregpt.lab.planning.load import load
 
 FOLDER = Path(__file__).parent.parent / "ablations" / "classic"
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 PRESETS = ("laptop", "t4-16gb", "rtx-24gb", "h100", "node-8xh100")
 
 
@@ -29,6 +31,16 @@ def test_the_guide_names_every_study_and_every_preset():
     guide = (FOLDER.parent.parent / "docs" / "experiment_guide.md").read_text()
     for name in (*STUDIES, *PRESETS):
         assert name in guide
+
+
+def test_every_number_of_the_report_that_the_guide_reads_stands_in_it():
+    guide = (FOLDER.parent.parent / "docs" / "experiment_guide.md").read_text()
+    section = guide.partition("## One report, read\n")[2].partition("\n## ")[0]
+    (link,) = re.findall(r"\]\(\.\./(reports/\S+/report\.md)\)", section)
+    text = re.sub(r"(?m)^\d+\. ", "", section.replace(link, ""))
+    read, there = (set(NUMBER.findall(each)) for each in (text, (FOLDER.parent.parent / link).read_text()))
+    assert len(read) > 20
+    assert read - there == set()
 
 
 @pytest.mark.parametrize("name", STUDIES)
