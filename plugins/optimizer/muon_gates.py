@@ -5,7 +5,7 @@ its orthogonal updates, at `lr` times the matrices' learning rate, and their wei
 
 Suggested settings: lr 0.1 with NorMuon, as the medium track has it for attention; 1 in records 28 to 55.
 When it hurts / conflicts: a gate of (heads, 12) numbers has a few directions only, and all of them are stepped along
-alike. Newer records moved gates back to Adam.
+alike. Newer records moved gates back to Adam. It waits for a technique with gates, which the plain model has none of.
 Source: modded-nanogpt records 28 to 55 and its medium track; routers: NanoPoor.
 """
 

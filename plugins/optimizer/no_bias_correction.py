@@ -7,7 +7,7 @@ betas (0.8, 0.99), which then falls to 1 in some 1 / (1 - b2) steps.
 
 Suggested settings: scalars, as record 46 has it for gains and biases.
 When it hurts / conflicts: with b2 near 1 early steps are long where b1 is not near 1 as well. Rules that do not count
-their steps do not change.
+their steps do not change. With its default it waits for a technique with scalars, which the plain model has none of.
 Source: modded-nanogpt optimization track, records 44 to 46.
 """
 

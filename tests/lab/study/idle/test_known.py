@@ -164,9 +164,9 @@ def test_no_technique_alone_with_its_defaults_is_called_idle(tmp_path: Path) -> 
     path = tmp_path / "all.yaml"
     path.write_text(yaml.safe_dump(study))
     found = known(load(path))
-    # Its card says that it waits for what another one changes.
-    assert set(found.idle) == {"scalar_freeze"}
-    assert found.equal == (("plain", "scalar_freeze"),)
+    # Their cards say that they wait for what another one brings or changes.
+    assert set(found.idle) == {"muon_gates", "no_bias_correction", "scalar_freeze"}
+    assert found.equal == (("muon", "muon_gates"), ("plain", "no_bias_correction", "scalar_freeze"))
 
 
 def _stands(name: str) -> bool:
