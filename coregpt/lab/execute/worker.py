@@ -34,7 +34,7 @@ from coregpt.lab.atomic import unwritable
 from coregpt.lab.guard.bound import SWITCHES, Bound
 from coregpt.lab.guard.landlock import close_to_reading
 from coregpt.lab.guard.opened import forbidden, refuse_opened
-from coregpt.lab.guard.work import Work
+from coregpt.lab.guard.work import Work, taken_again
 from coregpt.lab.judging.explaining import explain, out_of_memory, whole_story
 from coregpt.lab.judging.player import STORES
 from coregpt.lab.judging.referee import HeldBack, Referee
@@ -159,7 +159,8 @@ def train_run(
         if isinstance(sink, HeldBack):
             row = sink.close(outcome.status == "finished")
             if row is not None:
-                return ended | {"work": work.facts()}, row
+                counted = taken_again(run, source) if config.compile else work.facts()
+                return ended | {"work": counted}, row
             if outcome.status != "stopped":
                 folder.write_result(ended)
             elif until is not None and outcome.steps >= until:

@@ -161,6 +161,9 @@ def _hides(owner: Any, name: str) -> bool:
 
 
 def _by_compiler(now: Any, before: Any) -> bool:
-    """Whether torch's compiler has only wrapped it, as it does with some functions when it is first imported."""
+    """Whether torch's compiler has only wrapped it, as it does with some functions when it is first imported or used."""
     code = getattr(now, "__code__", None)
-    return getattr(now, "__wrapped__", None) is before and code is not None and code.co_filename.startswith(COMPILERS)
+    if code is None or not code.co_filename.startswith(COMPILERS):
+        return False
+    around = [cell.cell_contents for cell in now.__closure__ or ()]
+    return getattr(now, "__wrapped__", None) is before or any(each is before for each in around)

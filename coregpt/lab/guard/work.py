@@ -5,6 +5,7 @@ of its own beside core's, does more than that, and its gain is no gain at equal 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -14,14 +15,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from coregpt.contract.companion import Companion
 from coregpt.contract.rules import Clock
 from coregpt.engine.build import Run
+from coregpt.engine.data import TokenSource, row_order
+from coregpt.engine.training.step import TrainingStep
 
 STEP, OPTIMIZER = "passes", "optimizer"
+EAGER = 4
+"""Times fewer rows of a pass without the compiler, which keeps more of a pass in memory."""
 MADE_BY_MODE = "operators in between"
 """The switch that counting itself moves."""
 
 
 class Work:
-    """Counts from the moment it is made. A compiled run has products that nobody sees: there it counts nothing."""
+    """Counts from the moment it is made. What is compiled has products that nobody sees: there it counts nothing, and
+    one step is taken again at the end (`taken_again`)."""
 
     def __init__(self, run: Run, switches_hold: Callable[[Sequence[str]], None]):
         """`switches_hold` is called inside of the steps that are counted, and raises where it finds a change."""
@@ -87,6 +93,31 @@ class Work:
         if self.run.config.compile:
             return None
         return {"steps": self.counted, "tokens": self.tokens, "declared": self.declared}
+
+
+def taken_again(run: Run, source: TokenSource) -> dict[str, Any] | None:
+    """The last step of a compiled run once more, without the compiler and in smaller passes: what it multiplies.
+
+    The weights move by it: only for a run that has left its own. None where that step cannot be taken: eager code needs
+    other memory and other kernels, several ranks would wait for each other, and none of it is the run's fault.
+    """
+    if run.world.size > 1:
+        return None
+    last, steps = run.timeline.steps - 1, TrainingStep(run, row_order(source, run.config, run.timeline.first_rows[-1]))
+    config = run.config.model_copy(update={"compile": False, "micro_rows": max(1, steps.micro_rows(last) // EAGER)})
+    for stack in run.optimizer.stacks:
+        stack.compiled = None
+    plain = replace(run, config=config)
+    try:
+        steps = TrainingStep(plain, steps.order)
+        steps.prepare()
+        run.model.train()
+        with Work(plain, lambda but: None) as work:
+            steps(last)
+        steps.ahead.close()
+    except Exception:
+        return None
+    return work.facts() if work.counted else None
 
 
 class _First(Companion):

@@ -1,0 +1,53 @@
+"""A compiled run's last step is taken again without the compiler, and what it multiplies is counted."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coregpt.lab.guard.work import OPTIMIZER, STEP, Work, taken_again
+from coregpt.lab.laws.law_case import LawCase
+from coregpt.lab.laws.loop import steps_on_one_batch
+from coregpt.lab.laws.tools import tiny_source
+from coregpt.lab.study.registry import Catalogue
+from tests.lab.judging.cheats import cheat
+
+STEPS = 3
+
+
+def compiled(name: str, catalogue: Catalogue) -> dict[str, Any] | None:
+    """Of a run whose settings say that it is compiled; building it compiles nothing."""
+    case = LawCase(catalogue, name)
+    return taken_again(case.run(case.config(steps=STEPS, compile=True)), tiny_source())
+
+
+@pytest.mark.parametrize("name", ["relu2", "muon", "sam"])
+def test_the_step_taken_again_multiplies_as_each_step_without_a_compiler(name: str) -> None:
+    case = LawCase(Catalogue(), name)
+    run = case.run(case.config(steps=STEPS))
+    work = Work(run, lambda but: None)
+    trainer = steps_on_one_batch(run, case)
+    for step in range(STEPS):
+        trainer.train_step(step)
+    eager, again = work.facts(), compiled(name, Catalogue())
+    assert eager is not None
+    assert again is not None
+    (last,) = again["steps"]
+    assert last == eager["steps"][-1]
+    assert (again["tokens"], again["declared"]) == (eager["tokens"] / STEPS, eager["declared"] / STEPS)
+    assert last[STEP] > 0
+    assert (last[OPTIMIZER] > 0) == (name == "muon")
+
+
+def test_more_steps_beside_a_compiled_one_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "cheat.py"
+    path.write_text(cheat("more steps"))
+    again = compiled("cheat", Catalogue([path]))
+    assert again is not None
+    assert again["tokens"] > 2 * again["declared"]
+
+
+def test_a_step_that_cannot_be_taken_counts_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "cheat.py"
+    path.write_text(cheat("precision").replace("torch.set_float32_matmul_precision", "missing"))
+    assert compiled("cheat", Catalogue([path])) is None
