@@ -53,8 +53,8 @@ def ablate(commands: Commands) -> None:
     add_program(parser, judges=True)
 
     def execute(options: Namespace) -> int:
-        glance(options.study)
         with training(options, options.study) as use:
+            glance(options.study)
             from coregpt.cli.studies.ablate import ablate
 
             return ablate(options.study, options.scale, use)
@@ -73,8 +73,8 @@ def noise(commands: Commands) -> None:
     add_program(parser)
 
     def execute(options: Namespace) -> int:
-        glance(options.study)
         with training(options, options.study) as use:
+            glance(options.study)
             from coregpt.cli.studies.noise import noise
             from coregpt.lab.designs.noise import Grid
 
