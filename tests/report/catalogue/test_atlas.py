@@ -131,3 +131,13 @@ def test_a_family_has_its_cost_from_its_report(tmp_path: Path) -> None:
     seconds = sum(run["train_seconds"] for run in told["timing"]["runs"]) + sum(told["timing"]["tuning"].values())
     assert family.hours == pytest.approx(seconds / 3600)
     assert family.precision == told["study"]["environment"]["values"]["precision"]
+
+
+def test_readme_says_what_the_committed_atlas_says() -> None:
+    found = Catalogued.model_validate_json((ROOT / "docs" / "techniques" / "techniques.json").read_text("utf-8"))
+    words = [word(row) for row in findings(found)]
+    lower, higher, open_ = (words.count(each) for each in ("lowers the loss", "raises the loss", "not shown"))
+    said = (
+        f"of {len(words)} measured so far {lower} lower the loss, {higher} raise it, and of {open_} nothing can be said"
+    )
+    assert said in " ".join((ROOT / "README.md").read_text("utf-8").split())
