@@ -31,7 +31,7 @@ def counted(study: Study) -> Outline:
         try:
             inputs = inputs_of(arm.run, study.catalogue)
             key = run_id(arm.run, plugin_digests(study.catalogue, arm.run.plugins), "")
-            if key not in _COUNTED:
+            if key not in _COUNTED or inputs:  # whether a model that is given can still be made is asked each time
                 cost = witnessed(partial(count, arm.run, instances, inputs))
                 _COUNTED[key] = cost, derive(arm.run, instances, cost, inputs)
             costs[arm.name], derived[arm.name] = _COUNTED[key]
