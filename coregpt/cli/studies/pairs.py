@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from coregpt.contract.errors import ConfigError
+from coregpt.lab.command.git import Repository
 from coregpt.lab.planning.chain import resolved
 from coregpt.lab.planning.judging import slug
 from coregpt.lab.planning.load import load
@@ -27,6 +28,8 @@ def read_pair(path: Path, scale: str | None, baseline: str, candidate: str, stor
     names = slug(baseline), slug(candidate)
     if names[0] == names[1]:
         raise ConfigError("--candidate: is the baseline; `coregpt placebo` compares that with itself")
+    for option, ref in (("--baseline", baseline), ("--candidate", candidate)):
+        _refuse_unknown(option, ref, said, path)
     arms = {name: {COMMAND: {"at": ref}} for name, ref in zip(names, (baseline, candidate), strict=True)}
     return _load(path, scale, store, _over(said, names[0], arms)), *names
 
@@ -54,6 +57,18 @@ def _of_commits(said: Mapping[str, Any], names: set[str]) -> bool:
     arms, base = said.get("arms"), said.get("base")
     listed = isinstance(arms, Mapping) and names <= arms.keys()
     return not listed and isinstance(base, Mapping) and COMMAND in base
+
+
+def _refuse_unknown(option: str, ref: str, said: Mapping[str, Any], path: Path) -> None:
+    """Raises ConfigError that names the option: the file has no line with what was typed."""
+    repo = said["base"][COMMAND].get("repo") if isinstance(said["base"][COMMAND], Mapping) else None
+    if not isinstance(repo, str) or not (path.parent / repo).is_dir():
+        return  # told with its line where the file is loaded
+    try:
+        Repository.at(path.parent / repo).version(ref, path.parent)
+    except ConfigError as error:
+        if str(error).startswith(f"'{ref}'"):  # what else is wrong has a line of the file
+            raise ConfigError(f"{option}: {error}") from None
 
 
 def _over(said: Mapping[str, Any], baseline: str, arms: Mapping[str, Any]) -> dict[str, Any]:

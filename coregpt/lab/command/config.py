@@ -40,7 +40,7 @@ class CommandRun(Foreign):
         try:
             file = CommandFile.model_validate(said)
         except ValidationError as error:
-            return explain(error, CommandFile)
+            return [(key or ("run",), text) for key, text in explain(error, CommandFile)]
         if file.metric.pattern is not None and metric not in file.metric.names:
             names = ", ".join(file.metric.names)
             return [

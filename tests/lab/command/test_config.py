@@ -24,7 +24,7 @@ Make = Callable[..., CommandRun]
         ({"run": "./train.sh"}, "run: there is no program ./train.sh in the repository"),
         ({"run": "python train.py --lr={lrr}"}, "run: nothing fills in {lrr}; did you mean 'lr'"),
         ({"run": "python 'train.py"}, "run: cannot be read as a command"),
-        ({"edit": {}}, "{seed} stands nowhere in run, edit or env"),
+        ({"edit": {}}, "run: {seed} stands nowhere in run, edit or env"),
         ({"edit": {"trian.py": {"a": "{seed}"}}}, "edit: there is no file trian.py"),
         ({"edit": {"train.py": {"random.sed(": "{seed}"}}}, "edit: 'random.sed\\(' is not found in train.py"),
         ({"edit": {"train.py": {"loss": "{seed}"}}}, "edit: 'loss' is found \\d+ times in train.py"),
