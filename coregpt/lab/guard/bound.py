@@ -161,7 +161,7 @@ def _hides(owner: Any, name: str) -> bool:
 
 
 def _by_compiler(now: Any, before: Any) -> bool:
-    """Whether torch's compiler has only wrapped it, as it does with some functions when it is first imported or used."""
+    """Whether torch's compiler has only wrapped it, as it does with some functions when it is first used."""
     code = getattr(now, "__code__", None)
     if code is None or not code.co_filename.startswith(COMPILERS):
         return False

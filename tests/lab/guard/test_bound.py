@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-
 COMPILED = """
 import torch
 from torch import nn
