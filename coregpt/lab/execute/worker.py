@@ -36,7 +36,7 @@ from coregpt.lab.guard.landlock import close_to_reading
 from coregpt.lab.guard.opened import forbidden, refuse_opened
 from coregpt.lab.guard.work import Work, taken_again
 from coregpt.lab.judging.explaining import explain, out_of_memory, whole_story
-from coregpt.lab.judging.player import STORES
+from coregpt.lab.judging.player import STORES, standing_by
 from coregpt.lab.judging.referee import HeldBack, Referee
 from coregpt.lab.kinds import config_of
 from coregpt.lab.records import trunk as trunks
@@ -103,14 +103,15 @@ def execute(
     until = part.until if part.is_trunk else until
     if config.device == "cpu":
         set_up_cpu()
-    source = open_data(config.data)
-    with Referee(folder, config, source) as referee, forbidden(source.held_out_files):
-        source = for_training(source, config)  # nothing here holds the whole one from now on
-        bound = Bound.now()
-        sandbox = closed(config, source.held_out_files, dedicated)
-        ended, row = train_run(folder, config, source, stop, until, bound, sandbox)
-        if row is not None:
-            return referee.decide(ended, row)
+    with standing_by(folder, config.device) as stage:
+        source = open_data(config.data)
+        with Referee(folder, config, source, stage) as referee, forbidden(source.held_out_files):
+            source = for_training(source, config)  # nothing here holds the whole one from now on
+            bound = Bound.now()
+            sandbox = closed(config, source.held_out_files, dedicated)
+            ended, row = train_run(folder, config, source, stop, until, bound, sandbox)
+            if row is not None:
+                return referee.decide(ended, row)
     return ended
 
 

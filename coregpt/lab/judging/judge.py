@@ -1,13 +1,14 @@
 """The process that measures the loss that counts. No technique is ever imported into it.
 
-It is there before the training process imports its techniques, holds the tokens of the evaluation from then on, and
-plays the final weights by a process of their own (`player.py`), which is given tokens and no targets. So a technique
-cannot reach the loss, its precision, or the tokens; what it decides is logits, and those must not hang on later tokens
-or on other rows. The first thing the player is shown are rows whose ends are not the true ones: a model that looks
-ahead, or remembers, answers otherwise when it sees the true ones.
+It is there before the training process imports its techniques, holds the tokens of the evaluation from then on, and has
+the final weights played by a process of their own (`player.py`), which is given tokens and never held a target. So a
+technique cannot reach the loss, its precision, or the tokens; what it decides is logits, and those must not hang on
+later tokens or on other rows. The first thing the player is shown are rows whose ends are not the true ones: a model
+that looks ahead, or remembers, answers otherwise when it sees the true ones.
 """
 
 import math
+import os
 import random
 import socket
 import sys
@@ -29,7 +30,7 @@ from coregpt.engine.training.evaluate import counting, total_loss
 from coregpt.engine.training.outcome import HELD_OUT, SELECT
 from coregpt.lab.judging import player
 from coregpt.lab.judging.player import Board
-from coregpt.lab.judging.side_process import Line, SideProcess, forked, forks, started
+from coregpt.lab.judging.side_process import Line, SideProcess, started
 from coregpt.lab.records.store import MetricsLog, RunFolder
 
 Rows = tuple[Tensor, Tensor]
@@ -61,10 +62,12 @@ class Judge:
     vocab: int
     streams: dict[str, Rows]
     closed: list[Path]
+    stage: SideProcess | None = None
+    """The process that waits to play the model; None where a program will."""
     chance: random.Random = field(default_factory=random.SystemRandom)
 
     @classmethod
-    def of(cls, folder: RunFolder, config: RunConfig, source: TokenSource) -> "Judge":
+    def of(cls, folder: RunFolder, config: RunConfig, source: TokenSource, stage: SideProcess | None = None) -> "Judge":
         streams = {
             SELECT: judged_rows(source, source.select, config, "select"),
             HELD_OUT: judged_rows(source, source.held_out, config, "held_out"),
@@ -72,7 +75,7 @@ class Judge:
         second = sealed(config, source)
         if second is not None:
             streams[SEALED] = second
-        return cls(folder, config, source.separator, source.vocab, streams, list(source.held_out_files))
+        return cls(folder, config, source.separator, source.vocab, streams, list(source.held_out_files), stage)
 
     def serve(self, line: Line) -> None:
         """Judge what is asked until the training process is gone."""
@@ -107,9 +110,7 @@ class Judge:
         context, device = self.config.model.context, self.config.device
         rows = max(1, min(PASS_TOKENS[device] // context, len(self.streams[HELD_OUT][0])))
         with tempfile.TemporaryDirectory() as place:
-            file = None if forks(device) else Path(place) / "board"
-            board = Board.new(rows, context, self.config.model.vocab, file)
-            process = self.player(board, file)
+            board, process = self.staged(rows) if self.stage else self.started(rows, Path(place) / "board")
             try:
                 ready = process.line.receive()
                 if ready is None or "failed" in ready:
@@ -118,12 +119,23 @@ class Judge:
             finally:
                 process.close()
 
-    def player(self, board: Board, file: Path | None) -> SideProcess:
-        if file is None:
-            return forked(lambda line: player.serve(line, board, self.folder, self.separator, self.closed))
+    def staged(self, rows: int) -> tuple[Board, SideProcess]:
+        """The board, in memory that only the process which waits is handed, and that process."""
+        assert self.stage is not None
+        descriptor = os.memfd_create("board")
+        board = Board.on(descriptor, rows, self.config.model.context, self.config.model.vocab)
+        closed = [str(path) for path in self.closed]
+        sizes = {"rows": board.rows, "context": board.context, "vocab": board.vocab}
+        self.stage.line.hand(descriptor, **sizes, separator=self.separator, closed=closed)
+        os.close(descriptor)
+        return board, self.stage
+
+    def started(self, rows: int, file: Path) -> tuple[Board, SideProcess]:
+        board = Board.new(rows, self.config.model.context, self.config.model.vocab, file)
         between = "none" if self.separator is None else str(self.separator)
         sizes = map(str, (board.rows, board.context, board.vocab))
-        return started(player.__name__, str(self.folder.path), str(file), *sizes, between, *map(str, self.closed))
+        words = (str(self.folder.path), str(file), *sizes, between, *map(str, self.closed))
+        return board, started(player.__name__, *words)
 
     def examine(self, model: "Played") -> dict[str, float]:
         """Losses by stream. Raises RunError if logits hang on later tokens or other rows."""

@@ -1,11 +1,15 @@
 """The process that plays a finished run's model before the judge: tokens in, logits out, and it knows no target.
 
-It is the only one of the two that imports techniques. Tokens and logits lie in memory that both share.
+It is the only one of the two that imports techniques. Tokens and logits lie in memory that both share. Where processes
+are forks it begins before any token is read: a fork of the judge would hold the targets, for any technique to find.
 """
 
+import contextlib
 import mmap
+import os
 import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +25,7 @@ from coregpt.engine.inputs import FinishedModel, Stored
 from coregpt.lab.guard.landlock import close_to_reading
 from coregpt.lab.guard.opened import forbidden, refuse_opened
 from coregpt.lab.judging.explaining import explain
-from coregpt.lab.judging.side_process import Line
+from coregpt.lab.judging.side_process import Line, SideProcess, forked, forks
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.inputs import inputs_of
 
@@ -39,14 +43,17 @@ class Board:
     vocab: int
 
     @classmethod
-    def new(cls, rows: int, context: int, vocab: int, file: Path | None = None) -> "Board":
-        """In a file where the other process is no fork."""
-        size = cls.size(rows, context, vocab)
-        if file is None:
-            return cls(mmap.mmap(-1, size), rows, context, vocab)
+    def new(cls, rows: int, context: int, vocab: int, file: Path) -> "Board":
+        """In a file that both open."""
         with file.open("ab+") as held:
-            held.truncate(size)
-            return cls(mmap.mmap(held.fileno(), size), rows, context, vocab)
+            return cls.on(held.fileno(), rows, context, vocab)
+
+    @classmethod
+    def on(cls, descriptor: int, rows: int, context: int, vocab: int) -> "Board":
+        """In an open file."""
+        size = cls.size(rows, context, vocab)
+        os.ftruncate(descriptor, size)
+        return cls(mmap.mmap(descriptor, size), rows, context, vocab)
 
     @staticmethod
     def size(rows: int, context: int, vocab: int) -> int:
@@ -65,6 +72,31 @@ class Board:
             offset=8 * self.rows * self.context,
         )
         return found.view(rows, self.context, self.vocab)
+
+
+@contextlib.contextmanager
+def standing_by(folder: RunFolder, device: str) -> Iterator[SideProcess | None]:
+    """A fork that will play the run's model, there before any token is read; None where it will be a program."""
+    process = forked(lambda line: stand_by(line, folder)) if forks(device) and is_first() else None
+    try:
+        yield process
+    finally:
+        if process is not None:
+            process.close()
+
+
+def is_first() -> bool:
+    """Whether this is a run's only rank, or its first."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def stand_by(line: Line, folder: RunFolder) -> None:
+    """Until the judge says what is played on; nothing, where nobody ever does."""
+    asked, descriptor = line.take()
+    if asked is not None:
+        board = Board.on(descriptor, asked["rows"], asked["context"], asked["vocab"])
+        os.close(descriptor)
+        serve(line, board, folder, asked["separator"], [Path(path) for path in asked["closed"]])
 
 
 def serve(line: Line, board: Board, folder: RunFolder, separator: int | None, closed: list[Path]) -> None:

@@ -1,7 +1,6 @@
 """The judge as the training process sees it: begun before any technique is imported, asked when training has ended."""
 
 import gc
-import os
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,19 +11,26 @@ from coregpt.contract.errors import PluginError, RunError
 from coregpt.engine.data import TokenSource
 from coregpt.engine.training.outcome import SELECT
 from coregpt.lab.judging import judge
-from coregpt.lab.judging.side_process import SideProcess, forked, forks, started
+from coregpt.lab.judging.player import is_first
+from coregpt.lab.judging.side_process import SideProcess, forked, started
 from coregpt.lab.records.store import MetricsLog, Row, RunFolder
 
 
 class Referee:
     """One for a run, beside its first rank; it is gone when the block ends."""
 
-    def __init__(self, folder: RunFolder, config: RunConfig, source: TokenSource):
+    def __init__(self, folder: RunFolder, config: RunConfig, source: TokenSource, stage: SideProcess | None = None):
+        """`stage` waits to play the model where processes are forks; from now on it hears the judge alone."""
         self.config = config
         self.process: SideProcess | None = None
-        if os.environ.get("RANK", "0") == "0":
-            made = judge.Judge.of(folder, config, source)
-            self.process = forked(made.serve) if forks(config.device) else started(judge.__name__, str(folder.path))
+        if stage is not None:
+            made = judge.Judge.of(folder, config, source, stage)
+            end = stage.line.end
+            self.process = forked(made.serve, keep=[end.fileno()])
+            end.close()
+        elif is_first():
+            judge.Judge.of(folder, config, source)  # what is wrong with the data is told here and now
+            self.process = started(judge.__name__, str(folder.path))
 
     def __enter__(self) -> Self:
         return self

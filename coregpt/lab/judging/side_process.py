@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,16 @@ class Line:
     def send(self, **message: Any) -> None:
         """Raises OSError where nobody listens any more."""
         self.end.sendall(json.dumps(message).encode() + b"\n")
+
+    def hand(self, descriptor: int, **message: Any) -> None:
+        """A message with an open file, for a fork that was there before the file. Raises OSError as `send` does."""
+        socket.send_fds(self.end, [json.dumps(message).encode() + b"\n"], [descriptor])
+
+    def take(self) -> tuple[Message | None, int]:
+        """What was handed over, and the file, which is -1 where there is none."""
+        raw, files, *_ = socket.recv_fds(self.end, 65536, 1)
+        self.rest += raw
+        return (self.receive() if raw else None), (files[0] if files else -1)
 
     def receive(self) -> Message | None:
         """The next message; None once the other side is gone."""
@@ -72,8 +82,8 @@ def forks(device: str) -> bool:
     return CAN_FORK and device == "cpu"
 
 
-def forked(serve: Callable[[Line], None]) -> SideProcess:
-    """A fork that calls `serve` and ends; it has no file of its parent open, and does nothing of its clean-up."""
+def forked(serve: Callable[[Line], None], keep: Iterable[int] = ()) -> SideProcess:
+    """A fork that calls `serve` and ends; of its parent's files it has only `keep` open, and it cleans up nothing."""
     ours, theirs = socket.socketpair()
     _flush()
     parent = os.getpid()
@@ -85,8 +95,11 @@ def forked(serve: Callable[[Line], None]) -> SideProcess:
     try:
         ours.close()
         # The claim on the run among them: it must be free as soon as the one that trains is gone.
-        os.closerange(3, theirs.fileno())
-        os.closerange(theirs.fileno() + 1, MOST_FILES)
+        first = 3
+        for kept in sorted({theirs.fileno(), *keep}):
+            os.closerange(first, kept)
+            first = kept + 1
+        os.closerange(first, MOST_FILES)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever began it decides when it ends
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)

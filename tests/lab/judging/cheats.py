@@ -130,6 +130,41 @@ class Cheat(Plugin):
 """
 """Is another model while it is evaluated, by what is neither a weight nor a buffer."""
 
+SEARCHING = """
+import gc
+
+
+def search(where):
+    mapped = [line for line in linecache.getlines("/proc/self/maps") if "val.bin" in line]
+    held = [each for each in gc.get_objects() if type(each).__name__ == "Judge"]
+    told = [len(each.held_out) for each in gc.get_objects() if type(each).__name__ == "TokenSource"]
+    if mapped or held or any(told):
+        raise RuntimeError(f"{where} holds what it is judged by: {mapped} {held} {told}")
+
+
+class Searching(torch.nn.Module):
+    def forward(self, logits, ctx):
+        if not (self.training or logits.is_meta):
+            search("the player, or an evaluation,")
+        return 1.0 * logits
+
+
+class Beside(Companion):
+    def before_step(self, clock):
+        search("training")
+
+
+class Cheat(Plugin):
+    @hookimpl
+    def add_logit_transforms(self, at):
+        return Searching()
+
+    @hookimpl
+    def add_companions(self, run):
+        return Beside()
+"""
+"""Looks through the memory of its process for the text that it is judged by, and fails where it finds it."""
+
 TABLE = """
 TABLE = {table}
 LENGTH = {length}
@@ -164,11 +199,13 @@ def known_text(tokens: list[int], length: int = 6) -> str:
 
 
 def cheat(kind: str, **given: object) -> str:
-    """The source of a technique that cheats in a way of `BODIES`, by being imported, or as `LOUDER`."""
+    """The source of a technique that cheats in a way of `BODIES`, by being imported, or as `LOUDER` or `SEARCHING`."""
     if kind == "imported":
         return HEAD.format(does="Patches the loss when it is imported.") + IMPORTED
     if kind == "louder":
         return HEAD.format(does="Changes logits while it is evaluated.") + LOUDER
+    if kind == "searching":
+        return HEAD.format(does="Searches memory.") + SEARCHING
     body = BODIES[kind]
     for name, value in given.items():
         body = body.replace(f"{{{name}}}", str(value))

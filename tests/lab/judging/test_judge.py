@@ -3,6 +3,8 @@
 import math
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from coregpt.contract.errors import ConfigError, RunError
 from coregpt.engine.data import eval_rows, open_source
 from coregpt.engine.training.evaluate import total_loss
 from coregpt.lab.execute.worker import COMPLETE, FAILED, main
-from coregpt.lab.judging import judge, player, referee
+from coregpt.lab.judging import judge, player
 from coregpt.lab.judging.side_process import CAN_FORK
 from coregpt.lab.records.store import RunFolder
 from tests.lab.conftest import STUDY
@@ -74,6 +76,15 @@ def test_a_cheat_fails_its_run_and_is_named(cheating: Callable[[str], RunFolder]
     assert folder.result() is None
 
 
+@pytest.mark.skipif(not CAN_FORK, reason="elsewhere both are programs of their own")
+def test_no_process_that_imports_a_technique_holds_what_it_is_judged_by(cheating: Callable[[str], RunFolder]) -> None:
+    """A fork of the judge would: what a process does not give away, its memory still has."""
+    folder = cheating("searching")
+    command = [sys.executable, "-m", "coregpt.lab.execute.worker", str(folder.path)]  # this process has read it
+    code = subprocess.run(command, check=False, capture_output=True).returncode
+    assert code == COMPLETE, folder.error()
+
+
 def test_the_result_is_the_loss_of_the_weights_it_left(folder_of: Callable[..., RunFolder]) -> None:
     folder = folder_of(base={**STUDY["base"], **SHORT})
     assert main([str(folder.path)]) == COMPLETE
@@ -116,8 +127,7 @@ def test_without_forks_player_and_judge_are_programs(
     folder_of: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_of(base={**STUDY["base"], **SHORT})
-    for module in (judge, referee):
-        monkeypatch.setattr(module, "forks", lambda device: False)
+    monkeypatch.setattr(player, "forks", lambda device: False)
     assert main([str(folder.path)]) == COMPLETE
     assert math.isfinite((folder.result() or {})["value"])
 
