@@ -19,7 +19,6 @@ from typing import Any
 
 from coregpt.contract.errors import ConfigError, RunError
 from coregpt.engine.data import cache_dir
-from coregpt.engine.training.outcome import HELD_OUT, SELECT
 from coregpt.lab.atomic import unwritable
 from coregpt.lab.command import inputs
 from coregpt.lab.command.config import CommandRun, placeholders
@@ -29,21 +28,19 @@ from coregpt.lab.command.git import clone
 from coregpt.lab.command.interpreter import environment
 from coregpt.lab.command.output import CHUNK, Growing, Output
 from coregpt.lab.command.processes import Program, end_left, resident, start
-from coregpt.lab.command.reading import FACTS, Found, Reader, nearest_line, reader
+from coregpt.lab.command.reading import Reader, nearest_line, reader
+from coregpt.lab.command.telling import Telling
 from coregpt.lab.progress import duration
 from coregpt.lab.records.store import MetricsLog, RunFolder
 
 OUT, METRICS = "out", "reported.jsonl"
 """In a run's folder: what {out} is, and what $COREGPT_METRICS names."""
-MOST_ROWS = 4000
-"""Of the metrics that are kept one by one; of more, every second, fourth and so on, and the last."""
 LOOK_SECONDS, BEAT_SECONDS = 0.2, 20.0
 """Between two looks at files that grow, and between two signs of life in the metrics."""
 WEIGH_SECONDS = 1.0
 """Between two looks at the memory of all its processes."""
 LEAST_FREE = 32 << 20
 """Bytes of a disk below which a program is ended before it takes the study along."""
-MOST_NAMES = 64
 SHOWN = 3
 """Last lines of a log in a message."""
 
@@ -65,7 +62,7 @@ def execute(run: CommandRun, folder: Path, stop: Callable[[], bool]) -> dict[str
         again = _Once(run, records, folder / f"{OUT}-again", stop, None)
         if (second := again.execute()) is None:
             return {"status": "stopped"}
-        same = one.series == again.series
+        same = one.told.series == again.told.series
         ended |= {"repetition": {"same": same, "value": second["value"], "status": second["status"]}}
         shutil.rmtree(again.out, ignore_errors=True)
     records.write_result(ended)
@@ -91,24 +88,15 @@ class _Once:
     out: Path
     stop: Callable[[], bool]
     log: MetricsLog | None
-    series: list[tuple[int, str]] = field(default_factory=list)
-    """The metric as it was told, by step: what two executions are held against each other by."""
-    names: set[str] = field(default_factory=set)
-    last: dict[str, float] = field(default_factory=dict)
-    told: tuple[int, float] | None = None
-    """Step and value of the last row that has one."""
-    lowest: float = math.nan
-    values: int = 0
-    steps: int = 0
-    facts: dict[str, float] = field(default_factory=dict)
-    every: int = 1
-    kept: int = 0
-    rows: int = 0
-    waiting: dict[str, float] | None = None
+    told: Telling = field(init=False)
     wrong: str = ""
     memory: int = 0
     """Bytes, the most that was seen of all its processes together."""
     program: Program | None = None
+
+    def __post_init__(self) -> None:
+        command = self.run.command
+        self.told = Telling(command.reports, command.metric.final == "lowest", self.log, self._seconds)
 
     def execute(self) -> dict[str, Any] | None:
         """How it ended; None if it was stopped."""
@@ -130,8 +118,7 @@ class _Once:
         seconds, code, stopped, why = self._run(here)
         if stopped:
             return None
-        if self.log is not None:
-            self._flush(seconds)
+        self.told.close(seconds)
         after = inputs.signature(Path(own.aside.place), own.aside.files)
         if changed := [name for name in before if after.get(name) != before[name]]:
             raise ConfigError(f"the program wrote to its input {changed[0]}, which other runs read too")
@@ -187,7 +174,7 @@ class _Once:
                         break
                     if now - beat >= BEAT_SECONDS and (limit is not None or self.output.total > heard):
                         beat, heard = now, self.output.total
-                        self._beat(program.seconds)
+                        self.told.beat(program.seconds)
                 # What it printed between that look and its end is in the pipe: asked again, now that it has ended.
                 if program.process.poll() is not None and not (open_ and select.select([program.output], [], [], 0)[0]):
                     break
@@ -218,61 +205,10 @@ class _Once:
                 self.wrong = f"a line of metrics cannot be read as numbers ({error}): {line[:200]}"
                 continue
             if found is not None:
-                self._add(found)
-
-    def _add(self, found: Found) -> None:
-        metric = self.run.command.reports
-        values = {name: value for name, value in found.values.items() if name not in FACTS}
-        self.facts |= {name: value for name, value in found.values.items() if name in FACTS}
-        if not values:
-            return
-        step = self.steps + (metric in values) if found.step is None else found.step
-        self.steps = max(self.steps, step)
-        self.names |= values.keys() if len(self.names) < MOST_NAMES else set()
-        row = dict(values)
-        if metric in values:
-            value = values[metric]
-            if self.values % self.every == 0:
-                self.series.append((step, repr(value)))
-            self.values += 1
-            self.last = {"step": step, "value": value}
-            self.lowest = value if math.isnan(self.lowest) else min(self.lowest, value)
-            row |= {HELD_OUT: value, SELECT: value}
-        row = {**row, "step": step, "tokens": self.facts.get("tokens", 0), "seconds": self._seconds()}
-        self.rows += 1
-        self.waiting = row
-        if self.rows % self.every == 0:
-            self._write(row)
-            self.kept += 1
-            if self.kept % MOST_ROWS == 0:
-                self.every *= 2
+                self.told.add(found)
 
     def _seconds(self) -> float:
-        return round(self.program.seconds, 3) if self.program else 0.0
-
-    def _write(self, row: Mapping[str, float]) -> None:
-        self.waiting = None
-        if HELD_OUT in row:
-            self.told = int(row["step"]), row[HELD_OUT]
-        if self.log is not None:
-            self.log.record(dict(row))
-
-    def _beat(self, seconds: float) -> None:
-        """A sign of life, and of the time that is spent."""
-        if self.log is not None:
-            self.log.record({"step": self.steps, "tokens": self.facts.get("tokens", 0), "seconds": round(seconds, 3)})
-
-    def _flush(self, seconds: float) -> None:
-        """The last value is the last row, and it is the one that decides."""
-        if self.waiting is not None:
-            self._write(self.waiting)
-        if self.values and self.told != (self.steps, self._final()):
-            value, tokens = self._final(), self.facts.get("tokens", 0)
-            at = {"step": self.steps, "tokens": tokens, "seconds": round(seconds, 3)}
-            self._write({**at, HELD_OUT: value, SELECT: value})
-
-    def _final(self) -> float:
-        return self.last["value"] if self.run.command.metric.final == "last" else self.lowest
+        return self.program.seconds if self.program else 0.0
 
     # -- at its end --------------------------------------------------------------------------------------------
 
@@ -283,20 +219,20 @@ class _Once:
             if why == self.wrong:
                 raise ConfigError(f"{why}; write nan where a loss was lost, or describe the line otherwise")
             raise RunError(f"{why}{said}")
-        lost = bool(self.values) and not math.isfinite(self._final())
+        lost = bool(self.told.values) and not math.isfinite(self.told.final)
         if code != 0 and not lost:
             how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
             raise RunError(f"the program {how}{said}")
-        if not self.values:
+        if not self.told.values:
             raise ConfigError(f"the program ended, and never told {self.run.command.reports}{self._never()}{said}")
-        value = self._final()
-        tokens = int(self.facts.get("tokens", 0))
+        value = self.told.final
+        tokens = int(self.told.facts.get("tokens", 0))
         return {
             "status": "diverged" if lost else "finished",
             "value": None if lost else value,
             "select": None if lost else value,
             "reason": f"{self.run.command.reports} became {value}" if lost else "",
-            "steps": self.steps,
+            "steps": self.told.steps,
             "tokens": tokens,
             "train_seconds": round(seconds, 3),
             "compile_seconds": 0.0,
@@ -305,7 +241,7 @@ class _Once:
             "notes": [],
             "exit_code": code,
             "printed_bytes": self.output.total,
-            "reported": {name: self.facts[name] for name in sorted(self.facts)},
+            "reported": {name: self.told.facts[name] for name in sorted(self.told.facts)},
         }
 
     def _never(self) -> str:
@@ -314,7 +250,8 @@ class _Once:
             near = nearest_line(metric, list(self.output.newest))
             return f": no line is like {metric.pattern!r}" + (f"; the nearest is {near[:200]!r}" if near else "")
         how = f"of format {metric.format}" if metric.format else "with it in $COREGPT_METRICS (one JSON object a line)"
-        return f": no line {how} has it" + (f", only {', '.join(sorted(self.names)[:6])}" if self.names else "")
+        names = ", ".join(sorted(self.told.names)[:6])
+        return f": no line {how} has it" + (f", only {names}" if names else "")
 
 
 def _told(run: CommandRun) -> dict[str, str]:

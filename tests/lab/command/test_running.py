@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from coregpt.contract.errors import ConfigError, RunError
-from coregpt.lab.command import running
+from coregpt.lab.command import running, telling
 from coregpt.lab.command.config import CommandRun
 from coregpt.lab.command.output import HEAD_BYTES, TAIL_BYTES
 from coregpt.lab.command.running import clone_of
@@ -183,7 +183,7 @@ def test_much_output_is_read_and_the_log_stays_small(
 def test_a_metric_told_without_end_keeps_few_rows(
     command: Make, executed: Execute, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "MOST_ROWS", 50)
+    monkeypatch.setattr(telling, "MOST_ROWS", 50)
     result = executed(command("for i in range(5001): print(f'step {i}: train loss 1, val loss {5001 - i}')"))
     assert result["value"] == 1.0
     assert len(folder.rows()) < 500
