@@ -87,7 +87,7 @@ def _how(rows: list[Finding]) -> Iterator[str]:
 
 
 def _table(rows: list[Finding]) -> Iterator[Table]:
-    head = ("technique", "report", "gain", "95% interval", "p", "q", "over the whole table", "parameters", "FLOPs")
+    head = ("technique", "report", "gain", "95% interval", "p", "q", "over the whole table", "params", "FLOPs")
     cells = [
         (
             row.technique,
