@@ -10,9 +10,10 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
+from pathlib import Path
+from types import CodeType, ModuleType
 from typing import Any
 
 import numpy
@@ -46,11 +47,15 @@ class Bound:
 
     functions: Mapping[str, Mapping[str, Any]]
     """By module or class, everything that can be called, by name."""
+    codes: Mapping[str, Mapping[str, CodeType | None]]
+    """What each of them executes, which may be exchanged inside of a function that stays."""
     switches: Mapping[str, str]
 
     @classmethod
     def now(cls) -> "Bound":
-        return cls({place: _callables(owner) for place, owner in _places()}, switches())
+        functions = {place: _callables(owner) for place, owner in _places()}
+        codes = {place: {name: _code(value) for name, value in found.items()} for place, found in functions.items()}
+        return cls(functions, codes, switches())
 
     def refuse_changes(self, when: str) -> None:
         """Raises PluginError naming what is no longer as it was. `when` says since when, of a technique."""
@@ -66,6 +71,8 @@ class Bound:
             for name, value in self.functions.get(place, {}).items():
                 if vars(owner).get(name) is not value and not _by_compiler(vars(owner).get(name), value):
                     setattr(owner, name, value)
+                elif (code := self.codes[place][name]) is not _code(value):
+                    _function(value).__code__ = code
 
     def changed_functions(self) -> Iterator[str]:
         """`torch.nn.functional.cross_entropy is another function`, for each."""
@@ -77,6 +84,8 @@ class Bound:
             for name, value in before.items():
                 if after.get(name) is not value and not _by_compiler(after.get(name), value):
                     yield f"{place}.{name} is {'gone' if name not in after else 'another function'}"
+                elif _code(value) is not self.codes[place][name]:
+                    yield f"{place}.{name} executes other code"
             # Whatever torch imports later adds names to its modules; a new one of a class hides an inherited one.
             if isinstance(owner, type) or place.startswith(CORE):
                 yield from (f"{place}.{name} is new" for name in after if name not in before and _hides(owner, name))
@@ -87,6 +96,32 @@ class Bound:
         for key, value in self.switches.items():
             if now[key] != value and key not in but:
                 yield f"{key} is {now[key]}, not {value}"
+
+
+def refuse_planted(sources: Iterable[Path]) -> None:
+    """Raises PluginError where a function of torch or core is one that is written in one of `sources`.
+
+    For a process that has planned a study, and imported its techniques for that, before it reads their results.
+    """
+    files = {str(path) for source in sources for path in (source, source.resolve())}
+    found = [
+        f"{place}.{name} is a function of {code.co_filename}"
+        for place, owner in _places()
+        for name, value in _callables(owner).items()
+        if (code := _code(value)) is not None and code.co_filename in files
+    ]
+    _refuse(found, "was planned")
+
+
+def _function(value: Any) -> Any:
+    """What is called: of a property when it is read, of a method, of a function with some arguments given."""
+    return getattr(value, "fget", None) or getattr(value, "__func__", None) or getattr(value, "func", value)
+
+
+def _code(value: Any) -> CodeType | None:
+    """What a function executes; None for what is not written in Python."""
+    code = getattr(_function(value), "__code__", None)
+    return code if isinstance(code, CodeType) else None
 
 
 def _refuse(found: Sequence[str], when: str) -> None:

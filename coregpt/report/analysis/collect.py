@@ -1,10 +1,13 @@
 """From run folders to the facts a report is made of. Reads, and decides nothing."""
 
+import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coregpt.contract.errors import PluginError
+from coregpt.lab.guard.bound import refuse_planted
 from coregpt.lab.judging.judge import sealed_tokens
 from coregpt.lab.planning.credit import Difference, credited, departures
 from coregpt.lab.planning.enough import pass_tokens
@@ -30,12 +33,26 @@ from coregpt.report.reading.work import worked
 
 @nothing_is_garbage()
 def collect(plan: Plan, store: Path, exploratory: str = "") -> tuple[StudyFacts, list[RunFacts]]:
-    """Facts of the study, of every planned run, complete or not, and of every other run the ledger has of it."""
+    """Facts of the study, of every planned run, complete or not, and of every other run the ledger has of it.
+
+    Raises PluginError where a technique, which planning has imported into this process, has replaced what reads them.
+    """
+    refuse_planted(_sources(plan))
     seen = ledger_of(plan, store)
     runs = collect_runs(plan, store, seen)
     for each in COLLECTORS:
         runs = each.checked(runs, plan, store)
     return study_facts(plan, store, exploratory).model_copy(update=_ledger_facts(plan, store, seen.past)), runs
+
+
+def _sources(plan: Plan) -> set[Path]:
+    """Every file of a technique of the study, and all that one imports."""
+    catalogue, found = plan.study.catalogue, set[Path]()
+    for name in {name for arm in plan.study.arms for name in arm.run.plugins}:
+        found.add(catalogue.source(name))
+        with contextlib.suppress(PluginError, OSError):  # gone since
+            found |= set(catalogue.imports(name).files.values())
+    return found
 
 
 def _ledger_facts(plan: Plan, store: Path, past: Mapping[str, Past]) -> dict[str, Any]:

@@ -1,7 +1,17 @@
 """What all runs share is compared with what it was before a technique was imported."""
 
+import importlib.util
 import subprocess
 import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch.nn.functional as F
+
+from coregpt.contract.errors import PluginError
+from coregpt.lab.guard.bound import Bound, refuse_planted
+from coregpt.lab.records.store import RunFolder
 
 COMPILED = """
 import torch
@@ -18,3 +28,57 @@ def test_what_torchs_compiler_does_to_torch_is_no_techniques_doing() -> None:
     """It puts functions of its own around some of torch's, and stays in the process."""
     done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+THEIRS = """
+def result(folder):
+    return {"value": 0.0}
+
+
+class Of:
+    @property
+    def device(self):
+        return "cpu"
+"""
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> ModuleType:
+    """A technique's module."""
+    path = tmp_path / "theirs.py"
+    path.write_text(THEIRS)
+    spec = importlib.util.spec_from_file_location("theirs", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_function_whose_code_is_exchanged_is_another_one_and_is_put_back(theirs: ModuleType) -> None:
+    bound, before = Bound.now(), F.cross_entropy.__code__
+    F.cross_entropy.__code__ = theirs.result.__code__
+    try:
+        with pytest.raises(PluginError, match=r"torch\.nn\.functional\.cross_entropy executes other code"):
+            bound.refuse_changes("was trained")
+        bound.put_back()
+        assert F.cross_entropy.__code__ is before
+        bound.refuse_changes("was trained")
+    finally:
+        F.cross_entropy.__code__ = before
+
+
+def test_a_techniques_function_in_the_place_of_cores_is_found_before_results_are_read(
+    theirs: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever the module that it replaces one of was imported."""
+    path = Path(str(theirs.__file__))
+    refuse_planted([path])
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "result", theirs.result)
+        with pytest.raises(PluginError, match=r"RunFolder\.result is a function of .*theirs\.py"):
+            refuse_planted([path])
+        refuse_planted([path.with_name("others.py")])
+    monkeypatch.setattr(RunFolder, "log", theirs.Of.device)
+    with pytest.raises(PluginError, match=r"RunFolder\.log is a function of"):
+        refuse_planted([path])
