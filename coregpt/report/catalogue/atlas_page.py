@@ -82,7 +82,8 @@ def _how(rows: list[Finding]) -> Iterator[str]:
     yield (
         "q is p corrected for the whole table by Benjamini and Hochberg's procedure; the families share the runs of "
         "their baseline, for which a simulation in the tests holds the level. The verdicts of the reports correct for "
-        "the arms of one family only, and more strictly."
+        "the arms of one family only, and more strictly. Runs that reports share, all of the baseline's that had the "
+        "same rate, were trained once and are counted in the line of each."
     )
 
 
