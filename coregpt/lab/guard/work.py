@@ -4,6 +4,7 @@ The plan says what a step costs, by the model alone. A technique that trains on 
 of its own beside core's, does more than that, and its gain is no gain at equal work.
 """
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -19,6 +20,8 @@ from coregpt.engine.data import TokenSource, row_order
 from coregpt.engine.training.step import TrainingStep
 
 STEP, OPTIMIZER = "passes", "optimizer"
+DRAWN = 3
+"""Steps that are counted beside the first, the middle and the last: others in each seed."""
 EAGER = 4
 """Times fewer rows of a pass without the compiler, which keeps more of a pass in memory."""
 MADE_BY_MODE = "operators in between"
@@ -38,7 +41,7 @@ class Work:
         if run.config.compile:
             return
         steps = run.timeline.steps
-        self.sampled = {0, steps // 2, steps - 1}
+        self.sampled = {0, steps // 2, steps - 1, *random.Random(run.config.seed).choices(range(steps), k=DRAWN)}
         inner = run.model._context
         vars(run.model)["_context"] = self._door(inner)
         run.companions[:] = [_First(self), *run.companions, _Last(self)]

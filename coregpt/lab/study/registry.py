@@ -23,7 +23,7 @@ from coregpt.contract.errors import ConfigError, CoreGPTError, PluginError, in_o
 from coregpt.contract.plugin import Plugin
 from coregpt.lab.study.code.blame import place_of
 from coregpt.lab.study.code.checkouts import GROUP, elsewhere, where_searched
-from coregpt.lab.study.code.closure import Closure, closure
+from coregpt.lab.study.code.closure import Closure, closure, says_only
 from coregpt.lab.study.code.origin import CORE
 from coregpt.lab.study.code.serving import FILE_MODULE, remember, serve, sources_loaded
 from coregpt.lab.study.code.shipped import as_listed
@@ -62,6 +62,8 @@ class Found:
     @property
     def around(self) -> list[Path]:
         """What is executed before its module: the packages that it lies in."""
+        if self.package == FILE:
+            return []
         depth = self.path.parents.index(self.root)
         return [init for folder in self.path.parents[: depth + 1] if (init := folder / "__init__.py").is_file()]
 
@@ -190,8 +192,21 @@ class Catalogue:
             if module not in made.files:
                 text = "which it does not import by name, so that an edit there would go unseen; import it by its name"
                 raise PluginError(f"{found.path}: executes {module} ({path}), {text}")
+        made = self._with_packages(found, made)
         remember(module for module in made.files if module.partition(".")[0] not in self.packages)
         return made
+
+    def _with_packages(self, found: Found, made: Closure) -> Closure:
+        """Also the packages that it lies in, and all that they import, where they do more than say what they are."""
+        files, installed = dict(made.files), dict(made.installed)
+        for init in found.around:
+            inside = ".".join([found.package, *init.parent.relative_to(found.root).parts])
+            if says_only(init):
+                continue
+            more = closure(init, inside, self.packages)
+            files |= {inside: init, **more.files}
+            installed |= more.installed
+        return Closure(dict(sorted(files.items())), dict(sorted(installed.items())))
 
     def shipped(self, name: str) -> bool:
         """Whether a technique and all that it imports is as it came with CoreGPT, whose tests put it before every law.

@@ -103,7 +103,9 @@ def test_the_result_is_the_loss_of_the_weights_it_left(folder_of: Callable[..., 
         wide = torch.log_softmax(model(inputs).double(), -1)
         assert result[name] == pytest.approx(-float(wide.gather(-1, targets[..., None]).mean()), abs=1e-6)
     assert result["work"]["tokens"] == result["work"]["declared"] == 768
-    assert [step["step"] for step in result["work"]["steps"]] == [0, 6, 11]
+    steps = [step["step"] for step in result["work"]["steps"]]
+    assert {0, 6, 11} < set(steps)
+    assert steps == sorted(set(steps))
     assert all(step["passes"] > 0 for step in result["work"]["steps"])
 
 

@@ -116,6 +116,23 @@ def test_an_edit_of_a_helper_module_changes_the_technique(offer: Offer, tmp_path
     assert len(set(digests[2:])) == 3
 
 
+def test_an_edit_of_a_package_that_is_executed_around_it_changes_the_technique(offer: Offer, tmp_path: Path) -> None:
+    offer("s4_around", **{"mlp/__init__": "", "mlp/ours": PLUGIN.format(body="width: int = 1"), "parts": "A = 1"})
+    outer, inner = (tmp_path / "s4_around" / name for name in ("__init__.py", "mlp/__init__.py"))
+    digests = []
+    for path, text in (
+        (outer, '"""What it is."""\n'),
+        (inner, '"""What it is, again."""\n'),
+        (inner, '"""What it is."""\nimport math\n\nmath.pi = 3\n'),
+        (outer, "from s4_around.parts import A\n"),
+        (tmp_path / "s4_around" / "parts.py", "A = 2\n"),
+    ):
+        path.write_text(text)
+        digests.append(plugin_digests(Catalogue(), ["ours"])["ours"])
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 4
+
+
 OWN = PLUGIN.format(body="width: int = 1")
 
 

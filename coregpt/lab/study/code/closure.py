@@ -1,5 +1,6 @@
 """Everything that decides what a technique computes beside its own file: sources it imports, and versions."""
 
+import ast
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -45,6 +46,15 @@ def closure(path: Path, package: str, offered: Collection[str] = (), beside: Pat
                         made.files[name] = where
                         waiting.append((where, name if spec.submodule_search_locations else name.rpartition(".")[0]))
     return Closure(dict(sorted(made.files.items())), dict(sorted(made.installed.items())))
+
+
+def says_only(file: Path) -> bool:
+    """Whether a source holds no statement but text."""
+    try:
+        body = ast.parse(file.read_text("utf-8")).body
+    except SyntaxError as error:
+        raise PluginError(f"{file}:{error.lineno}: {error.msg}") from None
+    return all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in body)
 
 
 def _uses(file: Path, inside: str) -> tuple[Use, ...]:
