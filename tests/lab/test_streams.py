@@ -23,7 +23,7 @@ HELD_OUT_READERS = {
     "lab/judging/judge.py",  # measures it
     "lab/designs/looks.py",  # tests whose level counts every look
     "lab/planning/enough.py",  # whether the stream has tokens enough; no loss
-    "lab/command/running.py",  # a program has one number, which stands for both streams
+    "lab/command/telling.py",  # a program has one number, which stands for both streams
     "lab/records/losses.py",  # where its names are
     "lab/study/declaration.py",  # what a study reads if no design says otherwise
     "report/reading/runs.py",  # facts of a report

@@ -2,7 +2,7 @@
 
 import contextlib
 from argparse import Action, ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -53,8 +53,7 @@ def ablate(commands: Commands) -> None:
     add_program(parser, judges=True)
 
     def execute(options: Namespace) -> int:
-        with training(options, options.study) as use:
-            glance(options.study)
+        with training(options, options.study, glance) as use:
             from coregpt.cli.studies.ablate import ablate
 
             return ablate(options.study, options.scale, use)
@@ -73,8 +72,7 @@ def noise(commands: Commands) -> None:
     add_program(parser)
 
     def execute(options: Namespace) -> int:
-        with training(options, options.study) as use:
-            glance(options.study)
+        with training(options, options.study, glance) as use:
             from coregpt.cli.studies.noise import noise
             from coregpt.lab.designs.noise import Grid
 
@@ -194,11 +192,16 @@ class Combinations(Action):
 
 
 @contextlib.contextmanager
-def training(options: Namespace, named: Path) -> Iterator["Resources"]:
-    """What a command that trains may use; workers get ready while torch is imported and the named file is read."""
+def training(options: Namespace, named: Path, first: Callable[[Path], object] | None = None) -> Iterator["Resources"]:
+    """What a command that trains may use; workers get ready while torch is imported and the named file is read.
+
+    `first` looks at the named file before torch is imported here.
+    """
     from coregpt.lab.execute.pool import warming
 
     with warming(named.is_file() and options.on is None) as pool:
+        if first is not None:
+            first(named)
         from coregpt.cli.studies.resources import resources
 
         yield resources(options, pool)
