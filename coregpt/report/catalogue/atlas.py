@@ -33,6 +33,7 @@ def _family(report: Report, where: str) -> Family:
         report=where,
         question=study.question,
         baseline=study.baseline,
+        techniques=tuple(sorted(next(arm.plugins for arm in study.arms if arm.name == study.baseline))),
         seeds=len(study.seeds),
         runs=len(report.runs) + (sum(arm.runs for arm in study.bracket.arms) if study.bracket else 0),
         hours=seconds / 3600,

@@ -1,22 +1,19 @@
 """The atlas as a page, as HTML beside the other pages of the catalogue and as Markdown."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from coregpt.report.catalogue.atlas import LEVEL, findings, word
 from coregpt.report.catalogue.facts import Catalogued, Family, Finding
-from coregpt.report.drawing.charts import figure
+from coregpt.report.catalogue.forest import forest
 from coregpt.report.drawing.markup import Block, Items, Picture, Section
 from coregpt.report.drawing.numbers import listing, p_value, plural, si, signed, span
 from coregpt.report.drawing.page import Page
-from coregpt.report.drawing.svg import Scale, element, line, padded, text, tick_labels
 from coregpt.report.drawing.tables import Table
 
-ATLAS_PAGE, ATLAS_TEXT, ATLAS_PICTURE = "atlas.html", "atlas.md", "atlas.svg"
+ATLAS_PAGE, ATLAS_TEXT = "atlas.html", "atlas.md"
 DIGITS = 3
-SERIES = {"lowers the loss": 3, "raises the loss": 2, "not shown": 0}
-"""The colour of each word."""
-_WIDTH, _LEFT, _ROW = 760.0, 190.0, 22.0
 
 
 def atlas_page(found: Catalogued, warning: str, top_html: str = "") -> Page:
@@ -35,20 +32,62 @@ def atlas_page(found: Catalogued, warning: str, top_html: str = "") -> Page:
 
 def _parts(found: Catalogued, rows: list[Finding]) -> Iterator[tuple[str, Sequence[Block]]]:
     if rows:
-        yield "What was found", [Items(list(_told(rows))), _picture(rows)]
-        yield "Every comparison", [*_table(rows)]
+        yield "What was found", [Items(list(_told(rows)))]
+        for company in _companies(rows, found.families):
+            yield company.title, [company.words, _picture(company), _table(company)]
         yield "How it was measured, and what it took", [*_how(rows), _costs(found.families)]
     measured = {each.technique for each in rows}
     missing = [name for name in found.names() if name not in measured]
     yield "Not in the atlas", [f"{plural(len(missing), 'technique')}: {listing(missing)}."] if missing else ["None."]
 
 
+@dataclass(frozen=True)
+class Company:
+    """Comparisons with one and the same model."""
+
+    baseline: str
+    left_out: bool
+    techniques: tuple[str, ...]
+    """The baseline's."""
+    rows: list[Finding]
+
+    @property
+    def title(self) -> str:
+        return f"{'Left out of' if self.left_out else 'Added to'} {self.baseline}"
+
+    @property
+    def words(self) -> str:
+        it = listing([*self.techniques]) or "no technique"
+        if self.left_out:
+            return (
+                f"{self.baseline}: {it}. A positive gain means that the loss is lower with the technique than without."
+            )
+        return f"{self.baseline}: {it}. A positive gain means that the loss is lower with the technique added."
+
+    @property
+    def picture(self) -> str:
+        """The name of its file."""
+        return f"atlas-{'without-' if self.left_out else ''}{self.baseline}.svg"
+
+
+def _companies(rows: list[Finding], families: Sequence[Family]) -> list[Company]:
+    """What was compared with one model stands together: gains over different models have no order."""
+    techniques = {family.report: family.techniques for family in families}
+    parted: dict[tuple[str, bool, tuple[str, ...]], list[Finding]] = {}
+    for row in rows:
+        effect = row.effect
+        parted.setdefault((effect.baseline, effect.left_out, techniques.get(effect.report, ())), []).append(row)
+    found = [Company(*key, each) for key, each in parted.items()]
+    return sorted(found, key=lambda each: (-len(each.rows), each.title))
+
+
 def _told(rows: list[Finding]) -> Iterator[str]:
     words = [word(row) for row in rows]
     lower, higher = words.count("lowers the loss"), words.count("raises the loss")
     yield (
-        f"{plural(len(rows), 'comparison')}. Of all differences that are called found here at most {LEVEL:.0%} are "
-        f"expected to be false: {lower} of the techniques lower the loss, {higher} raise it."
+        f"{plural(len(rows), 'comparison')} of two models that differ in one technique: {lower} of the techniques "
+        f"lower the loss, {higher} raise it. Of all differences that are called found here at most {LEVEL:.0%} are "
+        "expected to be false."
     )
     rest = words.count("not shown")
     yield f"Of the other {rest} nothing can be said: that a gain was not shown does not mean that there is none."
@@ -64,15 +103,13 @@ def _told(rows: list[Finding]) -> Iterator[str]:
 
 
 def _how(rows: list[Finding]) -> Iterator[str]:
-    parameters, tokens = (
-        median(getattr(row.effect, name) for row in rows if not row.effect.left_out)
-        for name in ("parameters", "tokens")
-    )
+    parameters, tokens = (median(getattr(row.effect, name) for row in rows) for name in ("parameters", "tokens"))
     yield (
-        f"Each technique with its defaults is added to one plain model ({si(parameters)} parameters, {si(tokens)} "
-        "tokens) and nothing else is changed. Both arms have a learning rate of their own, found by a bracket on seeds "
-        "that the test does not have; what is not known of it is in every interval. Losses are of text that nothing "
-        "was chosen on. Each report is made by the command beside it with --reports reports/atlas."
+        f"Each technique with its defaults is added to a small model ({si(parameters)} parameters, {si(tokens)} "
+        "tokens), or left out of it, and nothing else is changed. Both arms have a learning rate of their own, found "
+        "by a bracket on seeds that the test does not have; what is not known of it is in every interval. Losses are "
+        "of text that nothing was chosen on. Each report is made by the command beside it with --reports "
+        "reports/atlas."
     )
     yield (
         "Tokens are held equal; parameters and FLOPs of a token are the plain model's times what the table says. "
@@ -87,11 +124,11 @@ def _how(rows: list[Finding]) -> Iterator[str]:
     )
 
 
-def _table(rows: list[Finding]) -> Iterator[Table]:
+def _table(company: Company) -> Table:
     head = ("technique", "report", "gain", "95% interval", "p", "q", "over the whole table", "params", "FLOPs")
     cells = [
         (
-            row.technique,
+            _named(row),
             row.effect.report.partition("/")[2],
             signed(row.effect.gain, DIGITS),
             span(row.effect.interval, DIGITS),
@@ -101,9 +138,14 @@ def _table(rows: list[Finding]) -> Iterator[Table]:
             _times(row.effect.size),
             _times(row.effect.flops),
         )
-        for row in rows
+        for row in company.rows
     ]
-    yield Table("Gain in nats per byte, positive where the loss is lower with the technique", head, cells, words=True)
+    return Table("Gain in nats per byte, positive where the loss is lower with the technique", head, cells, words=True)
+
+
+def _named(row: Finding) -> str:
+    gone = row.effect.instead
+    return f"{row.technique} (instead of {listing([*gone])})" if gone else row.technique
 
 
 def _times(ratio: float | None) -> str:
@@ -127,37 +169,6 @@ def _costs(families: Sequence[Family]) -> Table:
     return Table("Cost", head, [*rows, total], words=True)
 
 
-def _picture(rows: list[Finding]) -> Picture:
-    return Picture(ATLAS_PICTURE, forest(rows), "Gain of every technique, largest first, with its 95% interval")
-
-
-def forest(rows: list[Finding]) -> str:
-    """A line a technique: its gain and 95% interval, coloured by what the whole table allows to say."""
-    shown = [row for row in rows if row.effect.gain is not None]
-    ends = [0.0, *(end for row in shown for end in (row.effect.gain or 0.0, *(row.effect.interval or ())))]
-    x = Scale(*padded(min(ends), max(ends), 0.03), _LEFT, _WIDTH - 12)
-    bottom = 10 + _ROW * len(shown)
-    parts = [line(x(0), 4, x(0), bottom, "zero")]
-    for place, row in enumerate(shown):
-        parts.append(_forest_row(row, 10 + _ROW * (place + 0.5), x))
-    parts.append(line(x.start, bottom, x.stop, bottom, "axis"))
-    ticks = x.ticks(7)
-    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
-        parts += [
-            line(x(tick), bottom, x(tick), bottom + 5, "axis"),
-            text(x(tick), bottom + 20, label, "tick", "middle"),
-        ]
-    parts.append(text(x.start, bottom + 42, "← loss is higher with it", "label"))
-    parts.append(text(x.stop, bottom + 42, "lower, nats per byte →", "label", "end"))
-    label = "Gain of every technique of the atlas over the plain model, with 95% intervals"
-    return figure("".join(parts), _WIDTH, bottom + 52, label)
-
-
-def _forest_row(row: Finding, y: float, x: Scale) -> str:
-    effect = row.effect
-    parts = [text(_LEFT - 12, y + 4, row.technique, "tick", "end")]
-    if effect.interval:
-        parts.append(line(x(effect.interval[0]), y, x(effect.interval[1]), y, "bar"))
-    hollow = "" if word(row) != "not shown" else " hollow"
-    parts.append(element("circle", cx=x(effect.gain or 0.0), cy=y, r=4, class_=f"dot{hollow}"))
-    return element("g", "".join(parts), class_=f"s{SERIES[word(row)]}")
+def _picture(company: Company) -> Picture:
+    told = f"{company.title}: gain of every technique, largest first, with its 95% interval"
+    return Picture(company.picture, forest(company.rows), told)

@@ -143,17 +143,20 @@ def effects_in(reports: Path) -> dict[str, list[Effect]]:
 
 
 def _effects(report: Report, where: str) -> Iterator[tuple[str, Effect]]:
-    """Arms that have one technique more or less than the baseline; nothing of logs, whose techniques nobody knows."""
+    """Arms that have one technique more than the baseline, in the place of others or of none, or one less.
+
+    Nothing of logs, whose techniques nobody knows.
+    """
     facts = report.study
     arms = {arm.name: arm for arm in facts.arms}
     base = arms[facts.baseline]
     for comparison in report.comparisons:
         arm = arms[comparison.arm]
-        differing = set(arm.plugins) ^ set(base.plugins)
-        if len(differing) != 1:
+        added, gone = sorted(set(arm.plugins) - set(base.plugins)), sorted(set(base.plugins) - set(arm.plugins))
+        left_out = not added
+        if len(gone if left_out else added) != 1:
             continue
-        (name,) = differing
-        left_out = name in base.plugins
+        (name,) = gone if left_out else added
         sign = -1 if left_out else 1
         ends = None if comparison.interval is None else sorted(sign * end for end in comparison.interval)
         yield (
@@ -176,6 +179,7 @@ def _effects(report: Report, where: str) -> Iterator[tuple[str, Effect]]:
                 parameters=base.parameters or 0,
                 tokens=base.tokens or 0,
                 company=tuple(sorted(set(arm.plugins) & set(base.plugins))),
+                instead=() if left_out else tuple(gone),
             ),
         )
 

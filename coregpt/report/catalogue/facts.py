@@ -56,6 +56,8 @@ class Effect(Facts):
     tokens: int
     company: tuple[str, ...]
     """Other techniques of both arms."""
+    instead: tuple[str, ...] = ()
+    """Techniques of the baseline whose place this one takes."""
 
 
 class Technique(Facts):
@@ -94,6 +96,8 @@ class Family(Facts):
     report: str
     question: str
     baseline: str
+    techniques: tuple[str, ...] = ()
+    """The baseline's."""
     seeds: int
     runs: int
     """Of the test and, before it, of the bracket."""

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from coregpt.report.catalogue.atlas import LEVEL, families_in, findings, word
-from coregpt.report.catalogue.atlas_page import ATLAS_PICTURE, atlas_page
+from coregpt.report.catalogue.atlas_page import atlas_page
 from coregpt.report.catalogue.collect import effects_in
 from coregpt.report.catalogue.facts import Catalogued, Effect, Family, Technique
 from coregpt.report.drawing.page import html, markdown
@@ -102,7 +102,7 @@ def test_the_page_says_what_was_found_what_not_and_what_was_not_tried() -> None:
         assert "1 technique: unseen." in page
         assert "0.50" in page
         assert "1.50" in page
-    assert ATLAS_PICTURE in markdown(made)
+    assert "atlas-all.svg" in markdown(made)
     assert html(made).count('class="dot hollow"') == 1
 
 
@@ -141,3 +141,45 @@ def test_readme_says_what_the_committed_atlas_says() -> None:
         f"of {len(words)} measured so far {lower} lower the loss, {higher} raise it, and of {open_} nothing can be said"
     )
     assert said in " ".join((ROOT / "README.md").read_text("utf-8").split())
+
+
+def test_models_that_techniques_are_added_to_stand_apart_and_count_together() -> None:
+    rows = {
+        "a": (effect(0.001, 0.2), {"baseline": "plain"}),
+        "b": (effect(0.002, 0.3, "atlas/muon"), {"baseline": "muon"}),
+        "c": (effect(0.03, 0.1, "atlas/stack"), {"baseline": "all", "left_out": True}),
+        "d": (effect(0.04, -0.1, "atlas/muon"), {"baseline": "muon", "instead": ("muon",)}),
+    }
+    found = Catalogued(
+        techniques=tuple(technique(name, effects=(one.model_copy(update=more),)) for name, (one, more) in rows.items()),
+        clashes={},
+        families=tuple(
+            atlas().families[0].model_copy(update={"report": f"atlas/{name}", "techniques": techniques})
+            for name, techniques in (("norm", ("rope",)), ("muon", ("muon", "rope")), ("stack", ("c", "rope")))
+        ),
+    )
+    told = markdown(atlas_page(found, "No promise."))
+    assert told.index("## Added to muon") < told.index("## Added to plain") < told.index("## Left out of all")
+    for words in ("plain: rope.", "muon: muon and rope.", "all: c and rope.", "| d (instead of muon) |"):
+        assert words in told
+    for file in ("atlas-plain.svg", "atlas-muon.svg", "atlas-without-all.svg"):
+        assert file in told
+    wanted = slow_adjusted([one.p_alone or 1.0 for one, _ in rows.values()])
+    assert [{row.technique: row.q for row in findings(found)}[name] for name in rows] == pytest.approx(wanted)
+
+
+def test_one_that_takes_the_place_of_others_is_one_comparison(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "reports" / "atlas" / "norm", tmp_path / "atlas" / "norm")
+    path = tmp_path / "atlas" / "norm" / "report.json"
+    text = path.read_text("utf-8")
+    assert effects_in(tmp_path)["layernorm"][0].instead == ()
+    told = json.loads(text)
+    arm = next(each for each in told["study"]["arms"] if each["name"] == "layernorm")
+    del arm["plugins"]["rope"], arm["plugins"]["qk_norm"]
+    path.write_text(json.dumps(told))
+    (found,) = effects_in(tmp_path)["layernorm"]
+    assert found.instead == ("qk_norm", "rope")
+    assert not found.left_out
+    arm["plugins"]["smear"] = {}
+    path.write_text(json.dumps(told))
+    assert "layernorm" not in effects_in(tmp_path)
