@@ -15,6 +15,7 @@ from coregpt.lab.laws.pairs import clash_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.report.catalogue.atlas import families_in
 from coregpt.report.catalogue.facts import Catalogued, Effect, Option, Price, Technique, pair
+from coregpt.report.catalogue.published import published_in
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json
 
@@ -39,8 +40,13 @@ def collect(
         )
         for name in names
     ]
-    families = families_in(reports)
-    found = Catalogued(techniques=tuple(techniques), clashes={}, priced_with=with_what, families=families)
+    found = Catalogued(
+        techniques=tuple(techniques),
+        clashes={},
+        priced_with=with_what,
+        families=families_in(reports),
+        published=published_in(reports),
+    )
     return found.model_copy(update={"clashes": clashes(catalogue, found, before, tell)})
 
 

@@ -108,6 +108,19 @@ class Family(Facts):
     command: str
 
 
+class Published(Facts):
+    """A loss that somebody else published."""
+
+    optimizer: str
+    technique: str
+    """What does the same here, as a plugin; empty if nothing does."""
+    parameters: str
+    chinchilla: float
+    """Tokens in multiples of 20 a parameter."""
+    loss: float
+    """Nats per token."""
+
+
 class Finding(Facts):
     """A comparison as one of all that the atlas has."""
 
@@ -127,6 +140,8 @@ class Catalogued(Facts):
     """Processor and date of the prices."""
     families: tuple[Family, ...] = ()
     """Studies of the atlas."""
+    published: tuple[Published, ...] = ()
+    """What others measured of optimizers."""
 
     def names(self) -> list[str]:
         return [each.name for each in self.techniques]

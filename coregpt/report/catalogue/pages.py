@@ -8,6 +8,7 @@ from html import escape
 
 from coregpt.report.catalogue.atlas_page import ATLAS_PAGE, ATLAS_TEXT, atlas_page
 from coregpt.report.catalogue.facts import Catalogued, Effect, Technique
+from coregpt.report.catalogue.optimizers_page import OPTIMIZERS_PAGE, OPTIMIZERS_TEXT, optimizers_page
 from coregpt.report.drawing.markup import Picture, Section, blocks_html, table_html
 from coregpt.report.drawing.numbers import p_value, si, signed, span
 from coregpt.report.drawing.page import Page, html, markdown
@@ -51,11 +52,19 @@ def pages(found: Catalogued) -> dict[str, str]:
 
 
 def _atlas(found: Catalogued) -> dict[str, str]:
-    """The page, the same as Markdown, and the pictures that this links."""
-    made = atlas_page(found, WARNING, f'<nav><a href="{INDEX}">All techniques</a></nav>')
+    """The atlas, and our order of optimizers beside a published one."""
+    nav = f'<nav><a href="{INDEX}">All techniques</a></nav>'
+    made = _both(atlas_page(found, WARNING, nav), ATLAS_PAGE, ATLAS_TEXT)
+    nav = f'<nav><a href="{INDEX}">All techniques</a> · <a href="{ATLAS_PAGE}">The atlas</a></nav>'
+    beside = optimizers_page(found, WARNING, nav)
+    return made | (_both(beside, OPTIMIZERS_PAGE, OPTIMIZERS_TEXT) if beside else {})
+
+
+def _both(made: Page, page_file: str, text_file: str) -> dict[str, str]:
+    """A page, the same as Markdown, and the pictures that this links."""
     blocks = [block for section in made.sections for block in section.content]
     drawn = {each.file: standalone(each.drawing, made.series) for each in blocks if isinstance(each, Picture)}
-    return {ATLAS_PAGE: html(made), ATLAS_TEXT: markdown(made), **drawn}
+    return {page_file: html(made), text_file: markdown(made), **drawn}
 
 
 def index(found: Catalogued) -> Page:
@@ -64,7 +73,7 @@ def index(found: Catalogued) -> Page:
     box = (
         '<p><label for="search">Search names, ideas and cards: </label><input id="search" type="search"> '
         '<span id="count" class="soft" aria-live="polite"></span></p>'
-        f'<p><a href="{ATLAS_PAGE}">What each is worth, alone and small</a> · '
+        f'<p><a href="{ATLAS_PAGE}">What each is worth, alone and small</a> · {_beside_others(found)}'
         f'<a href="{MATRIX}">Which go together</a></p>'
     )
     head = ("technique", "question", "idea", "step takes (fp32)", "measured gain")
@@ -84,6 +93,11 @@ def index(found: Catalogued) -> Page:
         chart_rules=RULES,
         script=SEARCH,
     )
+
+
+def _beside_others(found: Catalogued) -> str:
+    made = optimizers_page(found, WARNING)
+    return f'<a href="{OPTIMIZERS_PAGE}">{made.heading}</a> · ' if made else ""
 
 
 def _index_row(each: Technique) -> str:
