@@ -9,7 +9,8 @@ The operator is opaque to the compiler: compiled and uncompiled runs do the same
 import itertools
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -79,10 +80,26 @@ def _attend(
     size = Sizes.of(q, k)
     sums, tops, qs, ks, vs, saved = _room(q, k, v, mask, lse, top)
     for grouped, t in ((qs, q), (ks, k), (vs, v)):
-        parts = _by_key_head(t, size)
+        parts = by_key_head(t, size)
         grouped.view(parts.shape).copy_(parts)
     found = q.new_empty((*qs.shape[:2], v.shape[-1]))
-    future = _future(qs, size) if mask is None else qs
+    attend_grouped(size, (qs, ks, vs), mask, scale, saved, found, sums if lse else None, tops if top else None)
+    return by_token(found, size), sums, tops, qs, ks, vs, saved
+
+
+def attend_grouped(
+    size: Sizes,
+    heads: Sequence[Tensor],
+    mask: Tensor | None,
+    scale: float,
+    saved: Tensor,
+    found: Tensor,
+    sums: Tensor | None = None,
+    tops: Tensor | None = None,
+) -> None:
+    """Writes probabilities and output, and what else there is room for: all by key head, as `by_key_head` has them."""
+    qs, ks, vs = heads
+    future = _future(size.group, size.queries, qs.dtype) if mask is None else qs
     seen = None if mask is None else _seen_by_group(mask, size)
     for rows, n, start, end, low, high, probs in _blocks(saved, size, seen):
         here = slice(start * size.group, end * size.group)
@@ -98,16 +115,15 @@ def _attend(
         scores = probs.view(-1, size.heads, end - start, size.group, high - low)
         if visible is not None:
             _hide(scores, visible)
-        if lse:
+        if sums is not None:
             places = sums.view(size.batch, size.queries, size.heads, size.group)[rows, start:end]
             places.copy_(scores.to(sums.dtype).logsumexp(-1).transpose(1, 2))
-        if top:
+        if tops is not None:
             tops.copy_(tops.maximum(scores.amax((0, 2, 4)).flatten()))
         torch.softmax(probs, -1, out=probs)
         if visible is not None and scores[..., 0].isnan().any():  # softmax of nothing is NaN
             scores.masked_fill_(~visible.any(-1, keepdim=True), 0.0)
         torch.bmm(probs, vs[n, low:high], out=found[n, here])
-    return _by_token(found, size), sums, tops, qs, ks, vs, saved
 
 
 def _hide(scores: Tensor, seen: Tensor) -> None:
@@ -117,12 +133,17 @@ def _hide(scores: Tensor, seen: Tensor) -> None:
         scores[..., part].add_(scores.new_zeros(hidden.shape).masked_fill_(hidden, float("-inf")))
 
 
-def _future(q: Tensor, size: Sizes) -> Tensor:
-    """(side G, T + side) of what is added to scores: nothing to T keys, then -inf to those after a query."""
-    side = min(QUERY_BLOCK, size.queries)
-    hidden = q.new_full((side, side), float("-inf")).triu_(1)
-    whole = torch.cat((q.new_zeros(side, size.queries), hidden), -1)
-    return whole if size.group == 1 else whole.repeat_interleave(size.group, 0)
+@cache
+def _future(group: int, queries: int, dtype: torch.dtype) -> Tensor:
+    """(side G, T + side) of what is added to scores: nothing to T keys, then -inf to those after a query.
+
+    One for every length there is: making it anew takes as long as the product that it is added to.
+    """
+    side = min(QUERY_BLOCK, queries)
+    with torch.inference_mode(False):
+        hidden = torch.full((side, side), float("-inf"), dtype=dtype).triu_(1)
+        whole = torch.cat((torch.zeros(side, queries, dtype=dtype), hidden), -1)
+        return whole if group == 1 else whole.repeat_interleave(group, 0)
 
 
 def _attend_backward(
@@ -130,10 +151,27 @@ def _attend_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q (B, T, H, D), k (B, S, Hk, D) and v (B, S, Hk, Dv) from those of the output and of `lse`."""
     size = _sizes_of_grouped(up, q, k)
-    dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-    up = _by_key_head(up, size).reshape(*q.shape[:2], -1)
+    grads = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+    up = by_key_head(up, size).reshape(*q.shape[:2], -1)
     if up_lse is not None:
-        up_lse = _by_key_head(up_lse.unsqueeze(-1), size).reshape(*q.shape[:2], 1).to(q.dtype)
+        up_lse = by_key_head(up_lse.unsqueeze(-1), size).reshape(*q.shape[:2], 1).to(q.dtype)
+    attend_grouped_backward(size, up, (q, k, v), mask, scale, saved, grads, up_lse)
+    one = size._replace(group=1)
+    return by_token(grads[0], size), by_token(grads[1], one), by_token(grads[2], one)
+
+
+def attend_grouped_backward(
+    size: Sizes,
+    up: Tensor,
+    heads: Sequence[Tensor],
+    mask: Tensor | None,
+    scale: float,
+    saved: Tensor,
+    grads: Sequence[Tensor],
+    up_lse: Tensor | None = None,
+) -> None:
+    """Writes the gradients of q, k and v, all by key head."""
+    (q, k, v), (dq, dk, dv) = heads, grads
     wide = torch.promote_types(q.dtype, torch.float32)
     seen = None if mask is None else _seen_by_group(mask, size)
     # The last queries come first: without a mask or with a window they see the last keys, and begin the sums.
@@ -145,6 +183,10 @@ def _attend_backward(
         if up_lse is not None:
             dscores.addcmul_(probs, up_lse[n, here])
         torch.baddbmm(q[n, here], dscores, k[n, low:high], beta=0, alpha=scale, out=dq[n, here])
+        if start == 0 and end == size.queries and low == 0 and high == size.keys:  # nothing to sum
+            torch.baddbmm(dk[n], dscores.mT, q[n], beta=0, alpha=scale, out=dk[n])
+            torch.bmm(probs.mT, above, out=dv[n])
+            continue
         parts = torch.bmm(dscores.mT, q[n, here]), torch.bmm(probs.mT, above)
         if end == size.queries:
             around = (0, 0, low, size.keys - high)
@@ -154,8 +196,6 @@ def _attend_backward(
                 whole[:, low:high].add_(part)
         if start == 0:
             dk[n], dv[n] = sums[0].mul_(scale), sums[1]
-    one = size._replace(group=1)
-    return _by_token(dq, size), _by_token(dk, one), _by_token(dv, one)
 
 
 def _blocks(
@@ -219,12 +259,12 @@ def _of(mask: Tensor, rows: slice) -> slice:
 # block of rows, and the product of all heads of a group with their keys is one.
 
 
-def _by_key_head(t: Tensor, size: Sizes) -> Tensor:
+def by_key_head(t: Tensor, size: Sizes) -> Tensor:
     """(B, T, Hk G, D) as (B, Hk, T, G, D), a view."""
     return t.unflatten(2, (size.heads, -1)).transpose(1, 2)
 
 
-def _by_token(grouped: Tensor, size: Sizes) -> Tensor:
+def by_token(grouped: Tensor, size: Sizes) -> Tensor:
     """(B Hk, T G, D) as (B, T, Hk G, D): a view where each key head has one query head, else a copy."""
     return grouped.view(size.batch, size.heads, -1, size.group, grouped.shape[-1]).transpose(1, 2).flatten(2, 3)
 
@@ -264,7 +304,7 @@ def _fake(
 ) -> tuple[Tensor, ...]:
     size = Sizes.of(q, k)
     sums, tops, *kept = _room(q, k, v, mask, lse, top)
-    return _by_token(q.new_empty((*kept[0].shape[:2], v.shape[-1])), size), sums, tops, *kept
+    return by_token(q.new_empty((*kept[0].shape[:2], v.shape[-1])), size), sums, tops, *kept
 
 
 def _fake_backward(
@@ -273,7 +313,7 @@ def _fake_backward(
     size = _sizes_of_grouped(up, q, k)
     one = size._replace(group=1)
     dq, dk, dv = (torch.empty_like(t) for t in (q, k, v))
-    return _by_token(dq, size), _by_token(dk, one), _by_token(dv, one)
+    return by_token(dq, size), by_token(dk, one), by_token(dv, one)
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
