@@ -6,6 +6,7 @@ pass of its own, and what lies between (positions, attention, an activation) is 
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def accumulating() -> Iterator[None]:
         _Mode.accumulating = False
 
 
-def _gradient(weight: Tensor, up: Tensor, rows: Tensor) -> Tensor | None:
+def gradient(weight: Tensor, up: Tensor, rows: Tensor) -> Tensor | None:
     """up^T rows for a weight (d_out, d_in); None where it was added to its gradient already."""
     if not weight.requires_grad:
         return None
@@ -68,19 +69,96 @@ def _gradient(weight: Tensor, up: Tensor, rows: Tensor) -> Tensor | None:
     return None
 
 
+def gradients(weights: Sequence[Tensor], up: Tensor, rows: Tensor) -> list[Tensor | None]:
+    """The same for weights one below the other, whose outputs lie beside each other in `up`, by one product."""
+    if len(weights) == 1:
+        return [gradient(weights[0], up, rows)]
+    if not any(weight.requires_grad for weight in weights):
+        return [None] * len(weights)
+    found = torch.mm(up.t(), rows)
+    if all(weight.grad is not None and _added_to(weight) for weight in weights):
+        whole = neighbours([weight.grad for weight in weights])  # type: ignore[misc]
+        if whole is not None:
+            whole.add_(found)
+            return [None] * len(weights)
+    grads: list[Tensor | None] = []
+    for weight, part in zip(weights, found.split([len(weight) for weight in weights]), strict=True):
+        if weight.grad is not None and _added_to(weight):
+            weight.grad.add_(part)
+            grads.append(None)
+        else:
+            grads.append(part.to(weight.dtype) if weight.requires_grad else None)
+    return grads
+
+
+def neighbours(matrices: Sequence[Tensor]) -> Tensor | None:
+    """Matrices of one width as one, if they lie one after the other in one memory, as in an optimizer stack."""
+    first, rows = matrices[0], 0
+    storage, width = first.untyped_storage().data_ptr(), first.shape[1]
+    for each in matrices:
+        here = first.storage_offset() + rows * width
+        beside = each.storage_offset() == here and each.untyped_storage().data_ptr() == storage
+        if not beside or each.dtype != first.dtype or each.stride() != (width, 1):
+            return None
+        rows += len(each)
+    return first.as_strided((rows, width), (width, 1))
+
+
+def cast(weights: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Weights (d_out, d_in) of one width, one below the other in another dtype."""
+    if len(weights) == 1:
+        return weights[0].to(dtype)
+    whole = neighbours(weights)
+    return torch.cat([weight.to(dtype) for weight in weights]) if whole is None else whole.to(dtype)
+
+
 def _added_to(weight: Tensor) -> bool:
     """Whether its gradient may be added to in place: a parameter in a training step that nobody watches."""
     watched = weight._backward_hooks or getattr(weight, "_post_accumulate_grad_hooks", None)
     return _Mode.accumulating and weight.is_leaf and weight.requires_grad and not watched
 
 
+@cache
+def _epsilon(dtype: torch.dtype) -> Tensor:
+    """0-d: a tensor where an operation takes no number."""
+    with torch.inference_mode(False):
+        return torch.full((), torch.finfo(dtype).eps, dtype=dtype)
+
+
+def normalised(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """rms_norm of rows (N, dim) in `dtype`, and the factor of each row (N, 1)."""
+    # torch's own fused norm is fused on GPUs only, and on a CPU takes a third longer than this.
+    length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    scale = torch.addcmul(_epsilon(rows.dtype), length, length, value=1 / rows.shape[-1]).rsqrt_()
+    return (rows * scale).to(dtype), scale
+
+
+def normalised_backward(above: Tensor, normed: Tensor, scale: Tensor, plus: Tensor | None) -> Tensor:
+    """The gradient of the rows from that of `normed` (N, dim), which may be overwritten; and `plus` (N, dim) to it."""
+    above, wide = above.to(scale.dtype), normed.to(scale.dtype)
+    along = (above * wide).sum(-1, keepdim=True)
+    above.addcmul_(wide, along, value=-1 / normed.shape[-1])
+    return above.mul_(scale) if plus is None else torch.addcmul(plus, above, scale)
+
+
+def added(x: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
+    """x + rows weight^T: x (..., dim), rows (N, width) of weight's dtype; in x's dtype."""
+    if rows.dtype != x.dtype:
+        return x + torch.mm(rows, weight.t()).view(x.shape)
+    out = x.new_empty(x.shape)
+    torch.mm(rows, weight.t(), out=out.view(-1, x.shape[-1]))
+    return out.add_(x)  # a product that begins with x takes half as long again
+
+
 def normed_products(x: Tensor, weights: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
     """`F.linear(rms_norm(x), weight)` for each weight (d_out, dim), of x (..., dim): (..., *shape) each.
 
-    The product of a shape is its d_out. Under autocast products are in autocast's dtype.
+    The product of a shape is its d_out. Under autocast products are in autocast's dtype, and all weights are one.
     """
+    dtype = working_dtype(x)
     out = [(*x.shape[:-1], *shape) for shape in shapes]
-    return _NormedProducts.apply(x, working_dtype(x), out, *weights)  # type: ignore[no-untyped-call]
+    kind = _NormedProducts if dtype == x.dtype or len(weights) == 1 else _JoinedProducts
+    return kind.apply(x, dtype, out, *weights)  # type: ignore[no-untyped-call]
 
 
 def added_product(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
@@ -89,19 +167,17 @@ def added_product(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
 
 
 class _NormedProducts(torch.autograd.Function):
+    """A product for each weight: what reads outputs that lie apart in memory is slower."""
+
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, dtype: torch.dtype, shapes: list[tuple[int, ...]], *weights: Tensor
     ) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)  # a product that nobody uses costs no more
-        rows = x.reshape(-1, x.shape[-1])
-        # torch's own fused norm is fused on GPUs only, and on a CPU takes a third longer than this.
-        scale = torch.linalg.vector_norm(rows, dim=-1, keepdim=True).square_()
-        scale.div_(x.shape[-1]).add_(torch.finfo(x.dtype).eps).rsqrt_()
-        normed = (rows * scale).to(dtype)
+        normed, scale = normalised(x.reshape(-1, x.shape[-1]), dtype)
         used = [weight.to(dtype) for weight in weights]
         ctx.save_for_backward(normed, scale, *used)
-        ctx.like, ctx.weights = (x.shape, x.dtype), weights
+        ctx.like, ctx.weights = x.shape, weights
         # No view in autograd's eyes: whoever reads a product may write to it, since nobody else keeps it.
         return tuple(
             torch.ops.aten._unsafe_view(torch.mm(normed, weight.t()), shape)
@@ -112,7 +188,6 @@ class _NormedProducts(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *ups: Tensor | None) -> tuple[Tensor | None, ...]:
         normed, scale, *used = ctx.saved_tensors
-        shape, dtype = ctx.like
         grads: list[Tensor | None] = []
         above: Any = None
         for up, weight, own in zip(ups, used, ctx.weights, strict=True):
@@ -121,13 +196,36 @@ class _NormedProducts(torch.autograd.Function):
                 continue
             rows = up.reshape(normed.shape[0], -1)
             above = torch.mm(rows, weight) if above is None else above.addmm_(rows, weight)
-            grads.append(_gradient(own, rows, normed))
+            grads.append(gradient(own, rows, normed))
         if above is None or not ctx.needs_input_grad[0]:
             return None, None, None, *grads
-        above, wide = above.to(dtype), normed.to(dtype)
-        along = (above * wide).sum(-1, keepdim=True)
-        dx = above.addcmul_(wide, along, value=-1 / shape[-1]).mul_(scale)
-        return dx.view(shape), None, None, *grads
+        return normalised_backward(above, normed, scale, None).view(ctx.like), None, None, *grads
+
+
+class _JoinedProducts(torch.autograd.Function):
+    """One product for all weights: in low precision a call costs as much as the smaller products themselves."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, dtype: torch.dtype, shapes: list[tuple[int, ...]], *weights: Tensor
+    ) -> tuple[Tensor, ...]:
+        normed, scale = normalised(x.reshape(-1, x.shape[-1]), dtype)
+        used = cast(weights, dtype)
+        ctx.save_for_backward(normed, scale, used)
+        ctx.like, ctx.weights = x.shape, weights
+        parts = torch.ops.aten.unsafe_split_with_sizes(torch.mm(normed, used.t()), [len(each) for each in weights], -1)
+        return tuple(torch.ops.aten._unsafe_view(part, shape) for part, shape in zip(parts, shapes, strict=True))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *ups: Tensor) -> tuple[Tensor | None, ...]:
+        normed, scale, used = ctx.saved_tensors
+        rows = torch.cat([up.reshape(normed.shape[0], -1) for up in ups], -1)
+        grads = gradients(ctx.weights, rows, normed)
+        if not ctx.needs_input_grad[0]:
+            return None, None, None, *grads
+        above = torch.mm(rows, used)
+        return normalised_backward(above, normed, scale, None).view(ctx.like), None, None, *grads
 
 
 class _AddedProduct(torch.autograd.Function):
@@ -135,15 +233,9 @@ class _AddedProduct(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         rows = y.reshape(x.numel() // x.shape[-1], -1)
         used = weight.to(y.dtype)
-        if y.dtype == x.dtype:
-            out = x.new_empty(x.shape)
-            torch.mm(rows, used.t(), out=out.view(-1, x.shape[-1]))
-            out.add_(x)  # a product that begins with x takes half as long again
-        else:
-            out = x + torch.mm(rows, used.t()).view(x.shape)
         ctx.save_for_backward(rows, used)
         ctx.like, ctx.weight = y.shape, weight
-        return out
+        return added(x, rows, used)
 
     @staticmethod
     @once_differentiable
@@ -151,4 +243,4 @@ class _AddedProduct(torch.autograd.Function):
         rows, used = ctx.saved_tensors
         narrow = up.reshape(rows.shape[0], -1).to(rows.dtype)
         dy = torch.mm(narrow, used).view(ctx.like) if ctx.needs_input_grad[1] else None
-        return up, dy, _gradient(ctx.weight, narrow, rows)
+        return up, dy, gradient(ctx.weight, narrow, rows)

@@ -10,6 +10,7 @@ from torch.nn.attention.flex_attention import AuxRequest, BlockMask, create_bloc
 
 from coregpt.contract.context import Context
 from coregpt.contract.errors import PluginError
+from coregpt.contract.heads import Heads
 from coregpt.engine.arithmetic.fused import working_dtype
 from coregpt.engine.attention.blocks import blocked_attention, blocked_statistics
 from coregpt.engine.attention.pairs import Pairs, causal_pairs, counted_pairs, is_counting
@@ -90,7 +91,7 @@ def attend(
     """
     dtype = working_dtype(q)
     q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
-    _refuse_misfits(q, k, v, mask)
+    refuse_misfits(q, k, v, mask)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     if not lse and not top and not scores and not isinstance(mask, BlockMask) and q.device.type != "meta":
         assert not isinstance(mask, Pairs)
@@ -107,12 +108,18 @@ def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
     """Nothing but y."""
     grouped = q.shape[2] != k.shape[2]
     if q.device.type == "cpu":
-        fused = mask is None and q.dtype in (torch.float32, torch.float64) and q.shape == k.shape == v.shape
-        if not fused:
+        heads = Heads(q.shape[2], k.shape[2], q.shape[3], v.shape[3])
+        if in_blocks(q.dtype, heads, mask):
             return blocked_attention(q, k, v, mask, scale)
     q, k, v = (t.transpose(1, 2) for t in (q, k, v))
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=grouped)
     return y.transpose(1, 2)
+
+
+def in_blocks(dtype: torch.dtype, heads: Heads, mask: Mask) -> bool:
+    """Whether attention on a CPU is products in blocks: the fused kernel is faster in fp32 without a mask only."""
+    alike = heads.group == 1 and heads.width == heads.value_width
+    return mask is not None or not alike or dtype not in (torch.float32, torch.float64)
 
 
 def _with_more(
@@ -169,7 +176,8 @@ def _counted(
     return one_block(q, k, v, None, rules, scale, slice(0, queries), slice(0, met), visible=True)
 
 
-def _refuse_misfits(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> None:
+def refuse_misfits(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> None:
+    """Raises PluginError where shapes do not fit together."""
     wrong = None
     batch, queries, heads, width = q.shape
     if k.shape[:3] != v.shape[:3]:

@@ -288,11 +288,16 @@ def _room(
     sums = q.new_empty((size.batch, size.queries, q.shape[2]) if lse else (0,), dtype=wide)
     tops = q.new_full((q.shape[2],) if top else (0,), float("-inf"), dtype=wide)
     by_head = [q.new_empty((size.batch * size.heads, n, t.shape[-1])) for n, t in _lengths(size, q, k, v)]
+    return sums, tops, *by_head, room_for_scores(q, size, mask)  # type: ignore[return-value]
+
+
+def room_for_scores(like: Tensor, size: Sizes, mask: Tensor | None) -> Tensor:
+    """Unwritten memory for all probabilities."""
     scores = size.queries * size.keys  # at most; what a mask empties is never touched
     if mask is None:
         ends = [min(start + QUERY_BLOCK, size.queries) for start in range(0, size.queries, QUERY_BLOCK)]
         scores = sum((end - start) * end for start, end in itertools.pairwise([0, *ends]))
-    return sums, tops, *by_head, q.new_empty(size.batch * q.shape[2] * scores)  # type: ignore[return-value]
+    return like.new_empty(size.batch * size.heads * size.group * scores)
 
 
 def _lengths(size: Sizes, q: Tensor, k: Tensor, v: Tensor) -> list[tuple[int, Tensor]]:

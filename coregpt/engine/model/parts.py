@@ -14,7 +14,9 @@ from coregpt.contract.heads import Heads
 from coregpt.contract.site import Site
 from coregpt.engine.arithmetic.ends import added_product, at_once, normed_products, untouched
 from coregpt.engine.arithmetic.fused import cross_entropy, rms_norm, working_dtype
-from coregpt.engine.attention.attend import attend
+from coregpt.engine.arithmetic.whole_mlp import mlp_branch
+from coregpt.engine.attention.attend import attend, in_blocks, refuse_misfits
+from coregpt.engine.attention.whole import attended_product, attention_branch
 
 
 class Linear(nn.Module):
@@ -91,6 +93,10 @@ class Attend(nn.Module):
         self.rules = nn.ModuleList(rule for rule in self.scores if isinstance(rule, nn.Module))
         self.watched = at.watched()
 
+    def plain(self) -> bool:
+        """Whether it attends under its mask and nothing else."""
+        return not self.scores and not self.watched
+
     def forward(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, ctx: Context) -> Tensor:
         lse, top = self.watched.get("lse"), self.watched.get("top")
         mask = ctx.masks[self.mask]
@@ -144,15 +150,24 @@ class Attention(nn.Module):
         return self.out(self.attend(q, k, v, x, ctx).flatten(-2))
 
     def at_once(self, x: Tensor, ctx: Context) -> Tensor | None:
-        """x + self(rms_norm(x)), both ends of it in one operation each; None where a plugin has claimed one."""
+        """x + self(rms_norm(x)) in one operation, or in one at each end of what a plugin claimed; None where that is a
+        linear map or how heads attend."""
         linears, heads = (self.q, self.k, self.v, self.out), self.heads
         if not untouched(self.attend, Attend) or not all(untouched(each, Linear) for each in linears):
             return None
+        *reading, writing = weights_of(linears)
+        still, mask = untouched(self.position, LearnedPosition), ctx.masks[self.attend.mask]
+        plain = self.attend.plain() and in_blocks(working_dtype(x), heads, mask)
+        if plain and still and mask is None:
+            return attention_branch(x, heads, reading, writing)
         widths = (heads.query, heads.width), (heads.keys, heads.width), (heads.keys, heads.value_width)
-        q, k, v = normed_products(x, weights_of(linears[:3]), widths)
-        if not untouched(self.position, LearnedPosition):
+        q, k, v = normed_products(x, reading, widths)
+        if not still:
             q, k = self.position(q, k, ctx)
-        return added_product(x, self.attend(q, k, v, x, ctx), *weights_of([self.out]))
+        if plain and q.dtype == k.dtype == v.dtype == working_dtype(x):
+            refuse_misfits(q, k, v, mask)
+            return attended_product(x, q, k, v, mask, writing)
+        return added_product(x, self.attend(q, k, v, x, ctx), writing)
 
     def _projections(self) -> tuple[tuple[nn.Module, int], ...]:
         return (self.q, self.heads.query), (self.k, self.heads.keys), (self.v, self.heads.keys)
@@ -189,11 +204,14 @@ class MLP(nn.Module):
         return self.down(self.activation(up) if self.gate is None else self.activation(up, self.gate(x)))
 
     def at_once(self, x: Tensor, ctx: Context) -> Tensor | None:
-        """x + self(rms_norm(x)), both ends of it in one operation each; None where a plugin has claimed one."""
+        """x + self(rms_norm(x)) in one operation, or in one at each end of what a plugin claimed; None where that is a
+        linear map."""
         reading = [self.up] if self.gate is None else [self.up, self.gate]
         if not all(untouched(each, Linear) for each in (*reading, self.down)):
             return None
         weights = weights_of(reading)
+        if self.gate is None and untouched(self.activation, GELU):
+            return mlp_branch(x, *weights, *weights_of([self.down]))
         hidden = self.activation(*normed_products(x, weights, [(len(weight),) for weight in weights]))
         return added_product(x, hidden, *weights_of([self.down]))
 
