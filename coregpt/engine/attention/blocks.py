@@ -175,10 +175,13 @@ def attend_grouped_backward(
     wide = torch.promote_types(q.dtype, torch.float32)
     seen = None if mask is None else _seen_by_group(mask, size)
     # The last queries come first: without a mask or with a window they see the last keys, and begin the sums.
-    for _, n, start, end, low, high, probs in reversed(list(_blocks(saved, size, seen))):
+    blocks = list(_blocks(saved, size, seen))
+    room = saved.new_empty(max(probs.numel() for *_, probs in blocks))  # one for all blocks stays in the cache
+    for _, n, start, end, low, high, probs in reversed(blocks):
         here = slice(start * size.group, end * size.group)
         above, values = up[n, here].contiguous(), v[n, low:high].contiguous().mT
-        dscores = torch.bmm(above, values)
+        dscores = room[: probs.numel()].view(probs.shape)
+        torch.bmm(above, values, out=dscores)
         torch._softmax_backward_data(dscores, probs, -1, probs.dtype, grad_input=dscores)
         if up_lse is not None:
             dscores.addcmul_(probs, up_lse[n, here])

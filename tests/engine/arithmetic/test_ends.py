@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coregpt.engine.arithmetic.ends import accumulating, added_product, normed_products
+from coregpt.engine.arithmetic.ends import accumulating, added_product, neighbours, normed_products
 from coregpt.engine.arithmetic.fused import rms_norm
 
 
@@ -104,3 +104,35 @@ def test_weights_that_are_frozen_get_no_gradient() -> None:
     assert x.grad is not None
     assert weight.grad is None
     assert down.grad is None
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_weights_in_low_precision_are_one_product(together: bool) -> None:
+    """Beside each other in memory or not: values, gradients, an output nobody reads and one that is written to."""
+    x, memory = random(5, 8, dtype=torch.float32).requires_grad_(), random(9, 8, seed=1, dtype=torch.float32)
+    parts = [part if together else part.clone() for part in memory.split((4, 2, 3))]
+    weights = [torch.nn.Parameter(part) for part in parts]
+    with torch.autocast("cpu", torch.bfloat16):
+        a, _, c = normed_products(x, weights, ((2, 2), (2,), (3,)))
+    kept = c.detach().clone()
+    a.mul_(2).square_()
+    assert torch.equal(c, kept)
+    got = torch.autograd.grad(a.float().sum() + c.float().sum(), (x, *weights))
+    exact = [t.detach().double().requires_grad_() for t in (x, *weights)]
+    h = rms_norm(exact[0])
+    loss = (2 * F.linear(h, exact[1])).square().sum() + F.linear(h, exact[3]).sum() + 0 * exact[2].sum()
+    wanted = torch.autograd.grad(loss, exact)
+    for one, other in zip(got, wanted, strict=True):
+        assert one.dtype == torch.float32
+        assert (one - other).abs().max() <= 0.03 * other.abs().max()
+
+
+def test_matrices_beside_each_other_in_memory_are_one() -> None:
+    memory = random(9, 4)
+    whole = neighbours(memory.split((4, 2, 3)))
+    assert whole is not None
+    assert torch.equal(whole, memory)
+    assert neighbours([memory[:4], memory[5:]]) is None
+    assert neighbours([memory[4:], memory[:4]]) is None
+    assert neighbours([memory[:4], memory[4:].clone()]) is None
+    assert neighbours([memory.t()[:2], memory.t()[2:]]) is None
