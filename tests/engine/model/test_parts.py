@@ -16,6 +16,7 @@ from coregpt.contract.plugin import Plugin, hookimpl
 from coregpt.contract.site import Site, Watched
 from coregpt.engine.build import Run
 from coregpt.engine.build import build as engine_build
+from coregpt.engine.model import parts
 from coregpt.engine.model.parts import Attention
 from tests.plugins.slow import shake
 
@@ -176,6 +177,37 @@ def test_values_of_another_width_train_under_windows_and_documents_in_bf16(batch
         loss.backward()
         losses.append(float(loss.detach()))
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    "hooked", ["mlp.inner.activation", "mlp.inner.down", "attention.inner.attend", "attention.inner"]
+)
+def test_a_branch_is_one_operation_unless_somebody_watches_a_part(build, batch, monkeypatch, hooked: str) -> None:
+    """The same numbers to the rounding of bf16 either way, and who watches is told."""
+    whole: list[str] = []
+    for name in ("attention_branch", "mlp_branch"):
+        own = getattr(parts, name)
+        monkeypatch.setattr(parts, name, lambda *args, own=own, name=name: whole.append(name) or own(*args))
+    told: list[Tensor] = []
+    found = []
+    for watched in (False, True):
+        run = build(shape={"init_std": 0.2})
+        for block in run.model.blocks if watched else ():
+            block.get_submodule(hooked).register_forward_hook(lambda module, args, out: told.append(out))
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, _ = run.model(*batch(3), run.dials.values)
+        loss.backward()
+        found.append((float(loss.detach()), [param.grad.clone() for param in run.assembly.params.values()]))
+        depth = run.config.model.depth
+        assert len(told) == depth * watched
+        missing = {"attention": "attention_branch", "mlp": "mlp_branch"}[hooked.split(".")[0]] if watched else ""
+        assert {name: whole.count(name) for name in ("attention_branch", "mlp_branch")} == {
+            name: 0 if name == missing else depth for name in ("attention_branch", "mlp_branch")
+        }
+        whole.clear()
+    assert found[0][0] == pytest.approx(found[1][0], rel=5e-3)
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        assert (one - other).norm() < 0.03 * (other.norm() + 1e-3)
 
 
 def test_what_is_watched_is_left_under_its_key(batch) -> None:
