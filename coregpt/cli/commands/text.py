@@ -40,8 +40,9 @@ def data(commands: Commands) -> None:
 
 
 def _fetch(parser: ArgumentParser) -> None:
-    names = ["fineweb10B", "fineweb100B", "fineweb-edu10B", "fineweb-text", "fineweb-edu-text"]
-    parser.add_argument("name", choices=names, help="tokens of GPT-2, or texts for a tokenizer of your own")
+    names = ["fineweb10B", "fineweb100B", "fineweb-edu10B", "fineweb-text", "fineweb-edu-text", "pg19", "hellaswag"]
+    what = "tokens of GPT-2, texts for a tokenizer of your own, or what a model is asked: pg19, hellaswag"
+    parser.add_argument("name", choices=names, help=what)
     files = "training shards of 100M tokens, or files of text of about 2 GB (1)"
     parser.add_argument("--shards", type=positive, default=1, metavar="N", help=files)
 
