@@ -1,4 +1,4 @@
-"""Long documents, such as the books of PG19: a model's loss by the tokens that stand before, past the rows it trained on.
+"""Long documents, such as the books of PG19: a model's loss by the tokens that stand before, past its trained context.
 
 Of every book as many windows of one length are taken, spread from its beginning to its end and none over another, so
 that every book counts alike; a book too short for them is left out. Intervals are over books.

@@ -1,7 +1,7 @@
 """HellaSwag: which of four endings is the most probable one, from a file of its format.
 
-A line, or a row of Parquet, has `ctx`, `endings` (four texts) and `label` (0 to 3). An ending follows its context after a
-space, and only its own tokens count: `acc` takes the smallest sum of their losses, `acc_norm` the smallest mean. Of
+A line, or a row of Parquet, has `ctx`, `endings` (four texts) and `label` (0 to 3). An ending follows its context after
+a space, and only its own tokens count: `acc` takes the smallest sum of their losses, `acc_norm` the smallest mean. Of
 equal ones the first is taken.
 
 Source: Zellers et al. 2019, arXiv:1905.07830; scoring as in llm.c and build-nanogpt.

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
+import yaml
 
 from coregpt.cli import main
 from coregpt.contract.errors import ConfigError, DataError
@@ -20,7 +22,7 @@ from coregpt.trained.books import Cut, by_place, perplexity, read_windows, windo
 from coregpt.trained.opening import fill
 from coregpt.trained.outcomes import Text, measure
 
-WORDS = "the river runs under a stone over light slow fast café 北京 it's we'll Straße".split()
+WORDS = ["the", "river", "runs", "under", "a", "stone", "over", "light", "slow", "café", "北京", "it's", "Straße"]
 LENGTH, ROWS, BUCKET = 96, 2, 20
 
 
@@ -185,3 +187,49 @@ def test_the_command_tells_two_runs_in_the_same_windows(done, shelf, capsys, mon
 def test_what_cannot_be_asked_is_refused(done, shelf, capsys, more, complaint):
     assert main(["eval", "plain/0", "--runs", str(done.runs), "--books", str(shelf), *more]) == 2
     assert complaint in capsys.readouterr().err
+
+
+@pytest.fixture
+def asking(done, shelf, tmp_path):
+    """The finished study with another question."""
+    shutil.copytree(done.folder, tmp_path / "again")
+    study = yaml.safe_load((tmp_path / "again" / "study.yaml").read_text())
+
+    def ask(**books):
+        file = tmp_path / "again" / "study.yaml"
+        file.write_text(
+            yaml.safe_dump({**study, "evaluate": {"books": {"path": str(shelf), **books}}}, sort_keys=False)
+        )
+        where = ["--runs", str(file.parent / "runs"), "--reports", str(file.parent / "reports"), "--no-mlflow"]
+        return main(["ablate", str(file), *where]), file.parent
+
+    return ask
+
+
+def test_a_study_measures_its_arms_in_books_and_draws_them(asking, capsys):
+    code, folder = asking(length=128, bucket=32, rows=2)
+    assert code == 0
+    assert "nothing to train" in capsys.readouterr().out
+    report = json.loads((folder / "reports" / "study" / "report.json").read_text())
+    evaluated = report["study"]["evaluated"]
+    names = [f"loss in books, tokens before: {low} to {low + 31}" for low in range(0, 128, 32)]
+    assert [each["name"] for each in evaluated["outcomes"]] == names
+    assert evaluated["context"] == 32
+    assert all(value is not None for each in evaluated["outcomes"] for arm in each["values"].values() for value in arm)
+    page = (folder / "reports" / "study" / "report.html").read_text()
+    assert "Perplexity in books over the tokens that stand before, for 2 arms" in page
+    assert "trained on 32" in page
+    assert "](books.svg)" in (folder / "reports" / "study" / "report.md").read_text()
+    assert (folder / "reports" / "study" / "books.svg").exists()
+
+
+def test_books_that_a_study_cannot_use_are_refused_before_training(asking, capsys):
+    for books, complaint in (
+        ({"length": 100}, "evaluate.books.length: expected a multiple of the 32 tokens of a row of 'plain', got 100"),
+        ({"length": 96_000}, "evaluate.books: "),
+        ({"length": 64, "path": "nowhere"}, "there is no file or folder"),
+    ):
+        assert asking(**books)[0] == 2
+        said = capsys.readouterr().err
+        assert complaint in said
+        assert "study.yaml:" in said

@@ -7,7 +7,6 @@ What the ledger has is when they were declared, so that a report can say whether
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from coregpt.contract.errors import ConfigError

@@ -19,7 +19,9 @@ def find_secondary(known: Known) -> Secondary | None:
     """None for a study that asks for nothing beside its metric.
 
     Where arms were tuned by a bracket nothing is tested: what an outcome owes to a rate that is not quite the best one
-    was never measured, and the allowance of the metric is not its own (decision 041). A comparison without a test counts among those that are corrected for: whether it has one follows from the runs.
+    was never measured, and the allowance of the metric is not its own (decision 041).
+
+    A comparison without a test counts among those that are corrected for: whether it has one follows from the runs.
     """
     study = known.study
     if study.evaluated is None:

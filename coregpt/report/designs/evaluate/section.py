@@ -24,8 +24,8 @@ def words(report: Report) -> str:
         return f"{text}. A pilot tests nothing, so there is neither an interval nor a p-value."
     if study.bracket is not None:
         return (
-            f"{text}. Every arm was tuned, and each 95% interval is of the arms at these settings: nothing in it allows "
-            "for how well they were found, so nothing is tested here."
+            f"{text}. Every arm was tuned, and each 95% interval is of the arms at these settings: nothing in it "
+            "allows for how well they were found, so nothing is tested here."
         )
     return text + (
         "; each 95% interval is for itself. p adjusted is corrected by Holm's rule for all "
