@@ -13,7 +13,7 @@ def tokenizer(commands: Commands) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     train = actions.add_parser("train", help="byte-level BPE; tells how much it shortens text")
     train.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="text, JSON lines, Parquet, or a folder of them"
+        "files", nargs="+", type=Path, metavar="FILE", help="text, JSON lines, Parquet, a folder of them, or pydocs"
     )
     train.add_argument("--vocab", type=positive, default=4096, metavar="N", help="number of ids (4096)")
     train.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="where it is written")
@@ -56,7 +56,7 @@ def _fetch(parser: ArgumentParser) -> None:
 
 def _prepare(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="text, JSON lines, Parquet, or a folder of them"
+        "files", nargs="+", type=Path, metavar="FILE", help="text, JSON lines, Parquet, a folder of them, or pydocs"
     )
     parser.add_argument("--tokenizer", default=None, metavar="T", help=f"{TOKENIZER} (bytes)")
     parser.add_argument(
