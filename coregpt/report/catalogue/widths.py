@@ -99,7 +99,7 @@ def page(found: Widths) -> Page:
         eyebrow="CoreGPT widths",
         heading=f"{found.technique}: what width changes",
         lead=lead(found),
-        series=max(len(each.sizes) for each in found.coordinates.values()) + len(found.widths),
+        series=max(max(len(each.sizes), len(each.widths)) for each in found.coordinates.values()),
         sections=list(_sections(found)),
     )
 
