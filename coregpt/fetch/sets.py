@@ -1,11 +1,13 @@
-"""What can be fetched: tokens of GPT-2 as shards, and the texts themselves for a tokenizer of one's own.
+"""What can be fetched: tokens of GPT-2 as shards, texts for a tokenizer of one's own, and what models are asked.
 
 Sources: dataset repositories kjj0/fineweb10B-gpt2, kjj0/fineweb100B-gpt2, kjj0/finewebedu10B-gpt2 (100M tokens, 200 MB
-a shard), HuggingFaceFW/fineweb and HuggingFaceFW/fineweb-edu (their samples of 10B tokens, about 2 GB a file).
+a shard), HuggingFaceFW/fineweb and HuggingFaceFW/fineweb-edu (their samples of 10B tokens, about 2 GB a file);
+emozilla/pg19-test (the 100 books of PG19's test, 25 MB), Rowan/hellaswag (its 10,042 questions for validation).
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from coregpt.contract.errors import DataError
 from coregpt.engine.data import read_shard
@@ -26,6 +28,8 @@ class Set:
     """How many of these there are."""
     begin: int = 1
     """Number of the first."""
+    use: Literal["training", "books", "questions"] = "training"
+    """What it is for."""
 
     @property
     def of_tokens(self) -> bool:
@@ -35,7 +39,8 @@ class Set:
         """Of the first `count` files, as the repository has them. Raises DataError for more than there are."""
         if not 1 <= count <= self.count:
             what = "training shards" if self.of_tokens else "files"
-            raise DataError(f"{self.repository} has 1 to {self.count} {what}; {count} were asked for")
+            many = f"1 to {self.count} {what}" if self.count > 1 else "one file"
+            raise DataError(f"{self.repository} has {many}; {count} were asked for")
         numbers = range(self.begin, self.begin + count)
         return [*([self.first] if self.first else []), *(self.others.format(number) for number in numbers)]
 
@@ -61,5 +66,7 @@ SETS = {
     "fineweb-edu10B": Set("kjj0/finewebedu10B-gpt2", "finewebedu_val_000000.bin", "finewebedu_train_{:06d}.bin", 99),
     "fineweb-text": Set("HuggingFaceFW/fineweb", "", "sample/10BT/{:03d}_00000.parquet", 15, 0),
     "fineweb-edu-text": Set("HuggingFaceFW/fineweb-edu", "", "sample/10BT/{:03d}_00000.parquet", 14, 0),
+    "pg19": Set("emozilla/pg19-test", "", "data/test-00000-of-00001-29a571947c0b5ccc.parquet", 1, use="books"),
+    "hellaswag": Set("Rowan/hellaswag", "", "data/validation-00000-of-00001.parquet", 1, use="questions"),
 }
 """By the name that `coregpt data fetch` takes."""

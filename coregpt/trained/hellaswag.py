@@ -1,25 +1,32 @@
-"""HellaSwag: which of four endings is the most probable one, from a local file of its format.
+"""HellaSwag: which of four endings is the most probable one, from a file of its format.
 
-A line is a JSON object with `ctx`, `endings` (four texts) and `label` (0 to 3). An ending follows its context after a
-space, and only its own tokens count: `acc` takes the smallest sum of their losses, `acc_norm` the smallest mean. Of
+A line, or a row of Parquet, has `ctx`, `endings` (four texts) and `label` (0 to 3). An ending follows its context after
+a space, and only its own tokens count: `acc` takes the smallest sum of their losses, `acc_norm` the smallest mean. Of
 equal ones the first is taken.
 
 Source: Zellers et al. 2019, arXiv:1905.07830; scoring as in llm.c and build-nanogpt.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from coregpt.contract.errors import DataError
 from coregpt.engine.arithmetic.products import fast_products
+from coregpt.lab.study.material import visible
+from coregpt.text.extras import extra
 from coregpt.text.tokenizer import Tokenizer
 from coregpt.trained.estimates import wilson
 from coregpt.trained.opening import Trained
+
+PARQUET = ".parquet"
+SUFFIXES = (PARQUET, ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True)
@@ -46,31 +53,67 @@ class Answers:
 
 
 def read_items(path: Path, most: int | None = None) -> list[Item]:
-    """Raises DataError, naming file and line, for another format."""
-    found: list[Item] = []
+    """Of JSON lines, of Parquet as the hub has them, or of a folder with one such file.
+
+    Raises DataError, naming file and line or row, for another format.
+    """
+    file = _file_in(path)
+    rows, found = _parquet(file) if file.suffix.lower() == PARQUET else _lines(file), list[Item]()
+    for number, row in rows:
+        if most is not None and len(found) >= most:
+            break
+        try:
+            found.append(_item(row()))
+        except (ValueError, KeyError, TypeError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(
+                f"{file}:{number}: {what}; expected {{ctx, endings, label}} as HellaSwag has them"
+            ) from error
+    if not found:
+        raise DataError(f"{file} holds no questions; expected HellaSwag's JSON lines")
+    return found
+
+
+def _file_in(path: Path) -> Path:
+    """The one file of questions in a folder; any other path as it is."""
+    if not path.is_dir():
+        return path
+    found = [each for each in visible(path) if each.suffix.lower() in SUFFIXES]
+    if len(found) != 1:
+        names = ", ".join(each.name for each in found[:4]) or "none"
+        raise DataError(f"{path}: expected one file of questions ({', '.join(SUFFIXES)}) in this folder, found {names}")
+    return found[0]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """(number, its row when it is asked for) of lines that are not empty."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); expected HellaSwag's JSON lines") from error
     for number, line in enumerate(lines, 1):
-        if not line.strip() or (most is not None and len(found) >= most):
-            continue
-        try:
-            row = json.loads(line)
-            endings = tuple(row["endings"])
-            item = Item(row["ctx"], endings, int(row["label"]))
-            fits = all(isinstance(each, str) and each for each in (item.context, *endings))
-            if not fits or len(endings) < 2 or not 0 <= item.label < len(endings):
-                raise ValueError("a text is empty or the label is not one of the endings")
-        except (ValueError, KeyError, TypeError) as error:
-            what = f"no {error}" if isinstance(error, KeyError) else str(error)
-            raise DataError(
-                f"{path}:{number}: {what}; expected {{ctx, endings, label}} as HellaSwag has them"
-            ) from error
-        found.append(item)
-    if not found:
-        raise DataError(f"{path} holds no questions; expected HellaSwag's JSON lines")
-    return found
+        if line.strip():
+            yield number, partial(json.loads, line)
+
+
+def _parquet(path: Path) -> Iterator[tuple[int, Callable[[], Any]]]:
+    library = extra("pyarrow.parquet", "reading Parquet")
+    try:
+        rows = library.read_table(path).to_pylist()
+    except Exception as error:  # the library's own
+        raise DataError(f"{path} cannot be read as Parquet ({str(error).partition(chr(10))[0]})") from error
+    for number, row in enumerate(rows, 1):
+        yield number, partial(dict, row)
+
+
+def _item(row: Any) -> Item:
+    """Raises KeyError, TypeError or ValueError for what is no question."""
+    endings = tuple(row["endings"])
+    item = Item(row["ctx"], endings, int(row["label"]))
+    fits = all(isinstance(each, str) and each for each in (item.context, *endings))
+    if not fits or len(endings) < 2 or not 0 <= item.label < len(endings):
+        raise ValueError("a text is empty or the label is not one of the endings")
+    return item
 
 
 def answer(

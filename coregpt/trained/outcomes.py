@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from coregpt.engine.data import TokenSource, TokenStream
 from coregpt.lab.records.outcomes import Measured
 from coregpt.lab.study.evaluate_file import Bands, EvaluateFile
+from coregpt.lab.study.evaluating import IN_BOOKS
+from coregpt.trained.books import Windows, by_place
 from coregpt.trained.breakdown import Places, calibration, documents, frequencies, positions, split
 from coregpt.trained.hellaswag import Item, answer
 from coregpt.trained.lengths import beyond
@@ -30,10 +32,12 @@ class Text:
     """The first so many tokens of it."""
 
 
-def measure(model: Trained, text: Text, said: EvaluateFile, questions: Sequence[Item]) -> tuple[Measured, float]:
-    """Every outcome that is asked for, and the loss of the whole text in nats per token.
+def measure(
+    model: Trained, text: Text, said: EvaluateFile, questions: Sequence[Item], windows: Windows | None = None
+) -> tuple[Measured, float]:
+    """Every outcome that is asked for, and the loss of the whole text in nats per token. `windows` are those of books.
 
-    Raises ConfigError or DataError where text or questions do not go with the model.
+    Raises ConfigError or DataError where text, questions or windows do not go with the model.
     """
     scored = score(model, text.stream, text.count, text.name)
     found = dict(_of_tokens(scored, text, said))
@@ -45,6 +49,10 @@ def measure(model: Trained, text: Text, said: EvaluateFile, questions: Sequence[
             refused[name] = value
         else:
             found[name] = value
+    if said.books is not None and windows is not None:
+        place, _ = by_place(model, windows, said.books.bucket)
+        found |= {f"{IN_BOOKS}: {part.name}": part.mean.value for part in place.parts}
+        refused |= {f"loss in books, in windows of {windows.length:,}": place.refused} if place.refused else {}
     if questions:
         answers = answer(model, model.open_tokenizer(), questions)
         found["HellaSwag acc"] = answers.acc / answers.items

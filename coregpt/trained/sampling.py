@@ -1,7 +1,7 @@
 """Text from a model, one token after another.
 
 The reference is slow: for each token the whole row goes through the model, which is called as evaluation calls it. A
-model whose parts allow it keeps what earlier tokens came to (`caching`), and gives the same tokens.
+model that is found to allow it keeps what earlier tokens came to (`caching`), and gives the same tokens.
 """
 
 import codecs
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from coregpt.contract.errors import ConfigError
 from coregpt.text.tokenizer import Tokenizer
-from coregpt.trained.caching import Cached, cannot
+from coregpt.trained.caching import Cached
 from coregpt.trained.opening import Trained
 
 
@@ -64,21 +64,18 @@ def whole_row(model: Trained) -> Next:
     return lambda seen: model.logits(torch.tensor([list(seen)], dtype=torch.int64))[0, -1]
 
 
-def reader(model: Trained, cached: bool = True) -> Next:
-    """With what earlier tokens came to kept, where every part of the model allows it."""
-    return Cached(model) if cached and not cannot(model) else whole_row(model)
-
-
 def generate(
-    model: Trained, prompt: Sequence[int], allowed: int, count: int, how: Drawing, cached: bool = True
+    model: Trained, prompt: Sequence[int], allowed: int, count: int, how: Drawing, cached: bool = False
 ) -> Iterator[int]:
     """`count` tokens after `prompt`, which has one at least; ids from `allowed` on are padding and never drawn.
 
-    Of a prompt and text longer than the model's context the last tokens are seen: then every token stands elsewhere
-    than before, and nothing that was kept is of use.
+    `cached` keeps what earlier tokens came to, for a model of which `caching.cannot` has nothing to say. Of a prompt
+    and text longer than the model's context the last tokens are seen: then every token stands elsewhere than before,
+    and nothing that was kept is of use.
     """
     draws = torch.Generator().manual_seed(how.seed)
-    seen, following = list(prompt), reader(model, cached)
+    seen: list[int] = list(prompt)
+    following: Next = Cached(model) if cached else whole_row(model)
     for _ in range(count):
         if len(seen) > model.context:
             following = whole_row(model)

@@ -33,7 +33,11 @@ class Scored:
 
 def score(model: Trained, stream: TokenStream, count: int, name: str) -> Scored:
     """The first `count` tokens of a stream in rows of the model's context. Raises DataError if they are not there."""
-    inputs, targets = eval_rows(stream, model.context, count, name)
+    return score_rows(model, *eval_rows(stream, model.context, count, name))
+
+
+def score_rows(model: Trained, inputs: Tensor, targets: Tensor) -> Scored:
+    """Any rows, int64 (rows, T) each, as long as the model takes them."""
     rows = max(1, PASS_TOKENS // inputs.shape[1])
     parts = [_pass(model, inputs[at : at + rows], targets[at : at + rows]) for at in range(0, len(inputs), rows)]
     losses, confidence, right = (torch.cat(each).numpy() for each in zip(*parts, strict=True))

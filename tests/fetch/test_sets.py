@@ -10,6 +10,10 @@ from coregpt.cli import main, parser
 from coregpt.contract.errors import DataError
 from coregpt.engine.data import open_folder
 from coregpt.fetch import SETS, fetch_fineweb
+from coregpt.lab.study.material import digest, found
+from coregpt.text.tokenizer import open_tokenizer
+from coregpt.trained.books import Cut, read_windows
+from coregpt.trained.hellaswag import read_items
 
 from .conftest import shard
 from .hub import Hub
@@ -64,6 +68,51 @@ def test_texts_come_from_a_folder_of_the_repository_and_can_be_prepared(at, tmp_
     folder = tmp_path / "data" / name
     assert sorted(path.name for path in folder.glob("*.parquet")) == ["000_00000.parquet", "001_00000.parquet"]
     assert main(["data", "prepare", str(folder), "--out", str(tmp_path / "out")]) == 0
+
+
+def table(**columns):
+    written = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), written)
+    return written.getvalue()
+
+
+def test_books_of_pg19_are_found_by_the_name_of_the_set(at, tmp_path, capsys):
+    (file,) = SETS["pg19"].names(1)
+    books = [" ".join(f"word{number * i % 97}" for i in range(400)) for number in range(1, 4)]
+    with at("pg19", {file: table(short_book_title=["a", "b", "c"], text=books)}):
+        assert main(["data", "fetch", "pg19"]) == 0
+        assert main(["data", "fetch", "pg19", "--shards", "2"]) == 2
+    said = capsys.readouterr()
+    assert "--books pg19" in said.out
+    assert "emozilla/pg19-test has one file; 2 were asked for" in said.err
+    place = found("pg19", tmp_path)
+    assert place == tmp_path / "data" / "pg19"
+    windows = read_windows(place, open_tokenizer("bytes"), Cut(512, 2))
+    assert (windows.books, windows.short) == (3, 0)
+    assert bytes(windows.inputs[0, 1:6].tolist()) == b"word0"
+    assert digest(place) == digest(place)  # the lock beside it is no part of it
+
+
+def test_questions_of_hellaswag_are_found_by_the_name_of_the_set(at, tmp_path, capsys):
+    (file,) = SETS["hellaswag"].names(1)
+    rows = table(ind=[1, 2], ctx=["A man is", "She"], endings=[["a", "b", "c", "d"]] * 2, label=["3", "0"])
+    with at("hellaswag", {file: rows}):
+        assert main(["data", "fetch", "hellaswag"]) == 0
+    assert "--hellaswag hellaswag" in capsys.readouterr().out
+    items = read_items(found("hellaswag", tmp_path))
+    assert [(item.context, item.label) for item in items] == [("A man is", 3), ("She", 0)]
+    assert items[0].endings == ("a", "b", "c", "d")
+    (tmp_path / "data" / "hellaswag" / "more.jsonl").write_text("{}")
+    with pytest.raises(DataError, match="expected one file of questions"):
+        read_items(found("hellaswag", tmp_path))
+
+
+@pytest.mark.parametrize("name", ["pg19", "hellaswag"])
+def test_a_page_in_place_of_books_or_questions_gets_no_name(at, tmp_path, capsys, name):
+    with at(name, {SETS[name].names(1)[0]: b"<!DOCTYPE html><html>Sign in</html>"}):
+        assert main(["data", "fetch", name]) == 2
+    assert "something else under the name" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "data" / name).iterdir()] == [".fetch.lock"]
 
 
 @pytest.mark.parametrize("content", [b"<!DOCTYPE html><html>Sign in</html>", b"PAR1", b"PAR1" + bytes(100)])

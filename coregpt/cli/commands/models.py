@@ -86,7 +86,14 @@ def eval_(commands: Commands) -> None:
     parser.add_argument("--against", metavar="RUN", help="another run on the same data: differences token by token")
     longer = "also rows so many times longer than those of training; repeat"
     parser.add_argument("--longer", type=positive, action="append", default=[], metavar="K", help=longer)
-    parser.add_argument("--hellaswag", type=Path, metavar="FILE", help="also HellaSwag, from its JSON lines")
+    books = "also long documents, by the tokens before: a file, a folder, or pg19 as it was fetched"
+    parser.add_argument("--books", metavar="PATH", help=books)
+    parser.add_argument("--length", type=positive, metavar="N", help="tokens of a window (four times the context)")
+    parser.add_argument("--rows", type=positive, default=1, metavar="N", help="windows of every book (1)")
+    parser.add_argument("--most-books", type=positive, metavar="N", help="only the first N that are long enough")
+    parser.add_argument("--bucket", type=positive, default=128, metavar="N", help="places that are told together (128)")
+    questions = "also HellaSwag: JSON lines, Parquet, or hellaswag as it was fetched"
+    parser.add_argument("--hellaswag", metavar="FILE", help=questions)
     parser.add_argument("--questions", type=positive, metavar="N", help="only the first N questions of it")
     parser.add_argument("--json", action="store_true", help="for programs")
 

@@ -13,7 +13,7 @@ def tokenizer(commands: Commands) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     train = actions.add_parser("train", help="byte-level BPE; tells how much it shortens text")
     train.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="text, JSON lines, Parquet, or a folder of them"
+        "files", nargs="+", type=Path, metavar="FILE", help="text, JSON lines, Parquet, a folder of them, or pydocs"
     )
     train.add_argument("--vocab", type=positive, default=4096, metavar="N", help="number of ids (4096)")
     train.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="where it is written")
@@ -40,8 +40,9 @@ def data(commands: Commands) -> None:
 
 
 def _fetch(parser: ArgumentParser) -> None:
-    names = ["fineweb10B", "fineweb100B", "fineweb-edu10B", "fineweb-text", "fineweb-edu-text"]
-    parser.add_argument("name", choices=names, help="tokens of GPT-2, or texts for a tokenizer of your own")
+    names = ["fineweb10B", "fineweb100B", "fineweb-edu10B", "fineweb-text", "fineweb-edu-text", "pg19", "hellaswag"]
+    what = "tokens of GPT-2, texts for a tokenizer of your own, or what a model is asked: pg19, hellaswag"
+    parser.add_argument("name", choices=names, help=what)
     files = "training shards of 100M tokens, or files of text of about 2 GB (1)"
     parser.add_argument("--shards", type=positive, default=1, metavar="N", help=files)
 
@@ -55,7 +56,7 @@ def _fetch(parser: ArgumentParser) -> None:
 
 def _prepare(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="text, JSON lines, Parquet, or a folder of them"
+        "files", nargs="+", type=Path, metavar="FILE", help="text, JSON lines, Parquet, a folder of them, or pydocs"
     )
     parser.add_argument("--tokenizer", default=None, metavar="T", help=f"{TOKENIZER} (bytes)")
     parser.add_argument(

@@ -14,7 +14,9 @@ from coregpt.cli.models.opening import opened
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError
 from coregpt.engine.data import TokenSource, TokenStream
+from coregpt.lab.study.material import found as found_material
 from coregpt.lab.study.place import opened as opened_data
+from coregpt.trained.books import ByPlace, Cut, buckets, by_place, over_books, perplexity, read_windows
 from coregpt.trained.breakdown import Calibration, Part, calibration, documents, frequencies, positions, split
 from coregpt.trained.estimates import Floats, Mean, mean_of_rows
 from coregpt.trained.hellaswag import Answers, answer, read_items
@@ -49,12 +51,16 @@ class Found:
     """Loss of this run minus that of the other one."""
     differences: dict[str, list[Part]] = field(default_factory=dict)
     longer: list[Longer] = field(default_factory=list)
+    books: ByPlace | None = None
+    other_in_books: list[Part] = field(default_factory=list)
+    """Of the other run, in the same windows."""
+    differences_in_books: list[Part] = field(default_factory=list)
     hellaswag: Answers | None = None
 
 
 def evaluate(options: Namespace) -> int:
     """Print the parts of the loss, or all of it as JSON."""
-    questions = read_items(options.hellaswag, options.questions) if options.hellaswag else []
+    questions = read_items(found_material(options.hellaswag, Path()), options.questions) if options.hellaswag else []
     model = opened(options)
     other = opened(options, options.against) if options.against else None
     source = opened_data(model.config.data, Path())
@@ -82,6 +88,8 @@ def evaluate(options: Namespace) -> int:
         found.against, found.difference = other.name, _whole(gaps)
         found.differences = {name: split(gaps, where) for name, where in places.items()}
     found.longer = [extrapolate(model, stream, count, each, options.stream) for each in options.longer]
+    if options.books:
+        _in_books(found, options, model, other)
     if questions:
         found.hellaswag = answer(model, model.open_tokenizer(options.tokenizer), questions, _progress(len(questions)))
     if options.json:
@@ -90,6 +98,22 @@ def evaluate(options: Namespace) -> int:
         for line in lines(found):
             say(line)
     return 0
+
+
+def _in_books(found: Found, options: Namespace, model: Trained, other: Trained | None) -> None:
+    """Add what long documents show, of two runs in the same windows."""
+    cut = Cut(options.length or 4 * model.context, options.rows, options.most_books)
+    if cut.length % model.context:
+        raise ConfigError(f"--length {cut.length}: expected a multiple of {model.name}'s context {model.context}")
+    tokenizer = model.open_tokenizer(options.tokenizer)
+    windows = read_windows(found_material(options.books, Path()), tokenizer, cut)
+    found.books, losses = by_place(model, windows, options.bucket)
+    if other is None or losses is None:
+        return
+    others = over_books(other, windows)
+    if not isinstance(others, str):
+        places = buckets(windows, options.bucket)
+        found.other_in_books, found.differences_in_books = split(others, places), split(losses - others, places)
 
 
 def _whole_rows(tokens: int, model: Trained, stream: TokenStream) -> int:
@@ -153,6 +177,9 @@ def lines(found: Found) -> Iterator[str]:
     for each in found.longer:
         yield ""
         yield from _longer(each)
+    if found.books is not None:
+        yield ""
+        yield from _books(found, found.books)
     if found.hellaswag is not None:
         yield ""
         yield from _hellaswag(found.hellaswag)
@@ -187,6 +214,20 @@ def _longer(found: Longer) -> list[str]:
     rows = [(f"tokens before, rows of {found.length:,}", "loss (95% interval)", "perplexity")]
     both = zip(found.parts, found.perplexities(), strict=True)
     return table([*rows, *((part.name, told(part.mean), f"{value:.2f}") for part, (_, value) in both)])
+
+
+def _books(found: Found, books: ByPlace) -> list[str]:
+    if books.refused:
+        return [books.refused]
+    windows = f"{books.books:,} books, {books.rows:,} {'window' if books.rows == 1 else 'windows'} each"
+    short = f"; {books.short:,} documents are too short" if books.short else ""
+    head = (f"tokens before, windows of {books.length:,}", "loss (95% interval)", "perplexity")
+    rows = [(part.name, told(part.mean), f"{perplexity(part.mean.value):.2f}") for part in books.parts]
+    if not found.other_in_books:
+        return [f"{windows}{short}", *table([head, *rows])]
+    both = zip(rows, found.other_in_books, found.differences_in_books, strict=True)
+    more = [(*row, f"{perplexity(part.mean.value):.2f}", told(gap.mean, signed=True)) for row, part, gap in both]
+    return [f"{windows}{short}", *table([(*head, f"that of {found.against[:12]}", "difference of losses"), *more])]
 
 
 def _hellaswag(found: Answers) -> list[str]:

@@ -1,6 +1,5 @@
 """Measuring the secondary outcomes that a study asks for, of every complete run, before its report is written."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +11,11 @@ from coregpt.lab.records.losses import RESULT
 from coregpt.lab.records.outcomes import Measured, keep, measured
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.evaluating import KEY, Asked, asked_of, question, tokens_of
+from coregpt.lab.study.evaluating import BOOKS, KEY, QUESTIONS, Asked, asked_of, question, tokens_of
 from coregpt.lab.study.outline import Plan, PlannedRun
 from coregpt.lab.study.whereabouts import where
+from coregpt.text.tokenizer import Tokenizer
+from coregpt.trained.books import Cut, Windows, read_windows
 from coregpt.trained.hellaswag import Item, read_items
 from coregpt.trained.opening import meaning_of, open_run, tokenizer_at
 from coregpt.trained.outcomes import Text, measure
@@ -23,23 +24,48 @@ ALIKE = 1e-3
 """Nats by which rounding, on another device or with rows in other groups, may move a loss."""
 
 
+class Materials:
+    """Files of questions and books, each read once, the books once for each tokenizer."""
+
+    def __init__(self, asked: Asked):
+        self.asked = asked
+        self._items: list[Item] | None = None
+        self._windows: dict[str, Windows] = {}
+
+    def items(self) -> list[Item]:
+        """The questions of HellaSwag; none where they are not asked for."""
+        if self._items is None:
+            said = self.asked.said.hellaswag
+            self._items = [] if said is None else read_items(self.asked.files[QUESTIONS].path, said.questions)
+        return self._items
+
+    def windows(self, tokenizer: Tokenizer) -> Windows:
+        """Of the books that are asked for."""
+        if tokenizer.digest not in self._windows:
+            self._windows[tokenizer.digest] = read_windows(self.asked.files[BOOKS].path, tokenizer, self.cut())
+        return self._windows[tokenizer.digest]
+
+    def cut(self) -> Cut:
+        said = self.asked.said.books
+        assert said is not None
+        return Cut(said.length, said.rows, said.books)
+
+
 def refuse_unmeasurable(made: Plan) -> None:
-    """Before anything is trained: raises ConfigError for questions that cannot be read, or asked of these models."""
+    """Before anything is trained: raises ConfigError for questions or books that cannot be read, or asked of these
+    models."""
     asked = asked_of(made.study)
-    if asked is None or asked.questions is None:
-        return
-    try:
-        items_of(asked)
-        source = made.runs[0].config.data.source
-        tokenizer_at(meaning_of(source)[1], made.source.name)
-    except CoreGPTError as error:
-        raise ConfigError(f"{where(made.study, KEY, 'hellaswag')}: {error}") from None
-
-
-def items_of(asked: Asked) -> list[Item]:
-    """The questions of HellaSwag; none where they are not asked for."""
-    said = asked.said.hellaswag
-    return [] if said is None or asked.questions is None else read_items(asked.questions, said.questions)
+    for key in asked.files if asked is not None else ():
+        assert asked is not None
+        try:
+            tokenizer = tokenizer_at(meaning_of(made.runs[0].config.data.source)[1], made.source.name)
+            materials = Materials(asked)
+            if key == QUESTIONS:
+                materials.items()
+            else:  # one that is long enough will do for now
+                read_windows(asked.files[key].path, tokenizer, replace(materials.cut(), books=1))
+        except CoreGPTError as error:
+            raise ConfigError(f"{where(made.study, KEY, key)}: {error}") from None
 
 
 def measure_runs(made: Plan, store: Path) -> list[str]:
@@ -49,10 +75,10 @@ def measure_runs(made: Plan, store: Path) -> list[str]:
     if asked is None or not todo:
         return []
     say(f"secondary outcomes of {len(todo)} {'run' if len(todo) == 1 else 'runs'} to measure")
-    items, lost = items_of(asked), []
+    materials, lost = Materials(asked), []
     for run in todo:
         try:
-            found = of_run(run, made, asked, items, store)
+            found = of_run(run, made, materials, store)
         except CoreGPTError as error:
             lost.append(f"no secondary outcomes of {run.arm}, seed {run.seed}: {error}")
             continue
@@ -75,13 +101,14 @@ def unmeasured(made: Plan, store: Path) -> list[PlannedRun]:
     ]
 
 
-def of_run(run: PlannedRun, made: Plan, asked: Asked, items: Sequence[Item], store: Path) -> Measured:
+def of_run(run: PlannedRun, made: Plan, materials: Materials, store: Path) -> Measured:
     """Raises CoreGPTError where the run's weights are gone, or are not those of its result."""
-    study, source = made.study, made.source_of(run.arm)
+    study, source, asked = made.study, made.source_of(run.arm), materials.asked
     model = replace(open_run(run.id, None, store, device_of(run)), name=f"{run.arm}, seed {run.seed}")
     model.refuse_other(source)
     text = Text(source, getattr(source, study.reads), study.reads, tokens_of(asked, study))
-    found, loss = measure(model, text, asked.said, items)
+    windows = None if asked.said.books is None else materials.windows(model.open_tokenizer())
+    found, loss = measure(model, text, asked.said, materials.items(), windows)
     if text.count == run.config.eval_tokens:
         refuse_other_weights(run, loss, study, store)
     return found

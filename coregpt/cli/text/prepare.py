@@ -8,6 +8,7 @@ from typing import cast
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import DataError
 from coregpt.engine.data import open_folder
+from coregpt.text.embedded import with_embedded
 from coregpt.text.folder import refusal
 from coregpt.text.foreign import Format, convert
 from coregpt.text.prepare import Prepared, Wanted, prepare
@@ -25,7 +26,7 @@ def prepare_text(
     jobs: int | None,
 ) -> int:
     wanted = Wanted(reading, *shares, once, jobs or _cores())
-    made = prepare(inputs, out, open_tokenizer(tokenizer or BYTES), wanted, say)
+    made = prepare(with_embedded(inputs), out, open_tokenizer(tokenizer or BYTES), wanted, say)
     if made is not None:
         _tell(made)
     _tell_use(out)

@@ -8,6 +8,7 @@ from typing import Literal
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import DataError
 from coregpt.engine.data import replacing
+from coregpt.text.embedded import with_embedded
 from coregpt.text.reading import Reading
 from coregpt.text.tokenizer import GPT2, Tokenizer, open_tokenizer
 from coregpt.text.training import Domain
@@ -23,7 +24,7 @@ def train(
     if not out.parent.is_dir():
         raise DataError(f"there is no folder {out.parent} for {out.name}")
     began = time.monotonic()
-    made, domains = trained(inputs, vocab, words, reading, say)
+    made, domains = trained(with_embedded(inputs), vocab, words, reading, say)
     with replacing(out) as file:
         file.write(made.text.encode())
     for line in table(compression(made, domains)):

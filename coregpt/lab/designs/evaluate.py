@@ -7,15 +7,13 @@ What the ledger has is when they were declared, so that a report can say whether
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from coregpt.contract.config import InputSource
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.design import Design, Wrong
 from coregpt.lab.study.declaration import Study, StudyFile
-from coregpt.lab.study.evaluating import KEY, Asked, asked_of, tokens_of
-from coregpt.lab.study.inputs import found_file
+from coregpt.lab.study.evaluating import KEY, PLACE_OF_FILE, Asked, Material, asked_of, tokens_of
+from coregpt.lab.study.material import digest, found
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.whereabouts import where, where_set
 
@@ -38,19 +36,21 @@ class Evaluate(Design):
             wrong(("keep",), f"'{KEY}' measures final weights, and 'keep: nothing' leaves none; remove one of them")
         if study.arms[0].run.eval_bytes is not None:
             wrong(("base", "eval_bytes"), f"'{KEY}' counts in tokens, not in bytes of text; remove one of them")
-        asked = Asked(said)
-        if said.hellaswag is not None:
-            try:
-                found = found_file(InputSource(file=said.hellaswag.file), (study.path.parent, Path()))
-                asked = Asked(said, Path(found.file or ""), found.sha256 or "")
-            except ConfigError as error:
-                wrong((KEY, "hellaswag", "file"), str(error))
-        return replace(study, designs={**study.designs, KEY: asked})
+        files = {}
+        for key, place in PLACE_OF_FILE.items():
+            if (own := getattr(said, key)) is not None:
+                try:
+                    path = found(getattr(own, place), study.path.parent)
+                    files[key] = Material(path, digest(path))
+                except ConfigError as error:
+                    wrong((KEY, key, place), str(error))
+        return replace(study, designs={**study.designs, KEY: Asked(said, files)})
 
     def check(self, plan: Plan) -> None:
         asked = asked_of(plan.study)
         if asked is not None:
             _refuse_other_rows(plan, asked)
+            _refuse_misfit_windows(plan, asked)
             _refuse_too_few(plan, asked)
 
     def fresh(self, study: Study) -> Study:
@@ -75,6 +75,16 @@ def _refuse_other_rows(plan: Plan, asked: Asked) -> None:
         if asked.declared().get(key) and len(set(rows.values())) > 1:
             each = ", ".join(f"{length} in '{arm}'" for arm, length in rows.items())
             raise ConfigError(f"{where(plan.study, KEY, key)}: arms have rows of other lengths: {each}; remove it")
+
+
+def _refuse_misfit_windows(plan: Plan, asked: Asked) -> None:
+    """Raises ConfigError for windows of books that are no whole number of an arm's rows."""
+    books = asked.said.books
+    for arm in plan.study.compared:
+        context = arm.run.model.context
+        if books is not None and books.length % context:
+            text = f"expected a multiple of the {context:,} tokens of a row of '{arm.name}', got {books.length:,}"
+            raise ConfigError(f"{where(plan.study, KEY, 'books', 'length')}: {text}")
 
 
 def _refuse_too_few(plan: Plan, asked: Asked) -> None:

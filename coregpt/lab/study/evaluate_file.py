@@ -16,9 +16,26 @@ class HellaSwagFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     file: str = Field(min_length=1)
-    """By path beside the study's file, or where the command is called."""
+    """By path beside the study's file or where the command is called, or `hellaswag` as it was fetched."""
     questions: PositiveInt | None = None
     """Only the first so many."""
+
+
+class BooksFile(BaseModel):
+    """Long documents, and the windows that are cut out of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    path: str = Field(min_length=1)
+    """A file or folder, by path beside the study's file or where the command is called, or `pg19` as it was fetched."""
+    length: PositiveInt
+    """Tokens of a window; a multiple of every arm's context."""
+    rows: PositiveInt = 1
+    """Windows of every book."""
+    books: PositiveInt | None = None
+    """Only the first so many that are long enough."""
+    bucket: PositiveInt = 128
+    """How many places in the window are one outcome."""
 
 
 class EvaluateFile(BaseModel):
@@ -37,6 +54,8 @@ class EvaluateFile(BaseModel):
     longer: list[Annotated[int, Field(ge=2)]] = []
     """Loss past the trained context, in rows so many times longer."""
     hellaswag: HellaSwagFile | None = None
+    books: BooksFile | None = None
+    """Loss in long documents, by the tokens that stand before."""
     tokens: PositiveInt | None = None
     """How many tokens of the stream; as many as the metric is of where it is left out."""
 

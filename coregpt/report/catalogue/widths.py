@@ -6,13 +6,18 @@ from dataclasses import dataclass
 
 from coregpt.lab.laws.widths import GROWS, Coordinates, Sweep
 from coregpt.report.drawing.charts import figure
+from coregpt.report.drawing.labels import end_labels
 from coregpt.report.drawing.markup import Block, Picture, Section
-from coregpt.report.drawing.numbers import DASH, fixed, signed
+from coregpt.report.drawing.numbers import DASH, fixed, short, signed
 from coregpt.report.drawing.page import Page
 from coregpt.report.drawing.svg import Scale, element, line, padded, polyline, ruled, text
 from coregpt.report.drawing.tables import Table
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640.0, 330.0, 62.0, 500.0, 30.0, 280.0
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 720.0, 62.0, 470.0, 34.0, 290.0
+BELOW = 54.0
+"""Of the frame: ticks and the name of the axis."""
+GAP = 17.0
+"""Between the names of two lines."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def page(found: Widths) -> Page:
         eyebrow="CoreGPT widths",
         heading=f"{found.technique}: what width changes",
         lead=lead(found),
-        series=10,
+        series=max(max(len(each.sizes), len(each.widths)) for each in found.coordinates.values()),
         sections=list(_sections(found)),
     )
 
@@ -120,18 +125,21 @@ def _sections(found: Widths) -> Iterator[Section]:
 
 
 def coordinates_picture(name: str, found: Coordinates) -> Picture:
-    """A line for each place, both axes logarithmic, all beginning at 1: what grows goes up."""
+    """A line for each place with its name, both axes logarithmic, all beginning at 1: what grows goes up."""
     grown = {place: [size / sizes[0] for size in sizes] for place, sizes in found.sizes.items() if min(sizes) > 0}
     heights = [math.log2(value) for own in grown.values() for value in own]
+    bottom = max(BOTTOM, TOP + GAP * len(grown))  # room for every name
     x = _log_scale(found.widths)
-    y = Scale(*padded(min([*heights, -1.0]), max([*heights, 1.0])), BOTTOM, TOP)
-    parts = [*ruled(y, LEFT, RIGHT), *_width_ticks(found.widths, x)]
-    for index, own in enumerate(grown.values()):
+    y = Scale(*padded(min([*heights, -1.0]), max([*heights, 1.0])), bottom, TOP)
+    parts, ends = [*ruled(y, LEFT, RIGHT), *_width_ticks(found.widths, x, bottom)], []
+    for index, (place, own) in enumerate(grown.items()):
         points = [(x(math.log2(width)), y(math.log2(value))) for width, value in zip(found.widths, own, strict=True)]
         parts.append(element("g", polyline(points, "mean"), class_=f"s{index}"))
+        ends.append((index, short(place, 30), points[-1][1]))
+    parts.append(end_labels(RIGHT + 10, ends, TOP, bottom, GAP))
     words = f"{name}: log2 of activations over those of the narrowest model, by width; a line for each place"
     parts.append(text(LEFT, 16, f"{name}: log2 of activations over those of the narrowest", "label"))
-    return Picture(f"coordinates-{name}.svg", figure("".join(parts), WIDTH, HEIGHT, words), words)
+    return Picture(f"coordinates-{name}.svg", figure("".join(parts), WIDTH, bottom + BELOW, words), words)
 
 
 def sweep_picture(name: str, found: Sweep) -> Picture:
@@ -143,23 +151,24 @@ def sweep_picture(name: str, found: Sweep) -> Picture:
     for rate in found.rates:
         parts.append(text(x(math.log2(rate)), BOTTOM + 20, f"2^{math.log2(rate):g}", "tick", "middle"))
     parts.append(text(RIGHT, BOTTOM + 42, "learning rate", "label", "end"))
-    best = found.best()
+    best, ends = found.best(), []
     for index, (width, own) in enumerate(found.losses.items()):
         points = {rate: (x(math.log2(rate)), y(loss)) for rate, loss in zip(found.rates, own, strict=True)}
         low = points[best[width]]
         drawn = polyline(list(points.values()), "mean") + element("circle", cx=low[0], cy=low[1], r=5, class_="dot")
-        named = text(RIGHT + 10, TOP + 18 * index + 10, f"width {width:,}", "end")
-        parts.append(element("g", drawn + named, class_=f"s{index}"))
+        parts.append(element("g", drawn, class_=f"s{index}"))
+        ends.append((index, f"width {width:,}", list(points.values())[-1][1]))
+    parts.append(end_labels(RIGHT + 10, ends, TOP, BOTTOM, GAP))
     words = f"{name}: training loss over the learning rate, a curve for each width"
-    parts.append(text(LEFT, 16, f"{name}: training loss", "label"))
-    return Picture(f"rates-{name}.svg", figure("".join(parts), WIDTH, HEIGHT, words), words)
+    parts.append(text(LEFT, 16, f"{name}: training loss in nats per token", "label"))
+    return Picture(f"rates-{name}.svg", figure("".join(parts), WIDTH, BOTTOM + BELOW, words), words)
 
 
 def _log_scale(values: Sequence[float]) -> Scale:
     return Scale(*padded(math.log2(values[0]), math.log2(values[-1]), 0.03), LEFT, RIGHT)
 
 
-def _width_ticks(widths: Sequence[int], x: Scale) -> list[str]:
-    parts = [line(LEFT, BOTTOM, RIGHT, BOTTOM, "axis")]
-    parts += [text(x(math.log2(width)), BOTTOM + 20, f"{width:,}", "tick", "middle") for width in widths]
-    return [*parts, text(RIGHT, BOTTOM + 42, "width", "label", "end")]
+def _width_ticks(widths: Sequence[int], x: Scale, bottom: float) -> list[str]:
+    parts = [line(LEFT, bottom, RIGHT, bottom, "axis")]
+    parts += [text(x(math.log2(width)), bottom + 20, f"{width:,}", "tick", "middle") for width in widths]
+    return [*parts, text(RIGHT, bottom + 42, "width", "label", "end")]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from coregpt.report.drawing.charts import figure
 from coregpt.report.drawing.curves import Band, SeedCurve, gap_band, mean_band, seed_curves, thin
+from coregpt.report.drawing.labels import end_labels
 from coregpt.report.drawing.numbers import short
 from coregpt.report.drawing.svg import Scale, element, line, padded, polygon, polyline, text, tick_labels
 from coregpt.report.drawing.units import labelled
@@ -72,7 +73,7 @@ def learning_curves(report: Report, arms: Sequence[ArmCurves], axis: str) -> str
     label = (
         f"{report.study.curve_metric} against {words} for {len(bands)} arms: mean, range over seeds, and single seeds"
     )
-    return figure(framed + _end_labels(ends), WIDTH, HEIGHT, label)
+    return figure(framed + _names(ends), WIDTH, HEIGHT, label)
 
 
 def gap_curves(report: Report, arms: Sequence[ArmCurves]) -> str | None:
@@ -99,7 +100,7 @@ def gap_curves(report: Report, arms: Sequence[ArmCurves]) -> str | None:
     ends = [(arm, y(float(band.middle[-1]))) for arm, band in drawn]
     framed = frame(x, y, "training steps", labelled("gain", report.study.unit), "clip-gap", "".join(inside))
     label = f"Gain of each arm over {report.study.baseline} during training; above zero the arm is ahead"
-    return figure(framed + _end_labels(ends), WIDTH, HEIGHT, label)
+    return figure(framed + _names(ends), WIDTH, HEIGHT, label)
 
 
 def _y_range(bands: Sequence[Band]) -> tuple[float, float]:
@@ -183,17 +184,7 @@ def frame(x: Scale, y: Scale, x_title: str, y_title: str, clip: str, inside: str
     return "".join(parts)
 
 
-def _end_labels(ends: list[tuple[ArmCurves, float]]) -> str:
-    """Arm names at the right end of their lines, moved apart where they would overlap."""
-    gap = 20.0
-    ordered = sorted(ends, key=lambda item: item[1])
-    heights = [max(TOP + 10, min(y, BOTTOM)) for _, y in ordered]
-    for i in range(1, len(heights)):
-        heights[i] = max(heights[i], heights[i - 1] + gap)
-    for i in range(len(heights) - 1, -1, -1):
-        limit = BOTTOM + 4 if i == len(heights) - 1 else heights[i + 1] - gap
-        heights[i] = min(heights[i], limit)
-    return "".join(
-        element("g", text(RIGHT + 8, height + 5, short(arm.arm), "end"), class_=f"s{arm.index}")
-        for (arm, _), height in zip(ordered, heights, strict=True)
-    )
+def _names(ends: list[tuple[ArmCurves, float]]) -> str:
+    """Of arms, at the right end of their lines."""
+    named = [(arm.index, short(arm.arm), height) for arm, height in ends]
+    return end_labels(RIGHT + 8, named, TOP + 10, BOTTOM)

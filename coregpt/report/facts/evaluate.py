@@ -1,8 +1,10 @@
 """Secondary outcomes as data: what was measured of each run beside the metric, and what follows. No verdict does."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from coregpt.report.facts.base import Facts, Interval, Stream
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from coregpt.report.facts.base import Facts, Interval, Stream, without_nothing
 
 
 class OutcomeFacts(Facts):
@@ -21,8 +23,14 @@ class Evaluated(Facts):
     known: int = 0
     """Runs of the baseline and of other arms that had results when these outcomes were declared; 0: they may be judged
     as what was asked beforehand."""
+    context: int | None = None
+    """Tokens of a row in training, where it is one for all arms."""
     lacking: tuple[str, ...] = ()
     """What a model does not have, or of which finished runs nothing was measured, a sentence each."""
+
+    @model_serializer(mode="wrap")
+    def _without_books(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_nothing(handler(self), "context")
 
 
 class SecondaryResult(Facts):

@@ -10,12 +10,16 @@ from coregpt.report.facts.inputs import StudyFacts
 from coregpt.stats.contrasts import holm, paired_t, t_interval
 from coregpt.stats.design import MIN_ERROR_DF
 
+TUNED = "arms are tuned, and nothing allows for that here"
 FEWEST = MIN_ERROR_DF + 1
 """Seeds of one arm against the baseline that bring an estimate of the noise."""
 
 
 def find_secondary(known: Known) -> Secondary | None:
     """None for a study that asks for nothing beside its metric.
+
+    Where arms were tuned by a bracket nothing is tested: what an outcome owes to a rate that is not quite the best one
+    was never measured, and the allowance of the metric is not its own (decision 041).
 
     A comparison without a test counts among those that are corrected for: whether it has one follows from the runs.
     """
@@ -43,6 +47,9 @@ def _result(study: StudyFacts, outcome: OutcomeFacts, arm: str, seeds: Sequence[
     if why := _untested(study, len(both)):
         return row.model_copy(update={"untested": why})
     found = paired_t(own, base)  # its first argument minus its second
+    if study.bracket is not None:
+        at = {"se": found.se, "df": found.df, "interval": t_interval(found, 0.95)}
+        return row.model_copy(update={**at, "untested": TUNED})
     return row.model_copy(
         update={"se": found.se, "df": found.df, "interval": t_interval(found, 0.95), "p": found.p},
     )

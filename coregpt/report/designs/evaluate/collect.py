@@ -37,9 +37,16 @@ class Evaluate(Collector):
                 for name in names
             ),
             known=_known(plan, store),
+            context=_context(plan) if asked.said.books is not None else None,
             lacking=(*_refused(found), *_unmeasured(plan, store, found)),
         )
         return {"evaluated": evaluated}
+
+
+def _context(plan: Plan) -> int | None:
+    """Tokens of a row, where all arms are trained on the same."""
+    found = {arm.run.model.context for arm in plan.study.compared}
+    return found.pop() if len(found) == 1 else None
 
 
 Found = dict[tuple[str, int], Measured | None]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from coregpt.report.designs.design import Fields, Known, ReportDesign
 from coregpt.report.designs.evaluate.analysis import find_secondary
+from coregpt.report.designs.evaluate.picture import in_books
 from coregpt.report.designs.evaluate.section import TITLE, table, warning, words
 from coregpt.report.drawing.markup import Items, Section
 from coregpt.report.facts.model import Report
@@ -23,4 +24,4 @@ class Evaluate(ReportDesign):
         lacking = (Items(asked.lacking),) if asked.lacking else ()
         late = (warning(report),) if asked.known else ()
         rows = (table(report),) if report.secondary.results else ()
-        yield Section(TITLE, (words(report), *late, *rows, *lacking))
+        yield Section(TITLE, (words(report), *late, *in_books(report), *rows, *lacking))

@@ -22,15 +22,17 @@ def words(report: Report) -> str:
     )
     if study.pilot:
         return f"{text}. A pilot tests nothing, so there is neither an interval nor a p-value."
-    text += (
+    if study.bracket is not None:
+        return (
+            f"{text}. Every arm was tuned, and each 95% interval is of the arms at these settings: nothing in it "
+            "allows for how well they were found, so nothing is tested here."
+        )
+    return text + (
         "; each 95% interval is for itself. p adjusted is corrected by Holm's rule for all "
         f"{plural(found.comparisons, 'comparison')} of this section, those without a test included. Lower or higher "
         f"was shown where it is below {study.alpha:g}; where nothing was shown, equality was not shown "
         "either."
     )
-    if study.bracket is not None:
-        text += " Intervals and p do not allow for tuning: they are of the arms at these settings."
-    return text
 
 
 def warning(report: Report) -> str:

@@ -12,6 +12,7 @@ from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import broken_seal, from_json, to_json
 from coregpt.report.pages.render import render
 from tests.report import studies
+from tests.report.designs.bracket import brackets
 
 ARMS, SEEDS = ("gpt", "a", "b"), 6
 DRAW = np.random.default_rng(3)
@@ -134,3 +135,16 @@ def test_it_is_sealed_and_held_against_its_own_runs():
     changed = text.replace(f"{measured.values['a'][0]!r}", "0.5")
     assert changed != text
     assert broken_seal(changed)
+
+
+def test_tuned_arms_have_an_interval_at_their_settings_and_no_test():
+    tried = {"gpt": brackets.smooth(), "a": brackets.smooth(0.0, luck=1)}
+    values = {name: {arm: own[arm] for arm in tried} for name, own in VALUES.items()}
+    found = brackets.report(tried, {arm: FINAL[arm] for arm in tried}, evaluated=evaluated(values))
+    rows = found.secondary.results
+    assert all(row.interval is not None and row.p is None and row.p_adjusted is None for row in rows)
+    assert {(row.shown, row.untested) for row in rows} == {("", "arms are tuned, and nothing allows for that here")}
+    text = render(found)["report.md"]
+    assert "nothing in it allows for how well they were found, so nothing is tested here" in text
+    assert "Holm" not in text[text.index("Secondary outcomes") :]
+    assert contradictions(found) == []
