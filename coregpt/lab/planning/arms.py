@@ -16,7 +16,7 @@ from coregpt.lab.study.identity import settled
 from coregpt.lab.study.inputs import found_file, inputs_of
 from coregpt.lab.study.kind import Foreign
 from coregpt.lab.study.layers import Merged
-from coregpt.lab.study.problems import Problem, coerced, explain
+from coregpt.lab.study.problems import Problem, coerced, explain, whole_shares
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.yamlfile import Key
 
@@ -115,11 +115,11 @@ class Arms:
                 if not isinstance(options, dict):
                     continue
                 taken = self.catalogue.instance(name, options)
-                wrong = coerced(options, taken.model_dump())
+                wrong = [*coerced(options, taken.model_dump()), *whole_shares(options, type(taken))]
             except ValidationError as error:
-                wrong = self.option_problems(name, options, error)
+                wrong = list(self.option_problems(name, options, error))
             except CoreGPTError as error:
-                wrong = iter([((), str(error))])
+                wrong = [((), str(error))]
             found += [(("plugins", name, *key), text) for key, text in wrong]
         return found
 
