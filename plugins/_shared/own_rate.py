@@ -22,11 +22,15 @@ class OwnRate:
 
 
 class OwnDecay:
-    """The decay rule `inner` at a learning rate that is multiplied by the dial."""
+    """The decay rule `inner` at a learning rate that is multiplied by the dial, beside an `OwnRate`.
+
+    The update that arrives is multiplied already. Rules that put a matrix where lr x update leads must not see that twice.
+    """
 
     def __init__(self, inner: DecayRule, dial: str):
         self.inner, self.dial = inner, dial
 
     def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor, dials: Dials) -> Tensor:
         factor: Any = dials[self.dial]
-        return self.inner.amount(p, update, lr * factor, weight_decay, dials)
+        own = update / factor if float(factor) else update
+        return self.inner.amount(p, own, lr * factor, weight_decay, dials)

@@ -25,6 +25,7 @@ class ConstantMatrices(Plugin):
     after: ClassVar[tuple[str, ...]] = (
         "batch_schedule",
         "cautious_wd",
+        "hyperball",
         "muon",
         "normuon",
         "radial_brake",

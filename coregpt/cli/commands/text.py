@@ -9,7 +9,9 @@ TOKENIZER = "bytes, gpt2, or a tokenizer's JSON"
 
 
 def tokenizer(commands: Commands) -> None:
-    parser = commands.add_parser("tokenizer", help="train a tokenizer on text of your own, or tell which token another begins with")
+    parser = commands.add_parser(
+        "tokenizer", help="train a tokenizer on text of your own, or tell which token another begins with"
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     train = actions.add_parser("train", help="byte-level BPE; tells how much it shortens text")
     train.add_argument(

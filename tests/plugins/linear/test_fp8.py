@@ -106,6 +106,12 @@ def test_evaluation_is_not_in_8_bits_and_places_are_those_asked_for(build, batch
     for each in (run, plain):
         each.model.eval()
     assert torch.equal(*(each.model.logits(tokens, each.dials.values) for each in (run, plain)))
-    kinds = {name: sum(type(part).__name__ == "InEightBits" for part in each.model.modules()) for name, each in (
-        ("all", run), ("attention", build(fp8={"of": ["attention"]})), ("head", build(fp8={"of": ["head"]})))}
+    kinds = {
+        name: sum(type(part).__name__ == "InEightBits" for part in each.model.modules())
+        for name, each in (
+            ("all", run),
+            ("attention", build(fp8={"of": ["attention"]})),
+            ("head", build(fp8={"of": ["head"]})),
+        )
+    }
     assert kinds == {"all": 4 * 6 + 1, "attention": 16, "head": 1}

@@ -13,6 +13,7 @@ def gains(run, branch):
 
 def slow_signs(seed, layer, first):
     """By the card: counts of +1 block by block, then the channels with the smallest numbers."""
+
     def numbers(n):
         noise = Noise.of(seed, f"cgi_rademacher_gains.{n}")
         return uniform(noise, torch.zeros(1, dtype=torch.long), (1, 48))[0].tolist()
@@ -34,7 +35,9 @@ def slow_signs(seed, layer, first):
 
 @pytest.mark.parametrize("seed", [0, 3])
 def test_gains_are_what_the_card_says(build, seed):
-    run = build(rmsnorm_gain={}, cgi_rademacher_gains={"size": 0.14, "pairs_from": 2}, shape=SHAPE, config={"seed": seed})
+    run = build(
+        rmsnorm_gain={}, cgi_rademacher_gains={"size": 0.14, "pairs_from": 2}, shape=SHAPE, config={"seed": seed}
+    )
     for layer in range(6):
         s = torch.tensor(slow_signs(seed, layer, 2))
         torch.testing.assert_close(gains(run, "attention")[layer], 1 - 0.14 * s)
