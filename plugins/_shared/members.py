@@ -13,7 +13,7 @@ def alone(tensor: Tensor) -> Tensor:
 
 
 class Members:
-    """The members of a group, of which every rank holds some. `all_reduce` is `RunView.all_reduce`, once there is one."""
+    """The members of a group, of which every rank holds some. `all_reduce` is set to `RunView.all_reduce`."""
 
     def __init__(self, group: ParamGroup):
         self.count = len(group.paths)

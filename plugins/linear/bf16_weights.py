@@ -1,7 +1,7 @@
 """Compute with weights of 16 bits, and keep the other 16 bits of each where only the optimizer sees them.
 
-The matrices of blocks act as bf16: of a weight's 32 bits the model has the upper 16, cut off and not rounded; the update
-goes to all 32. So a step smaller than a bf16 weight can show is not lost, it adds up. Gradients reach the weights as
+The matrices of blocks act as bf16: of a weight's 32 bits the model has the upper 16, cut off and not rounded; updates
+go to all 32. So a step smaller than a bf16 weight can show is not lost, it adds up. Gradients reach the weights as
 they are.
 
 With `master: false` there is nothing but the 16 bits: after every step weights are rounded to the nearest of them, and

@@ -11,8 +11,8 @@ all of it) and meets q(x) and q(W); elsewhere it meets x and W as they are. Eval
 Suggested settings: head alone (record 19: both ways), `of: [head, mlp]` (record 84), all three (attention's: proposal
 322). Heads go back in 8 bits in the records, the others do not.
 When it hurts / conflicts: no time is saved here, this is what it does to the numbers. The records have one scale for
-all tokens, fixed or that of the step before; scales of powers of two and by token lose no bit to it and let no token see
-another. A head in 8 bits has its logits made whole.
+all tokens, fixed or that of the step before; powers of two by token lose no bit to it and let no token see another. A
+head in 8 bits has its logits made whole.
 Source: modded-nanogpt records 19, 84 and proposals 322, 363; Micikevicius et al. 2022, arXiv:2209.05433.
 """
 

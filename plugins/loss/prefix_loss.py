@@ -5,7 +5,7 @@ With z the logits at a position, y its next token and P[y] the longest token who
 
     loss + weight / T  sum over t with a P[y_t] of CE(z_t, P[y_t])
 
-The logits are those of the next token. `weight` is w until `hold`, then falls to zero at `end`. The table P is the input
+The logits are those of the next token. `weight` is w until `hold`, then falls to zero at `end`. P is the input
 `prefixes`: `coregpt tokenizer prefixes TOKENIZER --out prefixes.pt`, then `inputs: {prefixes: {file: prefixes.pt}}`.
 
 Suggested settings: w 0.25 for a third of the run, falling for another (record 88).
@@ -69,8 +69,8 @@ def table_of(at: Site) -> Tensor:
     given = at.input("prefixes").weights
     if "prefix" not in given or given["prefix"].dim() != 1 or len(given["prefix"]) > at.shape.vocab:
         raise PluginError(
-            f"prefix_loss: the input 'prefixes' must hold one table 'prefix' of at most {at.shape.vocab} ids, as `coregpt "
-            "tokenizer prefixes` writes it"
+            f"prefix_loss: the input 'prefixes' must hold one table 'prefix' of at most {at.shape.vocab} ids, as "
+            "`coregpt tokenizer prefixes` writes it"
         )
     table = F.pad(given["prefix"].long(), (0, at.shape.vocab - len(given["prefix"])), value=-1)
     if not table.is_meta and not bool(((table >= -1) & (table < at.shape.vocab)).all()):

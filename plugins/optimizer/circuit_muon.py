@@ -57,8 +57,8 @@ class CircuitMuon(Plugin):
             pair = path.endswith("attention.v.weight") and out in run.params
             if pair and path not in known and run.params[path].shape == run.params[out].shape:
                 raise PluginError(
-                    f"circuit_muon moves '{path}' and '{out}' together, and another technique (muon_grouping of v, say) "
-                    "has put one of them in a group of its own"
+                    f"circuit_muon moves '{path}' and '{out}' together, and another technique (muon_grouping of v, say)"
+                    " has put one of them in a group of its own"
                 )
         return None
 

@@ -2,8 +2,8 @@
 
 With S steps trained, every schedule is that of a run of N = S / (1 - by) steps, of which the last N - S are not made.
 
-Suggested settings: by 0.0076 (record 8: 25 of 3,275 steps) to 0.015 (record 10: 50 of 3,300); record 46 counts the first
-2,690 of 2,900, 0.0724.
+Suggested settings: by 0.0076 (record 8: 25 of 3,275 steps) to 0.015 (record 10: 50 of 3,300); record 46 counts 2,690 of
+2,900, 0.0724.
 When it hurts / conflicts: a cooldown that is cut off ends at a rate above its floor. It spends no fewer tokens: the
 run is as long as it is declared, and what it follows is longer. A number of steps in a schedule (warmup 300) stays so;
 shares are of the longer run. It goes around schedules alone: what averages or swaps weights by its own clock does not.

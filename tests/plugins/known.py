@@ -1,7 +1,7 @@
 """docs/known_techniques.md: what a technique of somebody's record or paper is called here, or that it is missing.
 
-`python -m tests.plugins.known` writes it from `known.csv`. `id` orders rows: A to H are families of the speedrun's and its
-relatives' techniques, N what is newer, I what papers and other models have, P what recipes needed.
+`python -m tests.plugins.known` writes it from `known.csv`. `id` orders rows: A to H are families of the speedrun's and
+its relatives' techniques, N what is newer, I what papers and other models have, P what recipes needed.
 """
 
 import csv
@@ -39,8 +39,8 @@ BEGIN = """# Techniques by the name that others gave them
 
 For whoever knows a technique from a record, a paper or somebody's code, and looks for it here. `short`, `medium` and
 `optimization` are the tracks of [modded-nanogpt](https://github.com/KellerJordan/modded-nanogpt) with the number of the
-record, `proposal` one of its pull requests. Techniques link to their pages in [the catalogue](techniques/index.html), which
-has more words to search in. Made by `python -m tests.plugins.known`; do not edit.
+record, `proposal` one of its pull requests. Techniques link to their pages in [the catalogue](techniques/index.html),
+which has more words to search in. Made by `python -m tests.plugins.known`; do not edit.
 """
 
 

@@ -35,5 +35,5 @@ def test_it_does_not_decay_and_grouped_keys_clash(build):
     run = build(iha={})
     (stack,) = (stack for stack in run.optimizer.stacks if stack.group.role == "gate")
     assert not stack.weight_decay.any()
-    with pytest.raises(PluginError, match="'gqa' and 'iha'|'iha' and 'gqa'"):
+    with pytest.raises(PluginError, match=r"'gqa' and 'iha'|'iha' and 'gqa'"):
         build(iha={}, gqa={"kv_heads": 1})

@@ -69,9 +69,9 @@ def single(ctx, row):
 
 
 def test_evaluation_and_options(build, batch):
-    run, plain, (tokens, targets) = build(sampled_softmax={}), build(), batch()
+    run, plain, (tokens, _) = build(sampled_softmax={}), build(), batch()
     assert torch.equal(*(each.model.logits(tokens, each.dials.values) for each in (run, plain)))
     with pytest.raises(ConfigError, match=r"plugins\.sampled_softmax\.share"):
         build(sampled_softmax={"share": 0.0})
-    with pytest.raises(PluginError, match="'mtp' and 'sampled_softmax'|'sampled_softmax' and 'mtp'"):
+    with pytest.raises(PluginError, match=r"'mtp' and 'sampled_softmax'|'sampled_softmax' and 'mtp'"):
         build(sampled_softmax={}, mtp={})

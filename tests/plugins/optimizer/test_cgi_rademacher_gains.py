@@ -72,5 +72,5 @@ def test_an_odd_layer_at_the_end_draws_alone(build):
 
 
 def test_without_gains_there_is_nothing_to_start(build):
-    with pytest.raises(PluginError, match="'cgi_rademacher_gains'.*'rmsnorm_gain'"):
+    with pytest.raises(PluginError, match=r"'cgi_rademacher_gains'.*'rmsnorm_gain'"):
         build(cgi_rademacher_gains={})
