@@ -24,7 +24,7 @@ class OwnRate:
 class OwnDecay:
     """The decay rule `inner` at a learning rate that is multiplied by the dial, beside an `OwnRate`.
 
-    The update that arrives is multiplied already: rules that put a matrix where lr x update leads must not see it twice.
+    The update that arrives is multiplied already; rules that put a matrix where lr x update leads are told it once.
     """
 
     def __init__(self, inner: DecayRule, dial: str):

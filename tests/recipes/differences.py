@@ -96,7 +96,6 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     ("g_opt_36", "dtype"): "the embedding is fp32 here",
     ("g_opt_46", "dtype"): "the embedding is fp32 here",
     ("g_opt_46", "init.std.biases_qkv_fc"): "biases start at zero here",
-    ("g_opt_46", "init.gains.block"): "gains start at 1 here",
     ("g_opt_46", "ema_nesterov"): "the factor is that of the matrices' rate here, which falls earlier; all else is so",
     ("h_coregpt_default", "params.total"): f"{PADDED}; {UNUSED}",
     ("h_coregpt_default", "params.tensors"): MERGED,
@@ -108,11 +107,19 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     ("h_coregpt_default", "seq_len.val"): "evaluation has the training's context here",
     ("h_coregpt_default", "optim.muon.momentum"): "300 steps of warmup do not fit into the default's 20",
     ("h_coregpt_default", "tokenizer"): "GPT-2's tokens here; `coregpt tokenizer train` makes one of its kind",
-    ("h_gptlab_XS", "params.total"): f"{PADDED}; {UNUSED}",
-    ("h_gptlab_XS", "params.tensors"): MERGED,
-    ("h_gptlab_XS", "params.embed"): PADDED,
-    ("h_gptlab_XS", "params.value_tables"): PADDED,
-    ("h_gptlab_XS", "params.scalars"): UNUSED,
+    **{
+        (f"h_gptlab_{size}", f"params.{item}"): why
+        for size in ("XS", "S")
+        for item, why in {
+            "total": f"{PADDED}; {UNUSED}",
+            "tensors": MERGED,
+            "embed": PADDED,
+            "value_tables": PADDED,
+            "scalars": UNUSED,
+        }.items()
+    },
+    ("a_mup", "sweep.decay"): "the last 800 steps fall in a straight line here",
+    ("a_mup", "sweep.warmup"): "the first step is at 1/200 here, there at 0",
     **{
         (f"h_nanopoor_run{run}", item): why
         for run in (4, 6)
