@@ -74,10 +74,8 @@ def tail(r: Recipe, fact: Fact) -> bool | None:
 
 def signed(r: Recipe, fact: Fact) -> bool | None:
     """Gains of blocks: one size around 1, opposite signs in attention and MLP, pairs that cancel in every block."""
-    if (
-        fact.value
-        != "norm1 1-0.125 s, norm2 1+0.125 s, s = +-1; pairs from layer 6 with complementary counts per 128 block"
-    ):
+    told = "norm1 1-0.125 s, norm2 1+0.125 s, s = +-1; pairs from layer 6 with complementary counts per 128 block"
+    if fact.value != told:
         return None
     values = {path: value.detach() for path, value in r.first.assembly.params.items() if path.endswith(".norm_gain")}
     depth = r.config.model.depth
