@@ -74,7 +74,7 @@ def test_flops_stay_and_parameters_grow(build):
     ours, theirs = (count(each.config, [*catalogue(each)]) for each in (run, plain))
     router = 2 * 32 * 8 * 4
     assert ours.flops_per_token == pytest.approx(theirs.flops_per_token + 3 * router, rel=0.01)
-    assert ours.parameters > 2 * theirs.parameters * 0.9
+    assert ours.parameters > 1.7 * theirs.parameters
 
 
 def catalogue(run):
@@ -96,7 +96,7 @@ def test_a_loaded_expert_is_asked_less(build):
 def test_options_and_clashes(build):
     with pytest.raises(ConfigError, match="may not exceed experts"):
         build(fine_moe={"experts": 2, "active": 3})
-    with pytest.raises(PluginError, match=r"'fine_moe' and 'moe'|'moe' and 'fine_moe'"):
+    with pytest.raises(PluginError, match="made by 'fine_moe' and by 'moe'"):
         build(fine_moe={}, moe={"layers": "all"})
     run = build(fine_moe={"layers": "alternate", "width": 7})
     assert run.assembly.params["blocks.1.mlp.routed.up.weight"].shape == (16, 7, 32)
