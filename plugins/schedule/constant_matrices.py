@@ -53,4 +53,4 @@ class ConstantMatrices(Plugin):
     @hookimpl(wrapper=True)
     def make_decay(self, group: ParamGroup) -> Generator[None, DecayRule, DecayRule]:
         rule = yield
-        return OwnDecay(rule, DIAL) if group.role == "matrix" else rule
+        return OwnDecay(rule, DIAL, places=True) if group.role == "matrix" else rule
