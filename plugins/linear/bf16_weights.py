@@ -14,7 +14,7 @@ Source: modded-nanogpt record 57 and its medium track's record 7.
 """
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,8 @@ UPPER = -65536
 
 class Bf16Weights(Plugin):
     """Wraps linear maps of blocks."""
+
+    after: ClassVar[tuple[str, ...]] = ("fp8",)
 
     master: bool = True
     """Keep all bits for the optimizer."""
@@ -52,8 +54,14 @@ class InUpperBits(nn.Module):
         super().__init__()
         self.inner = inner
 
+    @property
+    def weight(self) -> Tensor:
+        """What acts, for whoever multiplies in its own way."""
+        cut: Tensor = Cut.apply(self.inner.weight)  # type: ignore[no-untyped-call]
+        return cut
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, Cut.apply(self.inner.weight))  # type: ignore[no-untyped-call]
+        return F.linear(x, self.weight)
 
 
 class Cut(torch.autograd.Function):

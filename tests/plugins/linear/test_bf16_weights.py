@@ -68,3 +68,16 @@ def test_it_finds_the_map_inside_of_others(build, batch):
     loss.backward()
     assert all(value.grad is not None for value in run.assembly.params.values())
     assert sum(type(part).__name__ == "InUpperBits" for part in run.model.modules()) == 4 * 6
+
+
+def test_products_of_8_bits_are_of_cut_weights(build):
+    """Beside `fp8`, which goes outside: it rounds what acts."""
+    run = build(bf16_weights={}, fp8={"of": ["mlp"]})
+    only = build(fp8={"of": ["mlp"]})
+    weight = only.assembly.params["blocks.1.mlp.up.weight"]
+    with torch.no_grad():
+        weight.copy_(torch.tensor([[cut(value) for value in row] for row in weight.tolist()]))
+    x = torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(*(each.model.blocks[1].mlp.inner.up(x) for each in (run, only)))
+    run.model.blocks[1].mlp.inner.up(x).sum().backward()
+    assert run.assembly.params["blocks.1.mlp.up.weight"].grad.any()
