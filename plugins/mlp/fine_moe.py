@@ -22,7 +22,7 @@ import math
 from typing import Literal, Self
 
 import torch
-from coregpt_plugins.mlp.moe import Balance, expert_matmul
+from coregpt_plugins._shared.experts import Balance, expert_matmul
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
@@ -63,7 +63,7 @@ class FineMoe(Plugin):
     @hookimpl
     def add_companions(self, run: RunView) -> Companion | None:
         parts = [] if run.model is None else [part for part in run.model.modules() if isinstance(part, FineExperts)]
-        return Balance(parts, run, self.rate) if self.rate else None  # type: ignore[arg-type]
+        return Balance(parts, run, self.rate) if self.rate else None
 
 
 class Stack(nn.Module):
