@@ -275,6 +275,9 @@ def test_check_takes_names_options_and_neighbours(run: Run, monkeypatch: pytest.
         (("softcap", "rope", "--options", "cap=7"), "--options are of one technique; name one instead of 2"),
         ((), "name a technique to check"),
         (("rope", "--with", "softcup"), "unknown plugin 'softcup'; did you mean 'softcap'?"),
+        (("rope", "--results", "pairs.jsonl"), "--results and --part are of --pairs"),
+        (("rope", "--pairs", "--options", "base=7", "--results", "p"), "--results keeps what was found with default"),
+        (("rope", "--pairs", "--results", "no/such/folder/pairs.jsonl"), "what is found of pairs cannot be kept there"),
     ],
 )
 def test_check_refuses_in_one_line(run: Run, words: tuple[str, ...], told: str) -> None:
@@ -292,6 +295,39 @@ def test_pairs_train_or_clash_by_name(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert "clash relu2 + swiglu: make_activation at 'blocks.0.mlp.activation': claimed by 'relu2' and 'swiglu'" in out
     assert out.endswith("2 pairs: 1 train, 1 clash by name\n")
     assert run("plugins", "check", "--pairs")[1].endswith("3 pairs: 2 train, 1 clash by name\n")
+
+
+def test_a_check_of_pairs_goes_on_where_it_stopped(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("coregpt.lab.study.registry.Catalogue.names", lambda _: ["relu2", "rope", "swiglu"])
+    file = tmp_path / "pairs.jsonl"
+    given = ("plugins", "check", "--pairs", "--results", str(file))
+    assert run(*given, "--part", "1/2")[1].endswith("2 pairs: 2 train, 0 clash by name\n")
+    with file.open("a") as torn:
+        torn.write('{"pair": "rope + swi')
+    second = run(*given)
+    assert second[1].endswith(f"3 pairs: 2 train, 1 clash by name; 2 of them known from {file}\n")
+    assert "clash relu2 + swiglu: make_activation" in second[1]
+    assert run(*given)[1].endswith(f"3 of them known from {file}\n")
+
+
+def test_what_is_known_of_a_pair_ends_with_an_edit_and_failures_are_tried_again(tmp_path: Path) -> None:
+    from coregpt.lab.laws.pair_notes import FAILS, TRAINS, PairNotes
+    from coregpt.lab.study.registry import Catalogue
+
+    file, catalogue = tmp_path / "pairs.jsonl", Catalogue()
+    names = {"rope", "relu2", "uw_floor", "normuon", "muon"}
+    notes = PairNotes(catalogue, names, file)
+    notes.add("rope", "relu2", TRAINS, "")
+    notes.add("uw_floor", "relu2", FAILS, "not finite")
+    notes.add("normuon", "rope", TRAINS, "")
+    again = PairNotes(catalogue, names, file)
+    assert again.found("relu2", "rope") == (TRAINS, "")
+    assert again.found("uw_floor", "relu2") is None
+    again.add("rope", "normuon", FAILS, "what was true once")
+    assert PairNotes(catalogue, names, file).found("rope", "normuon") is None
+    text = file.read_text()
+    file.write_text(text.replace(notes.digest("rope", "relu2"), "0" * 16))
+    assert PairNotes(catalogue, names, file).found("rope", "relu2") is None
 
 
 def test_work_cut_short_by_its_reader_does_not_claim_to_be_done() -> None:

@@ -22,11 +22,16 @@ class OwnRate:
 
 
 class OwnDecay:
-    """The decay rule `inner` at a learning rate that is multiplied by the dial."""
+    """The decay rule `inner` at a learning rate that is multiplied by the dial, beside an `OwnRate`.
 
-    def __init__(self, inner: DecayRule, dial: str):
-        self.inner, self.dial = inner, dial
+    `places`: rules that put a matrix where lr x update leads are among those inside. The update that arrives is
+    multiplied by the dial already, and they are told it once.
+    """
+
+    def __init__(self, inner: DecayRule, dial: str, places: bool = False):
+        self.inner, self.dial, self.places = inner, dial, places
 
     def amount(self, p: Tensor, update: Tensor, lr: Tensor, weight_decay: Tensor, dials: Dials) -> Tensor:
         factor: Any = dials[self.dial]
-        return self.inner.amount(p, update, lr * factor, weight_decay, dials)
+        own = update / (factor + (factor == 0)) if self.places else update
+        return self.inner.amount(p, own, lr * factor, weight_decay, dials)

@@ -21,6 +21,7 @@ counted as those of plain attention.
 Source: NanoPoor (github.com/VatsaDev/NanoPoor); DeepSeek-AI 2024, arXiv:2405.04434; Yuan et al. 2025, arXiv:2502.11089.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 import torch
@@ -95,6 +96,8 @@ class HybridAttention(nn.Module):
             Own(at.child("whole"), heads, self.rope),
         )
         self.attend_whole = at.child("whole").part("attend", heads=heads)
+        self.scores = at.child("selected").score_rules(heads)
+        self.score_modules = nn.ModuleList(rule for rule in self.scores if isinstance(rule, nn.Module))
         self.gate = at.linear("gate", dim, 3, role="gate")
         self.out = at.linear("out", self.heads * value, dim, writes=True)
         drawn = uniform(at.random("direction"), torch.zeros(1, dtype=torch.long, device=at.device), (1, dim))
@@ -109,7 +112,9 @@ class HybridAttention(nn.Module):
         k = torch.cat((k, k_rope.to(k.dtype).expand(*k.shape[:-1], self.rope)), -1)
         first = self.latent(torch.cat((q[..., : self.nope], q_rope.to(q.dtype)), -1), k, v, x, ctx)
         own_q, own_k, own_v = self.selection(q, x, ctx)
-        second: Tensor = attend(own_q, own_k, own_v, self.chosen(x, ctx))
+        second: Any = attend(
+            own_q, own_k, own_v, self.chosen(x, ctx), scores=self.scores, ctx=ctx, places=ctx.positions
+        )
         third = self.attend_whole(*self.whole(q, x, ctx), x, ctx)
         gates = self.gate(x).float().softmax(-1).to(first.dtype)[..., None, None]
         mixed = sum(gates[..., i, :, :] * part for i, part in enumerate((first, second, third)))
@@ -126,6 +131,9 @@ class HybridAttention(nn.Module):
         b = torch.arange(len(x), device=device).view(-1, 1, 1, 1)
         h = torch.arange(self.heads, device=device).view(1, -1, 1, 1)
         seen = k <= q
+        if ctx.positions is not None:  # some tokens of a row, which rules know by where they stand in it
+            at = ctx.positions.view(-1, 1, length)
+            q, k, ctx = at.unsqueeze(-1), at.unsqueeze(-2), replace(ctx, documents=ctx.row_documents)
         rules: Any = self.rules
         for rule in rules:
             seen = seen & rule(b, h, q, k, ctx)

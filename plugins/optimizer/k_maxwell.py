@@ -39,6 +39,7 @@ class KMaxwell(Plugin):
         "aurora",
         "contra_muon",
         "dynmuon",
+        "merged_qkv",
         "muon",
         "muon_eq",
         "muon_grouping",

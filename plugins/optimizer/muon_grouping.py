@@ -5,8 +5,8 @@ its own factor sqrt(max(1, rows / columns)). Everything else stays with Muon.
 
 Suggested settings: 2 heads of q and k (record 80: slices of 256 of 768 rows).
 When it hurts / conflicts: heads no longer share the budget of one update, so heads that hardly learn move as far as
-others. Which matrices stand in one stack is told by a label, so not with another plugin that labels the same ones. One
-way to group is missing: q, k and v in one matrix, as before record 20; here they are parameters of their own.
+others. Which matrices stand in one stack is told by a label, so not with another plugin that labels the same ones. The
+other way to group, q, k and v in one matrix, is `merged_qkv`.
 Source: modded-nanogpt record 80.
 """
 

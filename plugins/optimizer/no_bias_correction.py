@@ -16,14 +16,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from coregpt.api import Dials, ParamGroup, Plugin, Role, UpdateRule, hookimpl
+from coregpt.api import AdamW, Dials, ParamGroup, Plugin, Role, UpdateRule, hookimpl
 
 LONG_AGO = 2**40
 """A step at which every correction is 1."""
 
 
 class NoBiasCorrection(Plugin):
-    """Wraps updates."""
+    """Goes around AdamW itself, inside of whatever goes around that."""
 
     neutral: ClassVar[dict[str, Any] | None] = {"roles": ()}
 
@@ -33,17 +33,26 @@ class NoBiasCorrection(Plugin):
     @hookimpl(wrapper=True)
     def make_update(self, group: ParamGroup) -> Generator[None, UpdateRule, UpdateRule]:
         rule = yield
-        return Uncorrected(rule) if group.role in self.roles else rule
+        return within(rule) if group.role in self.roles else rule
+
+
+def within(rule: Any) -> Any:
+    """`rule` with AdamW uncorrected, at whatever depth; others count their steps for reasons of their own."""
+    if isinstance(rule, AdamW):
+        return Uncorrected(rule)
+    if hasattr(rule, "inner"):
+        rule.inner = within(rule.inner)
+    return rule
 
 
 class Uncorrected:
-    """The update rule `inner`, as if it had run for ever."""
+    """AdamW, as if it had run for ever."""
 
-    def __init__(self, inner: UpdateRule):
+    def __init__(self, inner: AdamW):
         self.inner, self.lr, self.weight_decay = inner, inner.lr, inner.weight_decay
 
     def init(self, p: Tensor) -> dict[str, Tensor]:
         return self.inner.init(p)
 
     def direction(self, p: Tensor, g: Tensor, state: dict[str, Tensor], dials: Dials) -> Tensor:
-        return self.inner.direction(p, g, state, {**dials, "step": LONG_AGO})
+        return self.inner.toward(g, state, 1.0, 1.0)

@@ -44,6 +44,7 @@ class SoapMuon(Plugin):
     after: ClassVar[tuple[str, ...]] = (
         "aurora",
         "contra_muon",
+        "merged_qkv",
         "muon",
         "muon_grouping",
         "schatten_norm",

@@ -36,6 +36,7 @@ class UpdateSmoothing(Plugin):
         "contra_muon",
         "dynmuon",
         "k_maxwell",
+        "merged_qkv",
         "muon",
         "muon_eq",
         "muon_grouping",

@@ -25,6 +25,7 @@ class ConstantMatrices(Plugin):
     after: ClassVar[tuple[str, ...]] = (
         "batch_schedule",
         "cautious_wd",
+        "hyperball",
         "muon",
         "normuon",
         "radial_brake",
@@ -52,4 +53,4 @@ class ConstantMatrices(Plugin):
     @hookimpl(wrapper=True)
     def make_decay(self, group: ParamGroup) -> Generator[None, DecayRule, DecayRule]:
         rule = yield
-        return OwnDecay(rule, DIAL) if group.role == "matrix" else rule
+        return OwnDecay(rule, DIAL, places=True) if group.role == "matrix" else rule

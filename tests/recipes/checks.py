@@ -4,6 +4,7 @@ from tests.recipes import words as said
 from tests.recipes.nanopoor import NANOPOOR
 from tests.recipes.optimization import OPTIMIZATION
 from tests.recipes.records import RECORDS
+from tests.recipes.replication import REPLICATION
 from tests.recipes.rules import (
     Rule,
     adam,
@@ -168,4 +169,5 @@ CHECKS: dict[str, Rule] = {
     **RECORDS,
     **OPTIMIZATION,
     **NANOPOOR,
+    **REPLICATION,
 }

@@ -9,7 +9,7 @@ SUM = "losses are means here, which moves the weight of epsilons alone"
 BANK = "the source's bank has empty slices, which nothing reads"
 NETWORK = "one network makes all of the source's coefficients; here each technique has its own"
 WIDER = "evaluation has the window of its moment here"
-FP8 = "no product is in FP8 here"
+FP8 = "no product is in FP8 in this recipe; `fp8` would round so"
 UNREAD = "what gets no gradient in the source (a compressor, the importance of tokens) is not here"
 NO_DECAY = "the source's group has weight decay 0, so nothing decays there either"
 
@@ -42,7 +42,7 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     ("e_short_r23", "scalars.attn_lambda"): UNUSED,
     ("e_short_r23", "optim.muon.tensors"): MERGED,
     ("e_short_r23", "vocab.rows.embed_and_tables"): PADDED,
-    ("e_short_r23", "head.fp8_scales"): "the head's product is not in FP8 here",
+    ("e_short_r23", "head.fp8_scales"): "no product is in FP8 in this recipe; `fp8` would round so",
     ("e_short_r23", "seq_len.val"): "evaluation has the training's context here",
     **{
         (name, "loss.reduction"): SUM
@@ -70,7 +70,10 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     ("e_short_head", "init.gate_bias_effective"): "the skip begins twice as open here; all others begin so",
     ("e_short_head", "seq_len.max_document.stages"): "the limit is one for the whole run here",
     ("e_short_head", "windows.val_final_long"): WIDER,
-    ("e_short_head", "loss.prefix_weight"): "not here: it needs the bytes of tokens, which techniques are not told",
+    (
+        "e_short_head",
+        "loss.prefix_weight",
+    ): "not in this recipe: `prefix_loss` needs a table of the tokenizer as an input",
     ("e_short_head", "head.fp8_scales"): FP8,
     ("f_medium_r8", "params.total"): f"{PADDED}; {UNUSED}",
     ("f_medium_r8", "params.tensors"): MERGED,
@@ -96,7 +99,6 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     ("g_opt_36", "dtype"): "the embedding is fp32 here",
     ("g_opt_46", "dtype"): "the embedding is fp32 here",
     ("g_opt_46", "init.std.biases_qkv_fc"): "biases start at zero here",
-    ("g_opt_46", "init.gains.block"): "gains start at 1 here",
     ("g_opt_46", "ema_nesterov"): "the factor is that of the matrices' rate here, which falls earlier; all else is so",
     ("h_coregpt_default", "params.total"): f"{PADDED}; {UNUSED}",
     ("h_coregpt_default", "params.tensors"): MERGED,
@@ -108,11 +110,19 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     ("h_coregpt_default", "seq_len.val"): "evaluation has the training's context here",
     ("h_coregpt_default", "optim.muon.momentum"): "300 steps of warmup do not fit into the default's 20",
     ("h_coregpt_default", "tokenizer"): "GPT-2's tokens here; `coregpt tokenizer train` makes one of its kind",
-    ("h_gptlab_XS", "params.total"): f"{PADDED}; {UNUSED}",
-    ("h_gptlab_XS", "params.tensors"): MERGED,
-    ("h_gptlab_XS", "params.embed"): PADDED,
-    ("h_gptlab_XS", "params.value_tables"): PADDED,
-    ("h_gptlab_XS", "params.scalars"): UNUSED,
+    **{
+        (f"h_gptlab_{size}", f"params.{item}"): why
+        for size in ("XS", "S")
+        for item, why in {
+            "total": f"{PADDED}; {UNUSED}",
+            "tensors": MERGED,
+            "embed": PADDED,
+            "value_tables": PADDED,
+            "scalars": UNUSED,
+        }.items()
+    },
+    ("a_mup", "sweep.decay"): "the last 800 steps fall in a straight line here",
+    ("a_mup", "sweep.warmup"): "the first step is at 1/200 here, there at 0",
     **{
         (f"h_nanopoor_run{run}", item): why
         for run in (4, 6)

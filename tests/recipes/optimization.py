@@ -72,6 +72,23 @@ def tail(r: Recipe, fact: Fact) -> bool | None:
     return same and near(r, "ema", start=2400) and abs(r.clock(0).span(found["horizon"]) - 150) < 0.01
 
 
+def signed(r: Recipe, fact: Fact) -> bool | None:
+    """Gains of blocks: one size around 1, opposite signs in attention and MLP, pairs that cancel in every block."""
+    told = "norm1 1-0.125 s, norm2 1+0.125 s, s = +-1; pairs from layer 6 with complementary counts per 128 block"
+    if fact.value != told:
+        return None
+    values = {path: value.detach() for path, value in r.first.assembly.params.items() if path.endswith(".norm_gain")}
+    depth = r.config.model.depth
+    first, second = (
+        [values[f"blocks.{layer}.{branch}.pre.norm_gain"] - 1 for layer in range(depth)]
+        for branch in ("attention", "mlp")
+    )
+    opposite = all(float((a + b).abs().max()) < 1e-6 for a, b in zip(first, second, strict=True))
+    sizes = all(float((a.abs() - 0.125).abs().max()) < 1e-6 for a in first)
+    sums = [(second[layer] + second[layer + 1]).view(-1, 128).sum(1) for layer in range(6, depth, 2)]
+    return opposite and sizes and all(float(each.abs().max()) < 1e-5 for each in sums)
+
+
 OPTIMIZATION: dict[str, Rule] = {
     "sched.steps.horizon": number(lambda r: r.steps + r.clock(0).span(r.plugins["powercool"]["past"])),
     "sched.steps.counted": number(lambda r: r.steps),
@@ -96,5 +113,6 @@ OPTIMIZATION: dict[str, Rule] = {
     "init.std.fc.layer0": std("blocks.0.mlp.up.weight"),
     "init.std.fc.layer11": std("blocks.11.mlp.up.weight"),
     "init.std.biases_qkv_fc": std("q.linear_bias", "k.linear_bias", "v.linear_bias", "up.linear_bias"),
+    "init.gains.block": Rule(signed),
     "init.gains.outer": Rule(lambda r, fact: r.stds("entry_norm.norm_gain", "final_norm.norm_gain")[0]),
 }

@@ -14,6 +14,7 @@ RECIPES: dict[str, tuple[str, str]] = {
     "a_gpt_plot71M": ("replication_gpt", "full-7m"),
     "a_ngpt_162M": ("replication_ngpt", "full"),
     "a_ngpt_plot71M": ("replication_ngpt", "full-7m"),
+    "a_mup": ("replication_mup", "width-64"),
     "b_nvidia_gpt_12L": ("nvidia_gpt", "full"),
     "b_nvidia_gpt_24L": ("nvidia_gpt", "full-24-layers"),
     "b_nvidia_ngpt_12L": ("nvidia_ngpt", "full"),
@@ -30,6 +31,8 @@ RECIPES: dict[str, tuple[str, str]] = {
     "g_opt_46": ("optimization_record_46", "full"),
     "h_coregpt_default": ("core_gpt", "default"),
     "h_gptlab_XS": ("core_gpt", "gptlab-xs"),
+    "h_gptlab_S": ("core_gpt_s", "gptlab-s"),
+    "h_gptlab_M": ("core_gpt_m", "gptlab-m"),
     "h_nanopoor_run4": ("nanopoor_gelu", "full"),
     "h_nanopoor_run6": ("nanopoor", "full"),
 }

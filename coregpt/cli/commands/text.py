@@ -9,7 +9,9 @@ TOKENIZER = "bytes, gpt2, or a tokenizer's JSON"
 
 
 def tokenizer(commands: Commands) -> None:
-    parser = commands.add_parser("tokenizer", help="train a tokenizer on text of your own")
+    parser = commands.add_parser(
+        "tokenizer", help="train a tokenizer on text of your own, or tell which token another begins with"
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     train = actions.add_parser("train", help="byte-level BPE; tells how much it shortens text")
     train.add_argument(
@@ -27,6 +29,20 @@ def tokenizer(commands: Commands) -> None:
         return train(options.files, options.out, options.vocab, options.words, reading(options), options.force)
 
     train.set_defaults(execute=execute)
+    _prefixes(actions.add_parser("prefixes", help="which token each begins with: an input of `prefix_loss`"))
+
+
+def _prefixes(parser: ArgumentParser) -> None:
+    parser.add_argument("tokenizer", metavar="T", help=TOKENIZER)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.pt", help="where it is written")
+    parser.add_argument("--force", action="store_true", help="replace the file")
+
+    def execute(options: Namespace) -> int:
+        from coregpt.cli.text.tokenizer import prefixes
+
+        return prefixes(options.tokenizer, options.out, options.force)
+
+    parser.set_defaults(execute=execute)
 
 
 def data(commands: Commands) -> None:

@@ -1,6 +1,6 @@
 """What is there besides studies: techniques and a first look at one, the simulation of the statistics."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
 from coregpt.cli.options import Commands, add_jobs, amount, positive
@@ -65,7 +65,14 @@ def plugins(commands: Commands) -> None:
             return list_all()
         if options.action == "show":
             return show(options.name)
-        asked = Check(tuple(options.options), tuple(options.beside), options.pairs, options.fast)
+        asked = Check(
+            tuple(options.options),
+            tuple(options.beside),
+            options.pairs,
+            options.fast,
+            options.results,
+            options.part,
+        )
         return check(options.names, asked)
 
     for action in (every, show, check, wide):
@@ -119,6 +126,17 @@ def add_check(check: ArgumentParser) -> None:
     how = check.add_mutually_exclusive_group()
     how.add_argument("--pairs", action="store_true", help="train it with every other one (no NAME: all with all)")
     how.add_argument("--fast", action="store_true", help="leave out what takes longer than the rest")
+    kept = "of --pairs: keep what is found in FILE, a line each; another call goes on from there"
+    check.add_argument("--results", type=Path, metavar="FILE", help=kept)
+    some = "of --pairs: the I-th of N parts, for N processes with a file each"
+    check.add_argument("--part", type=part, default=(1, 1), metavar="I/N", help=some)
+
+
+def part(text: str) -> tuple[int, int]:
+    one, _, many = text.partition("/")
+    if not (one.isdecimal() and many.isdecimal() and 1 <= int(one) <= int(many)):
+        raise ArgumentTypeError(f"expected I/N with I from 1 to N, such as 1/4, got {text!r}")
+    return int(one), int(many)
 
 
 def schema(commands: Commands) -> None:

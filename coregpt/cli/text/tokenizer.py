@@ -1,4 +1,4 @@
-"""`coregpt tokenizer train`."""
+"""`coregpt tokenizer train` and `coregpt tokenizer prefixes`."""
 
 import time
 from collections.abc import Sequence
@@ -19,10 +19,7 @@ def train(
     inputs: Sequence[Path], out: Path, vocab: int, words: Literal["gpt2", "gpt4"], reading: Reading, force: bool
 ) -> int:
     """Write the tokenizer and say how it does."""
-    if out.exists() and not force:
-        raise DataError(f"{out} is there already; choose another --out, or say --force")
-    if not out.parent.is_dir():
-        raise DataError(f"there is no folder {out.parent} for {out.name}")
+    _refuse(out, force)
     began = time.monotonic()
     made, domains = trained(with_embedded(inputs), vocab, words, reading, say)
     with replacing(out) as file:
@@ -32,6 +29,25 @@ def train(
     fewer = f", of {vocab:,}: the text has no more pairs to join" if made.vocab < vocab else ""
     say(f"{out}: {made.vocab:,} ids{fewer}, in {time.monotonic() - began:.0f} s; use it with --tokenizer {out}")
     return 0
+
+
+def prefixes(name: str, out: Path, force: bool) -> int:
+    """Write the table of a tokenizer, and say how many ids begin with another."""
+    from coregpt.text.prefixes import write
+
+    _refuse(out, force)
+    found = write(open_tokenizer(name), out)
+    say(f"{out}: of {len(found):,} ids {sum(id_ >= 0 for id_ in found):,} begin with another")
+    say(f"use it with inputs: {{prefixes: {{file: {out}}}}}")
+    return 0
+
+
+def _refuse(out: Path, force: bool) -> None:
+    """Raises DataError where nothing can be written."""
+    if out.exists() and not force:
+        raise DataError(f"{out} is there already; choose another --out, or say --force")
+    if not out.parent.is_dir():
+        raise DataError(f"there is no folder {out.parent} for {out.name}")
 
 
 def compression(made: Tokenizer, domains: Sequence[Domain]) -> list[tuple[str, ...]]:

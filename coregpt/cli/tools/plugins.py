@@ -29,6 +29,10 @@ class Check:
     """Other techniques enabled with it."""
     pairs: bool = False
     fast: bool = False
+    results: Path | None = None
+    """File that keeps what is found of pairs, and from which a later call goes on."""
+    part: tuple[int, int] = (1, 1)
+    """Of all pairs, the i-th of n parts."""
 
 
 def list_all() -> int:
@@ -113,8 +117,13 @@ def check(arguments: Sequence[str], asked: Check) -> int:
     if asked.options and len(names) != 1:
         raise ConfigError(f"--options are of one technique; name one instead of {len(names)}")
     given = settings(asked.options)
+    if given and asked.results is not None:
+        raise ConfigError("--results keeps what was found with default options; leave it out beside --options")
     if asked.pairs:
-        return 0 if check_pairs(catalogue, names, dict.fromkeys(names, given), say) else 1
+        own = dict.fromkeys(names, given)
+        return 0 if check_pairs(catalogue, names, own, say, asked.results, asked.part) else 1
+    if asked.results is not None or asked.part != (1, 1):
+        raise ConfigError("--results and --part are of --pairs")
     if not names:
         raise ConfigError("name a technique to check; without a name there is only --pairs")
     holds = True

@@ -4,7 +4,7 @@ import atexit
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -41,6 +41,15 @@ def tiny_input() -> InputSource:
     config = RunConfig(model=SHAPE, seed=1, batch_tokens=SHAPE.context, tokens=SHAPE.context, eval_tokens=SHAPE.context)
     weights.save(folder / "tiny.pt", build(config, []), {"config": config.model_dump(mode="json")})
     return InputSource(file=str(folder / "tiny.pt"))
+
+
+@cache
+def tensors_of(make: Callable[[ModelShape], dict[str, Tensor]]) -> InputSource:
+    """A file of the tensors that a plugin has made for the laws' model, there as long as this process is."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    weights.write(folder / "example.pt", weights.Weights(make(SHAPE)))
+    return InputSource(file=str(folder / "example.pt"))
 
 
 class LawError(Exception):
@@ -123,7 +132,7 @@ class LawCase:
         return resolved.model_copy(update={"inputs": self.inputs(resolved)}) if resolved.plugins else resolved
 
     def inputs(self, config: RunConfig) -> dict[str, InputSource]:
-        """For each input that the plugins ask for, a tiny untrained model."""
+        """For each input that the plugins ask for, what one of them says it is like, or a tiny untrained model."""
         key = repr(config.plugins)
         if key not in self.asked:
             self.asked[key] = self._inputs(config)
@@ -139,11 +148,19 @@ class LawCase:
                     separator=SEPARATOR,
                 )  # not on meta, whose first use imports the compiler: longer than most laws take
             except MissingInputError as missing:
-                given[missing.name] = tiny_input()
+                given[missing.name] = self._example(missing.name, config.plugins)
             except Exception:  # of any kind: `works_in_every_study` builds the same, and tells
                 return given
             else:
                 return given
+
+    def _example(self, name: str, plugins: Iterable[str]) -> InputSource:
+        """What a plugin says that an input of this name is like (`example_inputs`), or a tiny model."""
+        for plugin in plugins:
+            make = getattr(self.catalogue.cls(plugin), "example_inputs", {}).get(name)
+            if make is not None:
+                return tensors_of(make)
+        return tiny_input()
 
     def instances(self, config: RunConfig) -> NamedPlugins:
         """The plugins of a run, and those that are around it without being named."""

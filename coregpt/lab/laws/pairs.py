@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from coregpt.contract.errors import CoreGPTError, in_one_line
 from coregpt.engine.build import Run
 from coregpt.lab.laws.law_case import EVERYTHING, PLAIN, LawCase, LawError
 from coregpt.lab.laws.loop import steps_on_one_batch
+from coregpt.lab.laws.pair_notes import CLASHES, FAILS, TRAINS, PairNotes
 from coregpt.lab.study.code.blame import told
 from coregpt.lab.study.code.witness import witnessed
 from coregpt.lab.study.registry import Catalogue
@@ -40,7 +42,7 @@ def trains_or_clashes(case: LawCase, other: str) -> str:
             raise LawError(f"they do not train{here.where()}: {told(error) or in_one_line(error)}") from error
         if not finite:
             raise LawError(f"the loss is not finite{here.where()}")
-    return "trains"
+    return TRAINS
 
 
 def clash_of(catalogue: Catalogue, one: str, other: str) -> str | None:
@@ -67,22 +69,41 @@ def all_pairs(catalogue: Catalogue, names: Iterable[str]) -> Iterator[tuple[str,
 
 
 def check_pairs(
-    catalogue: Catalogue, names: Iterable[str], options: Mapping[str, dict[str, Any]], say: Callable[[str], None]
+    catalogue: Catalogue,
+    names: Iterable[str],
+    options: Mapping[str, dict[str, Any]],
+    say: Callable[[str], None],
+    results: Path | None = None,
+    part: tuple[int, int] = (1, 1),
 ) -> bool:
-    """One line for each pair that fails or clashes, and how many train. `options` are those of some of `names`."""
+    """One line for each pair that fails or clashes, and how many train. `options` are those of some of `names`.
+
+    `results` keeps what is found, and what it holds already is not tried again; `part` (i, n) are the i-th of n pairs.
+    """
     torch.set_num_threads(1)
-    counts = {"trains": 0, "clashes": 0, "fails": 0}
-    for one, other in all_pairs(catalogue, names):
-        try:
-            found = trains_or_clashes(LawCase(catalogue, one, options.get(one, {})), other)
-        except Exception as error:  # a broken technique of somebody else is one line, not the end
-            what = str(error) if isinstance(error, LawError) else told(error) or in_one_line(error)
-            say(f"FAIL  {one} + {other}: {what}")
-            counts["fails"] += 1
-            continue
-        if found != "trains":
-            say(f"clash {one} + {other}: {found}")
-        counts["trains" if found == "trains" else "clashes"] += 1
-    said = f"{sum(counts.values())} pairs: {counts['trains']} train, {counts['clashes']} clash by name"
-    say(said + (f", {counts['fails']} fail" if counts["fails"] else ""))
-    return not counts["fails"]
+    pairs = list(all_pairs(catalogue, names))[part[0] - 1 :: part[1]]
+    notes = PairNotes(catalogue, {name for pair in pairs for name in pair}, results)
+    counts, known = {TRAINS: 0, CLASHES: 0, FAILS: 0}, 0
+    for one, other in pairs:
+        found = notes.found(one, other)
+        known += found is not None
+        if found is None:
+            found = found_of(LawCase(catalogue, one, options.get(one, {})), other)
+            notes.add(one, other, *found)
+        how, why = found
+        counts[how] += 1
+        if how != TRAINS:
+            say(f"{'FAIL ' if how == FAILS else 'clash'} {one} + {other}: {why}")
+    said = f"{len(pairs)} pairs: {counts[TRAINS]} train, {counts[CLASHES]} clash by name"
+    said += f", {counts[FAILS]} fail" if counts[FAILS] else ""
+    say(said + (f"; {known} of them known from {results}" if known else ""))
+    return not counts[FAILS]
+
+
+def found_of(case: LawCase, other: str) -> tuple[str, str]:
+    """What becomes of a pair, and what is to be said of it; whatever goes wrong."""
+    try:
+        found = trains_or_clashes(case, other)
+    except Exception as error:  # a broken technique of somebody else is one line, not the end
+        return FAILS, str(error) if isinstance(error, LawError) else told(error) or in_one_line(error)
+    return (TRAINS, "") if found == TRAINS else (CLASHES, found)

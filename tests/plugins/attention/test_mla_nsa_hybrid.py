@@ -90,3 +90,38 @@ def test_parameters_are_those_of_nanopoors_run_with_eight_heads(build):
 def test_an_odd_rope_is_refused(build):
     with pytest.raises(ConfigError, match="must be even"):
         build(mla_nsa_hybrid={"rope": 3})
+
+
+def test_rules_of_scores_hold_in_all_three(build, batch):
+    """With scores capped near zero every branch takes the plain mean of what it may see."""
+    run, (tokens, _) = (
+        build(mla_nsa_hybrid={"share": 1.0}, score_softcap={"cap": 1e-6}, shape={"depth": 1}),
+        batch(1, 9),
+    )
+    part = run.model.blocks[0].attention.inner
+    seen = []
+    part.out.register_forward_hook(lambda module, given, out: seen.append(given[0]))
+    with torch.no_grad():
+        run.assembly.params["blocks.0.attention.gate.weight"].zero_()
+        run.model.logits(tokens, run.dials.values)
+        x = run.model.blocks[0].attention.pre(run.model.embedding(tokens, None) + run.model.positions(9))
+        c = part.kv_norm(part.kv_down(x))
+        values = [part.v_up(c), part.selection.v(x), part.whole.v(x)]
+        means = [value.cumsum(1) / torch.arange(1, 10).view(1, 9, 1) for value in values]
+    torch.testing.assert_close(seen[0], sum(means) / 3, rtol=1e-4, atol=1e-6)
+
+
+def test_tokens_that_were_selected_keep_their_documents(build):
+    """What mixture_of_depths leaves out shifts neither where documents begin nor how far a window reaches."""
+    window = {"window": 2, "layout": "L"}
+    run = build(mla_nsa_hybrid={"share": 1.0}, sliding_window=window, config={"data": {"document_mask": True}})
+    part = run.model.blocks[0].attention.inner
+    tokens = torch.tensor([[5, 6, 7, 8, 0, 9, 10, 11]])
+    ctx = run.model._context(tokens, run.dials.values).select(torch.tensor([[1, 3, 5, 6]]))
+    seen = part.chosen(torch.zeros(1, 4, 32), ctx)[0, 0]
+    assert seen.tolist() == [
+        [True, False, False, False],
+        [False, True, False, False],
+        [False, False, True, False],
+        [False, False, True, True],
+    ]
