@@ -50,9 +50,9 @@ def measure(
         else:
             found[name] = value
     if said.books is not None and windows is not None:
-        place, _ = by_place(model, windows, said.books.bucket)
-        found |= {f"{IN_BOOKS}: {part.name}": part.mean.value for part in place.parts}
-        refused |= {f"loss in books, in windows of {windows.length:,}": place.refused} if place.refused else {}
+        books, _ = by_place(model, windows, said.books.bucket)
+        found |= {f"{IN_BOOKS}: {part.name}": part.mean.value for part in books.parts}
+        refused |= {f"loss in books, in windows of {windows.length:,}": books.refused} if books.refused else {}
     if questions:
         answers = answer(model, model.open_tokenizer(), questions)
         found["HellaSwag acc"] = answers.acc / answers.items
