@@ -7,16 +7,18 @@ and `eps` take the place of AdamW's. Of several places that one parameter has th
 Suggested settings: the default, twice the rate for the way out of the MLP, as the speedrun has it since it stores that
 matrix transposed; 4 where the factor sqrt(rows / columns) of the stored shape counts too (record 89).
 When it hurts / conflicts: settings are not an idea. A comparison needs them in every arm, or it compares rates. A place
-that no parameter has changes nothing and nobody says so, so that a technique can be left out with its parameters. What
-another technique says of rate, decay or size is multiplied; two that name betas clash, `param_groups` too.
+that no parameter has is refused, unless it is `optional`, as for a technique that one arm goes without. What another
+technique says of rate, decay or size is multiplied; two that name betas clash, `param_groups` too.
 Source: modded-nanogpt record 89 and its medium track; its optimization track, record 46 (betas of gains and biases).
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
 
-from coregpt.api import ParamInfo, ParamRule, Plugin, PluginError, hookimpl
+from coregpt.api import ParamInfo, ParamRule, Plugin, PluginError, RunView, hookimpl
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Place = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")]
@@ -37,6 +39,8 @@ class Settings(BaseModel):
     """AdamW's decay of both moments."""
     eps: PositiveFloat | None = None
     """AdamW's epsilon."""
+    optional: bool = False
+    """Whether a model may have no such parameter, as where its technique is left out."""
 
 
 class PathGroups(Plugin):
@@ -45,7 +49,7 @@ class PathGroups(Plugin):
     after: ClassVar[tuple[str, ...]] = ("mimetic_vo_init", "normal_init", "uniform_init")
     neutral: ClassVar[dict[str, Any] | None] = {"places": {}}
 
-    places: dict[Place, Settings] = Field(default_factory=lambda: {"mlp.down": Settings(lr=2.0)})
+    places: dict[Place, Settings] = Field(default_factory=lambda: {"mlp.down": Settings(lr=2.0, optional=True)})
     """Settings by place."""
 
     @hookimpl
@@ -58,6 +62,25 @@ class PathGroups(Plugin):
             raise PluginError(f"path_groups: {names} are both places of '{param.path}'; make one of them longer")
         own = self.places[found[-1]]
         return ParamRule(lr=own.lr, weight_decay=own.weight_decay, init=own.init, betas=own.betas, eps=own.eps)
+
+    @hookimpl
+    def add_companions(self, run: RunView) -> None:
+        """None: it only looks whether every place is there, once all parameters are."""
+        for place, own in self.places.items():
+            if not own.optional and not any(stands(path, place) for path in run.params):
+                raise PluginError(
+                    f"path_groups: no parameter has the place '{place}'{nearest(place, run.params)}; a place that is "
+                    "there in some arms only is marked with optional: true"
+                )
+
+
+def nearest(place: str, paths: Iterable[str]) -> str:
+    """`; did you mean 'mlp.down'?`, of as many words as the place has."""
+    length = words(place) + 1
+    split = [path.split(".") for path in paths]
+    there = {".".join(parts[i : i + length]) for parts in split for i in range(len(parts) - length + 1)}
+    close = difflib.get_close_matches(place, sorted(there), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def stands(path: str, place: str) -> bool:

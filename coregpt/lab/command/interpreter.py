@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,8 @@ ASKED = "import json, sys; print(json.dumps([sys.version.split()[0], sys.path[1:
 SECONDS = 60.0
 BUILT_IN = ("cd", "exec", "export", "set", "if", "for", "while", "test", "[", ".", "source", "eval", "ulimit", "{", "(")
 """First words that a shell knows without a file."""
+RUNS_SCRIPTS = re.compile(r"(python|pypy)[\d.]*|torchrun|(ba|da|z)?sh")
+SCRIPTS = (".py", ".sh")
 NOT_THEIRS = ("PYTHONSAFEPATH",)
 """What keeps our own processes from importing what lies beside a script, which scripts live by."""
 
@@ -82,6 +84,30 @@ def found(command: str, clone: Path, variables: Mapping[str, str]) -> str:
     if there is None:
         raise ConfigError(f"the command '{word}' is not found here")
     return there
+
+
+def missing_script(command: str, clone: Path, beside: Collection[str]) -> str | None:
+    """The file that an interpreter is to execute and that is neither in the clone nor among `beside`; None where there
+    is no such file, or nobody can tell which it is.
+
+    It is the first word behind the interpreter that ends as scripts do. Where a module (`-m`), code (`-c`), a
+    placeholder or a shell's own words come first, nobody can tell.
+    """
+    try:
+        words = shlex.split(command, comments=False)
+    except ValueError:
+        return None
+    called = [word for word in words if not re.match(r"[A-Za-z_]\w*=", word)]
+    if not called or not RUNS_SCRIPTS.fullmatch(Path(called[0]).name):
+        return None
+    for word in called[1:]:
+        if word in ("-m", "-c", "--module") or re.search(r"[{}$`*?;|&<>()]", word):
+            return None
+        if word.endswith(SCRIPTS) and not word.startswith("-"):
+            there = Path(word) if os.path.isabs(word) else clone / word
+            known = there.is_file() or os.path.normpath(word) in beside
+            return None if known else word
+    return None
 
 
 def interpreter(program: str, variables: Mapping[str, str]) -> Interpreter | None:

@@ -1,10 +1,11 @@
 """From the words of a file to a command on this machine; everything that can be wrong before a run is found here."""
 
 import base64
+import difflib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from coregpt.contract.errors import ConfigError, RunError
@@ -53,7 +54,8 @@ class Making:
             raise WrongError(("at",), f"git says: {error}") from None
         read = dict(self._inputs(repository, version.commit))
         variables = interpreter.environment(env)
-        tree, program = self._tree(repository, version, variables)
+        beside = [each for files in read.values() for each in files]
+        tree, program = self._tree(repository, version, variables, beside)
         python = interpreter.interpreter(program, variables)
         command = Command(
             repo=repository.path.name,
@@ -79,7 +81,7 @@ class Making:
             version=python.version if python else "",
             places=python.places if python else (),
             packages=python.packages() if python else {},
-            files=tuple(each for files in read.values() for each in files),
+            files=tuple(beside),
         )
         return command, aside
 
@@ -97,8 +99,13 @@ class Making:
             except (ConfigError, GitError) as error:
                 raise WrongError(("reads", place), str(error)) from None
 
-    def _tree(self, repository: Repository, version: Version, variables: Mapping[str, str]) -> tuple[str, str]:
-        """The files of a version as they are run, but for what placeholders come to; and the program that is called."""
+    def _tree(
+        self, repository: Repository, version: Version, variables: Mapping[str, str], beside: Sequence[str]
+    ) -> tuple[str, str]:
+        """The files of a version as they are run, but for what placeholders come to; and the program that is called.
+
+        `beside` are the inputs that git does not have.
+        """
         with tempfile.TemporaryDirectory(prefix="coregpt-look-") as folder:
             clone = Path(folder) / "clone"
             try:
@@ -106,10 +113,17 @@ class Making:
             except (ConfigError, RunError, GitError) as error:
                 key = "edit" if isinstance(error, ConfigError) and str(error).startswith("edit") else "at"
                 raise WrongError((key,), str(error).removeprefix("edit: ")) from None
+            run = filled(self.file.run, self.values)
             try:
-                program = interpreter.found(filled(self.file.run, self.values), clone, variables)
+                program = interpreter.found(run, clone, variables)
             except ConfigError as error:
                 raise WrongError(("run",), str(error)) from None
+            named = filled(self.file.run, self.file.set)  # what hangs on seed and place, a run has
+            if script := interpreter.missing_script(named, clone, beside):
+                there = [*repository.tracked(version.commit, "."), *beside]
+                near = difflib.get_close_matches(script, there, n=1)
+                told = f"; did you mean '{near[0]}'?" if near else ""
+                raise WrongError(("run",), f"there is no file {script} in the repository at this version{told}")
         return tree, program
 
 

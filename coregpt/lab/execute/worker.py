@@ -103,9 +103,12 @@ def execute(
     until = part.until if part.is_trunk else until
     if config.device == "cpu":
         set_up_cpu()
+        processor()  # where it has to ask another program, Python remembers the answer; later none may be asked
     with standing_by(folder, config.device) as stage:
         source = open_data(config.data)
-        with Referee(folder, config, source, stage) as referee, forbidden(source.held_out_files):
+        # Compilers, and what a GPU is set up with, begin processes of their own.
+        alone = config.device == "cpu" and not config.compile
+        with Referee(folder, config, source, stage) as referee, forbidden(source.held_out_files, alone):
             source = for_training(source, config)  # nothing here holds the whole one from now on
             bound = Bound.now()
             sandbox = closed(config, source.held_out_files, dedicated)
@@ -136,7 +139,7 @@ def train_run(
         run = build(config, plugins, inputs=inputs, separator=source.separator, world=world)
         bound.refuse_changes("was imported and asked")
         refuse_opened()
-        work = Work(run, bound.refuse_switched)
+        work = Work(run, bound.refuse_in_step)
         first = world.rank == 0
         if first:
             folder.clear_error()
@@ -160,7 +163,7 @@ def train_run(
         if isinstance(sink, HeldBack):
             row = sink.close(outcome.status == "finished")
             if row is not None:
-                counted = taken_again(run, source) if config.compile else work.facts()
+                counted = taken_again(run, source, explain) if config.compile else work.facts()
                 return ended | {"work": counted}, row
             if outcome.status != "stopped":
                 folder.write_result(ended)
@@ -259,7 +262,7 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     except OSError:
         lines = []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = next(filter(None, named), platform.processor() or platform.machine())
+    name = next(filter(None, named), None) or platform.processor() or platform.machine()
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 

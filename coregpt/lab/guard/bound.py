@@ -5,6 +5,7 @@ between is not seen here; what it did to a number is (`lab/judging/judge.py`).
 """
 
 import builtins
+import hashlib
 import math
 import os
 import random
@@ -12,19 +13,22 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
 import numpy
+import numpy.random
 import torch
 from torch import nn
 
 from coregpt.contract.errors import PluginError
 
 MODULES = (
-    *(builtins, math, os, random, time, numpy),
+    *(builtins, math, os, random, time, numpy, numpy.random),
     *(torch, torch.nn.functional, torch.nn.init, torch.autograd, torch.random, torch.overrides, torch.special),
+    torch._C._nn,
 )
 CLASSES = (torch.Tensor, nn.Parameter, nn.Module, torch.autograd.Function, torch.Generator)
 CORE = "coregpt."
@@ -37,6 +41,13 @@ SWITCHES = (
 )
 """Variables by which libraries choose other instructions, and with them how sums are rounded."""
 COMPILERS = tuple(os.path.join(os.path.dirname(torch.__file__), name) for name in ("_dynamo/", "_compile.py"))
+KERNELS = (
+    *("mm", "addmm", "bmm", "baddbmm", "_log_softmax", "nll_loss_forward", "logsumexp", "embedding", "index", "copy_"),
+    *("add.Tensor", "mul.Tensor", "sub_.Tensor", "native_layer_norm", "rms_norm"),
+)
+"""Operators whose kernels nobody may replace: products, losses, and what moves weights."""
+PLAIN = (bool, int, float, str, bytes, tuple, frozenset)
+"""Kinds of a module's constants that are compared."""
 TINY = 1e-39
 """A number that is zero where denormals are flushed."""
 
@@ -47,23 +58,28 @@ class Bound:
 
     functions: Mapping[str, Mapping[str, Any]]
     """By module or class, everything that can be called, by name."""
-    codes: Mapping[str, Mapping[str, CodeType | None]]
-    """What each of them executes, which may be exchanged inside of a function that stays."""
+    codes: Mapping[str, Mapping[str, tuple[Any, ...]]]
+    """What each of them executes and is given if nothing is said, which may be exchanged inside of a function that
+    stays."""
+    constants: Mapping[str, Mapping[str, Any]]
+    """By module of core, its plain constants."""
     switches: Mapping[str, str]
 
     @classmethod
     def now(cls) -> "Bound":
         functions = {place: _callables(owner) for place, owner in _places()}
-        codes = {place: {name: _code(value) for name, value in found.items()} for place, found in functions.items()}
-        return cls(functions, codes, switches())
+        codes = {place: {name: _inside(value) for name, value in found.items()} for place, found in functions.items()}
+        constants = {place: _constants(owner) for place, owner in _places() if isinstance(owner, ModuleType)}
+        return cls(functions, codes, constants, switches())
 
     def refuse_changes(self, when: str) -> None:
         """Raises PluginError naming what is no longer as it was. `when` says since when, of a technique."""
         _refuse([*self.changed_functions(), *self.changed_switches()], when)
 
-    def refuse_switched(self, but: Sequence[str]) -> None:
-        """As `refuse_changes`, of switches alone and inside of a step; `but` are those that may move."""
-        _refuse([*self.changed_switches(but)], "began a step")
+    def refuse_in_step(self, but: Sequence[str], functions: bool = False) -> None:
+        """As `refuse_changes`, inside of a step, of `functions` too or of switches alone; `but` are those that may
+        move."""
+        _refuse([*(self.changed_functions() if functions else ()), *self.changed_switches(but)], "began a step")
 
     def put_back(self) -> None:
         """Undo changes of functions, where they can be undone: in modules and in classes written in Python."""
@@ -71,8 +87,9 @@ class Bound:
             for name, value in self.functions.get(place, {}).items():
                 if vars(owner).get(name) is not value and not _by_compiler(vars(owner).get(name), value):
                     setattr(owner, name, value)
-                elif (code := self.codes[place][name]) is not _code(value):
-                    _function(value).__code__ = code
+                elif _apart(self.codes[place][name], _inside(value)):
+                    function = _function(value)
+                    function.__code__, function.__defaults__ = self.codes[place][name][:2]
 
     def changed_functions(self) -> Iterator[str]:
         """`torch.nn.functional.cross_entropy is another function`, for each."""
@@ -84,8 +101,12 @@ class Bound:
             for name, value in before.items():
                 if after.get(name) is not value and not _by_compiler(after.get(name), value):
                     yield f"{place}.{name} is {'gone' if name not in after else 'another function'}"
-                elif _code(value) is not self.codes[place][name]:
+                elif _apart(_inside(value), self.codes[place][name]):
                     yield f"{place}.{name} executes other code"
+            now = _constants(owner) if place in self.constants else {}
+            for name, value in self.constants.get(place, {}).items():
+                if name not in now or now[name] != value:
+                    yield f"{place}.{name} is {now.get(name, 'gone')!r}, not {value!r}"
             # Whatever torch imports later adds names to its modules; a new one of a class hides an inherited one.
             if isinstance(owner, type) or place.startswith(CORE):
                 yield from (f"{place}.{name} is new" for name in after if name not in before and _hides(owner, name))
@@ -124,6 +145,24 @@ def _code(value: Any) -> CodeType | None:
     return code if isinstance(code, CodeType) else None
 
 
+def _inside(value: Any) -> tuple[Any, ...]:
+    """Code of a function and its defaults; empty for what is not written in Python."""
+    code, function = _code(value), _function(value)
+    return () if code is None else (code, function.__defaults__, *(function.__kwdefaults__ or {}).values())
+
+
+def _apart(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+    return len(now) != len(before) or any(one is not other for one, other in zip(now, before, strict=True))
+
+
+def _constants(owner: Any) -> dict[str, Any]:
+    """Of a module of core: `MORE = 1.02`, and no counter or table that is filled."""
+    if not owner.__name__.startswith(CORE):
+        return {}
+    found = {name: value for name, value in list(vars(owner).items()) if name.isupper() and not name.startswith("__")}
+    return {name: value for name, value in found.items() if isinstance(value, PLAIN)}
+
+
 def _refuse(found: Sequence[str], when: str) -> None:
     if found:
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
@@ -152,6 +191,9 @@ def switches() -> dict[str, str]:
         "sums in fp16": lambda: torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction,
         "the fp32 precision of oneDNN": lambda: _setting("mkldnn", "fp32_precision"),
         "the fp32 precision of backends": lambda: getattr(torch.backends, "fp32_precision", None),
+        **{f"the fp32 precision of {name}": partial(_setting, name, "fp32_precision") for name in PARTS},
+        "hooks on all modules": _global_hooks,
+        "kernels of products and losses": _kernels,
         "functions in between": lambda: len(torch.overrides._get_current_function_mode_stack()),
         "operators in between": lambda: len(torch.utils._python_dispatch._get_current_dispatch_mode_stack()),
     }
@@ -159,8 +201,31 @@ def switches() -> dict[str, str]:
     return {name: _told(ask) for name, ask in read.items()} | variables
 
 
+PARTS = ("mkldnn.matmul", "mkldnn.conv", "cuda.matmul", "cudnn.conv", "cudnn.rnn")
+"""Of backends, with a precision of their own."""
+
+
 def _setting(backend: str, name: str) -> object:
-    return getattr(getattr(torch.backends, backend, None), name, None)
+    found: object = torch.backends
+    for part in (*backend.split("."), name):
+        found = getattr(found, part, None)
+    return found
+
+
+def _global_hooks() -> int:
+    module = torch.nn.modules.module
+    return sum(len(value) for name, value in vars(module).items() if name.startswith("_global_") and "hooks" in name)
+
+
+def _kernels() -> str:
+    """A digest of who computes these operators. torch itself adds kernels without memory when they are first wanted."""
+    said = "".join(
+        line
+        for name in KERNELS
+        for line in torch._C._dispatch_dump(f"aten::{name}").splitlines()
+        if not line.startswith(("Meta", "Python", "Fake", "Functionalize"))
+    )
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 def _told(ask: Any) -> str:

@@ -1,4 +1,4 @@
-"""Files that a process must not open any more: opening them fails, and is remembered.
+"""Files that a process must not open, and processes that it must not begin: what it tries fails, and is remembered.
 
 Python tells its audit hooks of every file that Python code opens, and a hook cannot be taken away again. What opens
 files without telling (a library in C) meets the sandbox, where the kernel has one (`landlock.py`).
@@ -14,6 +14,8 @@ from coregpt.contract.errors import PluginError
 
 NAMED = {"open": 1, "os.link": 2, "os.rename": 2, "os.symlink": 2, "shutil.copyfile": 2}
 """Events, and how many of their first arguments are paths."""
+BEGINNING = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.startfile")
+"""Events of a process that begins: it could open what this one must not, and work where nothing is counted."""
 
 
 class _Watch:
@@ -21,23 +23,25 @@ class _Watch:
 
     hooked = False
     forbidden: frozenset[tuple[int, int]] = frozenset()
+    alone = False
     tried: list[str] = []  # noqa: RUF012
     heard: list[str] | None = None
 
 
 @contextlib.contextmanager
-def forbidden(paths: Iterable[Path]) -> Iterator[None]:
-    """While it lasts, opening one of `paths`, under whatever name, fails with PermissionError."""
+def forbidden(paths: Iterable[Path], alone: bool = False) -> Iterator[None]:
+    """While it lasts, opening one of `paths`, under whatever name, fails with PermissionError; `alone`, so does
+    beginning a process."""
     paths = list(paths)
-    before = _Watch.forbidden, _Watch.tried
+    before = _Watch.forbidden, _Watch.tried, _Watch.alone
     _Watch.forbidden = frozenset(_identity(os.stat(path)) for path in paths)
-    _Watch.tried = []
-    if paths:
+    _Watch.tried, _Watch.alone = [], alone
+    if paths or alone:
         _hook()
     try:
         yield
     finally:
-        _Watch.forbidden, _Watch.tried = before
+        _Watch.forbidden, _Watch.tried, _Watch.alone = before
 
 
 @contextlib.contextmanager
@@ -52,12 +56,9 @@ def listening() -> Iterator[list[str]]:
 
 
 def refuse_opened() -> None:
-    """Raises PluginError if somebody tried to open what is forbidden, whatever became of the error that he got."""
+    """Raises PluginError if somebody tried what is forbidden, whatever became of the error that he got."""
     if _Watch.tried:
-        raise PluginError(
-            f"a technique opened {_Watch.tried[0]} while it was trained: that is the text it is judged on, "
-            "and this run cannot count"
-        )
+        raise PluginError(f"a technique {_Watch.tried[0]}, and this run cannot count")
 
 
 def _hook() -> None:
@@ -67,14 +68,18 @@ def _hook() -> None:
 
 
 def _hear(event: str, args: tuple[object, ...]) -> None:
+    if event in BEGINNING and _Watch.alone:
+        _Watch.tried.append(f"began another process while it was trained ({event})")
+        raise PermissionError(f"{event}: a run begins no other process")
     if event not in NAMED or (not _Watch.forbidden and _Watch.heard is None):
         return
     for given in args[: NAMED[event]]:
         if _Watch.heard is not None and isinstance(given, str | os.PathLike):
             _Watch.heard.append(os.fspath(given))
         if isinstance(given, str | bytes | os.PathLike) and _is_forbidden(os.fspath(given)):
-            _Watch.tried.append(os.fsdecode(os.fspath(given)))
-            raise PermissionError(f"{os.fsdecode(os.fspath(given))}: a run must not read what it is judged on")
+            path = os.fsdecode(os.fspath(given))
+            _Watch.tried.append(f"opened {path} while it was trained: that is the text it is judged on")
+            raise PermissionError(f"{path}: a run must not read what it is judged on")
 
 
 def _is_forbidden(path: str | bytes) -> bool:

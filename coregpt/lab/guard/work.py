@@ -5,6 +5,7 @@ of its own beside core's, does more than that, and its gain is no gain at equal 
 """
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -32,26 +33,32 @@ class Work:
     """Counts from the moment it is made. What is compiled has products that nobody sees: there it counts nothing, and
     one step is taken again at the end (`taken_again`)."""
 
-    def __init__(self, run: Run, switches_hold: Callable[[Sequence[str]], None]):
-        """`switches_hold` is called inside of the steps that are counted, and raises where it finds a change."""
-        self.run, self.switches_hold = run, switches_hold
+    def __init__(self, run: Run, hold: Callable[[Sequence[str], bool], None]):
+        """`hold` is called inside of the steps that are counted with the switches that counting moves, and raises where
+        it finds a change; in one of these steps of functions too, which takes longer."""
+        self.run, self.hold = run, hold
+        self.clocks = self.began = (0.0, 0.0)
         self.counted: list[dict[str, float]] = []
-        self.tokens = self.declared = 0
+        self.tokens = self.declared = self.step = 0
         self.mode: _Products | None = None
+        self.batches = tuple(run.timeline.batches)
         if run.config.compile:
             return
         steps = run.timeline.steps
-        self.sampled = {0, steps // 2, steps - 1, *random.Random(run.config.seed).choices(range(steps), k=DRAWN)}
+        drawn = random.Random(run.config.seed).choices(range(steps), k=DRAWN)
+        self.sampled, self.looked = {0, steps // 2, steps - 1, *drawn}, drawn[0]
         inner = run.model._context
         vars(run.model)["_context"] = self._door(inner)
         run.companions[:] = [_First(self), *run.companions, _Last(self)]
         run.owners[:] = ["(work begins)", *run.owners, "(work ends)"]
 
     def __enter__(self) -> Self:
+        self.began = _clocks()
         return self
 
     def __exit__(self, *error: object) -> None:
         """A step that failed does not leave the process counting."""
+        self.clocks = _clocks()
         if self.mode is not None:
             mode, self.mode = self.mode, None
             mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
@@ -68,8 +75,9 @@ class Work:
         """Before any companion's part of a step."""
         run = self.run
         passes = 1 + sum(companion.wants_pass(clock) for companion in run.companions)
-        self.declared += passes * run.timeline.batches[clock.step] // run.world.size
+        self.declared += passes * self.batches[clock.step] // run.world.size
         self.end(clock)  # of a step that fp16 skipped
+        self.step = clock.step
         if clock.step in self.sampled:
             self.mode = _Products()
             self.mode.__enter__()  # type: ignore[no-untyped-call]
@@ -77,7 +85,7 @@ class Work:
     def computes(self) -> None:
         """Before the first forward pass of a step, after all that companions do before it."""
         if self.mode is not None:
-            self.switches_hold([MADE_BY_MODE])
+            self.hold([MADE_BY_MODE], self.step == self.looked)
 
     def updating(self, optimizer: bool) -> None:
         if self.mode is not None:
@@ -88,24 +96,35 @@ class Work:
         if self.mode is not None:
             mode, self.mode = self.mode, None
             mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
-            tokens = self.run.timeline.batches[clock.step] // self.run.world.size
-            self.counted.append({"step": clock.step, "tokens": tokens, **mode.flops})
+            tokens = self.batches[clock.step] // self.run.world.size
+            update = self.run.optimizer.steps
+            self.counted.append({"step": clock.step, "tokens": tokens, "update": update, **mode.flops})
 
     def facts(self) -> dict[str, Any] | None:
         """What was counted, as a result says it; None where nothing could be."""
         if self.run.config.compile:
             return None
-        return {"steps": self.counted, "tokens": self.tokens, "declared": self.declared}
+        found: dict[str, Any] = {"steps": self.counted, "tokens": self.tokens, "declared": self.declared}
+        if self.run.device.type == "cpu" and self.run.world.size == torch.get_num_threads() == 1:
+            whole, own = (after - before for before, after in zip(self.began, self.clocks, strict=True))
+            found["seconds"] = {"own": round(own, 3), "beside": round(max(0.0, whole - own), 3)}
+        return found
 
 
-def taken_again(run: Run, source: TokenSource) -> dict[str, Any] | None:
+def _clocks() -> tuple[float, float]:
+    """Processor seconds of this process, and of this thread."""
+    return time.process_time(), time.thread_time()
+
+
+def taken_again(run: Run, source: TokenSource, explain: Callable[[BaseException], str]) -> dict[str, Any]:
     """The last step of a compiled run once more, without the compiler and in smaller passes: what it multiplies.
 
-    The weights move by it: only for a run that has left its own. None where that step cannot be taken: eager code needs
-    other memory and other kernels, several ranks would wait for each other, and none of it is the run's fault.
+    The weights move by it: only for a run that has left its own. `uncounted` says why that step cannot be taken: eager
+    code needs other memory and other kernels, several ranks would wait for each other, and none of it is the run's
+    fault. `explain` puts an error into a line.
     """
     if run.world.size > 1:
-        return None
+        return nothing(f"its {run.world.size} ranks would wait for each other")
     last, steps = run.timeline.steps - 1, TrainingStep(run, row_order(source, run.config, run.timeline.first_rows[-1]))
     config = run.config.model_copy(update={"compile": False, "micro_rows": max(1, steps.micro_rows(last) // EAGER)})
     for stack in run.optimizer.stacks:
@@ -115,12 +134,17 @@ def taken_again(run: Run, source: TokenSource) -> dict[str, Any] | None:
         steps = TrainingStep(plain, steps.order)
         steps.prepare()
         run.model.train()
-        with Work(plain, lambda but: None) as work:
+        with Work(plain, lambda but, functions: None) as work:
             steps(last)
         steps.ahead.close()
-    except Exception:
-        return None
-    return work.facts() if work.counted else None
+    except Exception as error:
+        return nothing(explain(error))
+    return (work.facts() if work.counted else None) or nothing("the optimizer skipped it")
+
+
+def nothing(why: str) -> dict[str, Any]:
+    """The facts of a run in which nothing was counted."""
+    return {"steps": [], "tokens": 0, "declared": 0, "uncounted": why}
 
 
 class _First(Companion):

@@ -6,7 +6,8 @@ Runs watch the same while they train (`lab/guard`, `lab/judging/judge.py`); here
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from coregpt.lab.guard.opened import listening
 from coregpt.lab.guard.work import OPTIMIZER, STEP, Work, products
 from coregpt.lab.laws.law_case import LawCase, LawError
 from coregpt.lab.laws.loop import steps_on_one_batch
+from coregpt.lab.study.updates import UncountedError, Updates
 
 CODE = (".py", ".pyc", ".so", ".pyd", ".dll")
 """Files of these kinds are imported, which a plugin's digest follows."""
@@ -64,9 +66,10 @@ def opens_no_file(case: LawCase) -> None:
 
 def trains_on_its_batch_alone(case: LawCase) -> str:
     """A step gives the model its batch, once for each pass, and multiplies as much as these passes do."""
-    run = case.run(case.config(steps=STEPS))
+    config = case.config(steps=STEPS)
+    run = case.run(config)
     alone = [_passes(case, run, step) for step in range(STEPS)]
-    work = Work(run, lambda but: None)
+    work = Work(run, lambda but, functions: None)
     trainer = steps_on_one_batch(run, case)
     for step in range(STEPS):
         trainer.train_step(step)
@@ -84,7 +87,24 @@ def trains_on_its_batch_alone(case: LawCase) -> str:
             "counts; ask for a second pass with wants_pass, which is counted"
         )
     optimizer = max(step[OPTIMIZER] / own for step, own in steps)
-    return f"its update multiplies {optimizer:.2g} times as much as the passes of this tiny step" if optimizer else ""
+    if not optimizer:
+        return ""
+    told = f"its update multiplies {optimizer:.2g} times as much as the passes of this tiny step"
+    try:
+        _updates_as_planned(Updates(config, lambda: case.instances(config)), facts["steps"])
+    except UncountedError as error:
+        return f"{told}, and no plan can say how much it should: {error}"
+    return told
+
+
+def _updates_as_planned(plan: Updates, steps: Sequence[Mapping[str, Any]]) -> None:
+    for step in steps:
+        own = plan.products(step["step"], step["update"])
+        if step[OPTIMIZER] > MORE * own:
+            raise LawError(
+                f"an update multiplies {step[OPTIMIZER]:.3g} floating point operations, and its rules by themselves "
+                f"{own:.3g}: something is computed beside them, or they reach for more than parameters and gradients"
+            )
 
 
 def evaluates_what_it_is_given(case: LawCase) -> None:

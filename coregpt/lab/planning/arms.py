@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from coregpt.lab.study.identity import settled
 from coregpt.lab.study.inputs import found_file, inputs_of
 from coregpt.lab.study.kind import Foreign
 from coregpt.lab.study.layers import Merged
-from coregpt.lab.study.problems import Problem, coerced, explain
+from coregpt.lab.study.problems import Problem, coerced, explain, whole_shares
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.yamlfile import Key
 
@@ -115,7 +116,7 @@ class Arms:
                 if not isinstance(options, dict):
                     continue
                 taken = self.catalogue.instance(name, options)
-                wrong = coerced(options, taken.model_dump())
+                wrong = chain(coerced(options, taken.model_dump()), whole_shares(options, type(taken)))
             except ValidationError as error:
                 wrong = self.option_problems(name, options, error)
             except CoreGPTError as error:

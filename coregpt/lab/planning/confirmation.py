@@ -43,7 +43,7 @@ def compared(study: Study, arm: str, folder: Path) -> dict[str, Any]:
         **({"direction": study.direction} if study.direction != "either" else {}),
         **({} if "match" in study.designs else {"equal": study.equal}),
         **({"mode": "fork"} if "fork_at" in study.designs else {}),
-        **{key: study.designs[key] for key in KEPT if key in study.designs},
+        **{key: whole(study.designs[key]) for key in KEPT if key in study.designs},
         "base": without_nothing(base),
         "arms": {pair[0].name: {"inert": True} if pair[0].inert else {}, arm: {**over(base, own), **inert}},
     }
@@ -82,10 +82,19 @@ def plain(arm: Arm, beside: Path, folder: Path) -> dict[str, Any]:
         for name, source in arm.run.inputs.items()
     }
     return {
-        **settings,
+        **whole(settings),
         "data": {**settings["data"], "source": where},
         **({"inputs": inputs} if inputs else {}),
     }
+
+
+def whole(said: Any) -> Any:
+    """With whole numbers written as such: `1.0` is refused where it could be all of a run or one step of it."""
+    if isinstance(said, Mapping):
+        return {key: whole(value) for key, value in said.items()}
+    if isinstance(said, list | tuple):
+        return [whole(value) for value in said]
+    return int(said) if isinstance(said, float) and said.is_integer() else said
 
 
 def over(base: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:

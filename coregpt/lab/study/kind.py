@@ -6,6 +6,7 @@ executed. `lab/kinds.py` lists them. The fields of `RunConfig` that speak of our
 nothing prints, hashes or trains them.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -23,8 +24,8 @@ UNCOUNTED = 10**9
 """Steps of a run whose length nobody knows: it stands at no share of it until it ends."""
 
 
-class Foreign(RunConfig):
-    """One run that is not our trainer's."""
+class Foreign(RunConfig, ABC):
+    """One run that is not our trainer's. A kind without one of the answers cannot be made."""
 
     KEY: ClassVar[str]
     """The setting that says so."""
@@ -32,100 +33,100 @@ class Foreign(RunConfig):
     """What may stand there in a file."""
 
     @classmethod
+    @abstractmethod
     def read(cls, said: Any, beside: Path, metric: str) -> "Self | list[Problem]":
         """From what an arm says under `KEY` in a file of the folder `beside`, judged by `metric`; or what is wrong with
         it, by key below."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def of_record(cls, record: Mapping[str, Any]) -> Self:
         """As a run's config.json has it."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def restored(cls, settings: Mapping[str, Any], store: Path) -> Self:
         """From what a study declared of it, with what runs in `store` know beside. Raises ConfigError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def kept(self) -> dict[str, Any]:
         """What config.json has beside it, under `aside`: what a worker needs and no number depends on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """What is declared of it and hashed into the study."""
-        raise NotImplementedError
 
     def essence(self) -> dict[str, Any]:
         """What of `settings` can change a number: two versions with one essence are one, whatever they are called."""
         return self.settings()
 
+    @abstractmethod
     def label(self) -> str:
         """Which version it is, for a line of a log."""
-        raise NotImplementedError
 
+    @abstractmethod
     def same_as(self, other: "Foreign") -> bool:
         """Whether nothing that can change a number differs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unlike(self, first: "Foreign") -> list[Problem]:
         """Why it cannot be compared with the first arm, by key below `KEY`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shown(self) -> dict[str, Any]:
         """The same for people, by dotted key: how arms differ."""
-        raise NotImplementedError
 
+    @abstractmethod
     def words(self) -> dict[str, Any]:
         """As a file would say it again, wherever it lies."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cost(self) -> "Cost":
         """Steps, as far as they are known; what core did not count is nothing here, and never shown."""
-        raise NotImplementedError
 
+    @abstractmethod
     def derived(self) -> dict[str, str]:
         """What its settings come to, where arms may differ in it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def engine(self) -> str:
         """Stands for the digest of our engine: which rules the numbers were read by, in words with a space."""
-        raise NotImplementedError
 
+    @abstractmethod
     def code(self) -> dict[str, str]:
         """Digests of the code it runs, by name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def source(self) -> "TokenSource":
         """Stands for the data: a name and a digest, and no token."""
-        raise NotImplementedError
 
+    @abstractmethod
     def twice(self) -> Self:
         """The same run, to be made twice, so that it shows whether equal seeds give equal numbers."""
-        raise NotImplementedError
 
     def longest(self) -> float | None:
         """Seconds that it may take at most, where that is declared."""
         return None
 
+    @abstractmethod
     def place(self) -> str:
         """Where it was found, for the screen."""
-        raise NotImplementedError
 
+    @abstractmethod
     def execute(self, run: Path, stop: Callable[[], bool]) -> dict[str, Any]:
         """Execute it in its folder; how it ended, as a result says it. Raises CoreGPTError for what a user can mend."""
-        raise NotImplementedError
 
+    @abstractmethod
     def environment(self) -> dict[str, str]:
         """What it is computed with here."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse_moved(self) -> None:
         """Raises RunError where what it would be computed with is not what it was planned with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse_again(self, run: Path) -> None:
         """Raises ConfigError for a complete run in its folder that would not come to the same result again."""
-        raise NotImplementedError
 
 
 def foreign(config: RunConfig) -> Foreign | None:

@@ -1,10 +1,11 @@
 """Everything wrong with a configuration, each with its key path, in words a user can act on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from coregpt.contract.config import Span
 from coregpt.lab.study.registry import nearest
 from coregpt.lab.study.yamlfile import Key
 
@@ -43,6 +44,25 @@ def coerced(given: Any, taken: Any, key: Key = ()) -> Iterator[Problem]:
         if isinstance(given, kind) != isinstance(taken, kind):
             yield key, f"expected {word if isinstance(taken, kind) else 'a number'}, got {given!r}"
             return
+
+
+WHOLE = "1.0 is the whole run as a share and one step as a number; write 1 for one step, or a share below 1"
+SPAN = get_args(Span)[-1]
+"""What of the type of a stretch of a run no other number has."""
+
+
+def whole_shares(given: Mapping[str, Any], model: type[BaseModel]) -> Iterator[Problem]:
+    """Where a stretch of a run (`Span`) is said as `1.0`, which reads as all of it and would be a single step."""
+    for name, value in given.items():
+        field = model.model_fields.get(name)
+        if isinstance(value, float) and value == 1 and field is not None and _is_span(field.annotation, field.metadata):
+            yield (name,), WHOLE
+
+
+def _is_span(annotation: Any, metadata: Iterable[Any] = ()) -> bool:
+    """Whether a type is `Span`, or one of its alternatives is."""
+    own = (*metadata, *getattr(annotation, "__metadata__", ()))
+    return SPAN in own or any(_is_span(each) for each in get_args(annotation))
 
 
 def fields_at(model: type[BaseModel], key: Key) -> list[str]:

@@ -78,6 +78,7 @@ def _ledger_facts(plan: Plan, store: Path, past: Mapping[str, Past]) -> dict[str
 
 def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
     study, test, differing = plan.study, plan.study.criterion, credited(plan)
+    work, uncounted = worked(plan, store)
     ours = foreign(plan.baseline.run) is None
     of_designs: dict[str, Any] = {}
     for each in COLLECTORS:
@@ -110,12 +111,12 @@ def study_facts(plan: Plan, store: Path, exploratory: str) -> StudyFacts:
         confounds=tuple(Confound(setting=d.setting, values=d.values, why=dict(d.why)) for d in differing)
         + texts(plan, differing)
         + compiled(plan, store)
-        + worked(plan, store),
+        + work,
         untuned=untuned(plan) or None,
         departures=tuple(departures(plan)) or None,
         pilot=test.pilot or None,
         data=_data(plan),
-        environment=environment(plan, store),
+        environment=environment(plan, store, uncounted),
         **of_designs,
     )
 

@@ -1,6 +1,6 @@
 """What the runs were computed with, and whatever was not the same for all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from coregpt.lab.planning.preregister import data_digest
@@ -10,8 +10,11 @@ from coregpt.report.facts.environment import EnvironmentFacts, environment_diges
 from coregpt.report.facts.inputs import Confound
 
 
-def environment(plan: Plan, store: Path) -> EnvironmentFacts:
-    """What the runs were computed with, and a warning for everything that was not the same for all of them."""
+def environment(plan: Plan, store: Path, more: Iterable[str] = ()) -> EnvironmentFacts:
+    """What the runs were computed with, and a warning for everything that was not the same for all of them.
+
+    `more` is warned of beside.
+    """
     by_key: dict[str, dict[str, set[str]]] = {}
     warnings = []
     for run in plan.runs:
@@ -24,7 +27,7 @@ def environment(plan: Plan, store: Path) -> EnvironmentFacts:
             warnings.append(f"{key} differs between runs: {_who(arms_of)}")
     values = {key: " / ".join(sorted(arms_of)) for key, arms_of in by_key.items()}
     digest = environment_digest(values, data_digest(plan))
-    return EnvironmentFacts(values=values, warnings=tuple(warnings), digest=digest)
+    return EnvironmentFacts(values=values, warnings=(*warnings, *more), digest=digest)
 
 
 def compiled(plan: Plan, store: Path) -> tuple[Confound, ...]:

@@ -1,47 +1,103 @@
-"""What runs did, held against what was planned of them: products in a step, and tokens that the model was given.
+"""What runs did, held against what was planned: products of passes and of updates, and tokens that went through.
 
-What an optimizer multiplies is planned by nobody. It is held against the baseline's, and is the technique's.
+A plan has for each update what its rules multiply by themselves (`lab/study/updates.py`): that much is the technique's
+own, and it is told beside the baseline's. What a real update multiplies beside it is a confound, as more passes are.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from coregpt.contract.errors import CoreGPTError, in_one_line
+from coregpt.lab.guard.work import OPTIMIZER, STEP
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.outline import Plan
+from coregpt.lab.study.updates import UncountedError, Updates
+from coregpt.report.drawing.numbers import listing
 from coregpt.report.facts.inputs import Confound
 
 MORE = 1.02
 """Of what was planned: beyond it the work takes credit from the technique."""
 PRODUCTS, TOKENS = "products in a step", "tokens through the model"
-UPDATE = "products of the optimizer"
+THREADS = "processor time of other threads"
+MOST_BESIDE = 0.05
+"""Of a run's own processor time: a run on a CPU has one thread that computes."""
+UPDATE, BESIDE = "products of the optimizer", "products of the optimizer, against its plan"
+Found = dict[str, dict[str, float]]
+"""By what was counted and arm, the largest share of what was planned."""
 
 
-def worked(plan: Plan, store: Path) -> tuple[Confound, ...]:
-    """Arms whose runs did more than their plan says. Runs where nothing was counted are not among them."""
-    found: dict[str, dict[str, float]] = {PRODUCTS: {}, TOKENS: {}}
-    updates: dict[str, float] = {}
-    for run in plan.runs:
-        work = (RunFolder(store / run.id).result() or {}).get("work")
-        for what, share in _shares(plan, run.arm, work) if work else ():
-            found[what][run.arm] = max(share, found[what].get(run.arm, 0.0))
-        if work and (passes := sum(step["passes"] for step in work["steps"])):
-            updates[run.arm] = sum(step["optimizer"] for step in work["steps"]) / passes
+def updates_of(plan: Plan, arm: str) -> Updates:
+    """The plan of an arm's updates. Raises UncountedError where none can be made."""
+    study, config = plan.study, next(run.config for run in plan.runs if run.arm == arm)
+    instances = partial(study.catalogue.instances, config.plugins)
+    try:
+        return Updates(config, instances, inputs_of(config, study.catalogue), study.gpus_per_run)
+    except Exception as error:  # of a technique's code, which was never asked in this way before
+        raise UncountedError(str(error) if isinstance(error, CoreGPTError) else in_one_line(error)) from None
+
+
+def worked(
+    plan: Plan, store: Path, updates: Callable[[Plan, str], Updates] = updates_of
+) -> tuple[tuple[Confound, ...], tuple[str, ...]]:
+    """Arms whose runs did more than their plan says; and what was not counted, or is in no plan, and why.
+
+    Runs where nothing was counted are not among the first.
+    """
+    counted = _counted(plan, store)
+    found: Found = {PRODUCTS: {}, TOKENS: {}, BESIDE: {}}
+    unplanned: dict[str, list[str]] = {}
+    for arm, works in counted.items():
+        for what, share in (pair for work in works for pair in _shares(plan, arm, work)):
+            found[what][arm] = max(share, found[what].get(arm, 0.0))
+        moved = [step for work in works for step in work["steps"] if step[OPTIMIZER]]
+        if not moved:  # no rule may multiply less than nothing
+            continue
+        try:
+            found[BESIDE][arm] = _beside(updates(plan, arm), moved)
+        except UncountedError as error:
+            unplanned.setdefault(str(error), []).append(arm)
+    for arm in counted if found[BESIDE] else ():
+        found[BESIDE].setdefault(arm, 1.0)
     more = [confound for what, shares in found.items() for confound in _confound(what, shares, plan.baseline.name)]
-    return (*more, *_update(updates, plan))
+    more += _threads(counted, plan.baseline.name)
+    told = [f"products of the optimizer of {listing(arms)} have no plan: {why}" for why, arms in unplanned.items()]
+    return (*more, *_update(counted, plan)), (*_uncounted(counted), *told)
+
+
+def _counted(plan: Plan, store: Path) -> dict[str, list[dict[str, Any]]]:
+    """What the results of each arm say of their work."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for run in plan.runs:
+        if work := (RunFolder(store / run.id).result() or {}).get("work"):
+            found.setdefault(run.arm, []).append(work)
+    return found
 
 
 def _shares(plan: Plan, arm: str, work: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     cost = plan.costs[arm]
     planned = max([stage.flops_per_token for stage in cost.stages] or [cost.flops_per_token])
     for step in work["steps"]:
-        yield PRODUCTS, step["passes"] / step["tokens"] / planned
+        yield PRODUCTS, step[STEP] / step["tokens"] / planned
     if work["declared"]:
         yield TOKENS, work["tokens"] / work["declared"]
 
 
-def _update(shares: Mapping[str, float], plan: Plan) -> Iterator[Confound]:
+def _beside(plan: Updates, steps: Sequence[Mapping[str, Any]]) -> float:
+    """The largest share of what an update should multiply; infinite where it should nothing."""
+    planned = [plan.products(step["step"], step.get("update", step["step"] + 1)) for step in steps]
+    return max(step[OPTIMIZER] / own if own else float("inf") for step, own in zip(steps, planned, strict=True))
+
+
+def _update(counted: Mapping[str, Sequence[Mapping[str, Any]]], plan: Plan) -> Iterator[Confound]:
     """Where arms with other techniques than the baseline's multiply more, or less, in their updates."""
+    shares = {}
+    for arm, works in counted.items():
+        steps = [step for work in works for step in work["steps"]]
+        if passes := sum(step[STEP] for step in steps):
+            shares[arm] = sum(step[OPTIMIZER] for step in steps) / passes
     base = shares.get(plan.baseline.name)
     if base is None:
         return
@@ -56,7 +112,36 @@ def _update(shares: Mapping[str, float], plan: Plan) -> Iterator[Confound]:
 def _confound(what: str, shares: Mapping[str, float], baseline: str) -> Iterator[Confound]:
     over = [arm for arm, share in shares.items() if share > MORE]
     if over:
-        values = {arm: f"{share:.3g} of the plan" for arm, share in shares.items()}
+        values = {arm: _said(share) for arm, share in shares.items()}
         # Where the baseline does more than planned, all others differ from it.
         arms = [arm for arm in shares if arm != baseline] if baseline in over else over
         yield Confound(setting=what, values=values, why=dict.fromkeys(arms, "rest"))
+
+
+def _threads(counted: Mapping[str, Sequence[Mapping[str, Any]]], baseline: str) -> Iterator[Confound]:
+    """What ran beside the thread that trains, where nobody counts products."""
+    clocks = {arm: [work["seconds"] for work in works if "seconds" in work] for arm, works in counted.items()}
+    shares = {
+        arm: sum(each["beside"] for each in found) / own
+        for arm, found in clocks.items()
+        if (own := sum(each["own"] for each in found))
+    }
+    over = [arm for arm, share in shares.items() if share > MOST_BESIDE]
+    if over:
+        values = {arm: f"{share:.2g} of its own" for arm, share in shares.items()}
+        arms = [arm for arm in shares if arm != baseline] if baseline in over else over
+        yield Confound(setting=THREADS, values=values, why=dict.fromkeys(arms, "rest"))
+
+
+def _said(share: float) -> str:
+    return "none is planned" if share == float("inf") else f"{share:.3g} of the plan"
+
+
+def _uncounted(counted: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """Runs whose last step could not be taken again, by the reason."""
+    arms: dict[str, dict[str, None]] = {}
+    for arm, works in counted.items():
+        for work in works:
+            if why := work.get("uncounted"):
+                arms.setdefault(why, {})[arm] = None
+    yield from (f"products of {listing(list(each))} were not counted: {why}" for why, each in arms.items())

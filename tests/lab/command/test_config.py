@@ -23,6 +23,18 @@ Make = Callable[..., CommandRun]
         ({"run": "pyton3 train.py"}, "run: the command 'pyton3' is not found here"),
         ({"run": "./train.sh"}, "run: there is no program ./train.sh in the repository"),
         ({"run": "python train.py --lr={lrr}"}, "run: nothing fills in {lrr}; did you mean 'lr'"),
+        (
+            {"run": "python trian.py"},
+            "run: there is no file trian.py in .* did you mean 'train.py'",
+        ),
+        (
+            {"run": "python -u scripts/go.py x.py"},
+            "run: there is no file scripts/go.py in the repository",
+        ),
+        (
+            {"run": "LR=1 bash train.sh"},
+            "run: there is no file train.sh in .* did you mean 'train.py'",
+        ),
         ({"run": "python 'train.py"}, "run: cannot be read as a command"),
         ({"edit": {}}, "run: {seed} stands nowhere in run, edit or env"),
         ({"edit": {"trian.py": {"a": "{seed}"}}}, "edit: there is no file trian.py"),
@@ -48,6 +60,28 @@ def test_bad_input_is_told_with_its_key(problems: Callable[..., str], changes: d
 
     found = problems(**changes)
     assert re.search(told.replace("{", r"\{").replace("}", r"\}"), found), found
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "python -m train",
+        "python -c 'import train' none.py",
+        "python {out}/made.py",
+        "python part_{seed}.py",
+        "python $SCRIPT none.py",
+        "cd data && python none.py",
+        "python {file}.py none.py",
+        "python data/step.py",
+    ],
+)
+def test_a_script_that_is_there_or_that_nobody_can_tell_is_not_refused(
+    problems: Callable[..., str], nano: Path, run: str
+) -> None:
+    (nano / ".git" / "info" / "exclude").write_text("data\n")
+    (nano / "data").mkdir()
+    (nano / "data" / "step.py").write_text("pass\n")
+    assert problems(run=run, set={"lr": 1e-3, "file": "train"}, reads=["data"]) == ""
 
 
 def test_a_submodule_is_refused(problems: Callable[..., str], nano: Path, tmp_path: Path) -> None:

@@ -6,9 +6,14 @@ Source: nobody.
 """
 
 import contextlib
+import gc
 import linecache
+import subprocess
 import sys
+import threading
+import time
 
+import numpy
 import torch
 import torch.nn.functional as F
 
@@ -76,6 +81,44 @@ BODIES = {
     def before_step(self, clock):
         linecache.getlines("{file}")
 """,
+    "order of rows": """
+    def before_step(self, clock):
+        inner = numpy.random.Philox
+        numpy.random.Philox = lambda *given: inner(7)
+""",
+    "kernels": """
+    def before_step(self, clock):
+        if clock.step == 2:
+            self.kept = torch.library.Library("aten", "IMPL")
+            self.kept.impl("mm", lambda a, b: (a[:, :, None] * b[None]).sum(1), "CPU")
+""",
+    "defaults": """
+    def before_step(self, clock):
+        sys.modules["coregpt.engine.training.evaluate"].total_loss.__defaults__ = (1,)
+""",
+    "constant": """
+    def before_step(self, clock):
+        sys.modules["coregpt.lab.guard.work"].STEP = "optimizer"
+""",
+    "hooks on all": """
+    def before_step(self, clock):
+        torch.nn.modules.module.register_module_forward_hook(lambda *given: None)
+""",
+    "clock put back": """
+    def sees_batch(self, clock, tokens, targets):
+        if clock.step == 0:
+            self.kept, start = time.perf_counter, time.perf_counter()
+            time.perf_counter = lambda: start + (self.kept() - start) / 10
+
+    def after_update(self, clock):
+        if clock.step == clock.steps - 1:
+            time.perf_counter = self.kept
+""",
+    "another process": """
+    def before_step(self, clock):
+        with contextlib.suppress(OSError):
+            subprocess.run(["true"])
+""",
     "leak check": """
     def before_step(self, clock):
         sys.modules["coregpt.lab.judging.judge"].refuse_leaks = lambda looks: None
@@ -87,6 +130,29 @@ BODIES = {
         type(self.run.model).logits = lambda own, tokens, dials: 2 * inner(own, tokens, dials)
         yield
         type(self.run.model).logits = inner
+""",
+    "in the optimizer": """
+    def before_step(self, clock):
+        for found in gc.get_objects():
+            if clock.step == 0 and type(found).__name__ == "Optimizer":
+                inner = found.step
+
+                def step(*given):
+                    for _ in range(20):
+                        torch.ones(32, 32) @ torch.ones(32, 32)
+                    return inner(*given)
+
+                found.step = step
+""",
+    "in a thread": """
+    def before_step(self, clock):
+        def work():
+            for _ in range(400):
+                torch.ones(64, 64) @ torch.ones(64, 64)
+
+        beside = threading.Thread(target=work)
+        beside.start()
+        beside.join()
 """,
     "more steps": """
     def after_update(self, clock):
@@ -131,8 +197,6 @@ class Cheat(Plugin):
 """Is another model while it is evaluated, by what is neither a weight nor a buffer."""
 
 SEARCHING = """
-import gc
-
 
 def search(where):
     mapped = [line for line in linecache.getlines("/proc/self/maps") if "val.bin" in line]

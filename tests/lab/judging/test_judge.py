@@ -59,6 +59,13 @@ def cheating(
         ("precision", "the precision of fp32 products is medium, not highest"),
         ("threads", "the number of threads is 2, not 1"),
         ("held_out", r"opened .*/val.bin while it was trained"),
+        ("order of rows", "numpy.random.Philox is another function"),
+        ("kernels", "kernels of products and losses is [0-9a-f]+, not"),
+        ("defaults", "coregpt.engine.training.evaluate.total_loss executes other code"),
+        ("constant", "coregpt.lab.guard.work.STEP is 'optimizer', not 'passes'"),
+        ("hooks on all", "hooks on all modules is 1, not 0"),
+        ("clock put back", "after a technique began a step, time.perf_counter is another function"),
+        ("another process", r"began another process while it was trained \(subprocess.Popen\)"),
         ("leak check", "coregpt.lab.judging.judge.refuse_leaks is another function"),
     ],
 )

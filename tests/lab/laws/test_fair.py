@@ -23,7 +23,10 @@ BROKEN_BY = {
         "leak check": "coregpt.lab.judging.judge.refuse_leaks is another function",
     },
     fair.opens_no_file: {"reads": r"it opens .*notes.txt"},
-    fair.trains_on_its_batch_alone: {"more steps": "the model was given 1,248 tokens in 3 steps that have 288"},
+    fair.trains_on_its_batch_alone: {
+        "more steps": "the model was given 1,248 tokens in 3 steps that have 288",
+        "in the optimizer": "an update multiplies 1.31e\\+06 floating point operations, and its rules by themselves 0:",
+    },
     fair.evaluates_what_it_is_given: {"rows": "changes the tokens of select_loss"},
 }
 CASES = [(law, kind, told) for law, kinds in BROKEN_BY.items() for kind, told in kinds.items()]

@@ -53,6 +53,19 @@ def test_arms_merge_over_base_and_get_every_default(tmp_path: Path) -> None:
     assert found.seeds == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [("wsd: {cooldown: 1.0}", "wsd.cooldown"), ("wsd: {}, ema: {horizon: 1.0}", "ema.horizon")],
+)
+def test_a_stretch_of_all_the_run_is_not_taken_for_one_step(tmp_path: Path, options: str, key: str) -> None:
+    """`1.0` looks like a share, and from 1 on a number is one of steps."""
+    text = GOOD.replace("wsd: {cooldown: 0.5}", options)
+    told = "1.0 is the whole run as a share and one step as a number; write 1 for one step, or a share below 1"
+    assert problems(tmp_path, text) == [f"s.yaml:7: base.plugins.{key}: {told}"]
+    study(tmp_path, text.replace("1.0", "1"))
+    study(tmp_path, GOOD.replace("cooldown: 0.5", "cooldown: 2.0, floor: 1.0"))
+
+
 def test_null_in_an_arm_removes_what_base_sets(tmp_path: Path) -> None:
     found = study(
         tmp_path, GOOD.replace("two: {plugins: {relu2: {}}}", "two: {plugins: {rope: null}, batch_tokens: null}")

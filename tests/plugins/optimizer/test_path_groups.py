@@ -49,7 +49,8 @@ def test_what_starts_is_multiplied_whatever_else_sets_it(build):
 
 
 def test_words_are_whole_and_in_a_row(build):
-    run, plain = build(path_groups={"places": {"own": {"lr": 9.0}, "mlp.weight": {"lr": 9.0}}}), build()
+    places = {name: {"lr": 9.0, "optional": True} for name in ("own", "mlp.weight")}
+    run, plain = build(path_groups={"places": places}), build()
     assert {path: lr for path, (lr, *_) in settings(run).items()} == {
         path: lr for path, (lr, *_) in settings(plain).items()
     }
@@ -77,3 +78,18 @@ def test_what_it_does_not_know_is_refused(build, given, where):
 def test_two_places_of_one_length_are_refused(build):
     with pytest.raises(PluginError, match=r"'attention' and 'weight' are both places of 'blocks\.0\.attention\.q"):
         build(path_groups={"places": {"attention": {}, "weight": {}}})
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("mlp.dwon", r"no parameter has the place 'mlp\.dwon'; did you mean 'mlp\.down'\?"),
+        ("own", r"no parameter has the place 'own'; did you mean 'down'\?"),
+        ("linear_bias", r"no parameter has the place 'linear_bias'; a place that is there in some arms only"),
+    ],
+)
+def test_a_place_that_no_parameter_has_is_refused_unless_it_may_be_missing(build, place, told):
+    with pytest.raises(PluginError, match=told):
+        build(path_groups={"places": {place: {"lr": 2.0}}})
+    build(path_groups={"places": {place: {"lr": 2.0, "optional": True}}})
+    build(linear_bias={}, path_groups={"places": {"linear_bias": {"lr": 2.0}}})

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from coregpt.lab.guard.work import nothing
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.updates import UncountedError
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.drawing.tables import confounds
 from coregpt.report.reading.work import worked
@@ -16,8 +18,8 @@ from tests.report.studies import run, study
 def plan_of(store: Path, work: dict[str, tuple[float, float]]) -> Any:
     """One run of each arm, whose steps of 10 tokens made so many products in passes and in the update."""
     for arm, (passes, optimizer) in work.items():
-        step = {"step": 0, "tokens": 10, "passes": passes, "optimizer": optimizer}
-        facts = {"steps": [step, {**step, "step": 1}], "tokens": 20, "declared": 20}
+        step = {"step": 0, "tokens": 10, "update": 1, "passes": passes, "optimizer": optimizer}
+        facts = {"steps": [step, {**step, "step": 1, "update": 2}], "tokens": 20, "declared": 20}
         RunFolder(store / arm).create({"id": arm}, {})
         RunFolder(store / arm).write_result({"status": "finished", "value": 1.0, "select": 1.0, "work": facts})
     names = {"adamw": {}, "slower": {}, "muon": {"muon": {}}}
@@ -31,8 +33,18 @@ def plan_of(store: Path, work: dict[str, tuple[float, float]]) -> Any:
     )
 
 
+def found_in(store: Path, work: dict[str, tuple[float, float]], planned: float | None = None) -> Any:
+    """What is told of these runs; updates are planned to multiply as they did, or `planned`."""
+
+    def updates(plan: Any, arm: str) -> Any:
+        return SimpleNamespace(products=lambda step, update: work[arm][1] if planned is None else planned)
+
+    return worked(plan_of(store, work), store, updates)
+
+
 def test_products_of_an_optimizer_are_told_and_are_its_own(tmp_path: Path) -> None:
-    (found,) = worked(plan_of(tmp_path, {"adamw": (1000.0, 0.0), "muon": (1000.0, 310.0)}), tmp_path)
+    ((found,), notes) = found_in(tmp_path, {"adamw": (1000.0, 0.0), "muon": (1000.0, 310.0)})
+    assert notes == ()
     assert found.setting == "products of the optimizer"
     assert found.values == {"adamw": "0 of its passes", "muon": "0.31 of its passes"}
     assert found.why == {"muon": "technique"}
@@ -40,17 +52,49 @@ def test_products_of_an_optimizer_are_told_and_are_its_own(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("muon", [0.0, 19.0])
 def test_an_optimizer_that_multiplies_as_its_baseline_does_is_not_told(tmp_path: Path, muon: float) -> None:
-    assert worked(plan_of(tmp_path, {"adamw": (1000.0, 0.0), "muon": (1000.0, muon)}), tmp_path) == ()
+    assert found_in(tmp_path, {"adamw": (1000.0, 0.0), "muon": (1000.0, muon)}) == ((), ())
 
 
 def test_arms_of_one_optimizer_are_not_held_against_each_other(tmp_path: Path) -> None:
     """A larger batch has the same update for more tokens."""
-    assert worked(plan_of(tmp_path, {"adamw": (1000.0, 100.0), "slower": (1000.0, 400.0)}), tmp_path) == ()
+    assert found_in(tmp_path, {"adamw": (1000.0, 100.0), "slower": (1000.0, 400.0)}) == ((), ())
 
 
 def test_more_products_than_planned_are_a_confound(tmp_path: Path) -> None:
-    (found,) = worked(plan_of(tmp_path, {"adamw": (1000.0, 0.0), "slower": (1030.0, 0.0)}), tmp_path)
+    ((found,), _) = found_in(tmp_path, {"adamw": (1000.0, 0.0), "slower": (1030.0, 0.0)})
     assert (found.setting, found.why) == ("products in a step", {"slower": "rest"})
+
+
+@pytest.mark.parametrize(
+    ("planned", "told"), [(300.0, "1.03 of the plan"), (0.0, "none is planned"), (305.0, ""), (400.0, "")]
+)
+def test_an_update_that_multiplies_more_than_its_rules_do_is_a_confound(
+    tmp_path: Path, planned: float, told: str
+) -> None:
+    confounds, _ = found_in(tmp_path, {"adamw": (1000.0, 0.0), "muon": (1000.0, 310.0)}, planned)
+    found = [each for each in confounds if each.setting == "products of the optimizer, against its plan"]
+    assert [(each.values, each.why) for each in found] == (
+        [({"adamw": "1 of the plan", "muon": told}, {"muon": "rest"})] if told else []
+    )
+
+
+def test_updates_without_a_plan_are_told_and_confound_nothing(tmp_path: Path) -> None:
+    def refuse(plan: Any, arm: str) -> Any:
+        raise UncountedError("the rule wants numbers")
+
+    made = plan_of(tmp_path, {"adamw": (1000.0, 0.0), "muon": (1000.0, 310.0)})
+    confounds, notes = worked(made, tmp_path, refuse)
+    assert [each.setting for each in confounds] == ["products of the optimizer"]
+    assert notes == ("products of the optimizer of muon have no plan: the rule wants numbers",)
+
+
+def test_why_a_compiled_runs_last_step_was_not_counted_is_told_once_for_all_runs(tmp_path: Path) -> None:
+    made = plan_of(tmp_path, {"adamw": (1000.0, 0.0), "slower": (1000.0, 0.0)})
+    for arm in ("adamw", "slower"):
+        RunFolder(tmp_path / arm).write_result(
+            {"status": "finished", "value": 1.0, "select": 1.0, "work": nothing("out of memory")}
+        )
+    assert worked(made, tmp_path) == ((), ("products of adamw and slower were not counted: out of memory",))
 
 
 @pytest.mark.parametrize(
