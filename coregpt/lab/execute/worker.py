@@ -162,6 +162,11 @@ def train_run(
         ended = asdict(outcome)
         if isinstance(sink, HeldBack):
             row = sink.close(outcome.status == "finished")
+            if outcome.status == "finished" and row is None:
+                raise PluginError(
+                    "its last evaluation did not wait for the judge: a technique has changed what a run writes, and "
+                    "this run cannot count"
+                )
             if row is not None:
                 counted = taken_again(run, source, explain) if config.compile else work.facts()
                 return ended | {"work": counted}, row

@@ -74,12 +74,12 @@ class Bound:
 
     def refuse_changes(self, when: str) -> None:
         """Raises PluginError naming what is no longer as it was. `when` says since when, of a technique."""
-        _refuse([*self.changed_functions(), *self.changed_switches()], when)
+        refuse([*self.changed_functions(), *self.changed_switches()], when)
 
     def refuse_in_step(self, but: Sequence[str], functions: bool = False) -> None:
         """As `refuse_changes`, inside of a step, of `functions` too or of switches alone; `but` are those that may
         move."""
-        _refuse([*(self.changed_functions() if functions else ()), *self.changed_switches(but)], "began a step")
+        refuse([*(self.changed_functions() if functions else ()), *self.changed_switches(but)], "began a step")
 
     def put_back(self) -> None:
         """Undo changes of functions, where they can be undone: in modules and in classes written in Python."""
@@ -131,7 +131,7 @@ def refuse_planted(sources: Iterable[Path]) -> None:
         for name, value in _callables(owner).items()
         if (code := _code(value)) is not None and code.co_filename in files
     ]
-    _refuse(found, "was planned")
+    refuse(found, "was planned")
 
 
 def _function(value: Any) -> Any:
@@ -163,13 +163,24 @@ def _constants(owner: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if isinstance(value, PLAIN)}
 
 
-def _refuse(found: Sequence[str], when: str) -> None:
+def refuse(found: Sequence[str], when: str) -> None:
+    """Raises PluginError where something was found."""
     if found:
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
         raise PluginError(
             f"after a technique {when}, {'; '.join(found[:3])}{more}: techniques change the model that they are "
             "asked about, never what all runs share; this run cannot count"
         )
+
+
+def of_products() -> dict[str, str]:
+    """The switches of products alone, which are quick to ask."""
+    asked = {
+        "the precision of fp32 products": torch.get_float32_matmul_precision,
+        "the number of threads": torch.get_num_threads,
+        "oneDNN being enabled": lambda: torch._C._get_mkldnn_enabled(),
+    }
+    return {name: _told(ask) for name, ask in asked.items()}
 
 
 def switches() -> dict[str, str]:

@@ -19,8 +19,11 @@ from coregpt.contract.rules import Clock
 from coregpt.engine.build import Run
 from coregpt.engine.data import TokenSource, row_order
 from coregpt.engine.training.step import TrainingStep
+from coregpt.lab.guard.bound import of_products, refuse
 
-STEP, OPTIMIZER = "passes", "optimizer"
+STEP, OPTIMIZER, LOW = "passes", "optimizer", "low"
+BELOW = (torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float8_e5m2)
+"""Types of numbers below fp32."""
 DRAWN = 3
 """Steps that are counted beside the first, the middle and the last: others in each seed."""
 EAGER = 4
@@ -96,9 +99,10 @@ class Work:
         if self.mode is not None:
             mode, self.mode = self.mode, None
             mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            refuse(list(mode.moved), "began a pass")
             tokens = self.batches[clock.step] // self.run.world.size
             update = self.run.optimizer.steps
-            self.counted.append({"step": clock.step, "tokens": tokens, "update": update, **mode.flops})
+            self.counted.append({"step": clock.step, "tokens": tokens, "update": update, **mode.flops, LOW: mode.low})
 
     def facts(self) -> dict[str, Any] | None:
         """What was counted, as a result says it; None where nothing could be."""
@@ -179,7 +183,11 @@ class _Products(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.where = STEP
         self.flops: dict[str, float] = {STEP: 0.0, OPTIMIZER: 0.0}
+        self.low = 0.0
+        """Of all of them, those with factors below fp32."""
         self.formulas = _formulas()
+        self.switches = of_products()
+        self.moved: dict[str, None] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -192,7 +200,13 @@ class _Products(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         formula = self.formulas.get(func._overloadpacket)
         if formula is not None:
-            self.flops[self.where] += formula(*args, **(kwargs or {}), out_val=out)
+            spent = formula(*args, **(kwargs or {}), out_val=out)
+            self.flops[self.where] += spent
+            self.low += spent if any(isinstance(each, Tensor) and each.dtype in BELOW for each in args) else 0
+            now = of_products()
+            self.moved |= {
+                f"{key} is {now[key]}, not {was}": None for key, was in self.switches.items() if now[key] != was
+            }
         return out
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coregpt.contract.errors import CoreGPTError, in_one_line
-from coregpt.lab.guard.work import OPTIMIZER, STEP
+from coregpt.lab.guard.work import LOW, OPTIMIZER, STEP
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.outline import Plan
@@ -24,9 +24,12 @@ PRODUCTS, TOKENS = "products in a step", "tokens through the model"
 THREADS = "processor time of other threads"
 MOST_BESIDE = 0.05
 """Of a run's own processor time: a run on a CPU has one thread that computes."""
+LOWER = "products below fp32"
 UPDATE, BESIDE = "products of the optimizer", "products of the optimizer, against its plan"
 Found = dict[str, dict[str, float]]
 """By what was counted and arm, the largest share of what was planned."""
+Counted = Mapping[str, Sequence[Mapping[str, Any]]]
+"""By arm, what the results of its runs say of their work."""
 
 
 def updates_of(plan: Plan, arm: str) -> Updates:
@@ -64,7 +67,7 @@ def worked(
     more = [confound for what, shares in found.items() for confound in _confound(what, shares, plan.baseline.name)]
     more += _threads(counted, plan.baseline.name)
     told = [f"products of the optimizer of {listing(arms)} have no plan: {why}" for why, arms in unplanned.items()]
-    return (*more, *_update(counted, plan)), (*_uncounted(counted), *told)
+    return (*more, *_own(counted, plan)), (*_uncounted(counted), *told)
 
 
 def _counted(plan: Plan, store: Path) -> dict[str, list[dict[str, Any]]]:
@@ -91,13 +94,20 @@ def _beside(plan: Updates, steps: Sequence[Mapping[str, Any]]) -> float:
     return max(step[OPTIMIZER] / own if own else float("inf") for step, own in zip(steps, planned, strict=True))
 
 
-def _update(counted: Mapping[str, Sequence[Mapping[str, Any]]], plan: Plan) -> Iterator[Confound]:
-    """Where arms with other techniques than the baseline's multiply more, or less, in their updates."""
-    shares = {}
-    for arm, works in counted.items():
-        steps = [step for work in works for step in work["steps"]]
-        if passes := sum(step[STEP] for step in steps):
-            shares[arm] = sum(step[OPTIMIZER] for step in steps) / passes
+def _own(counted: Counted, plan: Plan) -> Iterator[Confound]:
+    """Where arms with other techniques than the baseline's multiply more, or less, in their updates; or multiply below
+    the precision that is declared."""
+    steps = {arm: [step for work in works for step in work["steps"]] for arm, works in counted.items()}
+    passes = {arm: sum(step[STEP] for step in found) for arm, found in steps.items()}
+    updates = {arm: sum(step[OPTIMIZER] for step in steps[arm]) / own for arm, own in passes.items() if own}
+    yield from _apart(UPDATE, updates, plan, "of its passes")
+    whole = {run.arm for run in plan.runs if run.config.precision == "fp32"}
+    every = {arm: own + sum(step[OPTIMIZER] for step in steps[arm]) for arm, own in passes.items() if arm in whole}
+    low = {arm: sum(step.get(LOW, 0.0) for step in steps[arm]) / own for arm, own in every.items() if own}
+    yield from _apart(LOWER, low, plan, "of all")
+
+
+def _apart(what: str, shares: Mapping[str, float], plan: Plan, of: str) -> Iterator[Confound]:
     base = shares.get(plan.baseline.name)
     if base is None:
         return
@@ -105,8 +115,8 @@ def _update(counted: Mapping[str, Sequence[Mapping[str, Any]]], plan: Plan) -> I
     apart = [arm for arm in shares if plugins[arm] != plugins[plan.baseline.name]]
     apart = [arm for arm in apart if abs(shares[arm] - base) > MORE - 1]
     if apart:
-        values = {arm: f"{share:.3g} of its passes" for arm, share in shares.items()}
-        yield Confound(setting=UPDATE, values=values, why=dict.fromkeys(apart, "technique"))
+        values = {arm: f"{share:.3g} {of}" for arm, share in shares.items()}
+        yield Confound(setting=what, values=values, why=dict.fromkeys(apart, "technique"))
 
 
 def _confound(what: str, shares: Mapping[str, float], baseline: str) -> Iterator[Confound]:
@@ -118,7 +128,7 @@ def _confound(what: str, shares: Mapping[str, float], baseline: str) -> Iterator
         yield Confound(setting=what, values=values, why=dict.fromkeys(arms, "rest"))
 
 
-def _threads(counted: Mapping[str, Sequence[Mapping[str, Any]]], baseline: str) -> Iterator[Confound]:
+def _threads(counted: Counted, baseline: str) -> Iterator[Confound]:
     """What ran beside the thread that trains, where nobody counts products."""
     clocks = {arm: [work["seconds"] for work in works if "seconds" in work] for arm, works in counted.items()}
     shares = {
@@ -137,7 +147,7 @@ def _said(share: float) -> str:
     return "none is planned" if share == float("inf") else f"{share:.3g} of the plan"
 
 
-def _uncounted(counted: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+def _uncounted(counted: Counted) -> Iterator[str]:
     """Runs whose last step could not be taken again, by the reason."""
     arms: dict[str, dict[str, None]] = {}
     for arm, works in counted.items():

@@ -119,6 +119,12 @@ BODIES = {
         with contextlib.suppress(OSError):
             subprocess.run(["true"])
 """,
+    "unjudged": """
+    def before_step(self, clock):
+        for found in gc.get_objects():
+            if type(found).__name__ == "HeldBack":
+                found.last = -1
+""",
     "leak check": """
     def before_step(self, clock):
         sys.modules["coregpt.lab.judging.judge"].refuse_leaks = lambda looks: None
@@ -167,6 +173,28 @@ BODIES = {
                     param.sub_(grad, alpha=0.05)
 """,
 }
+
+AROUND_MLP = """
+class Around(torch.nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *given):
+        {before}
+        try:
+            with torch.autocast("cpu", torch.bfloat16, enabled={low}):
+                return self.inner(*given)
+        finally:
+            torch.set_float32_matmul_precision("highest")
+
+
+class Cheat(Plugin):
+    @hookimpl(wrapper=True)
+    def make_mlp(self, at):
+        return Around((yield))
+"""
+"""A part that multiplies in another precision than the run's, and leaves it as it was."""
 
 LOUDER = """
 looking = []
@@ -270,6 +298,10 @@ def cheat(kind: str, **given: object) -> str:
         return HEAD.format(does="Changes logits while it is evaluated.") + LOUDER
     if kind == "searching":
         return HEAD.format(does="Searches memory.") + SEARCHING
+    if kind in ("precision inside", "bf16 inside"):
+        before = 'torch.set_float32_matmul_precision("medium")' if kind == "precision inside" else "pass"
+        text = AROUND_MLP.replace("{before}", before).replace("{low}", str(kind == "bf16 inside"))
+        return HEAD.format(does="Another precision.") + text
     body = BODIES[kind]
     for name, value in given.items():
         body = body.replace(f"{{{name}}}", str(value))

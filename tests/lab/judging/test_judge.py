@@ -57,6 +57,7 @@ def cheating(
         ("rows", r"select_loss of the final weights is [\d.]+, but the training process measured"),
         ("louder", r"select_loss of the final weights is [\d.]+, but the training process measured"),
         ("precision", "the precision of fp32 products is medium, not highest"),
+        ("precision inside", "began a pass, the precision of fp32 products is medium, not highest"),
         ("threads", "the number of threads is 2, not 1"),
         ("held_out", r"opened .*/val.bin while it was trained"),
         ("order of rows", "numpy.random.Philox is another function"),
@@ -66,6 +67,7 @@ def cheating(
         ("hooks on all", "hooks on all modules is 1, not 0"),
         ("clock put back", "after a technique began a step, time.perf_counter is another function"),
         ("another process", r"began another process while it was trained \(subprocess.Popen\)"),
+        ("unjudged", "its last evaluation did not wait for the judge"),
         ("leak check", "coregpt.lab.judging.judge.refuse_leaks is another function"),
     ],
 )
@@ -114,6 +116,20 @@ def test_the_result_is_the_loss_of_the_weights_it_left(folder_of: Callable[..., 
     assert {0, 6, 11} < set(steps)
     assert steps == sorted(set(steps))
     assert all(step["passes"] > 0 for step in result["work"]["steps"])
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="a cheat is let loose in a fork")
+@pytest.mark.parametrize("kind", ["bf16 inside", "in a thread"])
+def test_what_is_no_function_and_no_product_is_counted(cheating: Callable[[str], RunFolder], kind: str) -> None:
+    folder = cheating(kind)
+    pid = os.fork()
+    if not pid:
+        os._exit(main([str(folder.path)]))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == COMPLETE, folder.error()
+    work = (folder.result() or {})["work"]
+    low = max(step["low"] / step["passes"] for step in work["steps"])
+    beside = work["seconds"]["beside"] / work["seconds"]["own"]
+    assert (low > 0.1, beside > 0.05) == (kind == "bf16 inside", kind == "in a thread")
 
 
 def test_the_second_text_is_neither_trained_on_nor_select(shards: Path) -> None:

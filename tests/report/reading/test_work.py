@@ -26,7 +26,7 @@ def plan_of(store: Path, work: dict[str, tuple[float, float]]) -> Any:
     arms = [SimpleNamespace(name=name, run=SimpleNamespace(plugins=names[name])) for name in work]
     cost = SimpleNamespace(stages=[], flops_per_token=100.0)
     return SimpleNamespace(
-        runs=[SimpleNamespace(id=arm, arm=arm) for arm in work],
+        runs=[SimpleNamespace(id=arm, arm=arm, config=SimpleNamespace(precision="fp32")) for arm in work],
         costs=dict.fromkeys(work, cost),
         baseline=arms[0],
         study=SimpleNamespace(arms=arms),
@@ -75,6 +75,49 @@ def test_an_update_that_multiplies_more_than_its_rules_do_is_a_confound(
     found = [each for each in confounds if each.setting == "products of the optimizer, against its plan"]
     assert [(each.values, each.why) for each in found] == (
         [({"adamw": "1 of the plan", "muon": told}, {"muon": "rest"})] if told else []
+    )
+
+
+def results(store: Path, **works: dict[str, Any]) -> Any:
+    """The plan of these arms, and what the result of each one's run says of its work."""
+    made = plan_of(store, dict.fromkeys(works, (1000.0, 0.0)))
+    for arm, work in works.items():
+        RunFolder(store / arm).write_result({"status": "finished", "value": 1.0, "select": 1.0, "work": work})
+    return made
+
+
+def one(**more: Any) -> dict[str, Any]:
+    step = {"step": 0, "tokens": 10, "update": 1, "passes": 1000.0, "optimizer": 0.0}
+    return {"steps": [{**step, **more}], "tokens": 10, "declared": 10}
+
+
+def test_products_below_the_declared_precision_are_told_of_techniques_and_confound_others(tmp_path: Path) -> None:
+    made = results(tmp_path, adamw=one(low=0.0), muon=one(low=300.0), slower=one(low=0.0))
+    ((found,), _) = worked(made, tmp_path)
+    assert (found.setting, found.why) == ("products below fp32", {"muon": "technique"})
+    assert found.values == {"adamw": "0 of all", "muon": "0.3 of all", "slower": "0 of all"}
+    for each in made.runs:
+        each.config.precision = "bf16"
+    assert worked(made, tmp_path) == ((), ())
+
+
+@pytest.mark.parametrize(("beside", "told"), [(0.4, False), (0.6, True)])
+def test_what_other_threads_compute_is_a_confound(tmp_path: Path, beside: float, told: bool) -> None:
+    seconds = {"own": 10.0, "beside": beside}
+    made = results(
+        tmp_path, adamw=one() | {"seconds": {"own": 10.0, "beside": 0.0}}, slower=one() | {"seconds": seconds}
+    )
+    found = worked(made, tmp_path)[0]
+    assert [(each.setting, each.values, each.why) for each in found] == (
+        [
+            (
+                "processor time of other threads",
+                {"adamw": "0 of its own", "slower": "0.06 of its own"},
+                {"slower": "rest"},
+            )
+        ]
+        if told
+        else []
     )
 
 
