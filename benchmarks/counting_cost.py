@@ -3,8 +3,8 @@
 The baseline of `ablations/ngpt_vs_gpt.yaml` and the same with Muon, at laptop scale. A step that is counted and a plain
 one take turns, in processor time of one thread. What every other step is asked, by two companions of core's own, is too
 little for that and measured alone. A run has six counted steps at most; functions of torch and core are compared three
-times, and a picture of them is taken once. The plan of a technique's updates is made by whoever reads the results, for each counted
-step. Writes `benchmarks/results/counting_cost.{json,md}`.
+times, and a picture of them is taken once. The plan of a technique's updates is made by whoever reads the results, for
+each counted step. Writes `benchmarks/results/counting_cost.{json,md}`.
 """
 
 import argparse
