@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +115,11 @@ class Arms:
                 if not isinstance(options, dict):
                     continue
                 taken = self.catalogue.instance(name, options)
-                wrong = chain(coerced(options, taken.model_dump()), whole_shares(options, type(taken)))
+                wrong = [*coerced(options, taken.model_dump()), *whole_shares(options, type(taken))]
             except ValidationError as error:
-                wrong = self.option_problems(name, options, error)
+                wrong = list(self.option_problems(name, options, error))
             except CoreGPTError as error:
-                wrong = iter([((), str(error))])
+                wrong = [((), str(error))]
             found += [(("plugins", name, *key), text) for key, text in wrong]
         return found
 

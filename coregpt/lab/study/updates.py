@@ -88,5 +88,6 @@ def _with_numbers(stack: Stack) -> Stack:
     """The same with small weights and gradients."""
     generator = torch.Generator().manual_seed(0)
     data, grad = (torch.randn(stack.data.shape, generator=generator) / 100 for _ in range(2))
-    columns = {name: torch.full(getattr(stack, name).shape, 1e-3) for name in ("lr", "weight_decay")}
-    return replace(stack, data=data, grad=grad, **columns, rows=torch.arange(stack.mine.start, stack.mine.stop))
+    lr, weight_decay = (torch.full(each.shape, 1e-3) for each in (stack.lr, stack.weight_decay))
+    rows = torch.arange(stack.mine.start, stack.mine.stop)
+    return replace(stack, data=data, grad=grad, lr=lr, weight_decay=weight_decay, rows=rows)

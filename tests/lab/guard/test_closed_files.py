@@ -1,6 +1,7 @@
 """Files that a process must not open: Python refuses them under any name, the kernel refuses them to anybody in it."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,18 @@ def test_a_file_is_refused_under_any_name_and_remembered(text: Path, tmp_path: P
         with pytest.raises(PluginError, match=r"opened .*same"):
             refuse_opened()
     assert text.read_text() == "the text"
+
+
+def test_a_process_that_is_to_stay_alone_begins_no_other_and_remembers_who_tried(text: Path) -> None:
+    with forbidden([], alone=True):
+        for begin in (lambda: subprocess.run(["true"], check=True), lambda: os.system("true"), os.fork):
+            with pytest.raises(PermissionError, match="a run begins no other process"):
+                begin()
+        with pytest.raises(PluginError, match=r"began another process while it was trained \(subprocess.Popen\)"):
+            refuse_opened()
+    with forbidden([text]):
+        assert os.system("true") == 0
+        refuse_opened()
 
 
 def test_what_is_opened_is_heard(text: Path) -> None:
