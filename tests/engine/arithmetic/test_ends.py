@@ -107,7 +107,7 @@ def test_weights_that_are_frozen_get_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_weights_in_low_precision_are_one_product(together: bool) -> None:
+def test_products_in_low_precision_are_those_of_each_weight(together: bool) -> None:
     """Beside each other in memory or not: values, gradients, an output nobody reads and one that is written to."""
     x, memory = random(5, 8, dtype=torch.float32).requires_grad_(), random(9, 8, seed=1, dtype=torch.float32)
     parts = [part if together else part.clone() for part in memory.split((4, 2, 3))]
