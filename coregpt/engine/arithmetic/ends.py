@@ -153,12 +153,10 @@ def added(x: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
 def normed_products(x: Tensor, weights: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
     """`F.linear(rms_norm(x), weight)` for each weight (d_out, dim), of x (..., dim): (..., *shape) each.
 
-    The product of a shape is its d_out. Under autocast products are in autocast's dtype, and all weights are one.
+    The product of a shape is its d_out. Under autocast products are in autocast's dtype.
     """
-    dtype = working_dtype(x)
     out = [(*x.shape[:-1], *shape) for shape in shapes]
-    kind = _NormedProducts if dtype == x.dtype or len(weights) == 1 else _JoinedProducts
-    return kind.apply(x, dtype, out, *weights)  # type: ignore[no-untyped-call]
+    return _NormedProducts.apply(x, working_dtype(x), out, *weights)  # type: ignore[no-untyped-call]
 
 
 def added_product(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
@@ -199,32 +197,6 @@ class _NormedProducts(torch.autograd.Function):
             grads.append(gradient(own, rows, normed))
         if above is None or not ctx.needs_input_grad[0]:
             return None, None, None, *grads
-        return normalised_backward(above, normed, scale, None).view(ctx.like), None, None, *grads
-
-
-class _JoinedProducts(torch.autograd.Function):
-    """One product for all weights: in low precision a call costs as much as the smaller products themselves."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, dtype: torch.dtype, shapes: list[tuple[int, ...]], *weights: Tensor
-    ) -> tuple[Tensor, ...]:
-        normed, scale = normalised(x.reshape(-1, x.shape[-1]), dtype)
-        used = cast(weights, dtype)
-        ctx.save_for_backward(normed, scale, used)
-        ctx.like, ctx.weights = x.shape, weights
-        parts = torch.ops.aten.unsafe_split_with_sizes(torch.mm(normed, used.t()), [len(each) for each in weights], -1)
-        return tuple(torch.ops.aten._unsafe_view(part, shape) for part, shape in zip(parts, shapes, strict=True))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *ups: Tensor) -> tuple[Tensor | None, ...]:
-        normed, scale, used = ctx.saved_tensors
-        rows = torch.cat([up.reshape(normed.shape[0], -1) for up in ups], -1)
-        grads = gradients(ctx.weights, rows, normed)
-        if not ctx.needs_input_grad[0]:
-            return None, None, None, *grads
-        above = torch.mm(rows, used)
         return normalised_backward(above, normed, scale, None).view(ctx.like), None, None, *grads
 
 

@@ -107,7 +107,7 @@ def test_weights_that_are_frozen_get_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_weights_in_low_precision_are_one_product(together: bool) -> None:
+def test_products_in_low_precision_are_those_of_each_weight(together: bool) -> None:
     """Beside each other in memory or not: values, gradients, an output nobody reads and one that is written to."""
     x, memory = random(5, 8, dtype=torch.float32).requires_grad_(), random(9, 8, seed=1, dtype=torch.float32)
     parts = [part if together else part.clone() for part in memory.split((4, 2, 3))]
@@ -117,10 +117,10 @@ def test_weights_in_low_precision_are_one_product(together: bool) -> None:
     kept = c.detach().clone()
     a.mul_(2).square_()
     assert torch.equal(c, kept)
-    got = torch.autograd.grad(a.float().sum() + c.float().sum(), (x, *weights))
-    exact = [t.detach().double().requires_grad_() for t in (x, *weights)]
+    got = torch.autograd.grad(a.float().sum() + c.float().sum(), (x, weights[0], weights[2]))
+    exact = [t.detach().double().requires_grad_() for t in (x, weights[0], weights[2])]
     h = rms_norm(exact[0])
-    loss = (2 * F.linear(h, exact[1])).square().sum() + F.linear(h, exact[3]).sum() + 0 * exact[2].sum()
+    loss = (2 * F.linear(h, exact[1])).square().sum() + F.linear(h, exact[2]).sum()
     wanted = torch.autograd.grad(loss, exact)
     for one, other in zip(got, wanted, strict=True):
         assert one.dtype == torch.float32
