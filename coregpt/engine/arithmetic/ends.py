@@ -6,7 +6,6 @@ pass of its own, and what lies between (positions, attention, an activation) is 
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -118,18 +117,13 @@ def _added_to(weight: Tensor) -> bool:
     return _Mode.accumulating and weight.is_leaf and weight.requires_grad and not watched
 
 
-@cache
-def _epsilon(dtype: torch.dtype) -> Tensor:
-    """0-d: a tensor where an operation takes no number."""
-    with torch.inference_mode(False):
-        return torch.full((), torch.finfo(dtype).eps, dtype=dtype)
-
-
 def normalised(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """rms_norm of rows (N, dim) in `dtype`, and the factor of each row (N, 1)."""
     # torch's own fused norm is fused on GPUs only, and on a CPU takes a third longer than this.
     length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    scale = torch.addcmul(_epsilon(rows.dtype), length, length, value=1 / rows.shape[-1]).rsqrt_()
+    scale = torch.addcmul(
+        rows.new_full((), torch.finfo(rows.dtype).eps), length, length, value=1 / rows.shape[-1]
+    ).rsqrt_()
     return (rows * scale).to(dtype), scale
 
 

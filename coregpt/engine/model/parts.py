@@ -158,6 +158,7 @@ class Attention(nn.Module):
         *reading, writing = weights_of(linears)
         still, mask = untouched(self.position, LearnedPosition), ctx.masks[self.attend.mask]
         plain = isinstance(self.attend, Attend) and self.attend.plain() and in_blocks(working_dtype(x), heads, mask)
+        plain = plain and type(x) is Tensor  # blocks read numbers and keep masks, which a fake tensor has none of
         if plain and still and mask is None:
             return attention_branch(x, heads, reading, writing)
         widths = (heads.query, heads.width), (heads.keys, heads.width), (heads.keys, heads.value_width)

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from coregpt.contract.config import ModelShape, RunConfig
+from coregpt.engine.build import build
 from coregpt.engine.inputs import stored_file
 from coregpt.lab.laws.law_case import LawCase
 from coregpt.lab.planning.memory import estimate, fitting_rows, room
@@ -114,3 +116,17 @@ def test_logits_of_a_large_vocabulary_are_not_kept(catalogue: Catalogue) -> None
     assert found.activations + found.working < logits / 2
     kept = estimate(run_config(**common, plugins={"z_loss": {}}), catalogue.instances({"z_loss": {}}))
     assert kept.activations > 2 * logits
+
+
+def test_an_estimate_leaves_nothing_that_a_step_would_read(catalogue: Catalogue) -> None:
+    """Masks of attention are kept from call to call: none may be made of fake numbers."""
+    shape = ModelShape(vocab=97, dim=48, depth=1, heads=3, context=56)
+    config = RunConfig(model=shape, tokens=112, batch_tokens=112, eval_tokens=56, precision="bf16", device="cpu")
+    estimate(config, [])
+    run = build(config, [], separator=0)
+    tokens = torch.zeros(2, 56, dtype=torch.long)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _ = run.model(tokens, tokens, run.dials.values)
+    loss.backward()
+    assert type(loss) is torch.Tensor
+    assert estimate(config, []).peak > 0  # nor the other way round
