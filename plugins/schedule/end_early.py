@@ -6,7 +6,8 @@ Suggested settings: by 0.0076 (record 8: 25 of 3,275 steps) to 0.015 (record 10:
 2,900, 0.0724.
 When it hurts / conflicts: a cooldown that is cut off ends at a rate above its floor. It spends no fewer tokens: the
 run is as long as it is declared, and what it follows is longer. A number of steps in a schedule (warmup 300) stays so;
-shares are of the longer run. It goes around schedules alone: what averages or swaps weights by its own clock does not.
+shares are of the longer run. It goes around schedules alone: without one it does nothing, and what averages or swaps
+weights by its own clock does not follow it.
 Source: modded-nanogpt optimization track, records 8 and 10.
 """
 

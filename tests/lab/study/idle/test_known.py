@@ -165,8 +165,8 @@ def test_no_technique_alone_with_its_defaults_is_called_idle(tmp_path: Path) -> 
     path.write_text(yaml.safe_dump(study))
     found = known(load(path))
     # Their cards say that they wait for what another one brings or changes.
-    assert set(found.idle) == {"muon_gates", "no_bias_correction", "scalar_freeze"}
-    assert found.equal == (("muon", "muon_gates"), ("no_bias_correction", "plain", "scalar_freeze"))
+    assert set(found.idle) == {"end_early", "muon_gates", "no_bias_correction", "scalar_freeze"}
+    assert found.equal == (("end_early", "no_bias_correction", "plain", "scalar_freeze"), ("muon", "muon_gates"))
 
 
 def _stands(name: str) -> bool:
