@@ -73,7 +73,8 @@ def table_of(at: Site) -> Tensor:
             "`coregpt tokenizer prefixes` writes it"
         )
     table = F.pad(given["prefix"].long(), (0, at.shape.vocab - len(given["prefix"])), value=-1)
-    if not table.is_meta and not bool(((table >= -1) & (table < at.shape.vocab)).all()):
+    has_numbers = type(table) is Tensor and not table.is_meta  # a plan has only shapes
+    if has_numbers and not bool(((table >= -1) & (table < at.shape.vocab)).all()):
         raise PluginError(f"prefix_loss: the table in 'prefixes' has ids outside of -1 to {at.shape.vocab - 1}")
     return table
 
