@@ -58,11 +58,11 @@ def refuse_unmeasurable(made: Plan) -> None:
     for key in asked.files if asked is not None else ():
         assert asked is not None
         try:
-            tokenizer = tokenizer_at(meaning_of(made.runs[0].config.data.source)[1], made.source.name)
             materials = Materials(asked)
-            if key == QUESTIONS:
+            if key == QUESTIONS:  # what is wrong with the file itself is told first
                 materials.items()
-            else:  # one that is long enough will do for now
+            tokenizer = tokenizer_at(meaning_of(made.runs[0].config.data.source)[1], made.source.name)
+            if key == BOOKS:  # one that is long enough will do for now
                 read_windows(asked.files[key].path, tokenizer, replace(materials.cut(), books=1))
         except CoreGPTError as error:
             raise ConfigError(f"{where(made.study, KEY, key)}: {error}") from None

@@ -1,6 +1,7 @@
 """What is refused, or ends early, with nothing left behind: submissions, runs that Slurm has already, --fail-fast."""
 
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,12 +63,20 @@ def test_what_slurm_refuses_is_told_in_its_words_and_leaves_nothing(
     words: str,
 ) -> None:
     here = lab()
-    before = queue()
+    before = settled()
     assert main(here.command(*on_slurm, *options)) == 2
     (err,) = capsys.readouterr().err.splitlines()
     assert err.startswith(f"coregpt: error: Slurm refuses the jobs: {words}")
     assert sorted(path.name for path in here.folder.iterdir()) == ["tiny.yaml"]
-    assert queue() == before
+    assert settled() == before
+
+
+def settled() -> dict[str, str]:
+    """State by job id, once no job of an earlier test is still ending."""
+    until = time.monotonic() + 60
+    while "COMPLETING" in (found := queue()).values() and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
 
 
 def test_jobs_that_would_wait_for_drained_nodes_are_not_refused(on_slurm: tuple[str, ...]) -> None:

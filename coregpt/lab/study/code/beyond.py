@@ -18,6 +18,7 @@ PURE = frozenset(
         "copy",
         "dataclasses",
         "decimal",
+        "difflib",
         "enum",
         "fractions",
         "functools",
