@@ -16,6 +16,7 @@ from coregpt.contract.errors import ConfigError
 from coregpt.engine.data import TokenSource, TokenStream
 from coregpt.lab.study.material import found as found_material
 from coregpt.lab.study.place import opened as opened_data
+from coregpt.report.drawing.numbers import plural
 from coregpt.trained.books import ByPlace, Cut, buckets, by_place, over_books, perplexity, read_windows
 from coregpt.trained.breakdown import Calibration, Part, calibration, documents, frequencies, positions, split
 from coregpt.trained.estimates import Floats, Mean, mean_of_rows
@@ -219,7 +220,7 @@ def _longer(found: Longer) -> list[str]:
 def _books(found: Found, books: ByPlace) -> list[str]:
     if books.refused:
         return [books.refused]
-    windows = f"{books.books:,} books, {books.rows:,} {'window' if books.rows == 1 else 'windows'} each"
+    windows = f"{plural(books.books, 'book')}, {plural(books.rows, 'window')} each"
     short = f"; {books.short:,} documents are too short" if books.short else ""
     head = (f"tokens before, windows of {books.length:,}", "loss (95% interval)", "perplexity")
     rows = [(part.name, told(part.mean), f"{perplexity(part.mean.value):.2f}") for part in books.parts]
