@@ -99,13 +99,14 @@ def attend_grouped(
 ) -> None:
     """Writes probabilities and output, and what else there is room for: all by key head, as `by_key_head` has them."""
     qs, ks, vs = heads
-    future = _future(size.group, size.queries, qs.dtype) if mask is None else qs
+    longest = 1 << (size.queries - 1).bit_length()
+    future = _future(size.group, QUERY_BLOCK, longest, qs.dtype) if mask is None else qs
     seen = None if mask is None else _seen_by_group(mask, size)
     for rows, n, start, end, low, high, probs in _blocks(saved, size, seen):
         here = slice(start * size.group, end * size.group)
         queries, keys = qs[n, here], ks[n, low:high].contiguous().mT
         if seen is None:
-            shift = size.queries - start
+            shift = longest - start
             bias = future[: probs.shape[1], shift : shift + end].expand_as(probs)
             torch.baddbmm(bias, queries, keys, alpha=scale, out=probs)
             visible = None
@@ -134,15 +135,15 @@ def _hide(scores: Tensor, seen: Tensor) -> None:
 
 
 @cache
-def _future(group: int, queries: int, dtype: torch.dtype) -> Tensor:
-    """(side G, T + side) of what is added to scores: nothing to T keys, then -inf to those after a query.
+def _future(group: int, side: int, longest: int, dtype: torch.dtype) -> Tensor:
+    """(side G, longest + side) of what is added to scores: nothing to so many keys, then -inf to those after a query.
 
-    One for every length there is: making it anew takes as long as the product that it is added to.
+    One for all lengths up to a power of two, of which any block's is a part: making it anew takes as long as the
+    product that it is added to, and one for every length would stay when a text grows token by token.
     """
-    side = min(QUERY_BLOCK, queries)
     with torch.inference_mode(False):
         hidden = torch.full((side, side), float("-inf"), dtype=dtype).triu_(1)
-        whole = torch.cat((torch.zeros(side, queries, dtype=dtype), hidden), -1)
+        whole = torch.cat((torch.zeros(side, longest, dtype=dtype), hidden), -1)
         return whole if group == 1 else whole.repeat_interleave(group, 0)
 
 

@@ -97,6 +97,23 @@ def test_what_a_window_hides_from_a_whole_block_is_not_computed(monkeypatch: pyt
     assert [tuple(probs.shape) for *_, probs in products] == [(2, 8, 8), (2, 8, 16), (2, 8, 16), (2, 8, 16)]
 
 
+def test_blocks_of_another_size_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It failed for any length that had been attended to in shorter blocks before in the same process."""
+    inputs = heads(21)
+    monkeypatch.setattr(blocks, "QUERY_BLOCK", 8)
+    blocked_attention(*inputs)
+    monkeypatch.undo()
+    same(blocked_attention(*inputs), by_query(*inputs, None), inputs)
+
+
+def test_a_text_that_grows_keeps_few_tables_of_the_future() -> None:
+    blocks._future.cache_clear()
+    for length in range(1, 41):
+        inputs = heads(length)
+        same(blocked_attention(*inputs), by_query(*inputs, None), inputs)
+    assert blocks._future.cache_info().currsize == len({1, 2, 4, 8, 16, 32, 64})
+
+
 def test_divergence_is_not_hidden_by_a_mask_that_blinds_queries() -> None:
     q, k, v = (t.detach().clone() for t in heads(24))
     q[0, 20] = float("nan")
