@@ -96,7 +96,7 @@ class HookManager(pluggy.PluginManager):
 
     def add(self, plugin: object, name: str) -> None:
         """Register. Raises PluginError for an unknown hook or a wrong argument."""
-        for hook, method in inspect.getmembers_static(type(plugin), lambda each: hasattr(each, MARK)):
+        for hook, method in marked(type(plugin)):
             if problem := self._misfit(hook, getattr(plugin, hook)):
                 raise PluginError(f"plugin '{name}'{place_of(method)}: {problem}")
         try:
@@ -142,6 +142,12 @@ class HookManager(pluggy.PluginManager):
             if answer is not None:
                 found.append((impl.plugin_name, answer))
         return found
+
+
+def marked(cls: type) -> list[tuple[str, Any]]:
+    """What a class has that is marked as a hook, without asking for it: `inspect` takes ten times as long."""
+    members = {name: each for base in reversed(cls.__mro__) for name, each in vars(base).items()}
+    return sorted((name, each) for name, each in members.items() if hasattr(each, MARK))
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """The contract refuses, at definition or registration, what would go wrong silently later."""
 
+import inspect
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 from coregpt.contract.config import ModelShape, RunConfig
 from coregpt.contract.errors import PluginError
 from coregpt.contract.hookspecs import Hooks
-from coregpt.contract.plugin import HookManager, Plugin, hookimpl
+from coregpt.contract.plugin import MARK, HookManager, Plugin, hookimpl, marked
 from coregpt.contract.prescription import Prescription
 from coregpt.engine.build import build
 
@@ -54,6 +55,27 @@ def test_a_wrong_argument_is_named() -> None:
 
     with pytest.raises(PluginError, match=r"plugin 'wrong'.*site"):
         HookManager(Hooks).add(Wrong(), "wrong")
+
+
+def test_hooks_of_a_class_are_those_that_inspect_finds() -> None:
+    class Base(Plugin):
+        @hookimpl
+        def make_mlp(self, at: Any) -> None:
+            """One."""
+
+        @hookimpl
+        def make_norm(self, at: Any) -> None:
+            """Another."""
+
+    class Child(Base):
+        @hookimpl
+        def make_norm(self, at: Any) -> None:
+            """Its own."""
+
+    for cls in (Base, Child):
+        found = inspect.getmembers_static(cls, lambda each: hasattr(each, MARK))
+        assert found == marked(cls)
+    assert dict(marked(Child))["make_norm"] is vars(Child)["make_norm"]
 
 
 def test_options_are_frozen_and_closed() -> None:

@@ -1,5 +1,6 @@
 """A study file as a command sees it: read for the machine, or the cluster, on which it will run."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from coregpt.lab.planning.chain import resolved
 from coregpt.lab.planning.load import load, load_family
 from coregpt.lab.planning.pilot import refuse_undecidable
 from coregpt.lab.planning.plans import refuse_nowhere
+from coregpt.lab.progress import Display
 from coregpt.lab.slurm.cluster import SlurmOptions
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.idle.inert import refuse_idle
@@ -41,7 +43,11 @@ def sound_studies(
         refuse_absent(study)
         refuse_nowhere(study)
     refuse_edited_brackets(studies)
-    return studies, refuse_idle(studies)
+    display = Display(sys.stderr)
+    try:
+        return studies, refuse_idle(studies, display.status)
+    finally:
+        display.clear()
 
 
 def refuse_edited_brackets(studies: Sequence[Study]) -> None:

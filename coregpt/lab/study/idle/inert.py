@@ -1,6 +1,6 @@
 """What a study must say of techniques that do nothing, and what is told of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.study.declaration import Study
@@ -8,12 +8,12 @@ from coregpt.lab.study.idle.known import Known, known
 from coregpt.lab.study.whereabouts import where_arm
 
 
-def refuse_idle(studies: Sequence[Study]) -> list[Known]:
-    """What is known of each study.
+def refuse_idle(studies: Sequence[Study], tell: Callable[[str], None] = lambda line: None) -> list[Known]:
+    """What is known of each study; `tell` hears which arm is looked at.
 
     Raises ConfigError, one line per arm and technique that does nothing in it, unless the arm says `inert: true`.
     """
-    found = [known(study) for study in studies]
+    found = [known(study, tell) for study in studies]
     problems = [line for study, each in zip(studies, found, strict=True) for line in _refused(study, each)]
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))

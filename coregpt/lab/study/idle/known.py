@@ -4,9 +4,8 @@ A technique does nothing in an arm if the arm without it has the same evaluation
 rules or schedules tell the two apart already, nothing is traced.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,6 +17,7 @@ from coregpt.engine.build import Run
 from coregpt.lab.study.declaration import Arm, Study
 from coregpt.lab.study.identity import canonical
 from coregpt.lab.study.idle.numbers import Case, loss_of, name_of, over_time
+from coregpt.lab.study.idle.symbols import Shapes
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.kind import foreign
 
@@ -41,12 +41,18 @@ class Known:
         return {name: why for name, why in self.idle.get(arm, {}).items() if name not in self.everywhere}
 
 
-def known(study: Study) -> Known:
-    """Looks at every compared arm; what cannot be traced without memory is taken to act, and to differ."""
+def known(study: Study, tell: Callable[[str], None] = lambda line: None) -> Known:
+    """Looks at every compared arm; what cannot be traced without memory is taken to act, and to differ.
+
+    It takes a model for each technique of each arm: `tell` hears which arm is looked at.
+    """
     if any(foreign(arm.run) is not None for arm in study.compared):  # nobody can look into a program
         return Known({}, (), frozenset())
-    looks = _Looks(study)
-    idle = {arm.name: found for arm in study.compared if (found := looks.idle(arm))}
+    looks, idle = _Looks(study), {}
+    for number, arm in enumerate(study.compared, 1):
+        tell(f"looking for techniques that do nothing: {arm.name}, arm {number} of {len(study.compared)}")
+        if found := looks.idle(arm):
+            idle[arm.name] = found
     shared = frozenset.intersection(*(frozenset(arm.run.plugins) for arm in study.compared))
     nowhere = frozenset(name for name in shared if all(name in idle.get(arm.name, {}) for arm in study.compared))
     return Known(idle, looks.equal(study.compared), nowhere)
@@ -91,7 +97,7 @@ class _Looks:
             without = arm.run.model_copy(update={"plugins": {other: arm.run.plugins[other] for other, _ in rest}})
             try:
                 if self.same(whole, Case(without, rest, whole.inputs), name):
-                    found[name] = why_idle(self.sketch(whole).run.assembly.record, name)
+                    found[name] = why_idle(self.sketch(whole).record, name)
             except Exception:
                 # Every one counts: code of other plugins runs here without a neighbour it may lean on, and on shapes
                 # where it may want numbers. What cannot be traced is taken to act, so nothing is claimed of it; errors
@@ -132,7 +138,7 @@ class _Looks:
         names = self.name(one), self.name(other)
         if names[0][0] != names[1][0]:
             return False
-        return extra not in a.run.owners or extra in names[0][1]
+        return extra not in a.owners or extra in names[0][1]
 
     def moves_apart(self, one: Case, other: Case) -> bool:
         """Whether a parameter that the first run's loss depends on starts or moves otherwise in the second."""
@@ -143,13 +149,14 @@ class _Looks:
     def sketch(self, case: Case) -> "Sketch":
         key = canonical(case.config.model_dump(mode="json"))
         if key not in self.sketches:
-            self.sketches[key] = Sketch(case.build())
+            with Shapes():
+                self.sketches[key] = Sketch.of(case.build())
         return self.sketches[key]
 
     def name(self, case: Case) -> tuple[str, frozenset[str]]:
         key = canonical(case.config.model_dump(mode="json"))
         if key not in self.names:
-            self.names[key] = name_of(case, self.sketch(case).run)
+            self.names[key] = name_of(case, case.build())
         return self.names[key]
 
     def loss(self, case: Case) -> tuple[str, frozenset[str]]:
@@ -159,41 +166,45 @@ class _Looks:
         return self.losses[key]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sketch:
     """What tells most runs apart at once."""
 
-    run: Run
-    rules: dict[str, Any] = field(init=False)
+    record: Record
+    owners: tuple[str, ...]
+    """Whose companions there are."""
+    course: Any
+    """Sizes of steps and learning rates over the run."""
+    companions: list[Any]
+    rules: dict[str, Any]
     """By parameter all that decides how it starts and moves."""
 
-    def __post_init__(self) -> None:
-        run = self.run
-        self.rules = {}
-        for stack in run.optimizer.stacks:
-            moves = _settings(stack.rule), _settings(stack.decay)
-            for path in stack.paths:
-                own = run.assembly.rules[path]
-                start = None if callable(own.init) else own.init
-                self.rules[path] = (
-                    stack.group.role,
-                    stack.group.shape,
-                    stack.group.label,
-                    moves,
-                    own.lr,
-                    own.weight_decay,
-                    start,
-                )
+    @classmethod
+    def of(cls, run: Run) -> "Sketch":
+        lr = run.dials.schedules.get("lr")
+        course = run.timeline, over_time(run, lr) if lr else over_time(run, lambda clock: 1.0)
+        return cls(
+            run.assembly.record, tuple(run.owners), course, [_settings(each) for each in run.companions], _rules(run)
+        )
 
-    @cached_property
-    def course(self) -> Any:
-        """Sizes of steps and learning rates over the run."""
-        lr = self.run.dials.schedules.get("lr")
-        return self.run.timeline, over_time(self.run, lr) if lr else over_time(self.run, lambda clock: 1.0)
 
-    @cached_property
-    def companions(self) -> list[Any]:
-        return [_settings(companion) for companion in self.run.companions]
+def _rules(run: Run) -> dict[str, Any]:
+    found = {}
+    for stack in run.optimizer.stacks:
+        moves = _settings(stack.rule), _settings(stack.decay)
+        for path in stack.paths:
+            own = run.assembly.rules[path]
+            start = None if callable(own.init) else own.init
+            found[path] = (
+                stack.group.role,
+                stack.group.shape,
+                stack.group.label,
+                moves,
+                own.lr,
+                own.weight_decay,
+                start,
+            )
+    return found
 
 
 def _settings(value: Any, deep: int = DEEP) -> Any:

@@ -103,14 +103,14 @@ class Symbols(TorchDispatchMode):
         kwargs = kwargs or {}
         operator = _operator(func)
         tensors: list[Tensor] = []
-        told = operator.text, [_told(value, tensors) for value in args], _told(list(kwargs.items()), tensors)
+        told = repr((operator.text, [_told(value, tensors) for value in args], _told(list(kwargs.items()), tensors)))
         first = operator.overwrites  # what was there before does not matter
         read = [_kind(t) if i == 0 and first else self.name(t) for i, t in enumerate(tensors)]
         self._draws += operator.random
         called = digest(told, read, self._draws if operator.random else 0)
         self._read[called] = [name for t in tensors[first:] if t.is_meta for name in self._names(t)]
         if operator.makes_new and all(t.is_meta for t in tensors):
-            answer = _shaped(func, args, kwargs, (repr(told), *((_kind(t), t.stride()) for t in tensors)))
+            answer = _shaped(func, args, kwargs, (told, *((_kind(t), t.stride()) for t in tensors)))
             for i, t in enumerate(_tensors(answer)):
                 self._new(t, self._part(called, i))
             return answer
@@ -187,6 +187,20 @@ def _shaped(func: Any, args: Any, kwargs: Any, key: Any) -> Any:
     if plain and all(t.is_meta and not t.storage_offset() for t in made):
         _SHAPES[key] = [((t.shape, t.stride()), t.dtype) for t in made]
     return answer
+
+
+class Shapes(TorchDispatchMode):
+    """Works out an operation's shapes on the meta device once, while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs, tensors = kwargs or {}, list[Tensor]()
+        told = repr((str(func), [_told(value, tensors) for value in args], _told(list(kwargs.items()), tensors)))
+        if not _operator(func).makes_new or not all(t.is_meta for t in tensors):
+            return func(*args, **kwargs)
+        return _shaped(func, args, kwargs, (told, *((_kind(t), t.stride()) for t in tensors)))
 
 
 class WithContent(TorchFunctionMode):

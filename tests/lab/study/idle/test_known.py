@@ -13,6 +13,7 @@ from coregpt.contract.errors import PluginError
 from coregpt.engine.build import build
 from coregpt.lab.planning.load import load, load_family
 from coregpt.lab.study.idle.known import Known, known
+from coregpt.lab.study.idle.symbols import Shapes
 from coregpt.lab.study.registry import Catalogue
 from tests.lab.study.idle.dead_pairs import FILES, write
 
@@ -195,6 +196,31 @@ def test_no_study_that_is_kept_here_has_a_dead_arm(path: Path) -> None:
     for study in load_family(path):
         found = known(study)
         assert not any(found.apart(arm.name) for arm in study.arms if not arm.inert)
+
+
+def test_it_says_which_arm_it_looks_at(tmp_path: Path) -> None:
+    study = {"question": "?", "base": BASE, "arms": {"plain": {}, "rope": {"plugins": {"rope": {}}}}, "seeds": 5}
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump({**study, "test": {"baseline": "plain"}}))
+    lines: list[str] = []
+    known(load(path), lines.append)
+    assert [line.rpartition(": ")[2] for line in lines] == ["plain, arm 1 of 2", "rope, arm 2 of 2"]
+
+
+def test_shapes_that_are_worked_out_once_are_those_of_a_model() -> None:
+    """Layers alike in a first and a second run, which takes all from the first."""
+    config = RunConfig(model=ModelShape(vocab=32, dim=16, depth=4, heads=2, context=16), tokens=4096)
+    plugins = Catalogue().instances({"muon": {}, "swiglu": {}, "uniform_init": {}, "value_embeddings": {}})
+    runs = [build(config, plugins, device="meta", separator=0)]
+    for _ in range(2):
+        with Shapes():
+            runs.append(build(config, plugins, device="meta", separator=0))
+    seen = [
+        {name: (t.shape, t.stride(), t.dtype, t.device) for name, t in run.model.state_dict().items()} for run in runs
+    ]
+    rules = [[(stack.paths, stack.data.shape) for stack in run.optimizer.stacks] for run in runs]
+    assert seen[0] == seen[1] == seen[2]
+    assert rules[0] == rules[1] == rules[2]
 
 
 def test_looking_leaves_global_randomness_alone() -> None:
