@@ -4,6 +4,7 @@ Muon asks its own method `polar` for the factor of u, the matrix it has averaged
 which asks whatever was there before. Several wrap each other in the order of plugins, and none has to know the others.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ class Moment:
     dials: Dials
 
 
-class AroundPolar:
+class AroundPolar(ABC):
     """The rule `inner`, Muon's or a wrapper of it; subclasses answer `polar`, and `added` if they keep a state."""
 
     now: Moment
@@ -40,9 +41,9 @@ class AroundPolar:
         """State besides that of `inner`."""
         return {}
 
+    @abstractmethod
     def polar(self, u: Tensor) -> Tensor:
         """What takes the place of the polar factor of u (n, ..., r, c); `self.now` is the update that is made."""
-        raise NotImplementedError
 
     def init(self, p: Tensor) -> dict[str, Tensor]:
         return {**self.inner.init(p), **self.added(p)}

@@ -17,9 +17,9 @@ Source: modded-nanogpt optimization track, records 11 to 43.
 from collections.abc import Generator
 from typing import Any, ClassVar, Literal
 
-import torch
 from coregpt_plugins._shared.around_polar import AroundPolar
-from coregpt_plugins._shared.matrices import frobenius, is_matrix, schatten4
+from coregpt_plugins._shared.contra import contra, falling, largest
+from coregpt_plugins._shared.matrices import is_matrix, schatten4
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
@@ -48,8 +48,7 @@ class ContraMuon(Plugin):
 
     def level(self, clock: Clock) -> float:
         """kappa at `clock.step`."""
-        end = clock.span(self.until)
-        return self.kappa * max(0.0, 1 - clock.step / end) if end else 0.0
+        return falling(clock, self.kappa, self.until)
 
     @hookimpl(wrapper=True)
     def make_update(self, group: ParamGroup) -> Generator[None, UpdateRule, UpdateRule]:
@@ -65,16 +64,4 @@ class Contra(AroundPolar):
         self.size = schatten4 if options.largest == "schatten" else largest
 
     def polar(self, u: Tensor) -> Tensor:
-        plain = self.plain(u)
-        other = plain - self.now.dials[DIAL] * u / self.size(u).clamp(min=1e-20)
-        return other * (frobenius(plain) / frobenius(other).clamp(min=1e-10))
-
-
-def largest(u: Tensor, steps: int = 5) -> Tensor:
-    """Nearly the largest singular value of u (n, ..., r, c), from below, as (n, ..., 1, 1)."""
-    columns = u.shape[-1]
-    v = torch.full((*u.shape[:-2], columns, 1), columns**-0.5, dtype=u.dtype, device=u.device)
-    for _ in range(steps):
-        v = u.mT @ (u @ v)
-        v = v / frobenius(v).clamp(min=torch.finfo(u.dtype).tiny)
-    return frobenius(u @ v)
+        return contra(self.plain(u), u, self.size(u), self.now.dials[DIAL])

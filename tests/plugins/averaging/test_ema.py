@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -75,3 +77,55 @@ def test_bad_options_are_named(build):
     roles = ["matrix", "embedding", "head", "table", "gate", "scalar"]
     with pytest.raises(PluginError, match="no parameter is left"):
         build(ema={"skip": roles})
+
+
+def slow_projected(states, start, horizon, shift, velocity, share):
+    """What is evaluated of one matrix, row by row, from its values before the run and after every step."""
+    way, average = torch.zeros_like(states[0]), None
+    for done in range(1, len(states)):
+        theta = states[done]
+        way = velocity * way + (1 - velocity) * (theta - states[done - 1])
+        if done == start:
+            average = rows_as_long(theta - shift * horizon * way, theta)
+        elif done > start:
+            average = average + (theta - average) / horizon
+    return rows_as_long((1 - share) * states[-1] + share * average, average)
+
+
+def rows_as_long(x, like):
+    size = lambda row: math.sqrt(sum(value**2 for value in row.tolist()))  # noqa: E731
+    return torch.stack([row * (size(other) / size(row)) for row, other in zip(x, like, strict=True)])
+
+
+def test_the_projected_average_equals_the_definition(build):
+    shares = {"roles": {"matrix": 0.75, "head": 0.6}, "places": {"blocks.0": 1.0, "blocks.0.mlp": 0.3, "mlp": 0.4}}
+    ways = {"shift": 0.5, "velocity": 0.8, "rows": True}
+    run = build(ema={"start": 6, "horizon": 4, "blend": 0.9, "skip": ["embedding"], **ways, **shares})
+    first = {path: param.detach().double().clone() for path, param in run.assembly.params.items()}
+    seen = [first, *walk(run, 12)]
+    for path, got in evaluated(run).items():
+        states = [state[path] for state in seen]
+        role = run.assembly.infos[path].role
+        if role == "embedding":
+            assert torch.equal(got, states[-1])
+            continue
+        assert role in ("matrix", "head")
+        matrix = 0.3 if ".0.mlp." in path else 1.0 if ".0." in path else 0.4 if ".mlp." in path else 0.75
+        wanted = slow_projected(states, 6, 4, 0.5, 0.8, 0.6 if role == "head" else matrix)
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_a_shift_alone_starts_behind_and_a_saved_average_goes_on(build):
+    options = {"start": 5, "horizon": 4, "shift": 0.5, "velocity": 0.0}
+    run = build(ema=options)
+    seen = list(walk(run, 5))
+    for path, got in evaluated(run).items():  # with no memory the way is the last step's change
+        torch.testing.assert_close(got, seen[4][path] - 2 * (seen[4][path] - seen[3][path]), rtol=0, atol=1e-4)
+    for steps in (3, 5):
+        saved, fresh = build(ema=options), build(ema=options)
+        list(walk(saved, steps))
+        state = saved.companions[0].state_dict()
+        fresh.companions[0].load_state_dict(state)
+        for name, kept in fresh.companions[0].state_dict().items():
+            assert kept.keys() == state[name].keys()
+            assert all(torch.equal(value, state[name][path]) for path, value in kept.items())

@@ -39,3 +39,10 @@ def test_weights_come_back_after_an_error(build):
     with pytest.raises(RuntimeError, match="stop"), run.companions[0].evaluating():
         raise RuntimeError("stop")
     assert all(torch.equal(p.detach().double(), last[path]) for path, p in run.assembly.params.items())
+
+
+def test_skipped_roles_keep_their_last_weights(build):
+    run = build(ref_interp={"reference": 1, "start": 2, "skip": ["embedding"]})
+    last = list(walk(run, 5))[-1]
+    for path, value in evaluated(run).items():
+        assert torch.equal(value, last[path]) == (run.assembly.infos[path].role == "embedding")

@@ -71,3 +71,14 @@ def slow_muon(gradients, mu=0.95):
         m = mu * m + (1 - mu) * g
         found.append((1 - mu) * g + mu * m)
     return found
+
+
+def slow_largest(u):
+    """Power iterations on u^T u, number by number."""
+    v = [1 / math.sqrt(u.shape[1])] * u.shape[1]
+    for _ in range(5):
+        w = [sum(float(a) * b for a, b in zip(row, v, strict=True)) for row in u]
+        v = [sum(float(u[i, j]) * w[i] for i in range(len(w))) for j in range(len(v))]
+        size = math.sqrt(sum(x * x for x in v))
+        v = [x / size for x in v]
+    return math.sqrt(sum(sum(float(a) * b for a, b in zip(row, v, strict=True)) ** 2 for row in u))

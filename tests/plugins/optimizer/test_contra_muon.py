@@ -2,26 +2,27 @@ import math
 
 import pytest
 import torch
+from coregpt_plugins._shared.around_polar import AroundPolar
 
 from coregpt.contract.errors import PluginError
-from tests.plugins.optimizer.slow import NS12, along, at, directions, length, random, rule_of, slow_muon, slow_polar
+from tests.plugins.optimizer.slow import (
+    NS12,
+    along,
+    at,
+    directions,
+    length,
+    random,
+    rule_of,
+    slow_largest,
+    slow_muon,
+    slow_polar,
+)
 
 DIAL = "contra_muon.kappa"
 
 
 def rule(build, shape=(6, 4), **options):
     return rule_of(build, shape, muon={"polar": "ns12"}, contra_muon=options)
-
-
-def slow_largest(u):
-    """Power iterations on u^T u, number by number."""
-    v = [1 / math.sqrt(u.shape[1])] * u.shape[1]
-    for _ in range(5):
-        w = [sum(float(a) * b for a, b in zip(row, v, strict=True)) for row in u]
-        v = [sum(float(u[i, j]) * w[i] for i in range(len(w))) for j in range(len(v))]
-        size = math.sqrt(sum(x * x for x in v))
-        v = [x / size for x in v]
-    return math.sqrt(sum(sum(float(a) * b for a, b in zip(row, v, strict=True)) ** 2 for row in u))
 
 
 @pytest.mark.parametrize(("largest", "slow"), [("power", slow_largest), ("schatten", None)])
@@ -73,3 +74,11 @@ def test_it_finds_muon_inside_of_what_is_around_it(build):
 def test_without_muon_it_is_refused(build):
     with pytest.raises(PluginError, match="muon"):
         build(contra_muon={})
+
+
+def test_what_goes_around_the_polar_factor_says_what_takes_its_place(build):
+    class Silent(AroundPolar):
+        pass
+
+    with pytest.raises(TypeError, match="polar"):
+        Silent(rule_of(build, muon={}))

@@ -1,5 +1,7 @@
 import torch
 
+from coregpt.contract.config import OptimConfig
+from coregpt.contract.rules import ParamGroup
 from tests.plugins.optimizer.slow import directions, random, rule_of
 
 
@@ -47,3 +49,29 @@ def test_rules_that_warm_up_are_none_of_its_business(build):
         got, _ = directions(rule_of(build, (3, 4), no_bias_correction={"roles": ["matrix"]}, **{other: {}}), gradients)
         plain, _ = directions(rule_of(build, (3, 4), **{other: {}}), gradients)
         assert all(torch.equal(one, other) for one, other in zip(got, plain, strict=True))
+
+
+def test_outside_corrects_the_quotient(build):
+    """As the definition has it, and as Adam with an epsilon that shrinks to its own."""
+    gradients = [random(1, 3, 4, seed=seed) * 1e-7 for seed in range(5)]
+    options = {"roles": ["embedding"], "form": "outside"}
+    got, _ = directions(rule_of(build, (3, 4), role="embedding", no_bias_correction=options), gradients)
+    m = v = torch.zeros(1, 3, 4, dtype=torch.float64)
+    for t, (g, found) in enumerate(zip(gradients, got, strict=True), start=1):
+        m, v = 0.9 * m + 0.1 * g, 0.95 * v + 0.05 * g**2
+        bias1, bias2 = 1 - 0.9**t, 1 - 0.95**t
+        torch.testing.assert_close(found, bias2**0.5 / bias1 * m / (v.sqrt() + 1e-8), rtol=1e-9, atol=0)
+        adam = (m / bias1) / ((v / bias2).sqrt() + 1e-8 / bias2**0.5)
+        torch.testing.assert_close(found, adam, rtol=1e-9, atol=0)
+
+
+def test_without_an_epsilon_outside_is_adam_to_rounding(build):
+    gradients = [random(2, 5, seed=seed) for seed in range(4)]
+    config = {"optim": OptimConfig(eps=1e-30)}
+    rules = [
+        build(config=config, **plugins).assembly.hook.make_update(group=ParamGroup("scalar", (5,), ("a", "b")))
+        for plugins in ({}, {"no_bias_correction": {"form": "outside"}})
+    ]
+    plain, got = (directions(rule, gradients)[0] for rule in rules)
+    for one, other in zip(plain, got, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
