@@ -219,12 +219,14 @@ def test_a_folder_that_is_there_is_kept(texts, tmp_path, capsys):
 
 
 REFUSED = {
-    "one document": (["one.txt"], [], "too few"),
+    "one document": (["one.txt"], [], "1 documents leave none to judge by"),
+    "few small documents": (["few.txt"], ["--separator", "|"], "too few"),
     "junk": (["junk.txt"], [], "no UTF-8"),
     "nothing": (["none.txt"], [], "no file or folder"),
     "an empty folder": (["empty"], [], "holds no files"),
     "an empty file": (["empty.txt"], [], "there is no text"),
-    "white space": (["white.txt"], [], "too few"),
+    "white space": (["white.txt"], [], "all of it is white space"),
+    "large documents only": (["large"], ["--held-out", "0.4"], "always train; say with"),
     "an absurd share": (["one.txt"], ["--held-out", "0.9"], "between 0 and 0.5"),
     "an empty separator": (["one.txt"], ["--separator", ""], "--separator is empty"),
     "a separator in UTF-16": (["one.txt"], ["--separator", "x", "--encoding", "utf-16"], "make UTF-8"),
@@ -242,6 +244,10 @@ def test_a_refusal_is_one_line_with_exit_code_2_and_leaves_no_folder(
     (tmp_path / "junk.txt").write_bytes(b"\xff\xfe\xfd")
     (tmp_path / "white.txt").write_text(" \n")
     (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "few.txt").write_text("x" * 5000 + "|" + "|".join("small"))
+    (tmp_path / "large").mkdir()
+    for place in range(20):
+        (tmp_path / "large" / f"{place}.txt").write_text(f"{place} " * 100)
     (tmp_path / "empty").mkdir()
     assert main(["data", "prepare", *files, "--out", "out", *more]) == 2
     said = capsys.readouterr().err

@@ -1,0 +1,38 @@
+"""The guide's table of reference runs says what is counted here, and what the facts of their source say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from coregpt.lab.planning.memory import estimate
+from coregpt.lab.planning.plans import resolve
+from coregpt.lab.study.inputs import inputs_of
+
+from .built import Recipe
+from .facts import facts_of
+
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "experiment_guide.md"
+OF = {"gptlab-xs": "h_gptlab_XS", "gptlab-s": "h_gptlab_S", "gptlab-m": "h_gptlab_M"}
+
+
+def rows():
+    section = GUIDE.read_text(encoding="utf-8").partition("## Reference runs\n")[2].partition("\n## ")[0]
+    found = re.findall(r"(?m)^\| \[`(\w+)`\]\(\S+\) \| `([\w-]+)` \| (.*) \|$", section)
+    return [(name, scale, cells.split(" | ")) for name, scale, cells in found]
+
+
+def test_all_three_are_there():
+    assert [scale for _, scale, _ in rows()] == list(OF)
+
+
+@pytest.mark.parametrize(("name", "scale", "cells"), rows())
+def test_a_row_is_what_is_counted(name, scale, cells):
+    recipe = Recipe(name, scale)
+    cost, config = recipe.cost, resolve(recipe.arm, 0, "cuda")
+    catalogue = recipe.study.catalogue
+    memory = estimate(config, catalogue.instances(config.plugins), inputs_of(config, catalogue), 1)
+    counted = [f"{cost.parameters / 1e6:.0f}M", f"{cost.tokens / 1e6:.0f}M", f"{cost.flops:.1e}".replace("e+", "e")]
+    assert cells[:4] == [*counted, f"{memory.peak / 1e9:.1f} GB"]
+    assert cells[4] == next(fact.value for fact in facts_of(OF[scale]) if fact.item == "loss.val.final")
+    assert cells[5] == "no"
