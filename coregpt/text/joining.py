@@ -110,7 +110,8 @@ def _too_few(documents: int, small: int) -> str:
     large = f"documents of more than {LARGEST_SHARE:.0%} of all bytes always train"
     where = "say with --separator what stands between two documents of a text file, such as '\\n\\n'"
     if not small:
-        return f"{documents:,} documents leave none to judge by, because {large}; {where}, or give more documents"
+        of = "1 document" if documents == 1 else f"{documents:,} documents"
+        return f"of {of} none is left to judge by, because {large}; {where}, or give more documents"
     return (
         f"{documents:,} documents are too few to be split into training, select and held-out text ({large}); "
         f"{where}, or raise --held-out and --select"

@@ -5,10 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from coregpt.lab.planning.memory import estimate
-from coregpt.lab.planning.plans import resolve
-from coregpt.lab.study.inputs import inputs_of
-
 from .built import Recipe
 from .facts import facts_of
 
@@ -31,14 +27,11 @@ def test_a_row_has_the_size_and_the_tokens_of_its_study_and_the_loss_of_its_sour
     recipe = Recipe(name, scale)
     size = sum(part.size for part in recipe.parts)
     assert cells[:2] == [f"{size / 1e6:.0f}M", f"{recipe.config.tokens / 1e6:.0f}M"]
-    assert cells[4] == next(fact.value for fact in facts_of(OF[scale]) if fact.item == "loss.val.final")
-    assert cells[5] == "no"
+    assert cells[3] == next(fact.value for fact in facts_of(OF[scale]) if fact.item == "loss.val.final")
+    assert cells[4] == "no"
 
 
 @pytest.mark.parametrize(("name", "scale", "cells"), rows()[:1])
 def test_a_row_has_the_cost_that_plan_counts(name, scale, cells):
     """The smallest: the others take up to a minute each."""
-    recipe = Recipe(name, scale)
-    config, catalogue = resolve(recipe.arm, 0, "cuda"), recipe.study.catalogue
-    memory = estimate(config, catalogue.instances(config.plugins), inputs_of(config, catalogue), 1)
-    assert cells[2:4] == [f"{recipe.cost.flops:.1e}".replace("e+", "e"), f"{memory.peak / 1e9:.1f} GB"]
+    assert cells[2] == f"{Recipe(name, scale).cost.flops:.1e}".replace("e+", "e")

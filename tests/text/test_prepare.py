@@ -219,7 +219,7 @@ def test_a_folder_that_is_there_is_kept(texts, tmp_path, capsys):
 
 
 REFUSED = {
-    "one document": (["one.txt"], [], "1 documents leave none to judge by"),
+    "one document": (["one.txt"], [], "of 1 document none is left to judge by"),
     "few small documents": (["few.txt"], ["--separator", "|"], "too few"),
     "junk": (["junk.txt"], [], "no UTF-8"),
     "nothing": (["none.txt"], [], "no file or folder"),

@@ -254,7 +254,7 @@ def test_the_page_has_every_table_and_both_pictures(done, shelf, tmp_path, capsy
     assert [len(points) for points in lines] == [2, 2]  # two buckets of each run
     assert len(longer.findall(".//polyline")) == 1
     drawn = "".join(books.itertext())
-    assert {done.id(cell)[:12] in drawn for cell in ("scaled/0", "plain/0")} == {True}
+    assert {done.id(cell)[:8] in drawn for cell in ("scaled/0", "plain/0")} == {True}
     assert "trained on 32" in drawn
     ids = re.findall(r'<clipPath id="([^"]*)"', written)
     assert len(set(ids)) == len(ids) == 2

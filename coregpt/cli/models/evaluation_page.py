@@ -23,8 +23,8 @@ from coregpt.trained.books import ByPlace, perplexity
 from coregpt.trained.breakdown import Part
 from coregpt.trained.lengths import Longer
 
-SHORT = 12
-"""Signs of a run's id."""
+SHORT, DRAWN = 12, 8
+"""Signs of a run's id, in words and at the end of its line, where a phone has room for no more."""
 
 
 def page(found: Found, notes: Sequence[str], context: int) -> Page:
@@ -95,7 +95,7 @@ def _picture(
     runs: Sequence[tuple[str, Sequence[Part]]], file: str, length: int, context: int, title: str, words: str
 ) -> list[Picture]:
     """A line for each run that has a number anywhere; nothing where none has, as of weights that have diverged."""
-    lines = [(place, name[:SHORT], _points(parts)) for place, (name, parts) in enumerate(runs)]
+    lines = [(place, name[:DRAWN], _points(parts)) for place, (name, parts) in enumerate(runs)]
     lines = [each for each in lines if each[2]]
     if not lines:
         return []
