@@ -23,7 +23,7 @@ from coregpt.engine.data import alone_in, replacing
 from coregpt.text.folder import MANIFEST, write_notes
 from coregpt.text.joining import Corpus, Split, gather, split, write_documents, write_shards
 from coregpt.text.packed import unpack
-from coregpt.text.pieces import Place, Work
+from coregpt.text.pieces import Place, Work, width
 from coregpt.text.reading import File, Piece, Reading, find_files, pieces
 from coregpt.text.tokenizer import Tokenizer
 
@@ -54,7 +54,7 @@ class Prepared:
     corpus: Corpus
     parts: Split
     astray: int
-    """Documents of `select` and `held_out` whose tokens do not add up to their text."""
+    """Documents of `select` and `held_out` whose tokens are not their text."""
     seconds: float
 
 
@@ -129,14 +129,14 @@ def _make(
     began = time.monotonic()
     todo = pieces(unpack(files, work / "unpacked"), wanted.reading)
     (work / "pieces").mkdir(exist_ok=True)
-    _tokenize(todo, Work(tokenizer, wanted.reading, work / "pieces"), wanted.jobs, say)
+    _tokenize(todo, Work(tokenizer, wanted.reading, work / "pieces", wanted.held_out + wanted.select), wanted.jobs, say)
     places = [Place(work / "pieces", number) for number in range(len(todo))]
     corpus = gather(places)
     parts = split(corpus, wanted.held_out, wanted.select, wanted.once)
     folder = work / "folder"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    kind = Work(tokenizer, wanted.reading, work).kind
+    kind = width(tokenizer.vocab)
     shards = write_shards(folder, places, corpus, parts, kind)
     write_documents(folder, corpus, parts)
     judged = [number for which in (parts.select, parts.held_out) for number in which]

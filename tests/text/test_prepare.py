@@ -93,9 +93,10 @@ def test_bytes_of_the_held_out_tokens_are_the_bytes_of_its_text(texts, bpe, tmp_
     assert source.bytes_of(stream(source, "held_out")) == raw
 
 
-def test_bits_per_byte_are_refused_where_tokens_do_not_add_up_to_the_text(texts, bpe, tmp_path, capsys):
+@pytest.mark.parametrize("content", ["r", "RIVER"])  # another number of bytes, and as many others
+def test_bits_per_byte_are_refused_where_tokens_are_not_the_text(texts, bpe, tmp_path, capsys, content):
     lossy = json.loads(bpe.text)
-    lossy["normalizer"] = {"type": "Replace", "pattern": {"String": "river"}, "content": "r"}
+    lossy["normalizer"] = {"type": "Replace", "pattern": {"String": "river"}, "content": content}
     (tmp_path / "lossy.json").write_text(json.dumps(lossy))
     out = tmp_path / "out"
     shares = ["--held-out", "0.1", "--select", "0.1"]
@@ -117,6 +118,9 @@ def test_large_vocabularies_are_written_as_uint32(texts, tmp_path, bpe):
 
         def encode(self, texts):
             return [np.frombuffer(each, np.uint8).astype(np.uint32) + 150_000 for each in texts]
+
+        def decode(self, ids):
+            return bytes(each - 150_000 for each in ids)
 
         def token_bytes(self):
             return [0] * 150_000 + [1] * 256 + [0] * 49_744
