@@ -68,7 +68,7 @@ def _parts(name: str, parts: Sequence[Part], gaps: Sequence[Part] | None) -> Row
 
 def by_confidence(found: Calibration) -> tuple[Rows, str]:
     """The table, and what stands below it."""
-    rows = [("confidence", "tokens", "mean confidence", "right (95% interval)")]
+    rows: Rows = [("confidence", "tokens", "mean confidence", "right (95% interval)")]
     rows += [(name, f"{mean.count:,}", f"{sure:.3f}", told(mean)) for name, sure, mean in found.levels]
     return rows, f"expected calibration error {found.error:.4f}"
 
