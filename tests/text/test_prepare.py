@@ -1,8 +1,12 @@
+import contextlib
 import errno
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
+import sys
+import time
 from unittest.mock import Mock
 
 import numpy as np
@@ -305,3 +309,31 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(texts, tmp_path, capsy
     assert "no space is left on the disk; what is complete is kept" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert main([*words, "--jobs", "1"]) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_killed_with_several_processes_the_same_command_goes_on(texts, tmp_path, monkeypatch):
+    """Nothing outlives it that would keep the folder's lock."""
+    monkeypatch.setattr(reading, "PIECE", 20_000)
+    context, out = multiprocessing.get_context("fork"), tmp_path / "out"
+    began = context.Event()
+
+    def never(number, piece):
+        began.set()
+        time.sleep(600)
+
+    def run():
+        monkeypatch.setattr(module.Work, "__call__", lambda work, number, piece: never(number, piece))
+        made(texts, out, Bytes(), Wanted(held_out=0.1, select=0.1, jobs=2))
+
+    process = context.Process(target=run)
+    process.start()
+    assert began.wait(60)
+    process.kill()
+    process.join()
+    ends = time.monotonic() + 30
+    while not out.exists() and time.monotonic() < ends:
+        with contextlib.suppress(DataError):  # for as long as the kernel takes to end them
+            made(texts, out, Bytes(), Wanted(held_out=0.1, select=0.1, jobs=2))
+        time.sleep(0.1)
+    assert out.exists()
