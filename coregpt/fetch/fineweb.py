@@ -7,13 +7,13 @@ from pathlib import Path, PurePosixPath
 
 from coregpt.contract.errors import DataError
 from coregpt.engine.data import FINEWEB, alone_in
-from coregpt.fetch.sets import SETS, Set
+from coregpt.fetch.sets import INSTEAD, SETS, Set
 
 PUBLIC_ENDPOINT = "https://huggingface.co"
 INSTALL = "python -m pip install 'coregpt[data]'  (in a checkout: python -m pip install -e '.[data]')"
 
 Progress = Callable[[str], None]
-Download = Callable[[str, str, str, Path, Progress], None]
+Download = Callable[[str, str, str, Path, Progress, str], None]
 
 
 def fetch_fineweb(
@@ -59,11 +59,23 @@ def _fetch(download: Download, base: str, wanted: Set, file: str, path: Path, pr
         progress(f"{path.name}: already there")
         return
     part = path.with_name(path.name + ".part")
-    download(base, wanted.repository, file, part, progress)
+    download(base, wanted.repository, file, part, progress, INSTEAD[wanted.use])
     try:
         wanted.refuse_other(part)
     except DataError as error:
+        what = _kind(part, wanted)
         part.unlink()
-        raise DataError(f"{base} has something else under the name {path.name}: {error}") from error
+        raise DataError(
+            f"{base} has something else under the name {path.name}: {what}; check HF_ENDPOINT, and whether the network "
+            "asks to sign in"
+        ) from error
     os.replace(part, path)
     progress(f"{path.name}: complete")
+
+
+def _kind(part: Path, wanted: Set) -> str:
+    """What a file is that is not what it should be."""
+    with open(part, "rb") as file:
+        if file.read(256).lstrip().startswith(b"<"):
+            return "a web page"
+    return f"no whole {'shard of tokens' if wanted.of_tokens else 'Parquet file'}"

@@ -46,10 +46,12 @@ class Published:
     """A file in Git LFS or Xet has its sha256 as its tag."""
 
 
-def download(endpoint: str, repository: str, file: str, part: Path, progress: Progress) -> None:
+def download(endpoint: str, repository: str, file: str, part: Path, progress: Progress, instead: str) -> None:
     """Bring `part`, which has the name of `file` in the dataset `repository` and ends in `.part`, to the whole file.
 
     Gives up after ATTEMPTS in a row that brought it no further. Raises DataError, or OSError of the disk.
+
+    `instead`: what does as well as the file, in words.
     """
     name = part.stem
     url = hf_hub_url(repository, file, repo_type="dataset", endpoint=endpoint)
@@ -66,7 +68,7 @@ def download(endpoint: str, repository: str, file: str, part: Path, progress: Pr
                 raise DataError(
                     f"cannot fetch {url}: {fault} (tried {failures} times). Check the network and proxy, or "
                     f"set HF_ENDPOINT to a mirror, and run the command again: it resumes. Without a network, "
-                    f"copy {name} into {part.parent} by hand, or use 'pydocs', which needs no download"
+                    f"copy {name} into {part.parent} by hand, or use {instead}"
                 ) from fault
             pause = PAUSE_S * 2 ** (failures - 1)
             progress(f"{name}: {fault}; next attempt in {pause:.0f} s")

@@ -5,6 +5,7 @@ a shard), HuggingFaceFW/fineweb and HuggingFaceFW/fineweb-edu (their samples of 
 emozilla/pg19-test (the 100 books of PG19's test, 25 MB), Rowan/hellaswag (its 10,042 questions for validation).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,14 @@ from coregpt.contract.errors import DataError
 from coregpt.engine.data import read_shard
 
 PARQUET = b"PAR1"
+
+Use = Literal["training", "books", "questions"]
+INSTEAD: Mapping[Use, str] = {
+    "training": "'pydocs', which needs no download",
+    "books": "long texts of your own, a .txt for each, with --books FOLDER",
+    "questions": "questions of your own in its form, as JSON lines, with --hellaswag FILE",
+}
+"""What does as well where there is no network."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Set:
     """How many of these there are."""
     begin: int = 1
     """Number of the first."""
-    use: Literal["training", "books", "questions"] = "training"
+    use: Use = "training"
     """What it is for."""
 
     @property

@@ -79,7 +79,7 @@ def _sums(corpus: Corpus, which: Any) -> dict[str, int]:
 
 def refusal(astray: int, judged: int) -> str:
     """Why there are no bits per byte."""
-    return f"refused: the tokens of {astray:,} of {judged:,} documents to judge by do not add up to their bytes"
+    return f"refused: the tokens of {astray:,} of {judged:,} documents to judge by are not their bytes"
 
 
 @dataclass(frozen=True)

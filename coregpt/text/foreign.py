@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from coregpt.contract.errors import DataError
 from coregpt.engine.data import open_folder, read_shard, write_shard
-from coregpt.engine.data.shards import FORMATS
+from coregpt.engine.data.shards import FORMATS, Tokens
 from coregpt.engine.data.source import META, FolderMeta
-from coregpt.engine.data.width import likely_width
+from coregpt.engine.data.width import likely_width, refuse_wrong_width
 from coregpt.text.joining import SHARD, sha256
 from coregpt.text.tokenizer import BYTES, NAMES, Tokenizer
 
@@ -91,12 +91,12 @@ def _write(paths: Sequence[Path], work: Path, kind: str, tokenizer: Tokenizer, f
 def read_bare(path: Path, form: Format) -> NDArray[Any]:
     """The tokens of a file, memory-mapped. Raises DataError for a width that the tokens cannot have."""
     kind = FORMATS_OF[form]
-    if kind is None:
-        return read_shard(path)
     size = path.stat().st_size
     with open(path, "rb") as file:
-        start = file.read(4)
-    if int.from_bytes(start, "little") in FORMATS:
+        headed = int.from_bytes(file.read(4), "little") in FORMATS
+    if kind is None:
+        return _headed(path, headed)
+    if headed:
         raise DataError(f"{path} begins with the header of a shard; expected bare tokens; call it --format shards")
     if not size or size % kind.itemsize:
         raise DataError(
@@ -109,4 +109,16 @@ def read_bare(path: Path, form: Format) -> NDArray[Any]:
         raise DataError(
             f"{path} does not look like {kind.name} tokens, but like uint{8 * likely}; call it --format {other}"
         )
+    return tokens
+
+
+def _headed(path: Path, headed: bool) -> Tokens:
+    """The tokens of a shard. Raises DataError for bare ones, and for a width that they cannot have."""
+    if not headed:
+        raise DataError(
+            f"{path} does not begin with the magic number of a shard; if it holds bare tokens, call it "
+            "--format nanogpt (uint16) or --format uint32"
+        )
+    tokens = read_shard(path)
+    refuse_wrong_width(path, tokens)
     return tokens

@@ -99,12 +99,23 @@ def split(corpus: Corpus, held_out: float, select: float, once: bool) -> Split:
     chosen = chosen[np.cumsum(corpus.tokens[chosen]) <= room]
     train = np.setdiff1d(rest, chosen)
     if not len(held) or not len(chosen) or not len(train):
-        raise DataError(
-            f"{len(kept):,} documents are too few to be split into training, select and held-out text (documents of "
-            f"more than {LARGEST_SHARE:.0%} of all bytes always train); say with --separator what stands between two "
-            "documents, such as '\\n\\n', or raise --held-out and --select"
-        )
+        raise DataError(_too_few(len(kept), int(small[kept].sum())))
     return Split(train, chosen, held, repeated, len(corpus) - len(kept))
+
+
+def _too_few(documents: int, small: int) -> str:
+    """Why so many documents cannot be split, of which so many are small enough to be judged by, and what helps."""
+    if not documents:
+        return "there is no text in these files: all of it is white space"
+    large = f"documents of more than {LARGEST_SHARE:.0%} of all bytes always train"
+    where = "say with --separator what stands between two documents of a text file, such as '\\n\\n'"
+    if not small:
+        of = "1 document" if documents == 1 else f"{documents:,} documents"
+        return f"of {of} none is left to judge by, because {large}; {where}, or give more documents"
+    return (
+        f"{documents:,} documents are too few to be split into training, select and held-out text ({large}); "
+        f"{where}, or raise --held-out and --select"
+    )
 
 
 def _bounds(held_out: float, select: float) -> tuple[tuple[float, float], tuple[float, float]]:

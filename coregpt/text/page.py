@@ -11,7 +11,14 @@ from coregpt.report.drawing.tables import Table
 from coregpt.text.inspection import Inspection, StreamFacts
 from coregpt.text.words import RUN
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 640.0, 260.0, 62.0, 40.0
+WIDTH, HEIGHT, LEFT, BOTTOM = 640.0, 276.0, 88.0, 56.0
+"""There is room left and below for words as narrow screens draw them."""
+LETTER = 13.0
+"""Of a number there, at most."""
+NAMED = 6
+"""Bars that have a number below them, at most."""
+SPACE = "\u2423"
+"""Stands for a space in a token: pages draw several as one."""
 BORDER = "|"
 """Stands between two tokens of a sample."""
 
@@ -68,9 +75,9 @@ def lengths(found: Inspection) -> Table:
 
 
 def common(found: Inspection) -> Table:
-    rows = [(str(id_), repr(letters), f"{share:.3%}") for id_, letters, share in found.common]
-    used = f"{found.used_ids:,} of {found.source['vocab']:,} ids occur in training"
-    return Table(f"The most common tokens; {used}", ("id", "token", "share"), rows, words=True)
+    rows = [(str(id_), repr(letters).replace(" ", SPACE), f"{share:.3%}") for id_, letters, share in found.common]
+    used = f"{found.used_ids:,} of {found.source['vocab']:,} ids occur in training; {SPACE} is a space"
+    return Table(f"The most common tokens; {used}", ("id", "token", "share"), rows)
 
 
 def facts(found: Inspection) -> Table:
@@ -91,8 +98,10 @@ def lengths_picture(train: StreamFacts) -> Picture:
         x = LEFT + place * width
         top = y(count)
         parts.append(element("rect", class_="dot s1", x=x + 2, y=top, width=width - 4, height=y(0) - top))
-        if place % (1 + len(train.bars) // 10) == 0:
-            parts.append(text(x + 2, HEIGHT - BOTTOM + 18, f"{low:,}", "tick"))
+        if place % -(-len(train.bars) // NAMED) == 0:
+            cut = x + 2 + LETTER * len(f"{low:,}") > WIDTH  # off by the picture's edge
+            beside = (WIDTH - 2, "end") if cut else (x + 2, "start")
+            parts.append(text(beside[0], HEIGHT - BOTTOM + 22, f"{low:,}", "tick", beside[1]))
     parts.append(text(WIDTH - 12, HEIGHT - 4, "tokens per document, from", "label", "end"))
     words = "How many training documents have a length from each power of two to the next"
     return Picture("lengths.svg", figure("".join(parts), WIDTH, HEIGHT, words), words)
@@ -112,7 +121,7 @@ def ranks_picture(found: Inspection) -> Picture:
         parts += [text(LEFT - 8, y(power) + 4, f"{10.0**power:g}", "tick", "end")]
     for power in range(int(x.high) + 1):
         anchor = "end" if power == x.high else "middle"  # or the last one is cut off by the picture's edge
-        parts.append(text(x(power), HEIGHT - BOTTOM + 18, f"{10**power:,}", "tick", anchor))
+        parts.append(text(x(power), HEIGHT - BOTTOM + 22, f"{10**power:,}", "tick", anchor))
     drawn = polyline([(x(a), y(b)) for a, b in points], "mean")
     dots = "".join(element("circle", cx=x(a), cy=y(b), r=3.5, class_="dot") for a, b in points)
     parts.append(element("g", drawn + dots, class_="s1"))

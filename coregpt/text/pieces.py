@@ -31,7 +31,7 @@ class Index:
     bytes: list[int]
     """Of the text."""
     astray: list[bool]
-    """Whether the bytes of its tokens do not add up to its text."""
+    """Whether its tokens are not its text."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,19 @@ def width(vocab: int) -> np.dtype[Any]:
     return np.dtype("<u2") if vocab <= 2**16 else np.dtype("<u4")
 
 
-class Work:
-    """What every piece of a job needs. It is sent to each process once."""
+def share_of(digest: str) -> float:
+    """Where a hash lies between the smallest, 0, and the largest, 1: what decides a document's stream."""
+    return float(np.uint64(int(digest[:16], 16)) / 2.0**64)
 
-    def __init__(self, tokenizer: Tokenizer, reading: Reading, folder: Path):
-        self.tokenizer, self.reading, self.folder = tokenizer, reading, folder
+
+class Work:
+    """What every piece of a job needs. It is sent to each process once.
+
+    `judged`: documents whose hash lies below this share are in a stream to judge by, if they are small enough.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, reading: Reading, folder: Path, judged: float):
+        self.tokenizer, self.reading, self.folder, self.judged = tokenizer, reading, folder, judged
         self.kind = width(tokenizer.vocab)
         self.sizes = np.asarray(tokenizer.token_bytes(), dtype=np.int64)
 
@@ -93,5 +101,10 @@ class Work:
         index.hashes.append(hashlib.sha256(document.text).hexdigest()[:32])
         index.tokens.append(len(ids) + (self.tokenizer.separator is not None))
         index.bytes.append(len(document.text))
-        exact = self.tokenizer.name == BYTES or int(self.sizes[ids].sum()) == len(document.text)
-        index.astray.append(not exact)
+        index.astray.append(self.tokenizer.name != BYTES and not self._exact(index.hashes[-1], document, ids))
+
+    def _exact(self, digest: str, document: Document, ids: NDArray[Any]) -> bool:
+        """Whether the tokens are the text, to the byte where it may be judged by; elsewhere their number is enough."""
+        if int(self.sizes[ids].sum()) != len(document.text):
+            return False
+        return share_of(digest) >= self.judged or self.tokenizer.decode(ids.tolist()) == document.text

@@ -4,11 +4,13 @@ Everything is made in a hidden folder beside the one that is asked for, which ta
 that are whole stay there when it is interrupted, and the same command goes on behind them.
 """
 
+import ctypes
 import hashlib
 import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +25,7 @@ from coregpt.engine.data import alone_in, replacing
 from coregpt.text.folder import MANIFEST, write_notes
 from coregpt.text.joining import Corpus, Split, gather, split, write_documents, write_shards
 from coregpt.text.packed import unpack
-from coregpt.text.pieces import Place, Work
+from coregpt.text.pieces import Place, Work, width
 from coregpt.text.reading import File, Piece, Reading, find_files, pieces
 from coregpt.text.tokenizer import Tokenizer
 
@@ -54,7 +56,7 @@ class Prepared:
     corpus: Corpus
     parts: Split
     astray: int
-    """Documents of `select` and `held_out` whose tokens do not add up to their text."""
+    """Documents of `select` and `held_out` whose tokens are not their text."""
     seconds: float
 
 
@@ -129,14 +131,14 @@ def _make(
     began = time.monotonic()
     todo = pieces(unpack(files, work / "unpacked"), wanted.reading)
     (work / "pieces").mkdir(exist_ok=True)
-    _tokenize(todo, Work(tokenizer, wanted.reading, work / "pieces"), wanted.jobs, say)
+    _tokenize(todo, Work(tokenizer, wanted.reading, work / "pieces", wanted.held_out + wanted.select), wanted.jobs, say)
     places = [Place(work / "pieces", number) for number in range(len(todo))]
     corpus = gather(places)
     parts = split(corpus, wanted.held_out, wanted.select, wanted.once)
     folder = work / "folder"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    kind = Work(tokenizer, wanted.reading, work).kind
+    kind = width(tokenizer.vocab)
     shards = write_shards(folder, places, corpus, parts, kind)
     write_documents(folder, corpus, parts)
     judged = [number for which in (parts.select, parts.held_out) for number in which]
@@ -163,7 +165,7 @@ def _each(todo: Sequence[Piece], work: Work, jobs: int) -> Iterator[int]:
         return
     # A fork has torch already, whose import would take longer than most texts; elsewhere it is not safe.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(min(jobs, len(todo)), context, initializer=_have, initargs=(work,)) as pool:
+    with ProcessPoolExecutor(min(jobs, len(todo)), context, initializer=_have, initargs=(work, os.getpid())) as pool:
         futures = [pool.submit(_do, number, piece) for number, piece in enumerate(todo)]
         try:
             for future in as_completed(futures):
@@ -177,7 +179,16 @@ _work: list[Work] = []
 """Of this process."""
 
 
-def _have(work: Work) -> None:
+DIE_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of Linux's prctl."""
+
+
+def _have(work: Work, parent: int) -> None:
+    # One that outlives whoever forked it would wait for work for ever, and hold the lock of the folder.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before
+            os._exit(1)
     # Threads of the library are not in a fork of a process that has used them: a child would wait for them for ever.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     _work[:] = [work]

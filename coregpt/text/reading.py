@@ -153,8 +153,11 @@ def _stretches(file: File, reading: Reading) -> Iterator[Piece]:
             # "\n\n\n" holds "\n\n" twice: the cut is behind both, so that it is one whoever begins where.
             while stop < file.size and content[stop + 1 - len(between) : stop + 1] == between:
                 stop += 1
-            if stop - start > LARGEST + PIECE:
-                raise _too_large(file, start + PIECE, stop)
+            if stop - start > LARGEST:  # of its documents only the last can be as large
+                last = content.rfind(between, start, file.size if at < 0 else at)
+                begin = start if last < 0 else last + len(between)
+                if stop - begin > LARGEST:
+                    raise _too_large(file, begin, stop)
             yield Piece((file,), start, stop)
             start = stop
 
@@ -163,7 +166,7 @@ def _too_large(file: File, start: int, stop: int) -> DataError:
     what = "line" if file.kind == "jsonl" else "document"
     cure = "" if file.kind == "jsonl" else "; say with --separator what stands between two documents"
     return DataError(
-        f"{file.path}: a {what} of {(stop - start) / 1e6:,.0f} MB begins at byte {start:,}; expected "
+        f"{file.path}: a {what} of {(stop - start) / 2**20:,.0f} MB begins at byte {start:,}; expected "
         f"{LARGEST // 2**20} MB at most{cure}"
     )
 

@@ -1,6 +1,7 @@
 """The other sets, against the hub on loopback; what goes wrong with a file is tested on fineweb10B."""
 
 import io
+import socket
 
 import pyarrow
 import pyarrow.parquet
@@ -111,8 +112,22 @@ def test_questions_of_hellaswag_are_found_by_the_name_of_the_set(at, tmp_path, c
 def test_a_page_in_place_of_books_or_questions_gets_no_name(at, tmp_path, capsys, name):
     with at(name, {SETS[name].names(1)[0]: b"<!DOCTYPE html><html>Sign in</html>"}):
         assert main(["data", "fetch", name]) == 2
-    assert "something else under the name" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "something else under the name" in said
+    assert "a web page; check HF_ENDPOINT" in said
     assert [path.name for path in (tmp_path / "data" / name).iterdir()] == [".fetch.lock"]
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("fineweb-text", "'pydocs'"), ("pg19", "--books FOLDER"), ("hellaswag", "--hellaswag FILE")],
+)
+def test_without_a_network_the_message_names_what_does_as_well(tmp_path, quick, name, instead):
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with pytest.raises(DataError, match=f"by hand, or use .*{instead}") as raised:
+        fetch_fineweb(tmp_path / "x", 1, f"http://127.0.0.1:{port}", lambda line: None, name)
+    assert ("pydocs" in str(raised.value)) == (SETS[name].use == "training")
 
 
 @pytest.mark.parametrize("content", [b"<!DOCTYPE html><html>Sign in</html>", b"PAR1", b"PAR1" + bytes(100)])
@@ -120,6 +135,17 @@ def test_an_answer_that_is_no_text_gets_no_name(at, tmp_path, content):
     name = "fineweb-text"
     with at(name, {SETS[name].names(1)[0]: content}), pytest.raises(DataError, match="something else under the name"):
         fetch_fineweb(tmp_path / "x", 1, None, lambda line: None, name)
+    assert [path.name for path in (tmp_path / "x").iterdir()] == [".fetch.lock"]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(b" <html>Sign in</html>", "a web page"), (bytes(2000), "no whole shard of tokens")]
+)
+def test_what_is_there_in_place_of_tokens_is_told_and_no_other_set_is_advised(at, tmp_path, content, what):
+    name = "fineweb100B"
+    with at(name, {SETS[name].names(1)[0]: content}), pytest.raises(DataError, match=f": {what}; check") as raised:
+        fetch_fineweb(tmp_path / "x", 1, None, lambda line: None, name)
+    assert "fineweb10B" not in str(raised.value)
     assert [path.name for path in (tmp_path / "x").iterdir()] == [".fetch.lock"]
 
 

@@ -46,6 +46,7 @@ def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
 def test_the_recipe_makes_the_same_ids_again_and_shards_of_them(tmp_path, capsys):
     for out in ("a.json", "b.json"):
         assert main(["tokenizer", "train", "pydocs", "--vocab", "1024", "--out", str(tmp_path / out)]) == 0
+    assert capsys.readouterr().out.count("\npydocs  ") == 2  # the corpus is called as it was named
     first, second = ((tmp_path / out).read_text(encoding="utf-8") for out in ("a.json", "b.json"))
     assert first == second
     if (corpus := pydocs().digest) in KNOWN:

@@ -57,6 +57,23 @@ def test_a_wrong_width_is_refused_with_the_likely_one(token_files, tmp_path, cap
     assert left_in(tmp_path) == ["in", "t.json"]
 
 
+def test_a_header_with_the_wrong_width_is_refused_under_the_name_of_the_file_that_was_given(
+    token_files, tmp_path, capsys
+):
+    words = token_files("shards")
+    for name, part in (("train", IDS[:4000]), ("val", IDS[4000:])):
+        write_shard(tmp_path / "in" / f"my_{name}_0.bin", part.astype("<u4").view("<u2"))
+    assert main([*words, "shards"]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/in/my_train_0.bin says that its tokens are uint16" in said
+    assert ".part" not in said
+
+
+def test_bare_tokens_called_shards_are_refused_with_what_to_call_them(token_files, capsys):
+    assert main([*token_files("<u2"), "shards"]) == 2
+    assert "call it --format nanogpt (uint16) or --format uint32" in capsys.readouterr().err
+
+
 def test_ids_that_the_tokenizer_does_not_have_are_refused(token_files, tmp_path, capsys):
     assert main([*token_files("<u2", IDS + 100), "nanogpt"]) == 2
     assert "has 400 ids; name the one" in capsys.readouterr().err

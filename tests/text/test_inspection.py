@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ import pytest
 
 from coregpt.cli import main
 from coregpt.engine.data import open_folder
+from coregpt.report.drawing.page import html
 from coregpt.text import inspection
 from coregpt.text import page as pages
 from coregpt.text.inspection import inspect
@@ -101,7 +103,24 @@ def test_a_tokenizer_that_did_not_make_the_shards_is_refused(prepared, tmp_path,
 def test_a_token_of_spaces_can_be_seen(prepared, bpe):
     found = inspect(open_folder(prepared), bpe, 10**9)
     found.common[:] = [(7, "    ", 0.5), (8, "\n", 0.25)]
-    assert [row[1] for row in pages.common(found).rows] == ["'    '", "'\\n'"]
+    assert [row[1] for row in pages.common(found).rows] == ["'␣␣␣␣'", "'\\n'"]  # browsers draw four spaces as one
+    assert "400 ids occur in training; ␣ is a space</caption>" in html(pages.page("x", found))
+
+
+@pytest.mark.parametrize("bars", [4, 16, 17, 20])
+def test_numbers_have_room_where_narrow_screens_draw_them_large(prepared, bpe, bars):
+    found = inspect(open_folder(prepared), bpe, 10**9)
+    bars = [(2**power, 2 ** (power + 1), 2000) for power in range(bars)]
+    lengths = pages.lengths_picture(dataclasses.replace(found.streams["train"], bars=bars)).drawing
+    ranks = pages.ranks_picture(dataclasses.replace(found, ranks=[(1, 0.1), (1000, 1e-8)])).drawing
+    for drawing in (lengths, ranks):
+        ticks = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" class="tick"(?: text-anchor="(\w+)")?>([^<]*)<', drawing)
+        shares = {"": 0, "middle": 0.5, "end": 1}
+        boxes = [(float(x) - 13 * len(words) * shares[at], len(words), float(y)) for x, y, at, words in ticks]
+        assert all(0 <= left <= pages.WIDTH - 13 * size for left, size, _ in boxes)
+        below = sorted(box for box in boxes if box[2] > pages.HEIGHT - pages.BOTTOM + 10)
+        assert len(below) > 3
+        assert all(left + 13 * size <= after for (left, size, _), (after, _, _) in itertools.pairwise(below))
 
 
 def test_the_last_rank_is_not_cut_off_by_the_edge(prepared, bpe):

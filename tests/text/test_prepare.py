@@ -1,8 +1,12 @@
+import contextlib
 import errno
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
+import sys
+import time
 from unittest.mock import Mock
 
 import numpy as np
@@ -93,9 +97,10 @@ def test_bytes_of_the_held_out_tokens_are_the_bytes_of_its_text(texts, bpe, tmp_
     assert source.bytes_of(stream(source, "held_out")) == raw
 
 
-def test_bits_per_byte_are_refused_where_tokens_do_not_add_up_to_the_text(texts, bpe, tmp_path, capsys):
+@pytest.mark.parametrize("content", ["r", "RIVER"])  # another number of bytes, and as many others
+def test_bits_per_byte_are_refused_where_tokens_are_not_the_text(texts, bpe, tmp_path, capsys, content):
     lossy = json.loads(bpe.text)
-    lossy["normalizer"] = {"type": "Replace", "pattern": {"String": "river"}, "content": "r"}
+    lossy["normalizer"] = {"type": "Replace", "pattern": {"String": "river"}, "content": content}
     (tmp_path / "lossy.json").write_text(json.dumps(lossy))
     out = tmp_path / "out"
     shares = ["--held-out", "0.1", "--select", "0.1"]
@@ -117,6 +122,9 @@ def test_large_vocabularies_are_written_as_uint32(texts, tmp_path, bpe):
 
         def encode(self, texts):
             return [np.frombuffer(each, np.uint8).astype(np.uint32) + 150_000 for each in texts]
+
+        def decode(self, ids):
+            return bytes(each - 150_000 for each in ids)
 
         def token_bytes(self):
             return [0] * 150_000 + [1] * 256 + [0] * 49_744
@@ -219,12 +227,14 @@ def test_a_folder_that_is_there_is_kept(texts, tmp_path, capsys):
 
 
 REFUSED = {
-    "one document": (["one.txt"], [], "too few"),
+    "one document": (["one.txt"], [], "of 1 document none is left to judge by"),
+    "few small documents": (["few.txt"], ["--separator", "|"], "too few"),
     "junk": (["junk.txt"], [], "no UTF-8"),
     "nothing": (["none.txt"], [], "no file or folder"),
     "an empty folder": (["empty"], [], "holds no files"),
     "an empty file": (["empty.txt"], [], "there is no text"),
-    "white space": (["white.txt"], [], "too few"),
+    "white space": (["white.txt"], [], "all of it is white space"),
+    "large documents only": (["large"], ["--held-out", "0.4"], "always train; say with"),
     "an absurd share": (["one.txt"], ["--held-out", "0.9"], "between 0 and 0.5"),
     "an empty separator": (["one.txt"], ["--separator", ""], "--separator is empty"),
     "a separator in UTF-16": (["one.txt"], ["--separator", "x", "--encoding", "utf-16"], "make UTF-8"),
@@ -242,6 +252,10 @@ def test_a_refusal_is_one_line_with_exit_code_2_and_leaves_no_folder(
     (tmp_path / "junk.txt").write_bytes(b"\xff\xfe\xfd")
     (tmp_path / "white.txt").write_text(" \n")
     (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "few.txt").write_text("x" * 5000 + "|" + "|".join("small"))
+    (tmp_path / "large").mkdir()
+    for place in range(20):
+        (tmp_path / "large" / f"{place}.txt").write_text(f"{place} " * 100)
     (tmp_path / "empty").mkdir()
     assert main(["data", "prepare", *files, "--out", "out", *more]) == 2
     said = capsys.readouterr().err
@@ -295,3 +309,31 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(texts, tmp_path, capsy
     assert "no space is left on the disk; what is complete is kept" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert main([*words, "--jobs", "1"]) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_killed_with_several_processes_the_same_command_goes_on(texts, tmp_path, monkeypatch):
+    """Nothing outlives it that would keep the folder's lock."""
+    monkeypatch.setattr(reading, "PIECE", 20_000)
+    context, out = multiprocessing.get_context("fork"), tmp_path / "out"
+    began = context.Event()
+
+    def never(number, piece):
+        began.set()
+        time.sleep(600)
+
+    def run():
+        monkeypatch.setattr(module.Work, "__call__", lambda work, number, piece: never(number, piece))
+        made(texts, out, Bytes(), Wanted(held_out=0.1, select=0.1, jobs=2))
+
+    process = context.Process(target=run)
+    process.start()
+    assert began.wait(60)
+    process.kill()
+    process.join()
+    ends = time.monotonic() + 30
+    while not out.exists() and time.monotonic() < ends:
+        with contextlib.suppress(DataError):  # for as long as the kernel takes to end them
+            made(texts, out, Bytes(), Wanted(held_out=0.1, select=0.1, jobs=2))
+        time.sleep(0.1)
+    assert out.exists()

@@ -104,13 +104,27 @@ def test_a_huge_line_or_document_is_refused_before_it_is_read(tmp_path, monkeypa
     monkeypatch.setattr(reading, "PIECE", 10)
     monkeypatch.setattr(reading, "LARGEST", 100)
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "short"}) + "\n" + json.dumps({"text": "x" * 300}))
-    with pytest.raises(DataError, match=r"a\.jsonl: a line of .* begins at byte"):
+    with pytest.raises(DataError, match=r"a\.jsonl: a line of .* begins at byte 18;"):
         read([tmp_path / "a.jsonl"])
     (tmp_path / "b.txt").write_text("y" * 300)
     with pytest.raises(DataError, match=r"b\.txt: a document of .*--separator"):
         read([tmp_path / "b.txt"])
     with pytest.raises(DataError, match=r"b\.txt: a document of .*--separator"):
         read([tmp_path / "b.txt"], Reading("\n\n"))
+
+
+@pytest.mark.parametrize("separator", ["|", "\n\n"])
+def test_the_largest_document_that_is_read_is_that_one_to_the_byte(tmp_path, monkeypatch, separator):
+    monkeypatch.setattr(reading, "PIECE", 10)
+    monkeypatch.setattr(reading, "LARGEST", 100)
+    how = Reading(separator)
+    for size in (100 - len(separator), 100):
+        (tmp_path / "a.txt").write_text(separator.join(["one", "two", "y" * size, "four"]))
+        if size < 100:
+            assert len(read([tmp_path / "a.txt"], how)) == 4
+        else:
+            with pytest.raises(DataError, match=f"begins at byte {6 + 2 * len(separator)};"):
+                read([tmp_path / "a.txt"], how)
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path):

@@ -39,12 +39,14 @@ def test_the_same_text_makes_the_same_tokenizer(texts, bpe):
     assert train([texts], 400, "gpt4", Reading(), lambda line: None)[0].text == bpe.text
 
 
-def test_the_command_writes_the_file_and_tells_compression(texts, tmp_path, capsys):
+def test_the_command_writes_the_file_and_tells_compression(texts, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "none"))
     out = tmp_path / "t.json"
     assert main(["tokenizer", "train", str(texts), "--vocab", "300", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "bytes/token" in said
     assert "300 ids" in said
+    assert "GPT-2 is not compared with: its tokenizer is not in tiktoken's cache" in said
     assert json.loads(out.read_text())["model"]["type"] == "BPE"
     assert main(["tokenizer", "train", str(texts), "--vocab", "300", "--out", str(out)]) == 2
     assert "--force" in capsys.readouterr().err

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import math
+import re
 import shutil
+import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pyarrow
@@ -13,12 +15,18 @@ import torch
 import yaml
 
 from coregpt.cli import main
+from coregpt.cli.models.evaluated import Found
+from coregpt.cli.models.evaluation_page import page as page_of
 from coregpt.contract.errors import ConfigError, DataError
 from coregpt.engine.build import assemble
 from coregpt.engine.data import open_folder
 from coregpt.engine.inputs import open_inputs
 from coregpt.lab.study.evaluate_file import BooksFile, EvaluateFile
-from coregpt.trained.books import Cut, by_place, perplexity, read_windows, windows_of
+from coregpt.report.drawing.page import html
+from coregpt.trained.books import ByPlace, Cut, by_place, perplexity, read_windows, windows_of
+from coregpt.trained.breakdown import Calibration, Part
+from coregpt.trained.estimates import Mean
+from coregpt.trained.lengths import Longer
 from coregpt.trained.opening import fill
 from coregpt.trained.outcomes import Text, measure
 
@@ -233,3 +241,38 @@ def test_books_that_a_study_cannot_use_are_refused_before_training(asking, capsy
         said = capsys.readouterr().err
         assert complaint in said
         assert "study.yaml:" in said
+
+
+def test_the_page_has_every_table_and_both_pictures(done, shelf, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    words = ["eval", "scaled/0", "--runs", str(done.runs), "--books", str(shelf), "--against", "plain/0"]
+    assert main([*words, "--length", "96", "--bucket", "48", "--longer", "2", "--html", str(page)]) == 0
+    said, written = capsys.readouterr().out, page.read_text(encoding="utf-8")
+    assert f"{page}: the same with pictures" in said
+    longer, books = (ElementTree.fromstring(each) for each in re.findall(r"<svg.*?</svg>", written, re.S))
+    lines = [each.get("points").split() for each in books.iter("polyline")]
+    assert [len(points) for points in lines] == [2, 2]  # two buckets of each run
+    assert len(longer.findall(".//polyline")) == 1
+    drawn = "".join(books.itertext())
+    assert {done.id(cell)[:8] in drawn for cell in ("scaled/0", "plain/0")} == {True}
+    assert "trained on 32" in drawn
+    ids = re.findall(r'<clipPath id="([^"]*)"', written)
+    assert len(set(ids)) == len(ids) == 2
+    for line in said.splitlines():
+        for number in re.findall(r"\d\.\d{4}", line):
+            assert number in written
+    assert "another seed" in written
+
+
+def test_the_page_says_why_a_model_takes_no_longer_rows():
+    found = Found("abc", "select", Mean(1.0, 8, None, None), None, {}, Calibration([], 0.0))
+    found.longer = [Longer(64, 4, [], "the model takes no rows of 64 tokens (a table)")]
+    assert "The model takes no rows of 64 tokens (a table)." in html(page_of(found, [], 32))
+
+
+def test_weights_that_have_diverged_have_a_table_and_no_picture():
+    found = Found("abc", "select", Mean(math.nan, 8, None, None), None, {}, Calibration([], 0.0))
+    found.books = ByPlace(1, 1, 64, 0, [Part("0 to 63", Mean(math.nan, 64, None, None), 1.0)])
+    written = html(page_of(found, [], 32))
+    assert "<svg" not in written
+    assert "0 to 63" in written

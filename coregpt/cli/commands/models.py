@@ -95,6 +95,7 @@ def eval_(commands: Commands) -> None:
     questions = "also HellaSwag: JSON lines, Parquet, or hellaswag as it was fetched"
     parser.add_argument("--hellaswag", metavar="FILE", help=questions)
     parser.add_argument("--questions", type=positive, metavar="N", help="only the first N questions of it")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with pictures")
     parser.add_argument("--json", action="store_true", help="for programs")
 
     def execute(options: Namespace) -> int:

@@ -1,27 +1,38 @@
-"""`coregpt eval`: collects what is asked for, and prints it."""
+"""`coregpt eval`: collects what is asked for, prints it, and writes the page where one is asked for."""
 
 import json
 import math
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from coregpt.cli.models.evaluated import (
+    Found,
+    by_confidence,
+    by_parts,
+    in_books,
+    in_longer,
+    in_questions,
+    summary,
+    told,
+)
+from coregpt.cli.models.evaluation_page import page
 from coregpt.cli.models.opening import opened
 from coregpt.cli.screen import say, table
 from coregpt.contract.errors import ConfigError
-from coregpt.engine.data import TokenSource, TokenStream
+from coregpt.engine.data import TokenSource, TokenStream, replacing
 from coregpt.lab.study.material import found as found_material
 from coregpt.lab.study.place import opened as opened_data
-from coregpt.report.drawing.numbers import plural
-from coregpt.trained.books import ByPlace, Cut, buckets, by_place, over_books, perplexity, read_windows
-from coregpt.trained.breakdown import Calibration, Part, calibration, documents, frequencies, positions, split
+from coregpt.report.drawing.page import html
+from coregpt.trained.books import Cut, buckets, by_place, over_books, read_windows
+from coregpt.trained.breakdown import calibration, documents, frequencies, positions, split
 from coregpt.trained.estimates import Floats, Mean, mean_of_rows
-from coregpt.trained.hellaswag import Answers, answer, read_items
-from coregpt.trained.lengths import Longer, extrapolate
+from coregpt.trained.hellaswag import answer, read_items
+from coregpt.trained.lengths import extrapolate
 from coregpt.trained.opening import Trained
 from coregpt.trained.scoring import Scored, score
 
@@ -35,28 +46,6 @@ PAIR = (
     "note: intervals are over rows of this text, for these two runs; how far another seed moves the difference, only "
     "the study's report says"
 )
-
-
-@dataclass
-class Found:
-    """All that is told."""
-
-    run: str
-    stream: str
-    loss: Mean
-    bits_per_byte: float | None
-    tables: dict[str, list[Part]]
-    calibration: Calibration
-    against: str = ""
-    difference: Mean | None = None
-    """Loss of this run minus that of the other one."""
-    differences: dict[str, list[Part]] = field(default_factory=dict)
-    longer: list[Longer] = field(default_factory=list)
-    books: ByPlace | None = None
-    other_in_books: list[Part] = field(default_factory=list)
-    """Of the other run, in the same windows."""
-    differences_in_books: list[Part] = field(default_factory=list)
-    hellaswag: Answers | None = None
 
 
 def evaluate(options: Namespace) -> int:
@@ -98,6 +87,11 @@ def evaluate(options: Namespace) -> int:
     else:
         for line in lines(found):
             say(line)
+    if options.html is not None:
+        with replacing(options.html) as file:
+            file.write(html(page(found, notes(found), model.context)).encode("utf-8", errors="replace"))
+        if not options.json:
+            say(f"\n{options.html}: the same with pictures")
     return 0
 
 
@@ -160,81 +154,26 @@ def _progress(whole: int) -> Callable[[int], None]:
     return tell
 
 
+def notes(found: Found) -> list[str]:
+    """What whoever reads it must know."""
+    return [NOTE] * (found.stream == "held_out") + [PAIR] * (found.difference is not None)
+
+
 def lines(found: Found) -> Iterator[str]:
     """Everything as text."""
-    bits = "" if found.bits_per_byte is None else f", {found.bits_per_byte:.4f} bits per byte"
-    yield f"run {found.run}, {found.loss.count:,} tokens of {found.stream}: loss {told(found.loss)}{bits}"
-    if found.stream == "held_out":
-        yield NOTE
+    yield summary(found)
     if found.difference is not None:
         yield f"minus run {found.against}: {told(found.difference, signed=True)}"
-        yield PAIR
-    for name, parts in found.tables.items():
-        if parts:
-            yield ""
-            yield from table(_rows(name, parts, found.differences.get(name)))
-    yield ""
-    yield from _calibration(found.calibration)
+    yield from notes(found)
+    for _, rows in by_parts(found):
+        yield from ("", *table(rows))
+    rows, below = by_confidence(found.calibration)
+    yield from ("", *table(rows), below)
     for each in found.longer:
-        yield ""
-        yield from _longer(each)
+        yield from ("", *([each.refused] if each.refused else table(in_longer(each))))
     if found.books is not None:
-        yield ""
-        yield from _books(found, found.books)
+        said, rows = in_books(found, found.books)
+        yield from ("", *([found.books.refused] if found.books.refused else [said, *table(rows)]))
     if found.hellaswag is not None:
-        yield ""
-        yield from _hellaswag(found.hellaswag)
-
-
-def told(mean: Mean, signed: bool = False) -> str:
-    """`3.1416 (3.1 to 3.2)`."""
-    sign = "+" if signed else ""
-    if mean.low is None or mean.high is None:
-        return f"{mean.value:{sign}.4f}"
-    return f"{mean.value:{sign}.4f} ({mean.low:{sign}.4f} to {mean.high:{sign}.4f})"
-
-
-def _rows(name: str, parts: Sequence[Part], gaps: Sequence[Part] | None) -> list[tuple[str, ...]]:
-    head = (name, "tokens", "share", "loss (95% interval)")
-    rows = [(each.name, f"{each.mean.count:,}", f"{each.share:.1%}", told(each.mean)) for each in parts]
-    if gaps is None:
-        return [head, *rows]
-    more = [(told(each.mean, signed=True), f"{each.mean.value * each.share:+.4f}") for each in gaps]
-    return [(*head, "difference", "of the whole"), *((*row, *gap) for row, gap in zip(rows, more, strict=True))]
-
-
-def _calibration(found: Calibration) -> list[str]:
-    rows = [("confidence", "tokens", "mean confidence", "right (95% interval)")]
-    rows += [(name, f"{mean.count:,}", f"{sure:.3f}", told(mean)) for name, sure, mean in found.levels]
-    return [*table(rows), f"expected calibration error {found.error:.4f}"]
-
-
-def _longer(found: Longer) -> list[str]:
-    if found.refused:
-        return [found.refused]
-    rows = [(f"tokens before, rows of {found.length:,}", "loss (95% interval)", "perplexity")]
-    both = zip(found.parts, found.perplexities(), strict=True)
-    return table([*rows, *((part.name, told(part.mean), f"{value:.2f}") for part, (_, value) in both)])
-
-
-def _books(found: Found, books: ByPlace) -> list[str]:
-    if books.refused:
-        return [books.refused]
-    windows = f"{plural(books.books, 'book')}, {plural(books.rows, 'window')} each"
-    short = f"; {books.short:,} documents are too short" if books.short else ""
-    head = (f"tokens before, windows of {books.length:,}", "loss (95% interval)", "perplexity")
-    rows = [(part.name, told(part.mean), f"{perplexity(part.mean.value):.2f}") for part in books.parts]
-    if not found.other_in_books:
-        return [f"{windows}{short}", *table([head, *rows])]
-    both = zip(rows, found.other_in_books, found.differences_in_books, strict=True)
-    more = [(*row, f"{perplexity(part.mean.value):.2f}", told(gap.mean, signed=True)) for row, part, gap in both]
-    return [f"{windows}{short}", *table([(*head, f"that of {found.against[:12]}", "difference of losses"), *more])]
-
-
-def _hellaswag(found: Answers) -> list[str]:
-    rows = [("HellaSwag", "right", "of", "share", "95% interval")]
-    for name, right in (("acc", found.acc), ("acc_norm", found.acc_norm)):
-        low, high = found.interval(right)
-        rows.append((name, f"{right:,}", f"{found.items:,}", f"{right / found.items:.4f}", f"{low:.4f} to {high:.4f}"))
-    cut = [f"{found.cut:,} contexts did not fit, and their ends were seen"] if found.cut else []
-    return [*table(rows), *cut]
+        rows, more = in_questions(found.hellaswag)
+        yield from ("", *table(rows), *more)

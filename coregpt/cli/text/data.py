@@ -5,6 +5,7 @@ from pathlib import Path
 from coregpt.cli.screen import say
 from coregpt.engine.data import FINEWEB, fineweb_folder
 from coregpt.fetch import SETS, fetch_fineweb
+from coregpt.report.drawing.numbers import plural
 
 
 def fetch(name: str, count: int) -> int:
@@ -27,4 +28,4 @@ def _use(name: str, folder: Path, count: int) -> str:
         case "questions":
             how = f"evaluate: {{hellaswag: {{file: {name}}}}}"
             return f"questions are in {folder}; use them with  coregpt eval RUN --hellaswag {name}  or  {how}"
-    return f"{count} files of text are in {folder}; make shards of them with  coregpt data prepare {folder} --out DIR"
+    return f"{plural(count, 'file')} of text in {folder}; make shards with  coregpt data prepare {folder} --out DIR"

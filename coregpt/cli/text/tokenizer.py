@@ -24,8 +24,13 @@ def train(
     made, domains = trained(with_embedded(inputs), vocab, words, reading, say)
     with replacing(out) as file:
         file.write(made.text.encode())
-    for line in table(compression(made, domains)):
+    for domain, given in zip(domains, inputs, strict=True):
+        domain.name = str(given)  # `pydocs`, and not the file that it is read from
+    other = gpt2_at_hand()
+    for line in table(compression(made, domains, other)):
         say(line)
+    if other is None:
+        say("GPT-2 is not compared with: its tokenizer is not in tiktoken's cache")
     fewer = f", of {vocab:,}: the text has no more pairs to join" if made.vocab < vocab else ""
     say(f"{out}: {made.vocab:,} ids{fewer}, in {time.monotonic() - began:.0f} s; use it with --tokenizer {out}")
     return 0
@@ -50,9 +55,8 @@ def _refuse(out: Path, force: bool) -> None:
         raise DataError(f"there is no folder {out.parent} for {out.name}")
 
 
-def compression(made: Tokenizer, domains: Sequence[Domain]) -> list[tuple[str, ...]]:
-    """Bytes per token by domain, beside those of bytes and, where it is at hand, of GPT-2."""
-    other = gpt2_at_hand()
+def compression(made: Tokenizer, domains: Sequence[Domain], other: Tokenizer | None) -> list[tuple[str, ...]]:
+    """Bytes per token by domain, beside those of bytes and of `other`, which is GPT-2 where it is at hand."""
     rows = [("text", "documents", "MB", "measured on", "bytes/token", *(["GPT-2"] if other else []), "bytes")]
     for each in domains:
         on = "one that was trained on" if each.seen else f"{len(each.apart):,} not trained on"

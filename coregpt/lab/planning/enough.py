@@ -95,8 +95,8 @@ class Passed:
     """Of the source in a mixture, "" for that of the streams that losses are of."""
     tokens: int
     """Of one pass over it: without what rows leave out."""
-    left_out: float
-    """The share of the training tokens that no pass goes over."""
+    of: int
+    """Its training tokens."""
     often: float
     """How many passes."""
 
@@ -107,7 +107,7 @@ def passed(made: Plan, arm: Arm) -> list[Passed]:
     whole = {"": source.train, **source.mixed}
     share = shares(data)
     return [
-        Passed(name, cut.tokens, 1 - cut.tokens / len(whole[name]), tokens * share[name] / cut.tokens)
+        Passed(name, cut.tokens, len(whole[name]), tokens * share[name] / cut.tokens)
         for name, cut in cuts(source, arm.run).items()
         if cut is not None
     ]
@@ -139,8 +139,8 @@ def pass_lines(made: Plan) -> list[str]:
 
 
 def _taken(made: Plan, arm: Arm, each: Passed) -> str:
-    """`0.5 times over 1,000,000 training tokens of web`."""
+    """`0.5 times over 1,000 of the 1,000,000 training tokens of web`."""
     source = made.source_of(arm.name)
     name = arm.run.data.mixture[each.name].source if each.name else source.name
-    text = f"{each.often:.2g} times over {each.tokens:,} training tokens of {name}"
-    return f"{text} ({each.left_out:.0%} of them all left out)" if each.left_out >= TOLD else text
+    some = f" of the {each.of:,}" if each.tokens <= (1 - TOLD) * each.of else ""
+    return f"{each.often:.2g} times over {each.tokens:,}{some} training tokens of {name}"

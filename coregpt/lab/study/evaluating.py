@@ -66,6 +66,12 @@ def bucket_name(first: int, last: int) -> str:
     return f"{first:,} to {last:,}"
 
 
+def places_of(bucket: str) -> tuple[int, int]:
+    """What `bucket_name` was called with."""
+    first, last = bucket.split(" to ")
+    return _number(first), _number(last)
+
+
 def bucket_of(outcome: str) -> tuple[int, int] | None:
     """(first, last) place of an outcome in books; None for any other."""
     match = re.fullmatch(rf"{IN_BOOKS}: ([\d,]+) to ([\d,]+)", outcome)

@@ -4,12 +4,9 @@ import math
 from collections.abc import Sequence
 
 from coregpt.lab.study.evaluating import bucket_of
-from coregpt.report.drawing.charts import figure
-from coregpt.report.drawing.curve_charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, frame
-from coregpt.report.drawing.labels import end_labels
+from coregpt.report.drawing.books import perplexity_lines
 from coregpt.report.drawing.markup import Picture
 from coregpt.report.drawing.numbers import short
-from coregpt.report.drawing.svg import Scale, element, line, padded, polyline, text
 from coregpt.report.facts.evaluate import Evaluated
 from coregpt.report.facts.model import Report
 
@@ -24,22 +21,12 @@ def in_books(report: Report) -> list[Picture]:
     lines = {} if asked is None else _lines(report, asked)
     if asked is None or not any(lines.values()):
         return []
+    drawn = [(index, short(arm), lines[arm]) for index, arm in enumerate(arm.name for arm in report.study.arms)]
+    drawn = [each for each in drawn if each[2]]
     length = max(last for _, last in _buckets(asked)) + 1
-    values = [value for points in lines.values() for _, value in points]
-    x, y = Scale(0.0, length, LEFT, RIGHT), Scale(*padded(min(values), max(values)), BOTTOM, TOP)
-    inside, ends = [], []
-    if asked.context is not None:
-        inside.append(line(x(asked.context), TOP, x(asked.context), BOTTOM, "zero"))
-        inside.append(text(x(asked.context) + 6, TOP + 14, f"trained on {asked.context:,}", "tick"))
-    for index, arm in enumerate(arm.name for arm in report.study.arms):
-        if points := lines.get(arm):
-            drawn = [(x(place), y(value)) for place, value in points]
-            inside.append(element("g", polyline(drawn, "mean"), class_=f"s{index}"))
-            ends.append((index, short(arm), drawn[-1][1]))
-    axes = "tokens that stand before", "perplexity in books, mean loss over seeds"
-    drawing = frame(x, y, *axes, "clip-books", "".join(inside)) + end_labels(RIGHT + 8, ends, TOP + 10, BOTTOM)
-    words = f"Perplexity in books over the tokens that stand before, for {len(ends)} arms"
-    return [Picture("books.svg", figure(drawing, WIDTH, HEIGHT, words), words)]
+    words = f"Perplexity in books over the tokens that stand before, for {len(drawn)} arms"
+    title = "perplexity in books, mean loss over seeds"
+    return [Picture("books.svg", perplexity_lines(drawn, length, asked.context, title, words), words)]
 
 
 def _buckets(asked: Evaluated) -> list[tuple[int, int]]:
