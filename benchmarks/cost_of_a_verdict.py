@@ -16,8 +16,8 @@ import numpy as np
 from coregpt.stats.calibration import batch
 from coregpt.stats.calibration.noise import CORRELATION, Noise, residuals
 from coregpt.stats.design import choose_test
+from coregpt.stats.looks.sequential import Looks
 from coregpt.stats.power import difference_sd, power_to_detect
-from coregpt.stats.sequential import Looks
 
 RESULTS = Path(__file__).parent / "results"
 EFFECT, ALPHA, POWER = 0.001, 0.01, 0.9

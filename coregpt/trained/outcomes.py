@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from coregpt.engine.data import TokenSource, TokenStream
 from coregpt.lab.records.outcomes import Measured
-from coregpt.lab.study.evaluate_file import Bands, EvaluateFile
 from coregpt.lab.study.evaluating import IN_BOOKS
+from coregpt.lab.study.sections.evaluate import Bands, EvaluateFile
 from coregpt.trained.books import Windows, by_place
 from coregpt.trained.breakdown import Places, calibration, documents, frequencies, positions, split
 from coregpt.trained.hellaswag import Item, answer

@@ -19,7 +19,7 @@ from coregpt.contract.config import RunConfig
 from coregpt.lab.planning.load import load_family
 from coregpt.lab.records.ledger import Event
 from coregpt.lab.study.declaration import Criterion, Machine, StudyFile
-from coregpt.lab.study.space import TuningFile
+from coregpt.lab.study.sections.space import TuningFile
 
 ROOT = Path(__file__).parent.parent.parent
 FILE = Path(__file__).with_name("surface.json")

@@ -9,7 +9,7 @@ from scipy import stats
 from coregpt.stats.calibration import batch, calibrate, intervals, power, rates
 from coregpt.stats.calibration.noise import Noise, residuals
 from coregpt.stats.calibration.rows import Kind, Row, kept, of_flags
-from coregpt.stats.sequential import Looks, look
+from coregpt.stats.looks.sequential import Looks, look
 
 RANDOM = np.random.default_rng(0)
 

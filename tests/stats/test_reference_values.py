@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
-from coregpt.stats.anytime import e_value
 from coregpt.stats.contrasts import paired_t, sign_flip_p, t_interval, tost_p, welch
 from coregpt.stats.crossed import split_variance
 from coregpt.stats.design import smallest_sign_flip_p
 from coregpt.stats.distributions import dunnett_p, two_sided_power
+from coregpt.stats.looks.anytime import e_value
 
 # Two optimizers on the same sixteen seeds, public speedrun (modded-nanogpt, MIT, Copyright (c) 2024 Keller Jordan).
 R40 = np.array(

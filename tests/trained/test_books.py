@@ -21,7 +21,7 @@ from coregpt.contract.errors import ConfigError, DataError
 from coregpt.engine.build import assemble
 from coregpt.engine.data import open_folder
 from coregpt.engine.inputs import open_inputs
-from coregpt.lab.study.evaluate_file import BooksFile, EvaluateFile
+from coregpt.lab.study.sections.evaluate import BooksFile, EvaluateFile
 from coregpt.report.drawing.page import html
 from coregpt.trained.books import ByPlace, Cut, by_place, perplexity, read_windows, windows_of
 from coregpt.trained.breakdown import Calibration, Part

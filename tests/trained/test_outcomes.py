@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from coregpt.engine.data import open_folder
-from coregpt.lab.study.evaluate_file import EvaluateFile, HellaSwagFile
+from coregpt.lab.study.sections.evaluate import EvaluateFile, HellaSwagFile
 from coregpt.trained.hellaswag import answer, read_items
 from coregpt.trained.outcomes import Text, measure
 

@@ -21,7 +21,7 @@ from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.readings import Reading, evaluated
 from coregpt.lab.study.whereabouts import where
 from coregpt.stats.design import choose_test
-from coregpt.stats.partial import ABORT_BELOW, FEWEST_SEEDS, chance_at_pause
+from coregpt.stats.looks.partial import ABORT_BELOW, FEWEST_SEEDS, chance_at_pause
 from coregpt.stats.power import critical_value
 
 

@@ -15,7 +15,7 @@ from coregpt.lab.study.differences import settings
 from coregpt.lab.study.identity import WATCHING
 from coregpt.lab.study.problems import Problem, coerced, explain
 from coregpt.lab.study.registry import Catalogue
-from coregpt.lab.study.space import Point
+from coregpt.lab.study.sections.space import Point
 from coregpt.lab.study.yamlfile import Key
 
 FIRST_SEED = 1000

@@ -19,7 +19,7 @@ from coregpt.lab.study.chaining import screens
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.problems import Problem
-from coregpt.stats.giving_up import Screening, replay
+from coregpt.stats.looks.giving_up import Screening, replay
 
 
 class GiveUp(Design):

@@ -21,9 +21,9 @@ from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.problems import Problem
 from coregpt.stats.design import Design as Test
-from coregpt.stats.sequential import FIRST_LOOK
-from coregpt.stats.sequential import Looks as Planned
-from coregpt.stats.stopping import (
+from coregpt.stats.looks.sequential import FIRST_LOOK
+from coregpt.stats.looks.sequential import Looks as Planned
+from coregpt.stats.looks.stopping import (
     Course,
     Expected,
     Rule,

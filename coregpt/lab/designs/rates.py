@@ -14,7 +14,7 @@ from coregpt.lab.study.differences import settings
 from coregpt.lab.study.identity import plugin_digests, run_id
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.registry import Catalogue, nearest
-from coregpt.lab.study.space import Point
+from coregpt.lab.study.sections.space import Point
 
 LEARNING_RATE = "optim.lr"
 DIGITS = 6

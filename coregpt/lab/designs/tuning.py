@@ -18,7 +18,7 @@ from coregpt.lab.study.differences import settings
 from coregpt.lab.study.outline import Outline
 from coregpt.lab.study.problems import Problem
 from coregpt.lab.study.registry import Catalogue, nearest
-from coregpt.lab.study.space import Choices, Point, Range, Trials, dimension, points
+from coregpt.lab.study.sections.space import Choices, Point, Range, Trials, dimension, points
 from coregpt.lab.study.whereabouts import where
 from coregpt.lab.study.yamlfile import Key
 

@@ -14,10 +14,10 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab.planning.power import announced
 from coregpt.lab.records.chains import Chains, Place, Registration, Stage, seeds_of
 from coregpt.lab.records.ledger import Entry, Ledger
-from coregpt.lab.study.chain_file import ConfirmsFile, FollowsFile
 from coregpt.lab.study.chaining import as_baseline, baseline_of, chain_of, confirms, follows, screens, unresolved
 from coregpt.lab.study.declaration import Criterion, Study
 from coregpt.lab.study.outline import Plan
+from coregpt.lab.study.sections.chain import ConfirmsFile, FollowsFile
 from coregpt.lab.study.whereabouts import where
 from coregpt.stats.power import seeds_to_detect
 

@@ -24,7 +24,7 @@ from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.outline import Plan, PlannedRun
 from coregpt.lab.study.registry import nearest
 from coregpt.lab.study.whereabouts import where
-from coregpt.stats.giving_up import CHANCE
+from coregpt.stats.looks.giving_up import CHANCE
 
 LEVEL = 0.2
 """Of a screen whose file names none: loose, as it only looks for candidates."""

@@ -3,11 +3,11 @@
 import hashlib
 from dataclasses import replace
 
-from coregpt.lab.study.chain_file import ConfirmsFile, FollowsFile
 from coregpt.lab.study.declaration import Machine, Study
 from coregpt.lab.study.identity import ID_LENGTH, READ_OR_ROUNDED, WATCHING, canonical
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.meaning import meant
+from coregpt.lab.study.sections.chain import ConfirmsFile, FollowsFile
 
 
 def unresolved(study: Study) -> Study:

@@ -9,15 +9,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from coregpt.contract.config import Frozen, RunConfig, Span
-from coregpt.lab.study.bracket_file import BracketFile
-from coregpt.lab.study.budget_file import BudgetFile
-from coregpt.lab.study.chain_file import ChainName, ConfirmsFile, FollowsFile, Stage
-from coregpt.lab.study.evaluate_file import EvaluateFile
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
-from coregpt.lab.study.space import TuningFile
-from coregpt.lab.study.tuned_file import TunedFile
+from coregpt.lab.study.sections.bracket import BracketFile
+from coregpt.lab.study.sections.budget import BudgetFile
+from coregpt.lab.study.sections.chain import ChainName, ConfirmsFile, FollowsFile, Stage
+from coregpt.lab.study.sections.evaluate import EvaluateFile
+from coregpt.lab.study.sections.space import TuningFile
+from coregpt.lab.study.sections.tuned import TunedFile
 from coregpt.stats.design import Spending
 
 Combination = Literal["leave_one_out", "add_one", "factorial"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from coregpt.lab.study.declaration import Study
-from coregpt.lab.study.evaluate_file import EvaluateFile
+from coregpt.lab.study.sections.evaluate import EvaluateFile
 
 KEY = "evaluate"
 QUESTIONS, BOOKS = "hellaswag", "books"

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from coregpt.stats.anytime import e_value_of_t
 from coregpt.stats.distributions import dunnett_critical
-from coregpt.stats.sequential import Looks
+from coregpt.stats.looks.anytime import e_value_of_t
+from coregpt.stats.looks.sequential import Looks
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

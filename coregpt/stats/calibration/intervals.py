@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import stats
 
-from coregpt.stats.anytime import confidence_sequence
 from coregpt.stats.bootstrap import bca_interval
 from coregpt.stats.calibration import batch
 from coregpt.stats.calibration.batch import Flags
@@ -13,6 +12,7 @@ from coregpt.stats.calibration.noise import Noise
 from coregpt.stats.calibration.rates import ALPHA
 from coregpt.stats.calibration.rows import Kind, Row, of_flags
 from coregpt.stats.distributions import dunnett_critical
+from coregpt.stats.looks.anytime import confidence_sequence
 from coregpt.stats.ratios import fieller, log_ratio
 
 BCA_COVERAGE = 0.92

@@ -14,7 +14,7 @@ from coregpt.stats.calibration.batch import Flags
 from coregpt.stats.calibration.noise import Noise
 from coregpt.stats.calibration.rows import Row, of_flags
 from coregpt.stats.design import Spending
-from coregpt.stats.sequential import Looks
+from coregpt.stats.looks.sequential import Looks
 
 ALPHA = 0.05
 SIZES: Sequence[tuple[int, ...]] = ((4, 8, 12), (5, 10, 15), (4, 6, 8, 10, 12), (4, 5, 6, 7))

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coregpt.stats import giving_up, lond
+from coregpt.stats import lond
 from coregpt.stats.calibration import batch
 from coregpt.stats.calibration.batch import Array, Flags
 from coregpt.stats.calibration.chains import ALPHA, CONFIRM_SEEDS, SCREEN, SCREEN_SEEDS, Chains
 from coregpt.stats.calibration.noise import CORRELATION, Noise
 from coregpt.stats.calibration.rows import Row, of_flags, of_shares
-from coregpt.stats.giving_up import Screening
 from coregpt.stats.lond import Counts
+from coregpt.stats.looks import giving_up
+from coregpt.stats.looks.giving_up import Screening
 
 EFFECT, LOSER = 1.5, -1.5
 LEAST_POWER = 0.8

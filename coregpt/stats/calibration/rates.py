@@ -9,8 +9,8 @@ from coregpt.stats.calibration import batch
 from coregpt.stats.calibration.batch import Array, Flags
 from coregpt.stats.calibration.noise import Noise
 from coregpt.stats.calibration.rows import Row, of_flags
+from coregpt.stats.looks.sequential import Looks
 from coregpt.stats.power import EQUIVALENCE_LEVEL
-from coregpt.stats.sequential import Looks
 
 ALPHA = 0.01
 _GAIN = 1.3  # what futility is held against, in standard deviations of one run

@@ -7,7 +7,7 @@ from scipy import stats
 from coregpt.stats.calibration import looks
 from coregpt.stats.calibration.noise import Noise
 from coregpt.stats.calibration.rows import Row, kept
-from coregpt.stats.sequential import Looks, spending_boundaries
+from coregpt.stats.looks.sequential import Looks, spending_boundaries
 
 LINES = 200
 """As many as a whole table has; each line is judged as one of them."""

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from coregpt.stats import giving_up
 from coregpt.stats.calibration import loops
 from coregpt.stats.calibration.loops import Loop, simulate
 from coregpt.stats.calibration.noise import Noise, noises
 from coregpt.stats.calibration.rows import kept
+from coregpt.stats.looks import giving_up
 
 LOOPS = 1000
 

@@ -12,7 +12,7 @@ from coregpt.report.facts.model import Comparison
 from coregpt.report.facts.runs import RunFacts
 from coregpt.report.verdicts.compare import Outcomes
 from coregpt.stats.design import Design
-from coregpt.stats.partial import ABORT_BELOW, chance_at_pause
+from coregpt.stats.looks.partial import ABORT_BELOW, chance_at_pause
 from coregpt.stats.power import critical_value
 
 Vector = NDArray[np.float64]

@@ -11,7 +11,7 @@ from coregpt.report.facts.model import Comparison
 from coregpt.report.facts.runs import RunFacts
 from coregpt.report.verdicts.compare import Outcomes, compare_arm
 from coregpt.stats.design import Design
-from coregpt.stats.giving_up import Screening, replay
+from coregpt.stats.looks.giving_up import Screening, replay
 
 GIVEN_UP = "given up after"
 

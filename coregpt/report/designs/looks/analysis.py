@@ -17,9 +17,9 @@ from coregpt.report.verdicts.compare import Outcomes, compare_arm
 from coregpt.report.verdicts.verdict import Stopped
 from coregpt.stats.contrasts import paired_t, worst_rank
 from coregpt.stats.design import Design
+from coregpt.stats.looks.sequential import LookResult
+from coregpt.stats.looks.stopping import Course, Rule, plain_interval, repeated_p, replay
 from coregpt.stats.primary import Tested
-from coregpt.stats.sequential import LookResult
-from coregpt.stats.stopping import Course, Rule, plain_interval, repeated_p, replay
 
 
 @dataclass(frozen=True)

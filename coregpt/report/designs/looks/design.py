@@ -14,7 +14,7 @@ from coregpt.report.facts.inputs import StudyFacts
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.facts.runs import RunFacts
 from coregpt.report.verdicts.basis import Basis
-from coregpt.stats.stopping import detectable_gain, stopping_design
+from coregpt.stats.looks.stopping import detectable_gain, stopping_design
 
 
 class Looks(ReportDesign):

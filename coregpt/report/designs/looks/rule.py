@@ -1,7 +1,7 @@
 """When a study's arms may be decided, from its facts."""
 
 from coregpt.report.facts.inputs import StudyFacts
-from coregpt.stats.stopping import Rule, make_rule
+from coregpt.stats.looks.stopping import Rule, make_rule
 
 
 def rule_of(study: StudyFacts) -> Rule | None:

@@ -9,7 +9,7 @@ from coregpt.lab.records.history import History
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
-from coregpt.lab.study.space import Choices, Range
+from coregpt.lab.study.sections.space import Choices, Range
 from coregpt.report.designs.tuning.analysis import tuning_notes
 from coregpt.report.facts.runs import RunFacts
 from coregpt.report.facts.tuning import ArmTuning, Trial, Tuned, settings_text

@@ -7,7 +7,7 @@ from coregpt.report.analysis.null_studies import as_runs, made_up
 from coregpt.report.analysis.summary import summarise
 from coregpt.report.facts.inputs import Decided
 from coregpt.report.facts.model import Report
-from coregpt.stats.giving_up import Screening, replay
+from coregpt.stats.looks.giving_up import Screening, replay
 
 SEEDS = 6
 FACTS = made_up(2, SEEDS, paired=True).model_copy(update={"stage": "screen", "alpha": 0.2, "give_up": 0.05})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from coregpt.lab.study.space import Choices, Range
+from coregpt.lab.study.sections.space import Choices, Range
 from coregpt.report.designs.tuning.analysis import tuning_notes
 from coregpt.report.designs.tuning.charts import expected_best_chart, numeric_paths, response_chart
 from coregpt.report.designs.tuning.collect import edges

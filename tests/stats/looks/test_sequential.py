@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from coregpt.contract.errors import ConfigError
-from coregpt.stats.sequential import (
+from coregpt.stats.looks.sequential import (
     Looks,
     Spending,
     crossing_probability,

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from coregpt.stats import student_looks
-from coregpt.stats.anytime import confidence_sequence, e_value, e_value_of_t
 from coregpt.stats.contrasts import worst_rank
 from coregpt.stats.design import Design, Spending
-from coregpt.stats.sequential import Decision, LookResult, Looks, look, spent
+from coregpt.stats.looks import student_looks
+from coregpt.stats.looks.anytime import confidence_sequence, e_value, e_value_of_t
+from coregpt.stats.looks.sequential import Decision, LookResult, Looks, look, spent
 
 Vector = NDArray[np.float64]
 

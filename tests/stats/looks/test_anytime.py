@@ -5,8 +5,8 @@ import pytest
 from scipy import integrate, stats
 
 from coregpt.contract.errors import ConfigError
-from coregpt.stats.anytime import confidence_sequence, e_value, e_value_of_t
 from coregpt.stats.contrasts import paired_t
+from coregpt.stats.looks.anytime import confidence_sequence, e_value, e_value_of_t
 
 GAINS = np.array([0.0012, 0.0009, 0.0015, 0.0007, 0.0011, 0.0013])
 

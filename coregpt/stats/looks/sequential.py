@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from coregpt.contract.errors import ConfigError
-from coregpt.stats import student_looks
 from coregpt.stats.design import Spending
 from coregpt.stats.distributions import legendre
+from coregpt.stats.looks import student_looks
 
 Vector = NDArray[np.float64]
 Decision = Literal["reject", "futile", "continue", "accept"]

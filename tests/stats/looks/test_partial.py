@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy import integrate, stats
 
 from coregpt.stats.design import choose_test
-from coregpt.stats.partial import ABORT_BELOW, chance_at_pause, chance_of_significance
+from coregpt.stats.looks.partial import ABORT_BELOW, chance_at_pause, chance_of_significance
 from coregpt.stats.power import critical_value
 from coregpt.stats.primary import run_primary
 
-PAUSES = Path(__file__).parent.parent / "data" / "speedrun_pauses.csv"
+PAUSES = Path(__file__).parents[2] / "data" / "speedrun_pauses.csv"
 N, ALPHA = 10, 0.05
 CRITICAL = float(stats.t.isf(ALPHA / 2, N - 1))
 

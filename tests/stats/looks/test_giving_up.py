@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from coregpt.contract.errors import ConfigError
-from coregpt.stats.giving_up import Screening, chance, decide, ends, replay
+from coregpt.stats.looks.giving_up import Screening, chance, decide, ends, replay
 
 RANDOM = np.random.default_rng(0)
 RULE = Screening(6, 0.2)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from coregpt.lab.study.space import Choices, Range, dimension, points
+from coregpt.lab.study.sections.space import Choices, Range, dimension, points
 
 SPACE = {"lr": Range(0.0005, 0.01, log=True), "norm": Choices((True, False)), "layers": Range(1, 4, whole=True)}
 WRITTEN = {"lr": 0.002, "norm": True, "layers": 2}

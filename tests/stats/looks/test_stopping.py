@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from coregpt.stats.power import smallest_detectable
-from coregpt.stats.sequential import Looks
-from coregpt.stats.stopping import (
+from coregpt.stats.looks.sequential import Looks
+from coregpt.stats.looks.stopping import (
     Anytime,
     can_reject,
     detectable_gain,
@@ -21,6 +20,7 @@ from coregpt.stats.stopping import (
     replay,
     stopping_design,
 )
+from coregpt.stats.power import smallest_detectable
 
 LOOKS = Looks((4, 8, 12), 0.05)
 RULES = [LOOKS, Looks((4, 8, 12), 0.05, "obrien_fleming", gain=1.0), Anytime(12, 0.05)]
