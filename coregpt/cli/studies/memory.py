@@ -13,11 +13,6 @@ from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.report.drawing.numbers import plural
 
-MASKED = (
-    "Activations are counted with attention as a CPU computes it under document masks, which keeps a score for every "
-    "pair of tokens; FlexAttention on a GPU keeps none, and long rows take far less there."
-)
-
 
 def show_memory(path: Path, scale: str | None, gpus: int, store: Path) -> int:
     """Raises ConfigError for a run that needs more GPUs than there would be."""
@@ -36,8 +31,6 @@ def show_memory(path: Path, scale: str | None, gpus: int, store: Path) -> int:
                 say(line)
     say()
     say("Optimizer states are shared among the ranks of a run; weights and gradients are whole on each.")
-    if any(arm.run.data.document_mask for study in studies for arm in study.arms):
-        say(MASKED)
     return 0
 
 

@@ -15,6 +15,7 @@ from coregpt.engine.arithmetic.fused import working_dtype
 from coregpt.engine.attention.blocks import blocked_attention, blocked_statistics
 from coregpt.engine.attention.pairs import Pairs, causal_pairs, counted_pairs, is_counting
 from coregpt.engine.attention.scores import Attended, ScoreRules, attend_by_rules, one_block, place
+from coregpt.engine.attention.unkept import is_unkept, unkept
 
 FLEX_BLOCK = 128
 Mask = Tensor | BlockMask | Pairs | None
@@ -93,7 +94,12 @@ def attend(
     q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
     refuse_misfits(q, k, v, mask)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    if not lse and not top and not scores and not isinstance(mask, BlockMask) and q.device.type != "meta":
+    y: Tensor
+    sums: Tensor | None
+    tops: Tensor | None
+    if is_unkept(q):
+        y, sums, tops = unkept(q, k, v)
+    elif not lse and not top and not scores and not isinstance(mask, BlockMask) and q.device.type != "meta":
         assert not isinstance(mask, Pairs)
         y, sums, tops = _plain(q, k, v, mask, scale), None, None
     else:

@@ -65,8 +65,13 @@ def attend_by_rules(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rules:
 
 
 def _visible(mask: Tensor, queries: slice) -> slice:
-    """Keys that some of the queries see. A compiled graph has one shape, whatever the mask: it takes them all."""
-    return slice(0, mask.shape[-1]) if torch.compiler.is_compiling() else slice(*seen_keys(mask[:, :, queries]))
+    """Keys that some of the queries see; all where nobody may look, as in a compiled graph, which has one shape."""
+    return slice(0, mask.shape[-1]) if _closed(mask) else slice(*seen_keys(mask[:, :, queries]))
+
+
+def _closed(t: Tensor) -> bool:
+    """Whether its numbers cannot be looked at: there are none, or they are not the ones that a graph will have."""
+    return torch.compiler.is_compiling() or t.is_meta or type(t) is not Tensor
 
 
 def one_block(
@@ -96,7 +101,7 @@ def one_block(
     sums = scores.logsumexp(-1)
     if mask is not None and not visible:
         blind = ~seen.any(-1, keepdim=True)
-        if torch.compiler.is_compiling() or blind.is_meta or bool(blind.any()):  # softmax of nothing is NaN
+        if _closed(blind) or bool(blind.any()):  # softmax of nothing is NaN
             sums = scores.masked_fill(blind, 0.0).logsumexp(-1).masked_fill(blind.squeeze(-1), float("-inf"))
             probs = torch.softmax(scores.masked_fill(blind, 0.0), -1).masked_fill(blind, 0.0)
         else:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from coregpt.contract.config import RunConfig
 from coregpt.engine.arithmetic.chunked import CHUNK
 from coregpt.engine.arithmetic.scaling import autocast
+from coregpt.engine.attention.unkept import keeping_no_scores
 from coregpt.engine.build import NamedPlugins, Run, build
 from coregpt.engine.inputs import Given
 
@@ -41,7 +42,8 @@ class Memory:
     optimizer: int
     """State of the update rules, and of what lives beside the model."""
     activations: int
-    """What one forward pass keeps for the backward pass. On CUDA counted in fp32: at most this."""
+    """What one forward pass keeps for the backward pass. On CUDA without attention's scores, which no kernel keeps
+    there; nothing of that was measured on a GPU."""
     working: int
     """The largest temporary, of the backward pass or of an update, beyond what is kept anyway; and the heap's holes."""
     rows: int
@@ -60,7 +62,8 @@ class Memory:
 def estimate(config: RunConfig, plugins: NamedPlugins, inputs: Given | None = None, ranks: int = 1) -> Memory:
     """Traces one forward pass of a rank's share on shapes alone: of each batch and sequence length, the largest."""
     hollow = {name: stored.hollow() for name, stored in (inputs or {}).items()}
-    with quiet("torch._subclasses.fake_tensor"), FakeTensorMode():
+    as_there = nullcontext() if config.device == "cpu" else keeping_no_scores()
+    with quiet("torch._subclasses.fake_tensor"), FakeTensorMode(), as_there:
         run = build(config.model_copy(update={"device": "cpu"}), plugins, inputs=hollow, separator=0)
         weights, gradients, states = (_bytes(tensors) for tensors in _lasting(run))
         kept, rows, passing = max((_saved(run, step, ranks) for step in _sizes(run)), key=lambda found: sum(found[0]))
@@ -140,8 +143,7 @@ def _saved(run: Run, step: int, ranks: int) -> tuple[list[int], int, int]:
         return tensor
 
     tokens = torch.zeros(rows * run.timeline.sequences(step), run.timeline.lengths[step], dtype=torch.long)
-    precision = run.config.precision if run.config.device == "cpu" else "fp32"
-    with autocast("cpu", precision), saved_tensors_hooks(keep, lambda tensor: tensor):
+    with autocast("cpu", run.config.precision), saved_tensors_hooks(keep, lambda tensor: tensor):
         run.model(tokens, tokens, run.dials.values)
     passing = CHUNK_COPIES * 4 * CHUNK if run.model.in_chunks(tokens) else 0
     return [tensor.untyped_storage().nbytes() for tensor in kept.values()], rows, passing

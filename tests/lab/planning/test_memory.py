@@ -118,6 +118,36 @@ def test_logits_of_a_large_vocabulary_are_not_kept(catalogue: Catalogue) -> None
     assert kept.activations > 2 * logits
 
 
+@pytest.mark.parametrize(
+    "plugins",
+    [{}, {"gqa": {"kv_heads": 2}}, {"window_warmup": {}}, {"alibi": {}}, {"qk_clip": {}, "muon": {}}],
+    ids=lambda plugins: " ".join(plugins) or "plain",
+)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_no_scores_are_kept_on_a_gpu(catalogue: Catalogue, plugins: dict, precision: str) -> None:
+    """Twice the tokens in a row, half the rows: as many activations, under document masks and score rules too."""
+
+    def activations(context: int, device: str) -> int:
+        shape = ModelShape(vocab=256, dim=64, depth=2, heads=4, context=context)
+        settings = {"data": {"source": "tiny", "document_mask": True}, "precision": precision, "device": device}
+        config = run_config(model=shape, plugins=plugins, eval_tokens=context, batch_tokens=8192, **settings)
+        return estimate(config, catalogue.instances(plugins)).activations
+
+    assert activations(8192, "cuda") == pytest.approx(activations(1024, "cuda"), rel=0.05)
+    assert activations(8192, "cpu") > 3 * activations(8192, "cuda")
+
+
+def test_a_layer_on_a_gpu_keeps_what_its_kernels_read(catalogue: Catalogue) -> None:
+    """By hand, in fp32, per token: what each operator reads again, and attention its output and a sum for each head."""
+    shape = ModelShape(vocab=256, dim=64, depth=1, heads=4, context=512)
+    config = run_config(model=shape, eval_tokens=512, batch_tokens=1024, device="cuda")
+    one = estimate(config, []).activations
+    two = estimate(config.model_copy(update={"model": shape.model_copy(update={"depth": 2})}), []).activations
+    attention = 64 + 1 + 3 * 64 + 64 + 4  # normed rows and a factor for each, q, k, v, output, a sum for each head
+    mlp = 64 + 1 + 2 * 256  # the same, before and after GELU
+    assert (two - one) / 1024 / 4 == attention + mlp
+
+
 def test_an_estimate_leaves_nothing_that_a_step_would_read(catalogue: Catalogue) -> None:
     """Masks of attention are kept from call to call: none may be made of fake numbers."""
     shape = ModelShape(vocab=97, dim=48, depth=1, heads=3, context=56)
