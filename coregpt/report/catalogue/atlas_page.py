@@ -90,7 +90,10 @@ def _told(rows: list[Finding]) -> Iterator[str]:
         "expected to be false."
     )
     rest = words.count("not shown")
-    yield f"Of the other {rest} nothing can be said: that a gain was not shown does not mean that there is none."
+    yield (
+        f"Of the other {rest} neither is shown, which does not mean that there is no difference; where a report calls "
+        "one equivalent, it lies within that report's margin."
+    )
     if none := words.count("no outcome"):
         yield f"{none} had no outcome, because runs diverged or no learning rate could be found."
     seen = sorted(row.effect.detectable for row in rows if row.effect.detectable is not None)
@@ -105,14 +108,16 @@ def _told(rows: list[Finding]) -> Iterator[str]:
 def _how(rows: list[Finding]) -> Iterator[str]:
     parameters, tokens = (median(getattr(row.effect, name) for row in rows) for name in ("parameters", "tokens"))
     yield (
-        f"Each technique with its defaults is added to a small model ({si(parameters)} parameters, {si(tokens)} "
-        "tokens), or left out of it, and nothing else is changed. Both arms have a learning rate of their own, found "
-        "by a bracket on seeds that the test does not have; what is not known of it is in every interval. Losses are "
-        "of text that nothing was chosen on. Each report is made by the command beside it with --reports "
-        "reports/atlas."
+        f"Each technique is added to a small model ({si(parameters)} parameters, {si(tokens)} tokens), or left out of "
+        "it, with its defaults: where it brings another weight decay than the model's, that is part of it, and its "
+        "report has the number. Both arms have a learning rate of their own, found by a bracket on seeds that the test "
+        "does not have; what is not known of it is in every interval. Losses are of text that nothing was chosen on. "
+        "Each report is made by the command beside it with --reports reports/atlas."
     )
     yield (
-        "Tokens are held equal; parameters and FLOPs of a token are the plain model's times what the table says. "
+        "Tokens are held equal; parameters and FLOPs of a token are the plain model's times what the table says. FLOPs "
+        "are those of the model's passes: what an optimizer multiplies beside them, which may be more, is in its report "
+        "under 'products of the optimizer'. "
         "What a technique saves is not to its credit here, nor what it adds to its debit. How long a step takes is "
         "on its own page where it was measured side by side, and not here, since these runs had other company."
     )

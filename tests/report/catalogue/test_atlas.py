@@ -97,7 +97,7 @@ def test_the_page_says_what_was_found_what_not_and_what_was_not_tried() -> None:
     made = atlas_page(atlas(a=(0.001, 0.2), b=(0.5, 0.01), c=(0.002, -0.2)), "No promise.")
     for page in (html(made), markdown(made)):
         assert "1 of the techniques lower the loss, 1 raise it" in page
-        assert "Of the other 1 nothing can be said" in page
+        assert "Of the other 1 neither is shown" in page
         assert "a true difference of 0.030 nats" in page
         assert "1 technique: unseen." in page
         assert "0.50" in page
@@ -138,7 +138,7 @@ def test_readme_says_what_the_committed_atlas_says() -> None:
     words = [word(row) for row in findings(found)]
     lower, higher, open_ = (words.count(each) for each in ("lowers the loss", "raises the loss", "not shown"))
     said = (
-        f"of {len(words)} measured so far {lower} lower the loss, {higher} raise it, and of {open_} nothing can be said"
+        f"of {len(words)} measured so far {lower} lower the loss, {higher} raise it, and of {open_} neither is shown"
     )
     assert said in " ".join((ROOT / "README.md").read_text("utf-8").split())
 
