@@ -1,5 +1,6 @@
 """Everything wrong with a configuration, each with its key path, in words a user can act on."""
 
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
@@ -10,6 +11,17 @@ from coregpt.lab.study.registry import nearest
 from coregpt.lab.study.yamlfile import Key
 
 Problem = tuple[Key, str]
+LONGEST = 300
+"""Signs of a value."""
+
+
+class _Short(reprlib.Repr):
+    """`repr` that goes no further into a value than a line has room for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxdict, self.maxlist, self.maxtuple = 4, 12, 12, 12
+        self.maxstring = self.maxother = self.maxlong = LONGEST
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
@@ -18,13 +30,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     for item in error.errors():
         key = tuple(part for part in item["loc"] if not _is_union_branch(part))
         kind, message = item["type"], item["msg"].removeprefix("Value error, ")
-        got = f", got {item['input']!r}"
+        got = f", got {shown(item['input'])}"
         if kind == "extra_forbidden":
             message = f"unknown key{nearest(str(key[-1]), fields_at(model, key[:-1]))}"
         elif kind == "missing":
             message = "is missing"
         elif kind in ("model_type", "dict_type", "model_attributes_type"):
-            message = f"expected a mapping, got {item['input']!r}"
+            message = f"expected a mapping, got {shown(item['input'])}"
         elif kind != "value_error":
             message = f"{message[0].lower()}{message[1:].replace('input should', 'should')}{got}"
         message = message.replace("input should", "should")
@@ -32,6 +44,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
             message = f"{found[key].removesuffix(got)} or {message.removeprefix('should be ')}"
         found[key] = message
     return list(found.items())
+
+
+def shown(value: Any) -> str:
+    """A wrong value as a line has room for it: a file may hold a thousand numbers, or by its aliases a million."""
+    text = _Short().repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def coerced(given: Any, taken: Any, key: Key = ()) -> Iterator[Problem]:

@@ -116,10 +116,10 @@ def _how(rows: list[Finding]) -> Iterator[str]:
     )
     yield (
         "Tokens are held equal; parameters and FLOPs of a token are the plain model's times what the table says. FLOPs "
-        "are those of the model's passes: what an optimizer multiplies beside them, which may be more, is in its report "
-        "under 'products of the optimizer'. "
-        "What a technique saves is not to its credit here, nor what it adds to its debit. How long a step takes is "
-        "on its own page where it was measured side by side, and not here, since these runs had other company."
+        "are those of the model's passes: what an optimizer multiplies beside them, which may be more, is in its "
+        "report under 'products of the optimizer'. What a technique saves is not to its credit here, nor what it adds "
+        "to its debit. How long a step takes is on its own page where it was measured side by side, and not here, "
+        "since these runs had other company."
     )
     yield (
         "q is p corrected for the whole table by Benjamini and Hochberg's procedure; the families share the runs of "

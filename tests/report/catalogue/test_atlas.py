@@ -137,9 +137,7 @@ def test_readme_says_what_the_committed_atlas_says() -> None:
     found = Catalogued.model_validate_json((ROOT / "docs" / "techniques" / "techniques.json").read_text("utf-8"))
     words = [word(row) for row in findings(found)]
     lower, higher, open_ = (words.count(each) for each in ("lowers the loss", "raises the loss", "not shown"))
-    said = (
-        f"of {len(words)} measured so far {lower} lower the loss, {higher} raise it, and of {open_} neither is shown"
-    )
+    said = f"of {len(words)} measured so far {lower} lower the loss, {higher} raise it, and of {open_} neither is shown"
     assert said in " ".join((ROOT / "README.md").read_text("utf-8").split())
 
 
