@@ -14,7 +14,16 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab.planning.power import announced
 from coregpt.lab.records.chains import Chains, Place, Registration, Stage, seeds_of
 from coregpt.lab.records.ledger import Entry, Ledger
-from coregpt.lab.study.chaining import as_baseline, baseline_of, chain_of, confirms, follows, screens, unresolved
+from coregpt.lab.study.chaining import (
+    as_baseline,
+    baseline_of,
+    chain_of,
+    confirms,
+    earlier,
+    follows,
+    screens,
+    unresolved,
+)
 from coregpt.lab.study.declaration import Criterion, Study
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.sections.chain import ConfirmsFile, FollowsFile
@@ -134,9 +143,11 @@ def place_of(study: Study, data: str, chains: Chains) -> Place | None:
             f"baseline, set by its first one, '{first.study}': it is the share of false claims among all that a chain "
             f"confirms. Write alpha: {first.alpha:g}, or declare another chain (chain: NAME)"
         )
+    unseen = said.claims if (said := earlier(study)) else 0
     if known is not None and known.place is not None:
-        return replace(known.place, alpha=alpha)
-    return chains.next(chain, alpha)
+        behind = unseen + chains.confirmations(chain).index(known) + 1
+        return replace(known.place, alpha=alpha, k=max(known.place.k, behind))
+    return chains.next(chain, alpha, unseen)
 
 
 def refuse(study: Study, data: str, store: Path) -> None:
