@@ -48,8 +48,7 @@ class Chain(Design):
             yield ("scales",), "a confirmation has the scale of the study that it confirms; remove them"
 
     def declare(self, file: StudyFile) -> Mapping[str, Any]:
-        said = {"stage": file.stage, "chain": file.chain, "confirms": file.confirms, "follows": file.follows}
-        said |= {"earlier": file.earlier}
+        said = {key: getattr(file, key) for key in ("stage", "chain", "earlier", "confirms", "follows")}
         return {key: value for key, value in said.items() if value is not None}
 
     def reshape(self, study: Study, file: StudyFile, wrong: Wrong) -> Study:
