@@ -21,7 +21,8 @@ DEFAULT_SD = 0.02
 """Of a paired difference in nats, where nothing is known: rather more than the median of all that is published here."""
 PUBLISHED = (0.001, 0.05)
 """Between these nearly all comparisons in `reports/` have theirs; most are of models below a million parameters."""
-ASSUMED = f"assumed; published comparisons have {PUBLISHED[0]:g} to {PUBLISHED[1]:g}; `coregpt noise` measures it"
+ASSUMED = f"assumed; published comparisons have {PUBLISHED[0]:g} to {PUBLISHED[1]:g}; "
+ASSUMED += "`coregpt noise` measures it, test.sd sets it"
 ENOUGH_RUNS = 3
 
 
