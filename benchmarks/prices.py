@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.measure import Ratio, compare
 from benchmarks.overhead import ROWS, SHAPE
-from benchmarks.pages import publish, table
+from benchmarks.pages import measured_with, publish, table
 from benchmarks.steps import Stepper
 from coregpt.contract.config import RunConfig
 from coregpt.engine.data import open_source
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         room = {precision: memory_ratio(case, precision, known) for precision in PRECISIONS}
         rows.append([case.name, *map(told, ratios.values()), *(f"{value:.2f}" for value in room.values())])
         record.append({"name": case.name, "step": {p: asdict(r) for p, r in ratios.items()}, "memory": room})
-    lines = ["# What each technique costs", "", *(__doc__ or "").strip().split("\n")[2:], ""]
+    lines = ["# What each technique costs", "", *(__doc__ or "").strip().split("\n")[2:], "", measured_with(), ""]
     lines += table("technique|step, fp32|step, bf16|memory, fp32|memory, bf16", rows)
     goals = list[dict[str, Any]]()
     if chosen is None:

@@ -1,5 +1,6 @@
 """`coregpt plugins pages`: the catalogue of techniques as static pages."""
 
+import json
 from pathlib import Path
 
 from coregpt.cli.screen import say
@@ -8,10 +9,12 @@ from coregpt.lab.atomic import write_text
 from coregpt.lab.study.registry import Catalogue
 from coregpt.report.catalogue.collect import collect
 from coregpt.report.catalogue.facts import Catalogued
-from coregpt.report.catalogue.pages import INDEX, pages
+from coregpt.report.catalogue.names import INDEX
+from coregpt.report.catalogue.pages import pages
 
 FACTS = "techniques.json"
-MINE = "<!DOCTYPE html>"
+MINE = ("<!DOCTYPE html>", "<svg")
+PICTURES = "atlas-*.svg"
 
 
 def write_pages(out: Path, package: str, prices: Path, reports: Path, again: bool) -> int:
@@ -23,7 +26,7 @@ def write_pages(out: Path, package: str, prices: Path, reports: Path, again: boo
     found = collect(catalogue, package, prices, reports, say, before)
     made = pages(found)
     out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob("*.html"):
+    for old in [*out.glob("*.html"), *out.glob(PICTURES)]:
         if old.name not in made and old.read_text(encoding="utf-8").startswith(MINE):
             old.unlink()
     for name, text in made.items():
@@ -34,8 +37,13 @@ def write_pages(out: Path, package: str, prices: Path, reports: Path, again: boo
 
 
 def known(path: Path) -> Catalogued | None:
-    """What was collected before; None where that cannot be read, and then everything is collected anew."""
+    """The pairs of before; None where they cannot be read, and then every pair is built anew.
+
+    What was measured is left away: it is read again each time, and may have been written in another shape.
+    """
     try:
-        return Catalogued.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        techniques = [{**each, "prices": (), "effects": ()} for each in told["techniques"]]
+        return Catalogued.model_validate({"techniques": techniques, "clashes": told["clashes"]})
+    except (OSError, ValueError, KeyError, TypeError):
         return None

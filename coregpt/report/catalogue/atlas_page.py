@@ -1,19 +1,31 @@
 """The atlas as a page, as HTML beside the other pages of the catalogue and as Markdown."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from statistics import median
 
-from coregpt.report.catalogue.atlas import LEVEL, findings, word
-from coregpt.report.catalogue.facts import Catalogued, Family, Finding
+from coregpt.report.catalogue.atlas import (
+    BETTER_WITHOUT,
+    FOUND,
+    LEVEL,
+    LOST,
+    LOWERS,
+    MISSED,
+    OPEN,
+    RAISES,
+    alone,
+    findings,
+    word,
+)
+from coregpt.report.catalogue.companies import Company, companies
+from coregpt.report.catalogue.costs import costs, looked_again
+from coregpt.report.catalogue.facts import Catalogued, Effect, Finding
 from coregpt.report.catalogue.forest import forest
+from coregpt.report.catalogue.names import NAMES
+from coregpt.report.catalogue.told import DIGITS, fresh, verdict
 from coregpt.report.drawing.markup import Block, Items, Picture, Section
 from coregpt.report.drawing.numbers import listing, p_value, plural, si, signed, span
 from coregpt.report.drawing.page import Page
 from coregpt.report.drawing.tables import Table
-
-ATLAS_PAGE, ATLAS_TEXT = "atlas.html", "atlas.md"
-DIGITS = 3
 
 
 def atlas_page(found: Catalogued, warning: str, top_html: str = "") -> Page:
@@ -27,75 +39,46 @@ def atlas_page(found: Catalogued, warning: str, top_html: str = "") -> Page:
         series=4,
         sections=[Section(title, tuple(content)) for title, content in _parts(found, rows)],
         top_html=top_html,
+        chart_rules=NAMES,
     )
 
 
 def _parts(found: Catalogued, rows: list[Finding]) -> Iterator[tuple[str, Sequence[Block]]]:
     if rows:
-        yield "What was found", [Items(list(_told(rows)))]
-        for company in _companies(rows, found.families):
+        parted = companies(rows, found)
+        yield "What was found", [Items(list(_told(rows, len(parted))))]
+        for company in parted:
             yield company.title, [company.words, _picture(company), _table(company)]
-        yield "How it was measured, and what it took", [*_how(rows), _costs(found.families)]
+        again = looked_again(rows)
+        yield "How it was measured, and what it took", [*_how(rows), costs(found.families), *([again] if again else [])]
     measured = {each.technique for each in rows}
     missing = [name for name in found.names() if name not in measured]
     yield "Not in the atlas", [f"{plural(len(missing), 'technique')}: {listing(missing)}."] if missing else ["None."]
 
 
-@dataclass(frozen=True)
-class Company:
-    """Comparisons with one and the same model."""
-
-    baseline: str
-    left_out: bool
-    techniques: tuple[str, ...]
-    """The baseline's."""
-    rows: list[Finding]
-
-    @property
-    def title(self) -> str:
-        return f"{'Left out of' if self.left_out else 'Added to'} {self.baseline}"
-
-    @property
-    def words(self) -> str:
-        it = listing([*self.techniques]) or "no technique"
-        if self.left_out:
-            return (
-                f"{self.baseline}: {it}. A positive gain means that the loss is lower with the technique than without."
-            )
-        return f"{self.baseline}: {it}. A positive gain means that the loss is lower with the technique added."
-
-    @property
-    def picture(self) -> str:
-        """The name of its file."""
-        return f"atlas-{'without-' if self.left_out else ''}{self.baseline}.svg"
-
-
-def _companies(rows: list[Finding], families: Sequence[Family]) -> list[Company]:
-    """What was compared with one model stands together: gains over different models have no order."""
-    techniques = {family.report: family.techniques for family in families}
-    parted: dict[tuple[str, bool, tuple[str, ...]], list[Finding]] = {}
-    for row in rows:
-        effect = row.effect
-        parted.setdefault((effect.baseline, effect.left_out, techniques.get(effect.report, ())), []).append(row)
-    found = [Company(*key, each) for key, each in parted.items()]
-    return sorted(found, key=lambda each: (-len(each.rows), each.title))
-
-
-def _told(rows: list[Finding]) -> Iterator[str]:
+def _told(rows: list[Finding], parts: int) -> Iterator[str]:
     words = [word(row) for row in rows]
-    lower, higher = words.count("lowers the loss"), words.count("raises the loss")
-    yield (
-        f"{plural(len(rows), 'comparison')} of two models that differ in one technique: {lower} of the techniques "
-        f"lower the loss, {higher} raise it. Of all differences that are called found here at most {LEVEL:.0%} are "
-        "expected to be false."
-    )
-    rest = words.count("not shown")
-    yield (
-        f"Of the other {rest} neither is shown, which does not mean that there is no difference; where a report calls "
-        "one equivalent, it lies within that report's margin."
-    )
-    if none := words.count("no outcome"):
+    yield f"{plural(len(rows), 'comparison')} of two models that differ in one technique. {_counted(rows)}"
+    yield f"Of all differences that are called found here at most {LEVEL:.0%} are expected to be false."
+    if parts > 1:
+        yield (
+            "Comparisons with another model, on another processor or in another precision stand in tables of their "
+            "own, since such gains have no order; q is over all of them."
+        )
+    if rest := words.count(OPEN):
+        yield (
+            f"Of the other {rest} neither is shown, which does not mean that there is no difference; where a report "
+            "calls one equivalent, it lies within that report's margin."
+        )
+    if none := words.count(LOST):
         yield f"{none} had no outcome, because runs diverged or no learning rate could be found."
+    if weaker := [row for row in rows if word(row) in FOUND and not alone(row)]:
+        yield (
+            "The table finds what reports by themselves, which correct for their arms more strictly, leave open. "
+            f"{plural(len(weaker), 'comparison')} of those that it finds {'has' if len(weaker) == 1 else 'have'} "
+            f"another word there: {listing([f'{row.technique} ({verdict(row.effect)})' for row in weaker])}."
+        )
+    yield from _again(rows)
     seen = sorted(row.effect.detectable for row in rows if row.effect.detectable is not None)
     if seen:
         yield (
@@ -103,6 +86,35 @@ def _told(rows: list[Finding]) -> Iterator[str]:
             f"per byte with probability 0.9 (the median; from {seen[0]:.3f} to {seen[-1]:.3f}): most that is smaller "
             "stays unseen."
         )
+
+
+def _counted(rows: list[Finding]) -> str:
+    """What was added and what was left out, apart."""
+    words = [word(row) for row in rows]
+    out = sum(row.effect.left_out for row in rows)
+    told = []
+    if added := len(rows) - out:
+        told.append(f"Added: {words.count(LOWERS)} of the {added} lower the loss and {words.count(RAISES)} raise it.")
+    if out:
+        worse, better = words.count(MISSED), words.count(BETTER_WITHOUT)
+        told.append(f"Left out: {worse} of the {out} are missed, and without {better} the loss is lower.")
+    return " ".join(told)
+
+
+def _again(rows: list[Finding]) -> Iterator[str]:
+    """What fresh seeds said of the rows that somebody looked at again."""
+    looked = [(row, again) for row in rows if (again := row.effect.again) is not None]
+    if not looked:
+        return
+    smaller = sum(abs(again.gain) < abs(row.effect.gain or 0.0) for row, again in looked)
+    gone = sorted(row.technique for row, again in looked if not again.shown)
+    lost = f" These seeds by themselves do not show {listing(gone)}." if gone else ""
+    many = f"{smaller} of {len(looked)}" if smaller < len(looked) else f"all {len(looked)}"
+    yield (
+        f"{plural(len(looked), 'row')} {'was' if len(looked) == 1 else 'were'} looked at again on fresh seeds, and "
+        f"{many} came out smaller, as what was picked for its size will.{lost} The other rows were not looked at "
+        "again: read the largest of them as too large."
+    )
 
 
 def _how(rows: list[Finding]) -> Iterator[str]:
@@ -124,28 +136,31 @@ def _how(rows: list[Finding]) -> Iterator[str]:
     yield (
         "q is p corrected for the whole table by Benjamini and Hochberg's procedure; the families share the runs of "
         "their baseline, for which a simulation in the tests holds the level. The verdicts of the reports correct for "
-        "the arms of one family only, and more strictly. Runs that reports share, all of the baseline's that had the "
-        "same rate, were trained once and are counted in the line of each."
+        "the arms of one family only, and more strictly. Runs that reports share, as those of a baseline that had the "
+        "same rate, were trained once: each line has all of its own, and the last counts none twice."
     )
 
 
 def _table(company: Company) -> Table:
-    head = ("technique", "report", "gain", "95% interval", "p", "q", "over the whole table", "params", "FLOPs")
+    again = ("on fresh seeds",) if any(row.effect.again for row in company.rows) else ()
+    head = ("technique", "report", f"{company.number_is} (95% interval)", *again, "p", "q", "over the whole table")
     cells = [
         (
             _named(row),
             row.effect.report.partition("/")[2],
-            signed(row.effect.gain, DIGITS),
-            span(row.effect.interval, DIGITS),
+            _gain(row.effect),
+            *((fresh(row.effect.again),) if again else ()),
             p_value(row.effect.p_alone),
             p_value(row.q),
             word(row),
+            verdict(row.effect),
             _times(row.effect.size),
             _times(row.effect.flops),
         )
         for row in company.rows
     ]
-    return Table("Gain in nats per byte, positive where the loss is lower with the technique", head, cells, words=True)
+    title = f"In nats per byte, {company.title[0].lower()}{company.title[1:]}"
+    return Table(title, (*head, "its report alone", "params", "FLOPs"), cells, words=True)
 
 
 def _named(row: Finding) -> str:
@@ -153,27 +168,15 @@ def _named(row: Finding) -> str:
     return f"{row.technique} (instead of {listing([*gone])})" if gone else row.technique
 
 
+def _gain(effect: Effect) -> str:
+    ends = f" ({span(effect.interval, DIGITS)})" if effect.interval else ""
+    return f"{signed(effect.gain, DIGITS)}{ends}"
+
+
 def _times(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
 
 
-def _costs(families: Sequence[Family]) -> Table:
-    head = ("report", "made by", "runs", "hours of a core", "seeds of the test", "with")
-    rows = [
-        (
-            each.report,
-            each.command,
-            str(each.runs),
-            f"{each.hours:.2f}",
-            str(each.seeds),
-            ", ".join(filter(None, (each.processor, each.precision))),
-        )
-        for each in families
-    ]
-    total = ("all", "", str(sum(each.runs for each in families)), f"{sum(each.hours for each in families):.2f}", "", "")
-    return Table("Cost", head, [*rows, total], words=True)
-
-
 def _picture(company: Company) -> Picture:
-    told = f"{company.title}: gain of every technique, largest first, with its 95% interval"
-    return Picture(company.picture, forest(company.rows), told)
+    told = f"{company.title}: {company.number_is} of every technique, largest first, with its 95% interval"
+    return Picture(company.picture, forest(company.rows, company.left_out), told)

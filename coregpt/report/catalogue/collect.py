@@ -14,10 +14,9 @@ from coregpt.contract.plugin import PREFIXES, Plugin
 from coregpt.lab.laws.pairs import clash_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.report.catalogue.atlas import families_in
-from coregpt.report.catalogue.facts import Catalogued, Effect, Option, Price, Technique, pair
+from coregpt.report.catalogue.effects import effects_in
+from coregpt.report.catalogue.facts import Catalogued, Option, Price, Technique, pair
 from coregpt.report.catalogue.published import published_in
-from coregpt.report.facts.model import Report
-from coregpt.report.facts.serialise import from_json
 
 Tell = Callable[[str], None]
 PLACE = re.compile(r" \([^()]*\.py:\d+\)")
@@ -123,75 +122,19 @@ def placeless(message: str) -> str:
 
 
 def read_prices(path: Path) -> tuple[dict[str, tuple[Price, ...]], str]:
-    """By technique, and with what they were measured; nothing where there is no such file."""
-    if not path.is_file():
-        return {}, ""
-    told = json.loads(path.read_text(encoding="utf-8"))
-    found = {each["name"]: tuple(_prices(each)) for each in told["techniques"]}
+    """By technique, and with what they were measured; nothing where there is no such file.
+
+    Nor where it does not say on which processor: a ratio of one says nothing about another.
+    """
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     facts = told.get("facts", {})
-    return found, facts.get("processor", "a processor that was not noted")
+    if "processor" not in facts:
+        return {}, ""
+    found = {each["name"]: tuple(_prices(each)) for each in told["techniques"]}
+    return found, ", ".join(filter(None, (facts["processor"], facts.get("date"))))
 
 
 def _prices(told: dict[str, Any]) -> Iterator[Price]:
     for precision, step in told["step"].items():
         memory = told.get("memory", {}).get(precision)
         yield Price(precision=precision, ratio=step["median"], low=step["low"], high=step["high"], memory=memory)
-
-
-def effects_in(reports: Path) -> dict[str, list[Effect]]:
-    """By technique, from every report under a folder that can be read."""
-    found: dict[str, list[Effect]] = {}
-    for path in sorted(reports.glob("**/report.json")):
-        report = from_json(path.read_text(encoding="utf-8"), str(path))
-        for name, effect in _effects(report, path.parent.relative_to(reports).as_posix()):
-            found.setdefault(name, []).append(effect)
-    return found
-
-
-def _effects(report: Report, where: str) -> Iterator[tuple[str, Effect]]:
-    """Arms that have one technique more than the baseline, in the place of others or of none, or one less.
-
-    Nothing of logs, whose techniques nobody knows.
-    """
-    facts = report.study
-    arms = {arm.name: arm for arm in facts.arms}
-    base = arms[facts.baseline]
-    for comparison in report.comparisons:
-        arm = arms[comparison.arm]
-        added, gone = sorted(set(arm.plugins) - set(base.plugins)), sorted(set(base.plugins) - set(arm.plugins))
-        left_out = not added
-        if len(gone if left_out else added) != 1:
-            continue
-        (name,) = gone if left_out else added
-        sign = -1 if left_out else 1
-        ends = None if comparison.interval is None else sorted(sign * end for end in comparison.interval)
-        yield (
-            name,
-            Effect(
-                report=where,
-                arm=arm.name,
-                baseline=base.name,
-                left_out=left_out,
-                gain=None if comparison.gain is None else sign * comparison.gain,
-                interval=None if ends is None else (ends[0], ends[1]),
-                p=comparison.p if comparison.p_adjusted is None else comparison.p_adjusted,
-                p_alone=comparison.p,
-                detectable=comparison.smallest_detectable,
-                size=_ratio(arm.parameters, base.parameters, left_out),
-                flops=_ratio(arm.flops_per_token, base.flops_per_token, left_out),
-                verdict=comparison.verdict,
-                untuned=comparison.arm in (facts.untuned or {}),
-                unit=facts.unit,
-                parameters=base.parameters or 0,
-                tokens=base.tokens or 0,
-                company=tuple(sorted(set(arm.plugins) & set(base.plugins))),
-                instead=() if left_out else tuple(gone),
-            ),
-        )
-
-
-def _ratio(arm: float | None, base: float | None, left_out: bool) -> float | None:
-    """Of an arm and its baseline, as that of a model with the technique and one without."""
-    if not arm or not base:
-        return None
-    return base / arm if left_out else arm / base

@@ -25,6 +25,25 @@ class Price(Facts):
     """Ratio of peak memory."""
 
 
+class Again(Facts):
+    """The same comparison on seeds that its report did not have, at the rates that it found."""
+
+    gain: float
+    """Signed as that of the effect."""
+    interval: Interval | None = None
+    shown: bool
+    """Whether these seeds show it by themselves."""
+    seeds: tuple[int, ...]
+    command: str
+    """What trains these runs."""
+    processor: str
+    precision: str
+
+    @property
+    def machine(self) -> str:
+        return machine(self.processor, self.precision)
+
+
 class Effect(Facts):
     """One comparison of a published report whose arms differ in this technique and no other."""
 
@@ -49,8 +68,19 @@ class Effect(Facts):
     """FLOPs of a token with it over those without."""
     verdict: str
     """The report's word on the arm."""
-    untuned: bool
-    """Both arms were trained at one shared learning rate."""
+    said: str = ""
+    """The same with what the report says beside it, as `better, by less than matters`; empty: the word alone."""
+    untuned: str = ""
+    """`at one shared learning rate` or the like, where nothing looked for the arm's own; else empty."""
+    tuned: bool = False
+    """A bracket or trials before the test looked for it."""
+    beside: tuple[str, ...] = ()
+    """Settings that differ between the arms too, and that nobody counts as the technique's."""
+    processor: str = ""
+    """Empty where nobody noted it."""
+    precision: str = ""
+    again: Again | None = None
+    """Where somebody looked again."""
     unit: str
     parameters: int
     tokens: int
@@ -58,6 +88,15 @@ class Effect(Facts):
     """Other techniques of both arms."""
     instead: tuple[str, ...] = ()
     """Techniques of the baseline whose place this one takes."""
+
+    @property
+    def pilot(self) -> bool:
+        """Nothing was tested: whatever the difference of the arms is, it is no effect."""
+        return self.verdict == "pilot"
+
+    @property
+    def machine(self) -> str:
+        return machine(self.processor, self.precision)
 
 
 class Technique(Facts):
@@ -103,9 +142,17 @@ class Family(Facts):
     """Of the test and, before it, of the bracket."""
     hours: float
     """Training time of all of them together, of one core each."""
+    shared_runs: int = 0
+    """Those of them that a family before this one has too: they were trained once."""
+    shared_hours: float = 0.0
     processor: str
+    """Empty where nobody noted it."""
     precision: str
     command: str
+
+    @property
+    def machine(self) -> str:
+        return machine(self.processor, self.precision)
 
 
 class Published(Facts):
@@ -152,6 +199,11 @@ class Catalogued(Facts):
     def clash(self, one: str, other: str) -> str | None:
         """Why two do not go together; None if they do."""
         return self.clashes.get(pair(one, other))
+
+
+def machine(processor: str, precision: str) -> str:
+    """`AMD EPYC, AVX512, bf16`."""
+    return ", ".join(filter(None, (processor or "a processor that was not noted", precision)))
 
 
 def pair(one: str, other: str) -> str:

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from coregpt.report.catalogue.atlas import findings, word
 from coregpt.report.catalogue.facts import Catalogued, Effect
+from coregpt.report.catalogue.names import NAMES, OPTIMIZERS_PICTURE
 from coregpt.report.catalogue.published import CORE, Setting, agreement, measured, published_gain, settings
+from coregpt.report.catalogue.told import DIGITS, verdict
 from coregpt.report.drawing.charts import figure
 from coregpt.report.drawing.markup import Block, Picture, Section
 from coregpt.report.drawing.numbers import listing, p_value, plural, si, signed, span
@@ -12,9 +14,7 @@ from coregpt.report.drawing.page import Page
 from coregpt.report.drawing.svg import Scale, element, line, padded, text, tick_labels
 from coregpt.report.drawing.tables import Table
 
-OPTIMIZERS_PAGE, OPTIMIZERS_TEXT, OPTIMIZERS_PICTURE = "optimizers.html", "optimizers.md", "optimizers.svg"
 REPORT = "atlas/updates"
-DIGITS = 3
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 760.0, 420.0, 76.0, 360.0
 
 
@@ -36,6 +36,7 @@ def optimizers_page(found: Catalogued, warning: str, top_html: str = "") -> Page
             Section("What is not the same", tuple(_differences(found, effects))),
         ],
         top_html=top_html,
+        chart_rules=NAMES,
     )
 
 
@@ -63,14 +64,20 @@ def _told(at: Setting) -> str:
 
 def _table(found: Catalogued, effects: dict[str, Effect], both: dict[str, str]) -> Table:
     words = {row.technique: word(row) for row in findings(found) if row.effect.report == REPORT}
-    head = ("optimizer", "gain here", "95% interval", "over the atlas", *(f"{size}, {n:g} x" for size, n in _at(found)))
+    head = (
+        "optimizer",
+        "gain here",
+        "95% interval",
+        "over the atlas",
+        "our report alone",
+        *(f"{size}, {n:g} x" for size, n in _at(found)),
+    )
     rows = []
     for name, optimizer in sorted(both.items(), key=lambda each: -(effects[each[0]].gain or 0.0)):
         effect = effects[name]
         theirs = (signed(published_gain(found.published, optimizer, at), DIGITS) for at in _at(found))
-        rows.append(
-            (f"{optimizer} ({name})", signed(effect.gain, DIGITS), span(effect.interval, DIGITS), words[name], *theirs)
-        )
+        ours = (signed(effect.gain, DIGITS), span(effect.interval, DIGITS), words.get(name, ""), verdict(effect))
+        rows.append((f"{optimizer} ({name})", *ours, *theirs))
     return Table("Gains over AdamW, here and as published", head, rows, words=True)
 
 
@@ -83,7 +90,8 @@ def _differences(found: Catalogued, effects: dict[str, Effect]) -> Iterator[str]
     yield (
         f"Here a model of {si(one.parameters)} parameters reads {si(one.tokens)} tokens, "
         f"{one.tokens / one.parameters:.2f} a parameter, where the published ones read 20 and more; what needs many "
-        "steps to fit its statistics has few. Rates of an arm move by one factor; nothing else is tuned."
+        "steps to fit its statistics has few. Rates of an arm move by one factor; nothing else is tuned. Ours was "
+        f"measured on {one.machine}."
     )
     names = {row.optimizer for row in found.published if row.technique not in {*effects, CORE}}
     if names:

@@ -3,42 +3,29 @@
 They need no network and no server: links are between files of one folder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
-from coregpt.report.catalogue.atlas_page import ATLAS_PAGE, ATLAS_TEXT, atlas_page
+from coregpt.report.catalogue.atlas_page import atlas_page
 from coregpt.report.catalogue.facts import Catalogued, Effect, Technique
-from coregpt.report.catalogue.optimizers_page import OPTIMIZERS_PAGE, OPTIMIZERS_TEXT, optimizers_page
-from coregpt.report.drawing.markup import Picture, Section, blocks_html, table_html
+from coregpt.report.catalogue.index_page import index
+from coregpt.report.catalogue.names import (
+    ATLAS_PAGE,
+    ATLAS_TEXT,
+    INDEX,
+    MATRIX,
+    OPTIMIZERS_PAGE,
+    OPTIMIZERS_TEXT,
+    RULES,
+    WARNING,
+)
+from coregpt.report.catalogue.optimizers_page import optimizers_page
+from coregpt.report.catalogue.told import DIGITS, PILOT, confounds, fresh, rates, verdict
+from coregpt.report.drawing.markup import Picture, Section, blocks_html
 from coregpt.report.drawing.numbers import p_value, si, signed, span
 from coregpt.report.drawing.page import Page, html, markdown
 from coregpt.report.drawing.standalone import standalone
 from coregpt.report.drawing.tables import Table
-
-INDEX, MATRIX = "index.html", "together.html"
-DIGITS = 3
-WARNING = (
-    "Effects were measured at laptop scale. They are no promise about a model of a billion parameters, and most "
-    "techniques have not been measured at all."
-)
-RULES = """
-a{color:var(--c1)}nav{margin:0 0 1rem}
-#search{font:inherit;width:100%;max-width:32rem;padding:.45rem .8rem;border:1px solid var(--rule);border-radius:999px}
-#search{background:var(--paper);color:var(--ink)}
-.card{white-space:pre-wrap;font-size:.92rem}
-.matrix{border-collapse:collapse;width:auto}.matrix th,.matrix td{padding:0;border:0}
-.matrix td{width:.62rem;height:.62rem;min-width:.62rem;outline:1px solid var(--ground)}
-.matrix .go{background:var(--c3);opacity:.35}.matrix .no{background:var(--c2)}.matrix .own{background:var(--rule)}
-.matrix tbody th{font-weight:400;font-size:.62rem;line-height:.62rem;text-align:right;padding-right:.35rem}
-.matrix thead th{font-weight:400;font-size:.62rem;writing-mode:vertical-rl;text-align:right;padding-bottom:.3rem}
-"""
-SEARCH = """
-const box=document.getElementById('search'),rows=[...document.querySelectorAll('tbody tr')];
-const show=()=>{const words=box.value.toLowerCase().split(/\\s+/).filter(Boolean);let n=0;
-rows.forEach(r=>{const hit=words.every(w=>r.textContent.toLowerCase().includes(w)||r.dataset.text.includes(w));
-r.hidden=!hit;n+=hit});document.getElementById('count').textContent=n+' of '+rows.length};
-box.addEventListener('input',show);show();
-"""
 
 
 def pages(found: Catalogued) -> dict[str, str]:
@@ -65,57 +52,6 @@ def _both(made: Page, page_file: str, text_file: str) -> dict[str, str]:
     blocks = [block for section in made.sections for block in section.content]
     drawn = {each.file: standalone(each.drawing, made.series) for each in blocks if isinstance(each, Picture)}
     return {page_file: html(made), text_file: markdown(made), **drawn}
-
-
-def index(found: Catalogued) -> Page:
-    measured = sum(bool(each.effects) for each in found.techniques)
-    count = f"{len(found.techniques)} techniques; {measured} are what two arms of a published report differ in"
-    box = (
-        '<p><label for="search">Search names, ideas and cards: </label><input id="search" type="search"> '
-        '<span id="count" class="soft" aria-live="polite"></span></p>'
-        f'<p><a href="{ATLAS_PAGE}">What each is worth, alone and small</a> · {_beside_others(found)}'
-        f'<a href="{MATRIX}">Which go together</a></p>'
-    )
-    head = ("technique", "question", "idea", "step takes (fp32)", "measured gain")
-    rows = "".join(_index_row(each) for each in found.techniques)
-    cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Techniques"><table class="words"><thead><tr>'
-        f"{cells}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-    return Page(
-        title="CoreGPT: techniques",
-        eyebrow="CoreGPT",
-        heading="Techniques",
-        lead=WARNING,
-        series=4,
-        sections=[Section(count, html=box + body)],
-        chart_rules=RULES,
-        script=SEARCH,
-    )
-
-
-def _beside_others(found: Catalogued) -> str:
-    made = optimizers_page(found, WARNING)
-    return f'<a href="{OPTIMIZERS_PAGE}">{made.heading}</a> · ' if made else ""
-
-
-def _index_row(each: Technique) -> str:
-    price = next((f"{price.ratio:.2f} times" for price in each.prices if price.precision == "fp32"), "")
-    gains = "; ".join(_short(effect) for effect in each.effects)
-    cells = (
-        f'<a href="{each.name}.html">{escape(each.name)}</a>',
-        *map(escape, (each.folder, each.idea, price, gains)),
-    )
-    text = escape(f"{each.card} {' '.join(each.hooks)}".lower(), quote=True)
-    return f'<tr data-text="{text}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _short(effect: Effect) -> str:
-    where = f"{effect.arm} against {effect.baseline} in {effect.report}"
-    if effect.gain is None:
-        return f"{effect.verdict}, {where}"
-    return f"{signed(effect.gain, DIGITS)} ({span(effect.interval, DIGITS)}), {where}"
 
 
 def page(each: Technique, found: Catalogued) -> Page:
@@ -145,32 +81,40 @@ def _options(each: Technique) -> Table:
 def _effects(each: Technique) -> str:
     if not each.effects:
         return blocks_html(("No published report has two arms that differ in this technique alone.",))
-    rows = []
+    tested = [effect for effect in each.effects if not effect.pilot]
+    added, left_out = ([effect for effect in tested if effect.left_out is out] for out in (False, True))
+    made: list[str | Table] = [WARNING]
+    if added:
+        made += ["Added: a positive gain means that the loss is lower with it.", _effect_table("Added", "gain", added)]
+    if left_out:
+        made += [
+            "Left out of a model that has it: a positive number means that the loss is higher without it, by so much.",
+            _effect_table("Left out", "missed by", left_out),
+        ]
     for effect in each.effects:
-        gain = "" if effect.gain is None else f"{signed(effect.gain, DIGITS)} {effect.unit}"
-        size = f"{si(effect.parameters)} parameters, {si(effect.tokens)} tokens"
-        rate = "one shared" if effect.untuned else "each its own, or declared"
-        how = f"{effect.arm} against {effect.baseline}" + (" (left out)" if effect.left_out else "")
-        company = ", ".join(effect.company) or "nothing"
-        interval = span(effect.interval, DIGITS)
-        rows.append((effect.report, how, gain, interval, p_value(effect.p), effect.verdict, rate, size, company))
-    head = (
-        "report",
-        "arms",
-        "gain",
-        "95% interval",
-        "p",
-        "verdict on the arm",
-        "learning rate",
-        "size",
-        "in company of",
-    )
-    told = "A positive gain means a lower loss with the technique. " + WARNING
+        if effect.pilot:
+            made.append(f"{PILOT.capitalize()}: {effect.arm} against {effect.baseline} in {effect.report}.")
     links = ", ".join(
         f'<a href="../../reports/{escape(name)}/report.html">{escape(name)}</a>'
         for name in dict.fromkeys(effect.report for effect in each.effects)
     )
-    return blocks_html((told,)) + table_html(Table("Effects", head, rows, words=True)) + f"<p>Reports: {links}</p>"
+    return blocks_html(made) + f"<p>Reports: {links}</p>"
+
+
+def _effect_table(title: str, number: str, effects: Sequence[Effect]) -> Table:
+    again = ("on fresh seeds",) if any(effect.again for effect in effects) else ()
+    head = ("report", "arms", "verdict on the arm", f"{number} (95% interval)", *again, "p", "learning rates")
+    rows = []
+    for effect in effects:
+        how = ", ".join(filter(None, (f"{effect.arm} against {effect.baseline}", confounds(effect))))
+        ends = span(effect.interval, DIGITS)
+        gain = "" if effect.gain is None else f"{signed(effect.gain, DIGITS)} {effect.unit} ({ends})"
+        where = f"{si(effect.parameters)} parameters, {si(effect.tokens)} tokens; {effect.machine}"
+        company = ", ".join(effect.company) or "nothing"
+        looked = (fresh(effect.again),) if again else ()
+        cells = (effect.report, how, verdict(effect), gain, *looked, p_value(effect.p), rates(effect))
+        rows.append((*cells, where, company))
+    return Table(title, (*head, "measured on", "in company of"), rows, words=True)
 
 
 def _prices(each: Technique, found: Catalogued) -> Iterator[str | Table]:

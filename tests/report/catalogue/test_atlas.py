@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from coregpt.report.catalogue.atlas import LEVEL, families_in, findings, word
+from coregpt.report.catalogue.atlas import FOUND, LEVEL, LOWERS, OPEN, RAISES, alone, families_in, findings, word
 from coregpt.report.catalogue.atlas_page import atlas_page
-from coregpt.report.catalogue.collect import effects_in
-from coregpt.report.catalogue.facts import Catalogued, Effect, Family, Technique
+from coregpt.report.catalogue.costs import costs
+from coregpt.report.catalogue.effects import effects_in
+from coregpt.report.catalogue.facts import Again, Catalogued, Effect, Family, Technique
 from coregpt.report.drawing.page import html, markdown
 from tests.report.catalogue.test_catalogue import EFFECT, technique
 
@@ -21,7 +22,8 @@ ROOT = Path(__file__).parent.parent.parent.parent
 def effect(p: float | None, gain: float | None, report: str = "atlas/norm") -> Effect:
     ends = None if gain is None else (gain - 0.1, gain + 0.1)
     changed = {"report": report, "left_out": False, "gain": gain, "interval": ends, "p_alone": p, "detectable": 0.03}
-    return EFFECT.model_copy(update={**changed, "size": 1.5})
+    more = {"size": 1.5, "processor": "some CPU", "precision": "fp32", "verdict": "inconclusive"}
+    return EFFECT.model_copy(update={**changed, **more})
 
 
 def atlas(**found: tuple[float | None, float | None]) -> Catalogued:
@@ -96,13 +98,13 @@ def test_the_level_holds_where_all_arms_share_the_runs_of_one_baseline(true: int
 def test_the_page_says_what_was_found_what_not_and_what_was_not_tried() -> None:
     made = atlas_page(atlas(a=(0.001, 0.2), b=(0.5, 0.01), c=(0.002, -0.2)), "No promise.")
     for page in (html(made), markdown(made)):
-        assert "1 of the techniques lower the loss, 1 raise it" in page
+        assert "Added: 1 of the 3 lower the loss and 1 raise it." in page
         assert "Of the other 1 neither is shown" in page
         assert "a true difference of 0.030 nats" in page
         assert "1 technique: unseen." in page
         assert "0.50" in page
         assert "1.50" in page
-    assert "atlas-all.svg" in markdown(made)
+    assert "atlas-all-on-some-cpu-fp32.svg" in markdown(made)
     assert html(made).count('class="dot hollow"') == 1
 
 
@@ -135,10 +137,14 @@ def test_a_family_has_its_cost_from_its_report(tmp_path: Path) -> None:
 
 def test_readme_says_what_the_committed_atlas_says() -> None:
     found = Catalogued.model_validate_json((ROOT / "docs" / "techniques" / "techniques.json").read_text("utf-8"))
-    words = [word(row) for row in findings(found)]
-    lower, higher, open_ = (words.count(each) for each in ("lowers the loss", "raises the loss", "not shown"))
+    rows = [row for row in findings(found) if not row.effect.left_out]
+    words = [word(row) for row in rows]
+    lower, higher, open_ = (words.count(each) for each in (LOWERS, RAISES, OPEN))
     said = f"of {len(words)} measured so far {lower} lower the loss, {higher} raise it, and of {open_} neither is shown"
-    assert said in " ".join((ROOT / "README.md").read_text("utf-8").split())
+    weaker = sum(word(row) in FOUND and not alone(row) for row in rows)
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert said in readme
+    assert f"of {weaker} that the table finds the reports by themselves say something else" in readme
 
 
 def test_models_that_techniques_are_added_to_stand_apart_and_count_together() -> None:
@@ -160,8 +166,8 @@ def test_models_that_techniques_are_added_to_stand_apart_and_count_together() ->
     assert told.index("## Added to muon") < told.index("## Added to plain") < told.index("## Left out of all")
     for words in ("plain: rope.", "muon: muon and rope.", "all: c and rope.", "| d (instead of muon) |"):
         assert words in told
-    for file in ("atlas-plain.svg", "atlas-muon.svg", "atlas-without-all.svg"):
-        assert file in told
+    for file in ("atlas-plain-on-", "atlas-muon-on-", "atlas-without-all-on-"):
+        assert f"({file}some-cpu-fp32.svg)" in told
     wanted = slow_adjusted([one.p_alone or 1.0 for one, _ in rows.values()])
     assert [{row.technique: row.q for row in findings(found)}[name] for name in rows] == pytest.approx(wanted)
 
@@ -181,3 +187,98 @@ def test_one_that_takes_the_place_of_others_is_one_comparison(tmp_path: Path) ->
     arm["plugins"]["smear"] = {}
     path.write_text(json.dumps(told))
     assert "layernorm" not in effects_in(tmp_path)
+
+
+def with_effects(**effects: Effect) -> Catalogued:
+    made = tuple(technique(name, effects=(one,)) for name, one in effects.items())
+    return Catalogued(techniques=made, clashes={}, families=atlas().families)
+
+
+def test_rows_of_another_processor_or_precision_stand_in_a_table_of_their_own() -> None:
+    one, other = effect(0.001, 0.2), effect(0.001, 0.9).model_copy(update={"processor": "another CPU"})
+    bf16 = effect(0.001, 0.3).model_copy(update={"precision": "bf16"})
+    told = markdown(atlas_page(with_effects(a=one, b=other, c=bf16), "No promise."))
+    for name, where in (("a", "some CPU, fp32"), ("b", "another CPU, fp32"), ("c", "some CPU, bf16")):
+        part = told.partition(f"## Added to all, on {where}\n")[2].partition("\n## ")[0]
+        assert [row for row in ("a", "b", "c") if f"| {row} |" in part] == [name]
+    assert "have no order" in told
+    assert "have no order" not in markdown(atlas_page(with_effects(a=one), "No promise."))
+
+
+def test_two_models_of_one_name_have_a_picture_each() -> None:
+    effects = {"a": effect(0.001, 0.2), "b": effect(0.001, 0.3, "atlas/other")}
+    family = atlas().families[0]
+    families = (family, family.model_copy(update={"report": "atlas/other", "techniques": ("rope",)}))
+    told = markdown(atlas_page(with_effects(**effects).model_copy(update={"families": families}), "No promise."))
+    assert "(atlas-all-on-some-cpu-fp32.svg)" in told
+    assert "(atlas-all-on-some-cpu-fp32-2.svg)" in told
+
+
+def test_what_the_table_finds_and_the_report_alone_does_not_is_said_as_both() -> None:
+    found = with_effects(
+        a=effect(0.001, 0.2).model_copy(update={"verdict": "better"}),
+        b=effect(0.01, 0.1),
+        c=effect(0.8, 0.01),
+    )
+    told = markdown(atlas_page(found, "No promise."))
+    assert "1 comparison of those that it finds has another word there: b (inconclusive)." in told
+    assert [alone(row) for row in findings(found)] == [True, False, False]
+    (row,) = (line for line in told.splitlines() if line.startswith("| b |"))
+    assert "| lowers the loss | inconclusive |" in row
+
+
+def test_what_was_left_out_is_counted_apart_and_called_missed() -> None:
+    gone = {"left_out": True, "arm": "without"}
+    found = with_effects(
+        a=effect(0.001, 0.2),
+        b=effect(0.001, 0.3).model_copy(update={**gone, "verdict": "worse"}),
+        c=effect(0.001, -0.3).model_copy(update={**gone, "verdict": "better"}),
+    )
+    told = markdown(atlas_page(found, "No promise."))
+    assert "Added: 1 of the 1 lower the loss and 0 raise it." in told
+    assert "Left out: 1 of the 2 are missed, and without 1 the loss is lower." in told
+    assert "missed by (95% interval)" in told
+    assert "| is missed | worse without it |" in told
+    assert "| is not missed: lower without | better without it |" in told
+    assert "missed: higher without it" in html(atlas_page(found, "No promise."))
+
+
+def test_a_pilot_is_no_row() -> None:
+    found = with_effects(a=effect(0.01, 0.2), b=effect(None, 0.5).model_copy(update={"verdict": "pilot"}))
+    assert [row.technique for row in findings(found)] == ["a"]
+
+
+AGAIN = Again(gain=0.1, shown=False, seeds=(6, 7), command="coregpt verify it", processor="some CPU", precision="fp32")
+
+
+def test_what_fresh_seeds_said_stands_beside_the_gain() -> None:
+    looked = effect(0.001, 0.2).model_copy(update={"again": AGAIN})
+    also = effect(0.001, 0.3).model_copy(update={"again": AGAIN.model_copy(update={"gain": 0.35, "shown": True})})
+    told = markdown(atlas_page(with_effects(a=looked, b=also, c=effect(0.5, 0.0)), "No promise."))
+    assert "2 rows were looked at again on fresh seeds, and 1 of 2 came out smaller" in told
+    assert "do not show a." in told
+    assert "| a | norm | +0.200 (+0.100 to +0.300) | +0.100, not shown |" in told
+    assert "| b | norm | +0.300 (+0.200 to +0.400) | +0.350 |" in told
+    assert "| atlas/norm | coregpt verify it | 6, 7 | some CPU, fp32 | a, b |" in told
+    assert "fresh" not in markdown(atlas_page(with_effects(a=effect(0.5, 0.0)), "No promise."))
+
+
+def test_no_run_is_counted_twice_and_lines_add_up(tmp_path: Path) -> None:
+    """The same report as two families: the second one trained nothing."""
+    for name in ("one", "two"):
+        shutil.copytree(ROOT / "reports" / "optimizers", tmp_path / "atlas" / name)
+    one, two = families_in(tmp_path)
+    assert (one.shared_runs, two.shared_runs) == (0, one.runs)
+    assert two.shared_hours == pytest.approx(two.hours) == pytest.approx(one.hours)
+    rows = costs((one, two)).rows
+    assert rows[-1][2:4] == rows[0][2:4]
+    assert rows[1][4] == f"{two.runs} runs, {two.hours:.2f} h"
+
+
+def test_the_last_line_of_costs_is_the_sum_of_what_the_others_show() -> None:
+    """0.004 h and 0.004 h are shown as 0.00 each, and so is their sum; 0.465 is not rounded a second time."""
+    family = atlas().families[0]
+    families = [family.model_copy(update={"hours": hours}) for hours in (0.4655, 0.6231, 0.8364, 4.0396)]
+    rows = costs(families).rows
+    shown = [float(row[3]) for row in rows]
+    assert shown[-1] == pytest.approx(sum(shown[:-1]))

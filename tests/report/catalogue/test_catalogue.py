@@ -9,10 +9,11 @@ import pytest
 
 from coregpt.lab.study.registry import Catalogue
 from coregpt.report.catalogue.atlas import families_in
-from coregpt.report.catalogue.atlas_page import ATLAS_PAGE, ATLAS_TEXT
-from coregpt.report.catalogue.collect import clashes, described, effects_in, placeless, read_prices
+from coregpt.report.catalogue.collect import clashes, described, placeless, read_prices
+from coregpt.report.catalogue.effects import effects_in
 from coregpt.report.catalogue.facts import Catalogued, Effect, Option, Price, Technique
-from coregpt.report.catalogue.pages import INDEX, MATRIX, pages
+from coregpt.report.catalogue.names import ATLAS_PAGE, ATLAS_TEXT, INDEX, MATRIX
+from coregpt.report.catalogue.pages import pages
 
 ROOT = Path(__file__).parent.parent.parent.parent
 COMMITTED = ROOT / "docs" / "techniques"
@@ -43,7 +44,7 @@ EFFECT = Effect(
     interval=(0.1, 0.4),
     p=0.003,
     verdict="worse",
-    untuned=True,
+    untuned="at one shared learning rate",
     unit="nats per byte",
     parameters=1000,
     tokens=2000,
@@ -76,7 +77,7 @@ def test_effects_have_the_sign_of_the_technique_whichever_arm_has_it(tmp_path):
     assert rope.verdict == "worse"
     assert rope.gain == -arm["gain"] > 0
     assert rope.interval == (-arm["interval"][1], -arm["interval"][0])
-    assert rope.untuned
+    assert rope.untuned == "at one shared learning rate"
     (ngpt,) = found["ngpt"]
     assert not ngpt.left_out
     assert ngpt.verdict == "better"
@@ -90,12 +91,21 @@ def test_prices_are_read_with_what_they_were_measured_with(tmp_path):
     assert read_prices(file) == ({}, "")
     step = {"fp32": {"median": 1.1, "low": 1.0, "high": 1.2, "ours_ms": 1, "theirs_ms": 1}}
     told = {
-        "facts": {"processor": "some CPU"},
+        "facts": {"processor": "some CPU", "date": "2026-11-21"},
         "techniques": [{"name": "gentle", "step": step, "memory": {"fp32": 2.0}}],
     }
     file.write_text(json.dumps(told))
     price = Price(precision="fp32", ratio=1.1, low=1.0, high=1.2, memory=2.0)
-    assert read_prices(file) == ({"gentle": (price,)}, "some CPU")
+    assert read_prices(file) == ({"gentle": (price,)}, "some CPU, 2026-11-21")
+    file.write_text(json.dumps({**told, "facts": {"python": "3"}}))
+    assert read_prices(file) == ({}, "")  # a ratio of an unknown processor says nothing about any other
+
+
+def test_the_committed_prices_say_on_which_processor():
+    prices, where = read_prices(ROOT / "benchmarks" / "results" / "prices.json")
+    assert prices
+    assert where
+    assert not any("not noted" in page.read_text(encoding="utf-8") for page in COMMITTED.glob("*.html"))
 
 
 def some(catalogue, *names):
@@ -140,13 +150,80 @@ def test_pages_link_to_each_other_and_escape_what_they_are_told():
         assert "http" not in re.sub(r"http://www\.w3\.org\S*", "", text)
         for link in re.findall(r'href="([^"#]+\.html)"', text):
             assert link in made or link.startswith("../../reports/")
-    assert "+0.250 (+0.100 to +0.400)" in made[INDEX]
     assert "no promise" in made[INDEX]
     assert "one shared" in made["gentle.html"]
     assert "Not measured." in made["gentle.html"]
     assert "Needs gentle." in made["other.html"]
     assert "builds beside 0 of the 1 others" in made["other.html"]
     assert made[MATRIX].count('class="no"') == 2
+
+
+def line(*effects: Effect) -> str:
+    """The cell of the index, as it is read."""
+    text = pages(Catalogued(techniques=(technique(effects=effects),), clashes={}))[INDEX]
+    (row,) = re.findall(r"<tr data-text=.*?</tr>", text, re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", row.rpartition("<td>")[2]).split())
+
+
+ADDED = EFFECT.model_copy(
+    update={"arm": "gentle", "baseline": "plain", "left_out": False, "verdict": "better", "untuned": "", "tuned": True}
+)
+
+
+def test_the_index_has_the_verdict_beside_every_gain():
+    assert line(ADDED) == "better +0.250 (+0.100 to +0.400), gentle against plain in stack"
+    open_ = ADDED.model_copy(update={"verdict": "inconclusive", "gain": -0.01, "interval": (-0.1, 0.08)})
+    assert line(open_) == "inconclusive −0.010 (−0.100 to +0.080), gentle against plain in stack"
+    little = ADDED.model_copy(update={"said": "better, by less than matters"})
+    assert line(little).startswith("better, by less than matters +0.250")
+    lost = ADDED.model_copy(update={"verdict": "unstable", "gain": None, "interval": None})
+    assert line(lost) == "unstable gentle against plain in stack"
+
+
+def test_what_was_left_out_is_missed_and_stands_after_what_was_added():
+    assert line(EFFECT) == (
+        "missed by 0.250 (+0.100 to +0.400) when left out, without-gentle against all in stack; at one shared "
+        "learning rate"
+    )
+    assert line(EFFECT, ADDED).startswith("better")
+    open_ = EFFECT.model_copy(update={"verdict": "inconclusive"})
+    assert line(open_).startswith("inconclusive without it loss +0.250 (+0.100 to +0.400) when left out")
+    good_riddance = EFFECT.model_copy(update={"verdict": "better", "gain": -0.2, "interval": (-0.3, -0.1)})
+    assert line(good_riddance).startswith("better without it loss −0.200 (−0.300 to −0.100) when left out")
+    page = pages(Catalogued(techniques=(technique(effects=(EFFECT, ADDED)),), clashes={}))["gentle.html"]
+    assert page.index("Added: a positive gain") < page.index("Left out of a model that has it")
+    assert "missed by" in page
+
+
+def test_a_pilot_is_no_effect():
+    pilot = ADDED.model_copy(update={"verdict": "pilot", "gain": 0.065, "interval": None, "p": None, "report": "first"})
+    assert line(pilot) == "pilot, no verdict gentle against plain in first"
+    assert "first" not in line(pilot, ADDED)
+    page = pages(Catalogued(techniques=(technique(effects=(pilot, ADDED)),), clashes={}))["gentle.html"]
+    assert "Pilot, no verdict: gentle against plain in first." in page
+    assert "0.065" not in page
+
+
+def test_rates_that_nothing_tuned_and_other_settings_are_said_beside_the_gain():
+    words = "at learning rates that nothing tuned"
+    assert line(ADDED.model_copy(update={"untuned": words})).endswith(f"in stack; {words}")
+    assert line(ADDED.model_copy(update={"tuned": False})).endswith("in stack; at the declared learning rates")
+    beside = ADDED.model_copy(update={"beside": ("plugins.wsd.cooldown",)})
+    assert line(beside).endswith("in stack; differs in plugins.wsd.cooldown too")
+
+
+def test_reports_say_at_which_rates_and_with_what_else_their_arms_were_compared():
+    found = effects_in(ROOT / "reports")
+    (stack,) = (each for each in found["muon"] if each.report == "modern_stack")
+    assert stack.untuned == "at learning rates that nothing tuned"
+    assert not stack.tuned
+    (tested,) = (each for each in found["ngpt"] if each.report == "ngpt_vs_gpt")
+    assert tested.tuned
+    assert tested.machine == "Intel(R) Xeon(R) Processor, AVX512, fp32"
+    cooldown = {each.arm: each for each in found["ema"] if each.report == "cooldown_or_average"}
+    assert cooldown["average"].beside == ("plugins.wsd.cooldown",)
+    assert cooldown["average"].said == "better, by less than matters"
+    assert cooldown["both"].beside == ()
 
 
 def test_the_committed_pages_are_those_of_the_techniques(catalogue):

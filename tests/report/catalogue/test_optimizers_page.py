@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 from coregpt.report.catalogue.facts import Catalogued, Published
+from coregpt.report.catalogue.names import INDEX
 from coregpt.report.catalogue.optimizers_page import REPORT, optimizers_page
-from coregpt.report.catalogue.pages import INDEX, pages
+from coregpt.report.catalogue.pages import pages
 from coregpt.report.catalogue.published import agreement, published_gain, published_in, settings
 from coregpt.report.drawing.page import html, markdown
 from tests.report.catalogue.test_atlas import effect
