@@ -23,6 +23,7 @@ from benchmarks.overhead import ROWS, SHAPE
 from benchmarks.pages import bf16_by, measured_with, publish, table
 from benchmarks.steps import Stepper
 from coregpt.contract.config import RunConfig
+from coregpt.contract.input import MissingInputError
 from coregpt.engine.data import open_source
 from coregpt.lab.study.registry import Catalogue
 
@@ -155,9 +156,12 @@ def met(ratio: Ratio, goal: float) -> str:
     return "no" if ratio.low > goal else "undecided"
 
 
-def priced(case: Case, precisions: Sequence[str], pairs: int, peaks: Peaks) -> dict[str, Any]:
-    """What a technique costs, as the record has it."""
-    ratios = {precision: step_ratio(case, precision, pairs) for precision in precisions}
+def priced(case: Case, precisions: Sequence[str], pairs: int, peaks: Peaks) -> dict[str, Any] | None:
+    """What a technique costs, as the record has it; None of one that asks for an input."""
+    try:
+        ratios = {precision: step_ratio(case, precision, pairs) for precision in precisions}
+    except MissingInputError:
+        return None
     room = {precision: peaks.ratio(case, precision) for precision in precisions}
     print(f"{case.name}: {told(ratios['fp32'])}, memory {room['fp32']:.2f}", file=sys.stderr, flush=True)
     return {"name": case.name, "step": {p: asdict(ratio) for p, ratio in ratios.items()}, "memory": room}
@@ -185,7 +189,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = options.only.split(",") if options.only else None
     with Peaks() as peaks:
         asked = [case for case in cases() if chosen is None or case.name in chosen]
-        record = [priced(case, precisions, options.pairs, peaks) for case in asked]
+        found = {case.name: priced(case, precisions, options.pairs, peaks) for case in asked}
+    record = [each for each in found.values() if each is not None]
     rows = [
         [
             each["name"],
@@ -197,14 +202,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     lines = ["# What each technique costs", "", *(__doc__ or "").strip().split("\n")[2:], "", measured_with(), ""]
     head = [f"{what}, {precision}" for what in ("step", "memory") for precision in precisions]
     lines += table("|".join(["technique", *head]), rows)
+    if asking := [name for name, each in found.items() if each is None]:
+        lines += ["", f"Not measured, as it asks for an input that a run must be given: {', '.join(asking)}."]
     if chosen is not None:
         print("\n".join(lines))
         return None
-    found = [judged(case, precisions, options.pairs) for case in GOALS]
+    goals = [judged(case, precisions, options.pairs) for case in GOALS]
     lines += ["", 'Goals; "undecided" where some of the 5 ratios are on either side:', ""]
-    lines += table("|".join(["pair", "goal", *precisions]), [cells for cells, _ in found])
-    goals = [each for _, each in found]
-    return publish("prices", lines, {"techniques": record, "goals": goals, "peak_bytes": peaks.known})
+    lines += table("|".join(["pair", "goal", *precisions]), [cells for cells, _ in goals])
+    said = {"techniques": record, "goals": [each for _, each in goals], "peak_bytes": peaks.known}
+    return publish("prices", lines, said)
 
 
 if __name__ == "__main__":
