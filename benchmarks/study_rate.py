@@ -50,7 +50,8 @@ def shortened(folder: Path, tokens: int, changes: Mapping[str, Any] | None = Non
     At the rates of its base: those that were found for whole runs are no rates of shorter ones, and cost the same.
     """
     body = yaml.safe_load(STUDY.read_text())
-    del body["tuned"]
+    for of_whole_runs in ("tuned", "earlier"):
+        del body[of_whole_runs]
     laptop = body.pop("scales")["laptop"]
     laptop["evals"] = max(1, round(laptop["evals"] * tokens / laptop["tokens"]))
     body["base"] = {**body["base"], **laptop, "tokens": tokens, "device": "cpu", **(changes or {})}

@@ -275,8 +275,10 @@ def test_check_takes_names_options_and_neighbours(run: Run, monkeypatch: pytest.
         (("softcap", "--options", "7"), "expected KEY=VALUE or {KEY: VALUE, ...}"),
         (("softcap", "rope", "--options", "cap=7"), "--options are of one technique; name one instead of 2"),
         ((), "name a technique to check"),
+        (("rope", "--all"), "--all is every technique; leave out the names"),
+        (("rope", "--part", "1/2"), "--results is of --pairs, --part of --pairs and --all"),
         (("rope", "--with", "softcup"), "unknown plugin 'softcup'; did you mean 'softcap'?"),
-        (("rope", "--results", "pairs.jsonl"), "--results and --part are of --pairs"),
+        (("rope", "--results", "pairs.jsonl"), "--results is of --pairs, --part of --pairs and --all"),
         (("rope", "--pairs", "--options", "base=7", "--results", "p"), "--results keeps what was found with default"),
         (("rope", "--pairs", "--results", "no/such/folder/pairs.jsonl"), "what is found of pairs cannot be kept there"),
     ],
@@ -286,6 +288,14 @@ def test_check_refuses_in_one_line(run: Run, words: tuple[str, ...], told: str) 
     assert code == 2
     assert told in err
     assert err.count("\n") == 1
+
+
+def test_all_techniques_are_checked_in_parts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coregpt.lab.study.registry.Catalogue.names", lambda _: ["relu2", "rope", "softcap"])
+    code, out, _ = run("plugins", "check", "--all", "--fast", "--part", "1/2")
+    assert code == 0
+    assert [line for line in out.splitlines() if line in ("relu2", "rope", "softcap")] == ["relu2", "softcap"]
+    assert out.endswith("2 techniques: every law holds\n")
 
 
 def test_pairs_train_or_clash_by_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

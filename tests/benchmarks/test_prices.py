@@ -26,7 +26,9 @@ def test_both_sides_can_be_built(case: prices.Case) -> None:
 def test_steps_are_taken_all_over_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     shape = prices.SHAPE.model_copy(update={"dim": 8, "depth": 1, "context": 8})
-    made = prices.config({}, "fp32").model_copy(update={"model": shape, "batch_tokens": 8, "tokens": 800})
+    made = prices.config({}, "fp32", prices.GOALS[0]).model_copy(
+        update={"model": shape, "batch_tokens": 8, "tokens": 800}
+    )
     step, taken = Stepper(made), list[int]()
     monkeypatch.setattr(step, "take", taken.append)
     for _ in range(10):
@@ -36,9 +38,13 @@ def test_steps_are_taken_all_over_the_schedule(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_memory_grows_with_what_is_held() -> None:
-    null, held = prices.peak_of("null", "fp32"), prices.peak_of("", "fp32")
-    # weights, gradients and two moments of 0.89 million parameters, and 16 x 256 rows of activations
-    assert held - null > 4 * 4 * 890_000 + 4 * 16 * 256 * 128 * 4 * 10
+    with prices.Peaks() as peaks:
+        plain, more = peaks.of({}, "fp32"), peaks.of({"moe": {}}, "fp32")
+        # weights, gradients and two moments of 0.89 million parameters, and 4 x 128 rows of activations
+        assert plain > 4 * 4 * 850_000 + 4 * 4 * 128 * 128 * 4 * 10
+        assert more > 1.5 * plain  # eight MLPs in the place of one
+        with pytest.raises(RuntimeError, match="no memory was measured"):
+            peaks.of({"no such technique": {}}, "fp32")
 
 
 @pytest.mark.parametrize(("low", "high", "said"), [(1.0, 1.1, "yes"), (1.1, 1.3, "undecided"), (1.21, 1.3, "no")])

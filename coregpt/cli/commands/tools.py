@@ -70,6 +70,7 @@ def plugins(commands: Commands) -> None:
             tuple(options.beside),
             options.pairs,
             options.fast,
+            options.every,
             options.results,
             options.part,
         )
@@ -123,12 +124,13 @@ def add_settings(parser: ArgumentParser) -> None:
 
 def add_check(check: ArgumentParser) -> None:
     add_settings(check)
+    check.add_argument("--all", dest="every", action="store_true", help="every technique there is")
     how = check.add_mutually_exclusive_group()
     how.add_argument("--pairs", action="store_true", help="train it with every other one (no NAME: all with all)")
     how.add_argument("--fast", action="store_true", help="leave out what takes longer than the rest")
     kept = "of --pairs: keep what is found in FILE, a line each; another call goes on from there"
     check.add_argument("--results", type=Path, metavar="FILE", help=kept)
-    some = "of --pairs: the I-th of N parts, for N processes with a file each"
+    some = "of --pairs or --all: the I-th of N parts, for N processes (with a file each)"
     check.add_argument("--part", type=part, default=(1, 1), metavar="I/N", help=some)
 
 

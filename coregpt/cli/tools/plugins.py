@@ -18,6 +18,7 @@ from coregpt.lab.study.code.checkouts import elsewhere, where_searched
 from coregpt.lab.study.registry import Catalogue, Found
 from coregpt.lab.study.yamlfile import Loader
 from coregpt.report.catalogue.collect import card, hooks, kind
+from coregpt.report.drawing.numbers import listing
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,12 @@ class Check:
     """Other techniques enabled with it."""
     pairs: bool = False
     fast: bool = False
+    every: bool = False
+    """Every technique there is."""
     results: Path | None = None
     """File that keeps what is found of pairs, and from which a later call goes on."""
     part: tuple[int, int] = (1, 1)
-    """Of all pairs, the i-th of n parts."""
+    """Of all pairs, or of every technique, the i-th of n parts."""
 
 
 def list_all() -> int:
@@ -122,21 +125,28 @@ def check(arguments: Sequence[str], asked: Check) -> int:
     if asked.pairs:
         own = dict.fromkeys(names, given)
         return 0 if check_pairs(catalogue, names, own, say, asked.results, asked.part) else 1
-    if asked.results is not None or asked.part != (1, 1):
-        raise ConfigError("--results and --part are of --pairs")
+    if asked.results is not None or (asked.part != (1, 1) and not asked.every):
+        raise ConfigError("--results is of --pairs, --part of --pairs and --all")
+    if asked.every:
+        if names:
+            raise ConfigError("--all is every technique; leave out the names")
+        names = catalogue.names()[asked.part[0] - 1 :: asked.part[1]]
     if not names:
-        raise ConfigError("name a technique to check; without a name there is only --pairs")
-    holds = True
+        raise ConfigError("name a technique to check; without a name there are only --all and --pairs")
+    broken = []
     for name in names:
         if len(names) > 1:
             say(f"{name}")
         for line in beyond.told(catalogue, [name]):
             say(f"note  {line}")
         case = LawCase(catalogue, name, given, {other: {} for other in beside if other != name})
-        holds &= laws_hold(case, fast_laws() if asked.fast else None)
+        if not laws_hold(case, fast_laws() if asked.fast else None):
+            broken.append(name)
     if asked.fast:
         say(f"Left out: {', '.join(map(title, SLOW))} (longer than the rest); check without --fast tests that.")
-    return 0 if holds else 1
+    if len(names) > 1:
+        say(f"{len(names)} techniques: {f'laws broken by {listing(broken)}' if broken else 'every law holds'}")
+    return 1 if broken else 0
 
 
 def laws_hold(case: LawCase, laws: Sequence[Law] | None) -> bool:

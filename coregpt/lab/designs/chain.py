@@ -1,5 +1,5 @@
 """Chains of studies: `stage: screen` looks for candidates, `confirms` tests one on fresh seeds, `chain` names a chain,
-`follows` stays in one whose find is the baseline now.
+`follows` stays in one whose find is the baseline now, `earlier` counts what was tried where no ledger at hand has it.
 
 Whoever tries one idea after another is wrong more often than alpha. So studies of one baseline are a chain: screens
 spend nothing and call nothing better; whatever may say "better" is a confirmation, tested at a level that falls with
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from coregpt.lab.designs.design import Design, Wrong
-from coregpt.lab.study.chaining import screens, unresolved
+from coregpt.lab.study.chaining import earlier, screens, unresolved
 from coregpt.lab.study.declaration import Study, StudyFile
 from coregpt.lab.study.problems import Problem
 
@@ -30,6 +30,10 @@ class Chain(Design):
     def file_problems(self, file: StudyFile) -> Iterator[Problem]:
         if file.follows is not None and file.chain is not None:
             yield ("follows",), "says which chain the study belongs to, and so does 'chain'; remove one of them"
+        if file.earlier is not None and file.stage == "screen":
+            yield ("earlier",), "a screen makes no claim, so how many were made before it does not matter; remove it"
+        if file.earlier is not None and file.earlier.scale not in (None, *file.scales):
+            yield ("earlier", "scale"), f"the study has no scale '{file.earlier.scale}'"
         if file.confirms is None:
             return
         if not isinstance(file.seeds, int):
@@ -38,14 +42,18 @@ class Chain(Design):
             yield ("chain",), "a confirmation belongs to the chain of the study that it confirms; remove it"
         if file.follows is not None:
             yield ("follows",), "a confirmation belongs to the chain of the study that it confirms; remove it"
+        if file.earlier is not None:
+            yield ("earlier",), "a confirmation goes on in the chain of the study that it confirms; remove it"
         if file.scales:
             yield ("scales",), "a confirmation has the scale of the study that it confirms; remove them"
 
     def declare(self, file: StudyFile) -> Mapping[str, Any]:
-        said = {"stage": file.stage, "chain": file.chain, "confirms": file.confirms, "follows": file.follows}
+        said = {key: getattr(file, key) for key in ("stage", "chain", "earlier", "confirms", "follows")}
         return {key: value for key, value in said.items() if value is not None}
 
     def reshape(self, study: Study, file: StudyFile, wrong: Wrong) -> Study:
+        if (told := earlier(study)) is not None and told.scale not in (None, study.scale):
+            study = replace(study, designs={key: of for key, of in study.designs.items() if key != "earlier"})
         if file.confirms is not None:
             return unresolved(study)
         # What a screen chooses by is never what a verdict is made of.

@@ -14,7 +14,16 @@ from coregpt.contract.errors import ConfigError
 from coregpt.lab.planning.power import announced
 from coregpt.lab.records.chains import Chains, Place, Registration, Stage, seeds_of
 from coregpt.lab.records.ledger import Entry, Ledger
-from coregpt.lab.study.chaining import as_baseline, baseline_of, chain_of, confirms, follows, screens, unresolved
+from coregpt.lab.study.chaining import (
+    as_baseline,
+    baseline_of,
+    chain_of,
+    confirms,
+    earlier,
+    follows,
+    screens,
+    unresolved,
+)
 from coregpt.lab.study.declaration import Criterion, Study
 from coregpt.lab.study.outline import Plan
 from coregpt.lab.study.sections.chain import ConfirmsFile, FollowsFile
@@ -134,9 +143,11 @@ def place_of(study: Study, data: str, chains: Chains) -> Place | None:
             f"baseline, set by its first one, '{first.study}': it is the share of false claims among all that a chain "
             f"confirms. Write alpha: {first.alpha:g}, or declare another chain (chain: NAME)"
         )
+    unseen = said.claims if (said := earlier(study)) else 0
     if known is not None and known.place is not None:
-        return replace(known.place, alpha=alpha)
-    return chains.next(chain, alpha)
+        behind = unseen + chains.confirmations(chain).index(known) + 1
+        return replace(known.place, alpha=alpha, k=max(known.place.k, behind))
+    return chains.next(chain, alpha, unseen)
 
 
 def refuse(study: Study, data: str, store: Path) -> None:
@@ -160,10 +171,6 @@ class Standing:
     """Seeds for a difference of the margin; None: more than a thousand."""
 
 
-POWER = 0.8
-"""At which `plan` counts seeds for a confirmation."""
-
-
 def standing(made: Plan, sd: float, store: Path) -> Standing | None:
     """None for what spends nothing; `sd` is that of a paired difference."""
     study = made.study
@@ -175,28 +182,28 @@ def standing(made: Plan, sd: float, store: Path) -> Standing | None:
     known = any(_same(each, study) for each in chains.confirmations(chain))
     alone = place.k == 1 and len(chains.confirmations(chain)) <= known and not confirms(study)
     level, test = place.alpha if alone else place.level, study.criterion
-    at = replace(study, criterion=test.model_copy(update={"alpha": level, "power": POWER}))
+    at = replace(study, criterion=test.model_copy(update={"alpha": level}))
     treatments, tuned = len(study.compared) - 1, bool({"bracket", "tuned"} & study.designs.keys())
-    needed = seeds_to_detect(test.margin, sd, treatments, alpha=level, power=POWER, tuned=tuned)
-    return Standing(chain, place, known, level, POWER, announced(at, sd)[1], needed)
+    needed = seeds_to_detect(test.margin, sd, treatments, alpha=level, power=test.power, tuned=tuned)
+    return Standing(chain, place, known, level, test.power, announced(at, sd)[1], needed)
 
 
 def told(found: Standing, study: Study, unit: str) -> list[str]:
     """What `coregpt plan` says of it."""
     place, is_ = found.place, "is" if found.registered else "would be"
     spent = f"confirmation {place.k} of chain {found.chain} ({place.confirmed} before it confirmed)"
+    many = "more than 1000 seeds" if found.needed is None else f"{found.needed} seeds"
+    margin = f"difference of the margin, {study.criterion.margin:g}, takes {many}"
     if found.level == place.alpha:
-        lines = [f"Chain: this {is_} {spent}; alone in it, it keeps alpha {place.alpha:g}."]
-    else:
-        lines = [f"Chain: this {is_} {spent}, tested there at {found.level:.3g} of alpha {place.alpha:g}."]
+        return [f"Chain: this {is_} {spent}; alone in it, it keeps alpha {place.alpha:g}. There a {margin}."]
+    lines = [f"Chain: this {is_} {spent}, tested there at {found.level:.3g} of alpha {place.alpha:g}."]
     seeds = f"{len(study.seeds)} seeds"
     if found.detectable is None:
         first = f"At that level {seeds} can show no difference"
     else:
         detectable = f"{found.detectable:.2g} {unit}".rstrip()
         first = f"At that level {seeds} detect {detectable} with probability {found.power:g}"
-    many = "more than 1000 seeds" if found.needed is None else f"{found.needed} seeds"
-    return [*lines, f"{first}; a difference of the margin, {study.criterion.margin:g}, takes {many}."]
+    return [*lines, f"{first}; a {margin}."]
 
 
 def enter(study: Study, data: str, ledger: Ledger) -> None:

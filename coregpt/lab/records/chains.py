@@ -106,11 +106,17 @@ class Chains:
         """None while nothing was reported of it."""
         return self._outcomes.get((registration.machine, registration.study, registration.chain))
 
-    def next(self, chain: str, alpha: float) -> Place:
-        """Where a confirmation stands that is registered now."""
+    def next(self, chain: str, alpha: float, earlier: int = 0) -> Place:
+        """Where a confirmation stands that is registered now, behind `earlier` ones that no ledger has."""
         before = self.confirmations(chain)
         outcomes = map(self.outcome, before)
-        return Place(len(before) + 1, sum(bool(each and each.confirmed) for each in outcomes), alpha)
+        unseen = max(earlier, self.unseen(chain))
+        return Place(unseen + len(before) + 1, sum(bool(each and each.confirmed) for each in outcomes), alpha)
+
+    def unseen(self, chain: str) -> int:
+        """Claims without a record that a confirmation of the chain said were made before it."""
+        places = enumerate((each.place for each in self.confirmations(chain)), 1)
+        return max([0, *(place.k - number for number, place in places if place)])
 
     def first(self, chain: str) -> Registration | None:
         """The confirmation that set the chain's alpha: the earliest, whichever machine made it."""

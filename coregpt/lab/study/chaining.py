@@ -7,7 +7,7 @@ from coregpt.lab.study.declaration import Machine, Study
 from coregpt.lab.study.identity import ID_LENGTH, READ_OR_ROUNDED, WATCHING, canonical
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.meaning import meant
-from coregpt.lab.study.sections.chain import ConfirmsFile, FollowsFile
+from coregpt.lab.study.sections.chain import ConfirmsFile, EarlierFile, FollowsFile
 
 
 def unresolved(study: Study) -> Study:
@@ -25,6 +25,12 @@ def confirms(study: Study) -> ConfirmsFile | None:
 def follows(study: Study) -> FollowsFile | None:
     """Whose confirmed arm the baseline is; None for a baseline of its own."""
     found: FollowsFile | None = study.designs.get("follows")
+    return found
+
+
+def earlier(study: Study) -> EarlierFile | None:
+    """What was tried before on this baseline and is in no ledger at hand; None where the study says nothing of it."""
+    found: EarlierFile | None = study.designs.get("earlier")
     return found
 
 

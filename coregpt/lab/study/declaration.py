@@ -14,7 +14,7 @@ from coregpt.lab.study.meaning import digest_of
 from coregpt.lab.study.registry import Catalogue
 from coregpt.lab.study.sections.bracket import BracketFile
 from coregpt.lab.study.sections.budget import BudgetFile
-from coregpt.lab.study.sections.chain import ChainName, ConfirmsFile, FollowsFile, Stage
+from coregpt.lab.study.sections.chain import ChainName, ConfirmsFile, EarlierFile, FollowsFile, Stage
 from coregpt.lab.study.sections.evaluate import EvaluateFile
 from coregpt.lab.study.sections.space import TuningFile
 from coregpt.lab.study.sections.tuned import TunedFile
@@ -133,6 +133,8 @@ class StudyFile(BaseModel):
     """What the study is in a chain of studies, unless it may call an arm better (see `lab.designs.chain`)."""
     chain: ChainName | None = None
     """Another chain than that of all studies on this baseline."""
+    earlier: EarlierFile | None = None
+    """What was tried on this baseline where no ledger at hand has it."""
     confirms: ConfirmsFile | None = None
     """Written by `coregpt confirm`; `seeds` is then how many fresh ones."""
     follows: FollowsFile | None = None

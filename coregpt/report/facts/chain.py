@@ -18,6 +18,13 @@ class OtherStudy(Facts):
     """By arm, as its report said; empty while it has none."""
 
 
+class EarlierClaims(Facts):
+    """Studies on this baseline that could have called an arm better and are in no ledger."""
+
+    claims: int
+    why: str
+
+
 class ChainFacts(Facts):
     """The chain of all studies on this baseline, or another one that the study names."""
 
@@ -40,9 +47,11 @@ class ChainFacts(Facts):
     """Confirmations of other chains on the same baseline."""
     others: tuple[OtherStudy, ...] | None = None
     """Every other study on this baseline and metric, whatever its chain is called; None where there is none."""
+    earlier: EarlierClaims | None = None
+    """What the study says was tried before it where no ledger has it; it is counted in `k`."""
     twice: tuple[int, ...] = ()
     """Places that two confirmations have, registered on machines that did not know of each other."""
 
     @model_serializer(mode="wrap")
     def _without_what_others_lack(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_nothing(handler(self), "others")
+        return without_nothing(handler(self), "others", "earlier")

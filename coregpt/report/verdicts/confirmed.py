@@ -28,6 +28,6 @@ def outcomes(study: StudyFacts, comparisons: Sequence[Comparison]) -> dict[str, 
 def speaks(study: StudyFacts) -> ChainFacts | None:
     """The chain, if it has something to say beside the study's own verdict."""
     chain = study.chain
-    if chain is None or chain.k is None or (chain.confirmations < 2 and not chain.source):
+    if chain is None or chain.k is None:
         return None
-    return chain
+    return chain if chain.source or chain.earlier or chain.confirmations > 1 else None

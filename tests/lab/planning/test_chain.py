@@ -12,7 +12,7 @@ from coregpt.lab.planning import chain
 from coregpt.lab.planning.load import load
 from coregpt.lab.records.chains import Chains
 from coregpt.lab.records.ledger import Ledger
-from coregpt.lab.study.chaining import baseline_of, chain_of
+from coregpt.lab.study.chaining import baseline_of, chain_of, earlier
 from coregpt.lab.study.declaration import Study
 from coregpt.stats.lond import level
 from tests.lab.conftest import Lab
@@ -205,3 +205,37 @@ def test_a_chain_goes_on_where_its_find_is_the_baseline(study: Callable[..., Stu
         enter(study("five", **onward, follows={**said.declared(), "study": "zero"}), ledger)
     with pytest.raises(ConfigError, match="says which chain"):
         study("six", **onward, follows=said.declared(), chain="mine")
+
+
+def test_what_no_ledger_has_counts_as_it_is_told(study: Callable[..., Study], ledger: Ledger) -> None:
+    told = {"claims": 2, "why": "tried on another machine, whose record is lost"}
+    first = study(earlier=told)
+    enter(first, ledger)
+    (known,) = Chains(ledger.read()).registrations
+    assert known.place is not None
+    assert (known.place.k, known.place.level) == (3, level(0.05, 3, 0))
+    enter(study("two", SWIGLU), ledger)
+    enter(study("three", {"optim": {"lr": 0.1}}, earlier={**told, "claims": 5}), ledger)
+    places = [each.place.k for each in Chains(ledger.read()).registrations if each.place]
+    assert places == [3, 4, 8], "a later study stands behind those too, and may know of more"
+
+
+def test_what_was_tried_before_may_be_told_later_and_not_taken_back(
+    study: Callable[..., Study], ledger: Ledger
+) -> None:
+    enter(study(), ledger)
+    enter(study(earlier={"claims": 1, "why": "remembered"}), ledger)
+    assert Chains(ledger.read()).of("one").place.k == 2  # type: ignore[union-attr]
+    enter(study(), ledger)
+    assert Chains(ledger.read()).of("one").place.k == 2  # type: ignore[union-attr]
+
+
+def test_only_a_study_that_claims_has_earlier_claims(study: Callable[..., Study]) -> None:
+    scales = {"small": {}, "large": {"tokens": 4096}}
+    told = {"claims": 1, "why": "x", "scale": "large"}
+    assert earlier(study(scales=scales, earlier=told)) is None
+    assert earlier(study(scales=scales, earlier={**told, "scale": "small"})) is not None
+    with pytest.raises(ConfigError, match="no scale 'huge'"):
+        study(scales=scales, earlier={**told, "scale": "huge"})
+    with pytest.raises(ConfigError, match="a screen makes no claim"):
+        study(stage="screen", earlier={"claims": 1, "why": "x"})

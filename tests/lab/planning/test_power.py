@@ -1,6 +1,9 @@
 """What a plan can detect: its noise comes from the best source there is, its power from the noncentral t."""
 
+import json
+import statistics
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +12,13 @@ from scipy import stats
 from coregpt.contract.errors import RunError
 from coregpt.lab.planning.load import load
 from coregpt.lab.planning.plans import outline, plan
-from coregpt.lab.planning.power import DEFAULT_SD, floor_of, noise, power_of
+from coregpt.lab.planning.power import ASSUMED, DEFAULT_SD, PUBLISHED, floor_of, noise, power_of
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.outline import Plan, PlannedRun
 from coregpt.report.designs.noise.analysis import components, sharing
 from tests.lab.conftest import Lab
 
+ROOT = Path(__file__).parents[3]
 SOURCES = ("initial weights", "data order", "interaction", "repetition")
 
 
@@ -25,7 +29,7 @@ def planned(lab: Lab) -> Plan:
 def test_the_plan_takes_its_noise_from_earlier_runs_where_there_are_enough(lab: Callable[..., Lab]) -> None:
     here = lab(seeds=3)
     made = planned(here)
-    assert noise(made, here.runs) == (DEFAULT_SD, "assumed; set test.sd")
+    assert noise(made, here.runs) == (DEFAULT_SD, ASSUMED)
     values = {
         ("gelu", 0): 2.0,
         ("gelu", 1): 2.1,
@@ -45,6 +49,26 @@ def test_the_plan_takes_its_noise_from_earlier_runs_where_there_are_enough(lab: 
     sd, origin = noise(made, here.runs)
     assert sd == pytest.approx(0.1)  # of -0.1, 0.0, -0.2
     assert origin == "from earlier runs of these arms"
+
+
+def test_what_is_assumed_is_what_published_reports_have() -> None:
+    """0.01 was assumed, and two of three had more: plans promised to see what their studies could not."""
+    found = [sd for path in sorted((ROOT / "reports").rglob("report.json")) for sd in paired_sds(path)]
+    inside = [PUBLISHED[0] <= sd <= PUBLISHED[1] for sd in found]
+    assert sum(inside) >= 0.95 * len(found) > 50
+    assert statistics.median(found) < DEFAULT_SD < PUBLISHED[1]
+
+
+def paired_sds(report: Path) -> list[float]:
+    """Of each arm's gain over the seeds that it shares with the baseline."""
+    said = json.loads(report.read_text())
+    values: dict[str, dict[int, float]] = {}
+    for run in said["runs"]:
+        if run["value"] is not None:
+            values.setdefault(run["arm"], {})[run["seed"]] = run["value"]
+    base = values.pop(said["study"]["baseline"], {})
+    gains = [[base[seed] - own[seed] for seed in own.keys() & base.keys()] for own in values.values()]
+    return [statistics.stdev(each) for each in gains if len(each) >= 3]
 
 
 def complete(lab: Lab, run: PlannedRun, values: dict[tuple[str, int], float]) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 from coregpt.lab.records.chains import Chains, Registration
 from coregpt.lab.records.ledger import Ledger, LedgerError
-from coregpt.lab.study.chaining import screens
+from coregpt.lab.study.chaining import earlier, screens
+from coregpt.lab.study.declaration import Study
 from coregpt.lab.study.outline import Plan
-from coregpt.report.facts.chain import ChainFacts, OtherStudy
+from coregpt.report.facts.chain import ChainFacts, EarlierClaims, OtherStudy
 from coregpt.report.reading.collector import Collector
 
 
@@ -15,18 +16,18 @@ class Chain(Collector):
     """The latest registration of the study; none where the ledger is broken, which the runs say."""
 
     def facts(self, plan: Plan, store: Path) -> dict[str, Any]:
-        return {"stage": "screen" if screens(plan.study) else None, "chain": _facts(plan.study.name, store)}
+        return {"stage": "screen" if screens(plan.study) else None, "chain": _facts(plan.study, store)}
 
 
-def _facts(study: str, store: Path) -> ChainFacts | None:
+def _facts(study: Study, store: Path) -> ChainFacts | None:
     try:
         chains = Chains(Ledger.of(store).read())
     except LedgerError:
         return None
-    found = chains.of(study)
+    found = chains.of(study.name)
     if found is None:
         return None
-    place = found.place
+    place, before = found.place, earlier(study)
     return ChainFacts(
         chain=found.chain,
         stage=found.stage,
@@ -38,6 +39,7 @@ def _facts(study: str, store: Path) -> ChainFacts | None:
         confirmations=len(chains.confirmations(found.chain)),
         beside={each: len(chains.confirmations(each)) for each in chains.beside(found.chain)},
         others=_others(found, chains) or None,
+        earlier=EarlierClaims(claims=before.claims, why=before.why) if before else None,
         twice=tuple(chains.twice(found.chain)),
     )
 

@@ -29,11 +29,16 @@ def sentence(study: StudyFacts, c: Comparison) -> str:
 def place(chain: ChainFacts) -> str:
     """`3rd confirmation on this baseline`, with how many there are if others came later."""
     assert chain.k is not None
-    later = f" of {chain.confirmations}" if chain.confirmations > chain.k else ""
+    later = f" of {claims(chain)}" if claims(chain) > chain.k else ""
     plural_ = "s" if later else ""
     named = chain.chain.partition("/")[2]
     where = f"of chain {named} on this baseline" if named else "on this baseline"
     return f"{ordinal(chain.k)}{later} confirmation{plural_} {where}"
+
+
+def claims(chain: ChainFacts) -> int:
+    """That were ever made in the chain, on record or only told by the study."""
+    return chain.confirmations + (chain.earlier.claims if chain.earlier else 0)
 
 
 def ordinal(k: int) -> str:
@@ -64,8 +69,8 @@ def notes(study: StudyFacts) -> list[str]:
         return found
     if speaks(study) and not chain.source:
         found.append(
-            f"{chain.confirmations} studies of this baseline could call an arm better. The verdict above holds for "
-            "this study alone; the sentence on the chain counts all of them."
+            f"{claims(chain)} studies of this baseline could call an arm better. The verdict above holds for "
+            f"this study alone; the sentence on the chain counts all of them.{_unseen(chain)}"
         )
     if chain.beside:
         others = [f"{name} ({plural(number, 'confirmation')})" for name, number in chain.beside.items()]
@@ -83,6 +88,14 @@ def notes(study: StudyFacts) -> list[str]:
             "merged before: its levels add up to more than they should."
         )
     return found
+
+
+def _unseen(chain: ChainFacts) -> str:
+    """` Two of them are on no record here: ...`, as the study says of what was tried before."""
+    if chain.earlier is None:
+        return ""
+    are = "is" if chain.earlier.claims == 1 else "are"
+    return f" {chain.earlier.claims} of them {are} in no ledger, and the study file says why: {chain.earlier.why}"
 
 
 def _other(other: OtherStudy) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from coregpt.report.designs.chain.words import ordinal
-from coregpt.report.facts.chain import ChainFacts
+from coregpt.report.facts.chain import ChainFacts, EarlierClaims
 from coregpt.report.facts.model import Report
 from coregpt.report.facts.serialise import from_json, to_json
 from coregpt.report.pages.render import render
@@ -109,3 +109,16 @@ def test_ordinals() -> None:
     assert [ordinal(k) for k in (1, 2, 3, 4, 11, 12, 13, 21, 22, 101, 111)] == (
         ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "101st", "111th"]
     )
+
+
+def test_claims_that_no_ledger_has_make_a_study_one_of_several() -> None:
+    """Its report called itself the first of its chain, and decision 028 called it the fourth."""
+    told = EarlierClaims(claims=3, why="Two sizes and a bracket, tried in folders of their own.")
+    made = report(BETTER, chain=chain(4, 0.0001, confirmations=1, earlier=told))
+    assert made.headline == "new is better than gpt. Its chain of studies does not confirm it."
+    assert "the 4th confirmation on this baseline, tested at 0.0001: not confirmed." in made.comparisons[0].sentence
+    page = render(made)["report.md"]
+    assert "4 studies of this baseline could call an arm better." in page
+    assert "3 of them are in no ledger, and the study file says why: Two sizes and a bracket" in page
+    assert from_json(to_json(made)) == made
+    assert '"earlier"' not in to_json(report(BETTER, chain=chain())), "old reports stay as they are"
