@@ -11,6 +11,7 @@ from coregpt.cli import main
 from coregpt.lab.authoring import small_study
 from coregpt.lab.authoring.reference import page
 from coregpt.lab.laws import laws
+from coregpt.lab.study.code.checkouts import Checkout
 
 ROOT = Path(__file__).parent.parent
 Run = Callable[..., tuple[int, str, str]]
@@ -49,14 +50,34 @@ def test_new_says_what_it_wrote_and_what_to_call_next(run: Run, outside: Path) -
         "coregpt try head_gain.py",
         "python -m pytest test_head_gain.py",
         "coregpt ablate head_gain.yaml",
+        "coregpt plugins check head_gain.py",
     ):
         assert command in out.splitlines()
+    for inside in ("README", "plugins pages", "tests.plugins.digests"):
+        assert inside not in out
     code, _, err = run("plugins", "new", "head_gain", "--hook", "make_attend")
     assert code == 2
     assert "head_gain.py is there already; nothing was written" in err
     code, _, err = run("plugins", "new", "other", "--hook", "make_attent")
     assert code == 2
     assert "did you mean 'make_attend'?" in err
+
+
+def test_new_inside_the_repository_names_what_else_must_have_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "coregpt" / "contract").mkdir(parents=True)
+    (tmp_path / "coregpt" / "contract" / "hookspecs.py").touch()
+    (tmp_path / "plugins").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Checkout, "searched", property(lambda _: True))
+    code, out, _ = run("plugins", "new", "head_gain", "--hook", "make_attend")
+    assert code == 0
+    lines = out.splitlines()
+    assert "coregpt plugins check head_gain" in lines
+    rest = lines[lines.index("coregpt plugins check head_gain") :]
+    assert any("README.md" in line and "attention" in line for line in rest)
+    assert rest.index("python -m tests.plugins.digests") < rest.index("coregpt plugins pages")
 
 
 def test_try_tests_the_laws_compares_and_says_where_all_is(run: Run, outside: Path) -> None:

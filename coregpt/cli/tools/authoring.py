@@ -28,6 +28,13 @@ def begin(name: str, hook: str) -> int:
     say(shlex.join(["coregpt", "try", name if known else plugin]))
     say(shlex.join(["python", "-m", "pytest", test]))
     say(shlex.join(["coregpt", "ablate", study]))
+    say(shlex.join(["coregpt", "plugins", "check", name if known else plugin]))
+    if known:
+        say()
+        say("once it is what you want, the rest of the repository must know it:")
+        say(f"README.md: its name in the row of {written.plugin.parent.name}")
+        say("python -m tests.plugins.digests")
+        say("coregpt plugins pages")
     return 0
 
 

@@ -88,7 +88,7 @@ def show(name: str) -> int:
     say("Options" if plugin.model_fields else "No options")
     schema = plugin.model_json_schema().get("properties", {})
     for option, field in plugin.model_fields.items():
-        say(f"  {option}: {kind(schema[option])} = {field.default!r}")
+        say(f"  {option}: {kind(schema[option])} = {field.get_default(call_default_factory=True)!r}")
         say(f"      {' '.join((field.description or '').split())}")
     if found.folder:
         say(f"Folder  {found.folder.replace('.', '/')}: {folder_line(found)}")

@@ -21,7 +21,7 @@ from coregpt.report.catalogue.costs import costs, looked_again
 from coregpt.report.catalogue.facts import Catalogued, Effect, Finding
 from coregpt.report.catalogue.forest import forest
 from coregpt.report.catalogue.names import NAMES
-from coregpt.report.catalogue.told import DIGITS, fresh, verdict
+from coregpt.report.catalogue.told import DIGITS, fresh, verdict, verdict_in_full
 from coregpt.report.drawing.markup import Block, Items, Picture, Section
 from coregpt.report.drawing.numbers import listing, p_value, plural, si, signed, span
 from coregpt.report.drawing.page import Page
@@ -122,8 +122,9 @@ def _how(rows: list[Finding]) -> Iterator[str]:
     yield (
         f"Each technique is added to a small model ({si(parameters)} parameters, {si(tokens)} tokens), or left out of "
         "it, with its defaults: where it brings another weight decay than the model's, that is part of it, and its "
-        "report has the number. Both arms have a learning rate of their own, found by a bracket on seeds that the test "
-        "does not have; what is not known of it is in every interval. Losses are of text that nothing was chosen on. "
+        "report has the number. Unless its row says otherwise, both arms have a learning rate of their own, found by a "
+        "bracket on seeds that the test does not have; what is not known of it is in every interval. Losses are of "
+        "text that nothing was chosen on. "
         "Each report is made by the command beside it with --reports reports/atlas."
     )
     yield (
@@ -153,7 +154,7 @@ def _table(company: Company) -> Table:
             p_value(row.effect.p_alone),
             p_value(row.q),
             word(row),
-            verdict(row.effect),
+            verdict_in_full(row.effect),
             _times(row.effect.size),
             _times(row.effect.flops),
         )
@@ -178,5 +179,6 @@ def _times(ratio: float | None) -> str:
 
 
 def _picture(company: Company) -> Picture:
-    told = f"{company.title}: {company.number_is} of every technique, largest first, with its 95% interval"
+    what = "by how much each is missed" if company.left_out else "gain of every technique"
+    told = f"{company.title}: {what}, largest first, with its 95% interval"
     return Picture(company.picture, forest(company.rows, company.left_out), told)

@@ -83,7 +83,9 @@ def options(plugin: type[Plugin]) -> Iterator[Option]:
     schema = plugin.model_json_schema().get("properties", {})
     for name, field in plugin.model_fields.items():
         words = " ".join((field.description or "").split())
-        yield Option(name=name, kind=kind(schema[name]), default=repr(field.default), words=words)
+        yield Option(
+            name=name, kind=kind(schema[name]), default=repr(field.get_default(call_default_factory=True)), words=words
+        )
 
 
 def kind(schema: dict[str, Any]) -> str:

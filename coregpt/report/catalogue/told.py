@@ -28,6 +28,11 @@ def confounds(effect: Effect) -> str:
     return f"differs in {' and '.join(effect.beside)} too" if effect.beside else ""
 
 
+def verdict_in_full(effect: Effect) -> str:
+    """With rates that nothing tuned and whatever else differs."""
+    return ", ".join(filter(None, (verdict(effect), effect.untuned, confounds(effect))))
+
+
 def fresh(again: Again | None) -> str:
     """The gain on fresh seeds; nothing where nobody looked."""
     if again is None:

@@ -23,7 +23,7 @@ def effect(p: float | None, gain: float | None, report: str = "atlas/norm") -> E
     ends = None if gain is None else (gain - 0.1, gain + 0.1)
     changed = {"report": report, "left_out": False, "gain": gain, "interval": ends, "p_alone": p, "detectable": 0.03}
     more = {"size": 1.5, "processor": "some CPU", "precision": "fp32", "verdict": "inconclusive"}
-    return EFFECT.model_copy(update={**changed, **more})
+    return EFFECT.model_copy(update={**changed, **more, "untuned": "", "tuned": True})
 
 
 def atlas(**found: tuple[float | None, float | None]) -> Catalogued:
@@ -241,6 +241,12 @@ def test_what_was_left_out_is_counted_apart_and_called_missed() -> None:
     assert "| is missed | worse without it |" in told
     assert "| is not missed: lower without | better without it |" in told
     assert "missed: higher without it" in html(atlas_page(found, "No promise."))
+
+
+def test_a_row_says_which_rates_nothing_tuned_and_what_else_differs() -> None:
+    given = {"untuned": "at one shared learning rate", "beside": ("optim.beta1",)}
+    told = markdown(atlas_page(with_effects(a=effect(0.01, 0.2).model_copy(update=given)), "No promise."))
+    assert "| inconclusive, at one shared learning rate, differs in optim.beta1 too |" in told
 
 
 def test_a_pilot_is_no_row() -> None:

@@ -65,6 +65,13 @@ def test_a_technique_is_described_in_its_own_words(catalogue):
     assert "arXiv:2410.01131" in ngpt.prescribes["optim.weight_decay"]
 
 
+def test_a_default_that_is_made_anew_each_time_is_shown(catalogue):
+    defaults = {option.name: option.default for option in described(catalogue, "ema").options}
+    assert defaults["roles"] == "{}"
+    names = [name for name in catalogue.names() if catalogue.locate(name).package == "coregpt_plugins"]
+    assert not any("Undefined" in option.default for name in names for option in described(catalogue, name).options)
+
+
 def test_effects_have_the_sign_of_the_technique_whichever_arm_has_it(tmp_path):
     """Left out and worse is a gain; added and better is a gain."""
     for name in ("modern_stack", "ngpt_vs_gpt"):

@@ -1,4 +1,4 @@
-"""`coregpt plugins pages` builds only pairs that are new, and takes away what it wrote before and does not write now."""
+"""`coregpt plugins pages` builds pairs that are new alone, and removes what it wrote once and does not write now."""
 
 import json
 from pathlib import Path
