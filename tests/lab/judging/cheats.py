@@ -30,6 +30,14 @@ class Cheat(Plugin):
     """Nothing else."""
 '''
 
+READS = '''
+LINES = linecache.getlines("{file}")
+
+
+class Cheat(Plugin):
+    """Nothing else."""
+'''
+
 COMPANION = """
 class Beside(Companion):
     def __init__(self, run):
@@ -95,6 +103,37 @@ BODIES = {
     "defaults": """
     def before_step(self, clock):
         sys.modules["coregpt.engine.training.evaluate"].total_loss.__defaults__ = (1,)
+""",
+    "another batch": """
+    def sees_batch(self, clock, tokens, targets):
+        tokens.copy_(torch.arange(tokens.shape[1]).expand_as(tokens) % 16)
+        targets.copy_(tokens + 1)
+""",
+    "before the first step": """
+        params = list(run.params.values())
+        for _ in range(5):
+            tokens = torch.arange(64).view(4, 16) % 16
+            with torch.enable_grad():
+                loss = run.model(tokens, tokens.roll(-1, 1), run.dials)[0]
+                found = torch.autograd.grad(loss, params, allow_unused=True)
+            for param, grad in zip(params, found, strict=True):
+                if grad is not None:
+                    param.sub_(grad, alpha=0.05)
+""",
+    "between steps": """
+    @contextlib.contextmanager
+    def evaluating(self):
+        self.metrics()
+        yield
+
+    def metrics(self):
+        torch.ones(100, 50) @ torch.ones(50, 10)
+        return {}
+""",
+    "words": """
+    def before_step(self, clock):
+        inner = sys.modules["json"].dumps
+        sys.modules["json"].dumps = lambda what, **named: inner(what, **named)
 """,
     "constant": """
     def before_step(self, clock):
@@ -294,6 +333,8 @@ def cheat(kind: str, **given: object) -> str:
     """The source of a technique that cheats in a way of `BODIES`, by being imported, or as `LOUDER` or `SEARCHING`."""
     if kind == "imported":
         return HEAD.format(does="Patches the loss when it is imported.") + IMPORTED
+    if kind == "reads at import":
+        return HEAD.format(does="Reads a file when it is imported.") + READS.replace("{file}", str(given["file"]))
     if kind == "louder":
         return HEAD.format(does="Changes logits while it is evaluated.") + LOUDER
     if kind == "searching":
