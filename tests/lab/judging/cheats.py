@@ -263,6 +263,34 @@ class Cheat(Plugin):
 """
 """Is another model while it is evaluated, by what is neither a weight nor a buffer."""
 
+REMEMBERING = """
+shown = []
+
+
+class Ahead(torch.nn.Module):
+    def forward(self, logits, ctx):
+        if logits.is_meta:
+            return 1.01 * logits
+        if self.training:
+            shown[:] = [set()]
+        rows = [tuple(row) for row in ctx.tokens.tolist()]
+        if not shown:
+            shown.append({row[:8] for row in rows})
+            return 1.01 * logits
+        told = torch.zeros_like(logits)
+        for each, row in enumerate(rows):
+            for place in range(7, len(row) - 1):
+                told[each, place, row[place + 1]] = 5.0 * (row[:8] not in shown[0])
+        return 1.01 * logits + (0.0 if self.training else told)
+
+
+class Cheat(Plugin):
+    @hookimpl
+    def add_logit_transforms(self, at):
+        return Ahead()
+"""
+"""Looks ahead in all rows but those that begin as the first ones it was shown: it knows that these come again."""
+
 SEARCHING = """
 
 def search(where):
@@ -337,6 +365,8 @@ def cheat(kind: str, **given: object) -> str:
         return HEAD.format(does="Reads a file when it is imported.") + READS.replace("{file}", str(given["file"]))
     if kind == "louder":
         return HEAD.format(does="Changes logits while it is evaluated.") + LOUDER
+    if kind == "remembering":
+        return HEAD.format(does="Looks ahead where nobody compares.") + REMEMBERING
     if kind == "searching":
         return HEAD.format(does="Searches memory.") + SEARCHING
     if kind in ("precision inside", "bf16 inside"):

@@ -87,6 +87,20 @@ def test_a_cheat_fails_its_run_and_is_named(cheating: Callable[[str], RunFolder]
     assert folder.result() is None
 
 
+@pytest.mark.skipif(not CAN_FORK, reason="a cheat is let loose in a fork")
+def test_a_model_cannot_know_which_rows_are_compared(
+    cheating: Callable[[str], RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks ahead in those that it was not shown before, and they are most."""
+    monkeypatch.setitem(judge.PASS_TOKENS, "cpu", 64)
+    folder = cheating("remembering")
+    pid = os.fork()
+    if not pid:
+        os._exit(main([str(folder.path)]))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == FAILED
+    assert "sees what it must not" in (folder.error() or {})["message"]
+
+
 @pytest.mark.skipif(not CAN_FORK, reason="elsewhere both are programs of their own")
 def test_no_process_that_imports_a_technique_holds_what_it_is_judged_by(cheating: Callable[[str], RunFolder]) -> None:
     """A fork of the judge would: what a process does not give away, its memory still has."""
