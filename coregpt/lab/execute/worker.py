@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from coregpt.lab.atomic import unwritable
 from coregpt.lab.guard.bound import SWITCHES, Bound
 from coregpt.lab.guard.landlock import close_to_reading
 from coregpt.lab.guard.opened import forbidden, refuse_opened
-from coregpt.lab.guard.work import Work, taken_again
+from coregpt.lab.guard.work import OUTSIDE, Work, built, taken_again
 from coregpt.lab.judging.explaining import explain, out_of_memory, whole_story
 from coregpt.lab.judging.player import STORES, standing_by
 from coregpt.lab.judging.referee import HeldBack, Referee
@@ -136,7 +137,8 @@ def train_run(
     world = join(config.device)
     try:
         plugins = catalogue.instances(config.plugins)
-        run = build(config, plugins, inputs=inputs, separator=source.separator, world=world)
+        make = partial(build, config, plugins, inputs=inputs, separator=source.separator, world=world)
+        run, spent = built(make)
         bound.refuse_changes("was imported and asked")
         refuse_opened()
         work = Work(run, bound.refuse_in_step)
@@ -168,7 +170,9 @@ def train_run(
                     "this run cannot count"
                 )
             if row is not None:
-                counted = taken_again(run, source, explain) if config.compile else work.facts()
+                counted = (taken_again(run, source, explain) if config.compile else work.facts()) or {}
+                if spent:
+                    counted[OUTSIDE] = spent + counted.get(OUTSIDE, 0.0)
                 return ended | {"work": counted}, row
             if outcome.status != "stopped":
                 folder.write_result(ended)

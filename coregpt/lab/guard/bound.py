@@ -5,17 +5,22 @@ between is not seen here; what it did to a number is (`lab/judging/judge.py`).
 """
 
 import builtins
+import contextlib
+import gc
 import hashlib
+import json
 import math
 import os
 import random
+import socket
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy
@@ -27,10 +32,14 @@ from coregpt.contract.errors import PluginError
 
 MODULES = (
     *(builtins, math, os, random, time, numpy, numpy.random),
+    *(contextlib, gc, hashlib, json, socket, tempfile),  # by which a run says what came of it
     *(torch, torch.nn.functional, torch.nn.init, torch.autograd, torch.random, torch.overrides, torch.special),
     torch._C._nn,
 )
-CLASSES = (torch.Tensor, nn.Parameter, nn.Module, torch.autograd.Function, torch.Generator)
+CLASSES = (
+    *(torch.Tensor, nn.Parameter, nn.Module, torch.autograd.Function, torch.Generator),
+    *(json.JSONEncoder, json.JSONDecoder, socket.socket, Path),
+)
 CORE = "coregpt."
 OWN = ("__pydantic", "__abstractmethods__", "_abc_")
 """How names begin that Python and pydantic write into classes when they are first used."""
@@ -48,6 +57,8 @@ KERNELS = (
 """Operators whose kernels nobody may replace: products, losses, and what moves weights."""
 PLAIN = (bool, int, float, str, bytes, tuple, frozenset)
 """Kinds of a module's constants that are compared."""
+WRITTEN = (FunctionType, MethodType, partial)
+"""Types of what is called and was written in Python."""
 TINY = 1e-39
 """A number that is zero where denormals are flushed."""
 
@@ -125,13 +136,23 @@ def refuse_planted(sources: Iterable[Path]) -> None:
     For a process that has planned a study, and imported its techniques for that, before it reads their results.
     """
     files = {str(path) for source in sources for path in (source, source.resolve())}
-    found = [
-        f"{place}.{name} is a function of {code.co_filename}"
-        for place, owner in _places()
-        for name, value in _callables(owner).items()
+    looked_at = [(f"{place}.{name}", value) for place, owner in _places() for name, value in _callables(owner).items()]
+    found = dict.fromkeys(
+        f"{name} is a function of {code.co_filename}"
+        for name, value in (*looked_at, *_of_others(files))
         if (code := _code(value)) is not None and code.co_filename in files
-    ]
-    refuse(found, "was planned")
+    )
+    refuse(list(found), "was planned")
+
+
+def _of_others(files: Container[str]) -> Iterator[tuple[str, Any]]:
+    """Functions of all modules of this process but those in `files`: not only core's own read results. By their type,
+    as whatever else lies in modules may warn of being looked at."""
+    for place, module in list(sys.modules.items()):
+        if isinstance(module, ModuleType) and vars(module).get("__file__") not in files:
+            for name, value in list(vars(module).items()):
+                if type(value) in WRITTEN:
+                    yield f"{place}.{name}", value
 
 
 def _function(value: Any) -> Any:
@@ -248,13 +269,19 @@ def _told(ask: Any) -> str:
 
 def _places() -> Iterator[tuple[str, Any]]:
     yield from ((module.__name__, module) for module in MODULES)
-    yield from ((f"torch.{owner.__name__}", owner) for owner in CLASSES)
+    yield from ((_called(owner), owner) for owner in CLASSES)
     for name, module in list(sys.modules.items()):
         if name.startswith(CORE) and isinstance(module, ModuleType):
             yield name, module
             for own in list(vars(module).values()):
                 if isinstance(own, type) and own.__module__ == name:
                     yield f"{name}.{own.__qualname__}", own
+
+
+def _called(owner: type) -> str:
+    """`torch.Generator`, of one that lies deeper inside of torch, and `json.encoder.JSONEncoder`."""
+    module = owner.__module__
+    return f"{'torch' if module.partition('.')[0] == 'torch' else module}.{owner.__name__}"
 
 
 def _callables(owner: Any) -> dict[str, Any]:

@@ -12,9 +12,18 @@ from pathlib import Path
 
 from coregpt.contract.errors import PluginError
 
+try:
+    import _posixsubprocess
+except ImportError:  # Windows has none
+    _posixsubprocess = None  # type: ignore[assignment]
+
 NAMED = {"open": 1, "os.link": 2, "os.rename": 2, "os.symlink": 2, "shutil.copyfile": 2}
 """Events, and how many of their first arguments are paths."""
-BEGINNING = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.startfile")
+FORK_EXEC = "_posixsubprocess.fork_exec"
+BEGINNING = (
+    *(FORK_EXEC, "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork"),
+    *("os.forkpty", "os.startfile"),
+)
 """Events of a process that begins: it could open what this one must not, and work where nothing is counted."""
 
 
@@ -23,6 +32,7 @@ class _Watch:
 
     hooked = False
     forbidden: frozenset[tuple[int, int]] = frozenset()
+    names: frozenset[str] = frozenset()
     alone = False
     tried: list[str] = []  # noqa: RUF012
     heard: list[str] | None = None
@@ -33,15 +43,36 @@ def forbidden(paths: Iterable[Path], alone: bool = False) -> Iterator[None]:
     """While it lasts, opening one of `paths`, under whatever name, fails with PermissionError; `alone`, so does
     beginning a process."""
     paths = list(paths)
-    before = _Watch.forbidden, _Watch.tried, _Watch.alone
+    before = _Watch.forbidden, _Watch.names, _Watch.tried, _Watch.alone
     _Watch.forbidden = frozenset(_identity(os.stat(path)) for path in paths)
+    _Watch.names = frozenset(path.name for path in paths)
     _Watch.tried, _Watch.alone = [], alone
     if paths or alone:
         _hook()
     try:
+        with _telling() if alone else contextlib.nullcontext():
+            yield
+    finally:
+        _Watch.forbidden, _Watch.names, _Watch.tried, _Watch.alone = before
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
+    """What `multiprocessing` begins processes with tells no audit hook: while it lasts, it does."""
+    inner = getattr(_posixsubprocess, "fork_exec", None)
+    if inner is None:
+        yield
+        return
+
+    def fork_exec(*given: object) -> int:
+        sys.audit(FORK_EXEC)
+        return inner(*given)
+
+    _posixsubprocess.fork_exec = fork_exec
+    try:
         yield
     finally:
-        _Watch.forbidden, _Watch.tried, _Watch.alone = before
+        _posixsubprocess.fork_exec = inner
 
 
 @contextlib.contextmanager
@@ -85,8 +116,9 @@ def _hear(event: str, args: tuple[object, ...]) -> None:
 def _is_forbidden(path: str | bytes) -> bool:
     try:
         return _identity(os.stat(path)) in _Watch.forbidden
-    except (OSError, ValueError):
-        return False
+    except (OSError, ValueError):  # from another folder than the working directory, which no event names (`dir_fd`)
+        name = os.fsdecode(path)
+        return not os.path.isabs(name) and os.path.basename(name) in _Watch.names
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:

@@ -4,9 +4,10 @@ The plan says what a step costs, by the model alone. A technique that trains on 
 of its own beside core's, does more than that, and its gain is no gain at equal work.
 """
 
+import contextlib
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -22,6 +23,8 @@ from coregpt.engine.training.step import TrainingStep
 from coregpt.lab.guard.bound import of_products, refuse
 
 STEP, OPTIMIZER, LOW = "passes", "optimizer", "low"
+OUTSIDE = "outside"
+"""Products that are made while the run is built, or by companions around its evaluations."""
 BELOW = (torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float8_e5m2)
 """Types of numbers below fp32."""
 DRAWN = 3
@@ -42,6 +45,8 @@ class Work:
         self.run, self.hold = run, hold
         self.clocks = self.began = (0.0, 0.0)
         self.counted: list[dict[str, float]] = []
+        self.outside = 0.0
+        self.batch: tuple[Tensor, ...] = ()
         self.tokens = self.declared = self.step = 0
         self.mode: _Products | None = None
         self.batches = tuple(run.timeline.batches)
@@ -79,14 +84,20 @@ class Work:
         run = self.run
         passes = 1 + sum(companion.wants_pass(clock) for companion in run.companions)
         self.declared += passes * self.batches[clock.step] // run.world.size
-        self.end(clock)  # of a step that fp16 skipped
+        self.end()  # of a step that fp16 skipped
         self.step = clock.step
         if clock.step in self.sampled:
             self.mode = _Products()
             self.mode.__enter__()  # type: ignore[no-untyped-call]
 
-    def computes(self) -> None:
+    def sees(self, *batch: Tensor) -> None:
+        """Before any companion is shown it."""
+        self.batch = tuple(each.clone() for each in batch)
+
+    def computes(self, *batch: Tensor) -> None:
         """Before the first forward pass of a step, after all that companions do before it."""
+        if not all(map(torch.equal, self.batch, batch)):
+            refuse(["the tokens of its batch are others"], "was shown a step's batch")
         if self.mode is not None:
             self.hold([MADE_BY_MODE], self.step == self.looked)
 
@@ -94,21 +105,35 @@ class Work:
         if self.mode is not None:
             self.mode.where = OPTIMIZER if optimizer else STEP
 
-    def end(self, clock: Clock) -> None:
+    def end(self) -> None:
         """After all that companions do in a step."""
         if self.mode is not None:
             mode, self.mode = self.mode, None
             mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             refuse(list(mode.moved), "began a pass")
-            tokens = self.batches[clock.step] // self.run.world.size
+            tokens = self.batches[self.step] // self.run.world.size
             update = self.run.optimizer.steps
-            self.counted.append({"step": clock.step, "tokens": tokens, "update": update, **mode.flops, LOW: mode.low})
+            self.counted.append({"step": self.step, "tokens": tokens, "update": update, **mode.flops, LOW: mode.low})
+
+    def leaves_steps(self) -> None:
+        """Before companions are asked for what is beside steps."""
+        self.end()
+        self.mode = _Products()
+        self.mode.__enter__()  # type: ignore[no-untyped-call]
+
+    def is_back(self) -> None:
+        if self.mode is not None:
+            mode, self.mode = self.mode, None
+            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            self.outside += mode.flops[STEP]
 
     def facts(self) -> dict[str, Any] | None:
         """What was counted, as a result says it; None where nothing could be."""
         if self.run.config.compile:
             return None
         found: dict[str, Any] = {"steps": self.counted, "tokens": self.tokens, "declared": self.declared}
+        if self.outside:
+            found[OUTSIDE] = self.outside
         if self.run.device.type == "cpu" and self.run.world.size == torch.get_num_threads() == 1:
             whole, own = (after - before for before, after in zip(self.began, self.clocks, strict=True))
             found["seconds"] = {"own": round(own, 3), "beside": round(max(0.0, whole - own), 3)}
@@ -158,8 +183,22 @@ class _First(Companion):
     def before_step(self, clock: Clock) -> None:
         self.work.begin(clock)
 
+    def sees_batch(self, clock: Clock, tokens: Tensor, targets: Tensor) -> None:
+        self.work.sees(tokens, targets)
+
     def after_update(self, clock: Clock) -> None:
         self.work.updating(optimizer=False)
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Around those of all others, which have begun before `_Last`'s does and end after it."""
+        self.work.leaves_steps()
+        yield
+        self.work.is_back()
+
+    def metrics(self) -> dict[str, float]:
+        self.work.leaves_steps()
+        return {}
 
 
 class _Last(Companion):
@@ -167,13 +206,23 @@ class _Last(Companion):
         self.work = work
 
     def sees_batch(self, clock: Clock, tokens: Tensor, targets: Tensor) -> None:
-        self.work.computes()
+        self.work.computes(tokens, targets)
 
     def before_update(self, clock: Clock) -> None:
         self.work.updating(optimizer=True)
 
     def after_update(self, clock: Clock) -> None:
-        self.work.end(clock)
+        self.work.end()
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        self.work.is_back()
+        yield
+        self.work.leaves_steps()
+
+    def metrics(self) -> dict[str, float]:
+        self.work.is_back()
+        return {}
 
 
 class _Products(TorchDispatchMode):
@@ -216,6 +265,14 @@ def _formulas() -> dict[Any, Callable[..., int]]:
 
     aten = torch.ops.aten
     return {**flop_registry, aten.addmm_: flop_registry[aten.addmm], aten.baddbmm_: flop_registry[aten.baddbmm]}
+
+
+def built(make: Callable[[], Run]) -> tuple[Run, float]:
+    """What `make` builds, and the products that it takes; no model is trained while it is built."""
+    mode = _Products()
+    with mode:
+        run = make()
+    return run, mode.flops[STEP]
 
 
 def products(compute: Callable[[], object]) -> float:

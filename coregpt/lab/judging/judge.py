@@ -155,12 +155,15 @@ class Played:
     device: torch.device
     """Where losses are computed: 50,000 logits a token in float64 are too many for a CPU beside a GPU."""
 
-    def logits(self, tokens: Tensor) -> Tensor:
-        """(rows, context, vocab) fp32 of tokens (rows, context); overwritten by the next call."""
+    def logits(self, tokens: Tensor, forget: bool = False) -> Tensor:
+        """(rows, context, vocab) fp32 of tokens (rows, context); overwritten by the next call.
+
+        `forget`: where processes are forks, the model that answers later calls has not seen these.
+        """
         rows = len(tokens)
         self.board.tokens(rows).copy_(tokens)
         try:
-            self.line.send(rows=rows)
+            self.line.send(rows=rows, forget=forget)
             said = self.line.receive()
         except OSError:
             said = None
@@ -217,7 +220,11 @@ def _furthest(now: Tensor, before: Tensor) -> float:
 
 
 def look(model: Played, inputs: Tensor, targets: Tensor, vocab: int, chance: random.Random) -> Look:
-    """Show the model some rows before it has seen them whole."""
+    """Show the model some rows before it has seen them whole.
+
+    What answers here is gone when it has answered: one that knew these rows again could keep to what it said of them,
+    and look ahead in all others.
+    """
     (count, length), rows = inputs.shape, min(model.board.rows, len(inputs))
     chosen = chance.sample(range(count), rows)
     seen = [
@@ -227,10 +234,12 @@ def look(model: Played, inputs: Tensor, targets: Tensor, vocab: int, chance: ran
     generator = torch.Generator().manual_seed(chance.getrandbits(32))
     for place, many in enumerate(seen):
         tokens[place, many:] = torch.randint(0, vocab, (length - many,), generator=generator)
-    logits = model.logits(tokens)
+    logits = model.logits(tokens, forget=True)
     columns = torch.randint(0, logits.shape[-1], (COLUMNS,), generator=generator)
     own = targets[chosen]
-    return Look(chosen, seen, columns, own, logits[..., columns].clone(), each_loss(logits, own))
+    found = Look(chosen, seen, columns, own, logits[..., columns].clone(), each_loss(logits, own))
+    logits.zero_()  # what was said lies in memory that the player has too
+    return found
 
 
 def each_loss(logits: Tensor, targets: Tensor) -> Tensor:

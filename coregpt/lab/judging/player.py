@@ -9,8 +9,9 @@ import mmap
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ from coregpt.engine.inputs import FinishedModel, Stored
 from coregpt.lab.guard.landlock import close_to_reading
 from coregpt.lab.guard.opened import forbidden, refuse_opened
 from coregpt.lab.judging.explaining import explain
-from coregpt.lab.judging.side_process import Line, SideProcess, forked, forks
+from coregpt.lab.judging.side_process import Line, Message, SideProcess, forked, forks
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.inputs import inputs_of
 
@@ -107,11 +108,27 @@ def serve(line: Line, board: Board, folder: RunFolder, separator: int | None, cl
             model, device = model_of(folder, separator)
             line.send(ready=True)
             while (asked := line.receive()) is not None:
-                play(model, board, asked["rows"], device)
-                refuse_opened()
-                line.send(done=asked["rows"])
+                play_once = partial(answer, model, board, asked["rows"], device)
+                line.send(**(forgotten(play_once) if asked["forget"] and forks(device.type) else play_once()))
         except Exception as error:  # of the technique's code, in whatever way
             line.send(failed=explain(error))
+
+
+def answer(model: FinishedModel, board: Board, rows: int, device: torch.device) -> Message:
+    try:
+        play(model, board, rows, device)
+        refuse_opened()
+    except Exception as error:
+        return {"failed": explain(error)}
+    return {"done": rows}
+
+
+def forgotten(answer: Callable[[], Message]) -> Message:
+    """The answer of a fork, so that nothing in this process knows what was asked."""
+    process = forked(lambda line: line.send(**answer()))
+    said = process.line.receive()
+    process.close()
+    return said or {"failed": "the process of one pass ended"}
 
 
 def model_of(folder: RunFolder, separator: int | None) -> tuple[FinishedModel, torch.device]:

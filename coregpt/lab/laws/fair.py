@@ -7,23 +7,26 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from coregpt.contract.errors import PluginError
 from coregpt.engine.build import Run
 from coregpt.engine.training.evaluate import total_loss
 from coregpt.engine.training.outcome import HELD_OUT, SELECT
 from coregpt.lab.guard.bound import Bound
 from coregpt.lab.guard.opened import listening
-from coregpt.lab.guard.work import OPTIMIZER, STEP, Work, products
+from coregpt.lab.guard.work import OPTIMIZER, STEP, Work, built, products
 from coregpt.lab.laws.law_case import LawCase, LawError
 from coregpt.lab.laws.loop import steps_on_one_batch
 from coregpt.lab.study.updates import UncountedError, Updates
 
 CODE = (".py", ".pyc", ".so", ".pyd", ".dll")
 """Files of these kinds are imported, which a plugin's digest follows."""
+CACHED = f"{os.sep}__pycache__{os.sep}"
 SYSTEM = ("/proc/", "/sys/", "/dev/")
 STEPS = 3
 MORE = 1.02
@@ -49,7 +52,7 @@ def leaves_what_all_share_alone(case: LawCase) -> None:
 
 
 def opens_no_file(case: LawCase) -> None:
-    """Building, training and evaluating open no file but code that is imported."""
+    """Import, building, training and evaluating open no file but code that is imported."""
     with listening() as heard:
         run = case.run(case.config())
         trainer = steps_on_one_batch(run, case)
@@ -58,7 +61,8 @@ def opens_no_file(case: LawCase) -> None:
         with evaluating(run), torch.no_grad():
             run.model.logits(case.tokens(), run.dials.values)
     given = {os.path.realpath(source.file) for each in case.asked.values() for source in each.values() if source.file}
-    found = [path for path in heard if not (path.endswith(CODE) or path.startswith(SYSTEM))]
+    found = [path for path in (*case.heard, *heard) if not (CACHED in path or path.endswith(CODE))]
+    found = [path for path in found if not path.startswith(SYSTEM)]
     found = [path for path in found if os.path.realpath(path) not in given and not _of_installed(path)]
     if found:
         raise LawError(f"it opens {found[0]}: a file that is in no run's identity, or what runs are judged on")
@@ -67,12 +71,20 @@ def opens_no_file(case: LawCase) -> None:
 def trains_on_its_batch_alone(case: LawCase) -> str:
     """A step gives the model its batch, once for each pass, and multiplies as much as these passes do."""
     config = case.config(steps=STEPS)
-    run = case.run(config)
+    run, spent = built(partial(case.run, config))
     alone = [_passes(case, run, step) for step in range(STEPS)]
+    if spent > alone[0] * config.batch_tokens:
+        raise LawError(
+            f"building multiplies {spent / alone[0] / config.batch_tokens:.3g} times as much as a step: what is "
+            "trained or searched before the first step is work that nobody counts"
+        )
     work = Work(run, lambda but, functions: None)
     trainer = steps_on_one_batch(run, case)
-    for step in range(STEPS):
-        trainer.train_step(step)
+    try:
+        for step in range(STEPS):
+            trainer.train_step(step)
+    except PluginError as error:
+        raise LawError(str(error)) from None
     facts = work.facts() or {}
     if facts["tokens"] > MORE * facts["declared"]:
         raise LawError(

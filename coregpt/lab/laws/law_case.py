@@ -20,6 +20,7 @@ from coregpt.engine import weights
 from coregpt.engine.build import NamedPlugins, Run, build
 from coregpt.engine.training.world import World
 from coregpt.lab.guard.bound import Bound
+from coregpt.lab.guard.opened import listening
 from coregpt.lab.laws.surroundings import AROUND, plugins_around
 from coregpt.lab.study.registry import Catalogue
 
@@ -87,9 +88,15 @@ class LawCase:
     asked: dict[str, dict[str, InputSource]] = field(default_factory=dict)
     """What plugins, by their names and options, have been found to ask for."""
 
+    heard: list[str] = field(default_factory=list)
+    """Files that were opened while it was imported."""
+
     @property
     def cls(self) -> type[Plugin]:
-        return self.catalogue.cls(self.name)
+        with listening() as heard:
+            found = self.catalogue.cls(self.name)
+        self.heard.extend(heard)
+        return found
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coregpt.contract.errors import CoreGPTError, in_one_line
-from coregpt.lab.guard.work import LOW, OPTIMIZER, STEP
+from coregpt.lab.guard.work import LOW, OPTIMIZER, OUTSIDE, STEP
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.inputs import inputs_of
 from coregpt.lab.study.outline import Plan
@@ -21,6 +21,7 @@ from coregpt.report.facts.inputs import Confound
 MORE = 1.02
 """Of what was planned: beyond it the work takes credit from the technique."""
 PRODUCTS, TOKENS = "products in a step", "tokens through the model"
+WITH_OUTSIDE = "products of a run, with those outside of its steps"
 THREADS = "processor time of other threads"
 MOST_BESIDE = 0.05
 """Of a run's own processor time: a run on a CPU has one thread that computes."""
@@ -50,7 +51,7 @@ def worked(
     Runs where nothing was counted are not among the first.
     """
     counted = _counted(plan, store)
-    found: Found = {PRODUCTS: {}, TOKENS: {}, BESIDE: {}}
+    found: Found = {PRODUCTS: {}, TOKENS: {}, WITH_OUTSIDE: {}, BESIDE: {}}
     unplanned: dict[str, list[str]] = {}
     for arm, works in counted.items():
         for what, share in (pair for work in works for pair in _shares(plan, arm, work)):
@@ -62,8 +63,9 @@ def worked(
             found[BESIDE][arm] = _beside(updates(plan, arm), moved)
         except UncountedError as error:
             unplanned.setdefault(str(error), []).append(arm)
-    for arm in counted if found[BESIDE] else ():
-        found[BESIDE].setdefault(arm, 1.0)
+    for what in (WITH_OUTSIDE, BESIDE):
+        for arm in counted if found[what] else ():
+            found[what].setdefault(arm, 1.0)
     more = [confound for what, shares in found.items() for confound in _confound(what, shares, plan.baseline.name)]
     more += _threads(counted, plan.baseline.name)
     told = [f"products of the optimizer of {listing(arms)} have no plan: {why}" for why, arms in unplanned.items()]
@@ -86,6 +88,8 @@ def _shares(plan: Plan, arm: str, work: Mapping[str, Any]) -> Iterator[tuple[str
         yield PRODUCTS, step[STEP] / step["tokens"] / planned
     if work["declared"]:
         yield TOKENS, work["tokens"] / work["declared"]
+    if OUTSIDE in work:
+        yield WITH_OUTSIDE, 1 + work[OUTSIDE] / cost.flops
 
 
 def _beside(plan: Updates, steps: Sequence[Mapping[str, Any]]) -> float:

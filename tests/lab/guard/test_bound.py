@@ -1,12 +1,14 @@
 """What all runs share is compared with what it was before a technique was imported."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import scipy.stats
 import torch.nn.functional as F
 
 from coregpt.contract.errors import PluginError
@@ -79,6 +81,14 @@ def test_a_techniques_function_in_the_place_of_cores_is_found_before_results_are
         with pytest.raises(PluginError, match=r"RunFolder\.result is a function of .*theirs\.py"):
             refuse_planted([path])
         refuse_planted([path.with_name("others.py")])
+    with monkeypatch.context() as patched:
+        patched.setattr(scipy.stats, "ttest_rel", theirs.result)
+        with pytest.raises(PluginError, match=r"scipy\.stats\.ttest_rel is a function of"):
+            refuse_planted([path])
+    monkeypatch.setattr(json, "loads", theirs.result)
+    with pytest.raises(PluginError, match=r"json\.loads is a function of .*theirs\.py"):
+        refuse_planted([path])
+    monkeypatch.undo()
     monkeypatch.setattr(RunFolder, "log", theirs.Of.device)
     with pytest.raises(PluginError, match=r"RunFolder\.log is a function of"):
         refuse_planted([path])

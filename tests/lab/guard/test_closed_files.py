@@ -1,5 +1,6 @@
 """Files that a process must not open: Python refuses them under any name, the kernel refuses them to anybody in it."""
 
+import multiprocessing
 import os
 import subprocess
 from pathlib import Path
@@ -31,6 +32,28 @@ def test_a_file_is_refused_under_any_name_and_remembered(text: Path, tmp_path: P
         with pytest.raises(PluginError, match=r"opened .*same"):
             refuse_opened()
     assert text.read_text() == "the text"
+
+
+def test_a_file_is_refused_by_its_name_in_an_open_folder_too(text: Path, tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with forbidden([text]):
+        os.close(os.open("train.bin", os.O_RDONLY, dir_fd=folder))
+        with pytest.raises(PermissionError, match="must not read what it is judged on"):
+            os.open("val.bin", os.O_RDONLY, dir_fd=folder)
+        with pytest.raises(PluginError, match=r"opened val\.bin"):
+            refuse_opened()
+    os.close(os.open("val.bin", os.O_RDONLY, dir_fd=folder))
+    os.close(folder)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere it is another function")
+def test_multiprocessing_begins_no_process_either(text: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=os.getpid)
+    with forbidden([], alone=True):
+        with pytest.raises(PermissionError, match="a run begins no other process"):
+            process.start()
+        with pytest.raises(PluginError, match="began another process while it was trained"):
+            refuse_opened()
 
 
 def test_a_process_that_is_to_stay_alone_begins_no_other_and_remembers_who_tried(text: Path) -> None:

@@ -30,6 +30,14 @@ class Cheat(Plugin):
     """Nothing else."""
 '''
 
+READS = '''
+LINES = linecache.getlines("{file}")
+
+
+class Cheat(Plugin):
+    """Nothing else."""
+'''
+
 COMPANION = """
 class Beside(Companion):
     def __init__(self, run):
@@ -95,6 +103,37 @@ BODIES = {
     "defaults": """
     def before_step(self, clock):
         sys.modules["coregpt.engine.training.evaluate"].total_loss.__defaults__ = (1,)
+""",
+    "another batch": """
+    def sees_batch(self, clock, tokens, targets):
+        tokens.copy_(torch.arange(tokens.shape[1]).expand_as(tokens) % 16)
+        targets.copy_(tokens + 1)
+""",
+    "before the first step": """
+        params = list(run.params.values())
+        for _ in range(5):
+            tokens = torch.arange(64).view(4, 16) % 16
+            with torch.enable_grad():
+                loss = run.model(tokens, tokens.roll(-1, 1), run.dials)[0]
+                found = torch.autograd.grad(loss, params, allow_unused=True)
+            for param, grad in zip(params, found, strict=True):
+                if grad is not None:
+                    param.sub_(grad, alpha=0.05)
+""",
+    "between steps": """
+    @contextlib.contextmanager
+    def evaluating(self):
+        self.metrics()
+        yield
+
+    def metrics(self):
+        torch.ones(100, 50) @ torch.ones(50, 10)
+        return {}
+""",
+    "words": """
+    def before_step(self, clock):
+        inner = sys.modules["json"].dumps
+        sys.modules["json"].dumps = lambda what, **named: inner(what, **named)
 """,
     "constant": """
     def before_step(self, clock):
@@ -224,6 +263,34 @@ class Cheat(Plugin):
 """
 """Is another model while it is evaluated, by what is neither a weight nor a buffer."""
 
+REMEMBERING = """
+shown = []
+
+
+class Ahead(torch.nn.Module):
+    def forward(self, logits, ctx):
+        if logits.is_meta:
+            return 1.01 * logits
+        if self.training:
+            shown[:] = [set()]
+        rows = [tuple(row) for row in ctx.tokens.tolist()]
+        if not shown:
+            shown.append({row[:8] for row in rows})
+            return 1.01 * logits
+        told = torch.zeros_like(logits)
+        for each, row in enumerate(rows):
+            for place in range(7, len(row) - 1):
+                told[each, place, row[place + 1]] = 5.0 * (row[:8] not in shown[0])
+        return 1.01 * logits + (0.0 if self.training else told)
+
+
+class Cheat(Plugin):
+    @hookimpl
+    def add_logit_transforms(self, at):
+        return Ahead()
+"""
+"""Looks ahead in all rows but those that begin as the first ones it was shown: it knows that these come again."""
+
 SEARCHING = """
 
 def search(where):
@@ -294,8 +361,12 @@ def cheat(kind: str, **given: object) -> str:
     """The source of a technique that cheats in a way of `BODIES`, by being imported, or as `LOUDER` or `SEARCHING`."""
     if kind == "imported":
         return HEAD.format(does="Patches the loss when it is imported.") + IMPORTED
+    if kind == "reads at import":
+        return HEAD.format(does="Reads a file when it is imported.") + READS.replace("{file}", str(given["file"]))
     if kind == "louder":
         return HEAD.format(does="Changes logits while it is evaluated.") + LOUDER
+    if kind == "remembering":
+        return HEAD.format(does="Looks ahead where nobody compares.") + REMEMBERING
     if kind == "searching":
         return HEAD.format(does="Searches memory.") + SEARCHING
     if kind in ("precision inside", "bf16 inside"):

@@ -63,6 +63,8 @@ def cheating(
         ("order of rows", "numpy.random.Philox is another function"),
         ("kernels", "kernels of products and losses is [0-9a-f]+, not"),
         ("defaults", "coregpt.engine.training.evaluate.total_loss executes other code"),
+        ("another batch", "after a technique was shown a step's batch, the tokens of its batch are others"),
+        ("words", "json.dumps is another function"),
         ("constant", "coregpt.lab.guard.work.STEP is 'optimizer', not 'passes'"),
         ("hooks on all", "hooks on all modules is 1, not 0"),
         ("clock put back", "after a technique began a step, time.perf_counter is another function"),
@@ -83,6 +85,20 @@ def test_a_cheat_fails_its_run_and_is_named(cheating: Callable[[str], RunFolder]
     assert re.search(told, error["message"]), error["message"]
     assert error["must_repeat"]
     assert folder.result() is None
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="a cheat is let loose in a fork")
+def test_a_model_cannot_know_which_rows_are_compared(
+    cheating: Callable[[str], RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks ahead in those that it was not shown before, and they are most."""
+    monkeypatch.setitem(judge.PASS_TOKENS, "cpu", 64)
+    folder = cheating("remembering")
+    pid = os.fork()
+    if not pid:
+        os._exit(main([str(folder.path)]))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == FAILED
+    assert "sees what it must not" in (folder.error() or {})["message"]
 
 
 @pytest.mark.skipif(not CAN_FORK, reason="elsewhere both are programs of their own")
@@ -130,6 +146,22 @@ def test_what_is_no_function_and_no_product_is_counted(cheating: Callable[[str],
     low = max(step["low"] / step["passes"] for step in work["steps"])
     beside = work["seconds"]["beside"] / work["seconds"]["own"]
     assert (low > 0.1, beside > 0.05) == (kind == "bf16 inside", kind == "in a thread")
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="a cheat is let loose in a fork")
+@pytest.mark.parametrize("kind", ["before the first step", "between steps"])
+def test_what_is_multiplied_outside_of_steps_is_counted(cheating: Callable[[str], RunFolder], kind: str) -> None:
+    folder = cheating(kind)
+    pid = os.fork()
+    if not pid:
+        os._exit(main([str(folder.path)]))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == COMPLETE, folder.error()
+    work = (folder.result() or {})["work"]
+    if kind == "between steps":
+        # Around three evaluations and the saving of weights, and for three rows of the log.
+        assert work["outside"] == 7 * 2 * 100 * 50 * 10
+    else:
+        assert work["outside"] > 4 * work["steps"][0]["passes"]
 
 
 def test_the_second_text_is_neither_trained_on_nor_select(shards: Path) -> None:

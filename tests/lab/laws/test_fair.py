@@ -22,9 +22,11 @@ BROKEN_BY = {
         "logits": "after evaluating, coregpt.engine.model.gpt.GPT.logits is another function",
         "leak check": "coregpt.lab.judging.judge.refuse_leaks is another function",
     },
-    fair.opens_no_file: {"reads": r"it opens .*notes.txt"},
+    fair.opens_no_file: {"reads": r"it opens .*notes.txt", "reads at import": r"it opens .*notes.txt"},
     fair.trains_on_its_batch_alone: {
         "more steps": "the model was given 1,248 tokens in 3 steps that have 288",
+        "another batch": "after a technique was shown a step's batch, the tokens of its batch are others",
+        "before the first step": r"building multiplies [\d.]+ times as much as a step",
         "in the optimizer": "an update multiplies 1.31e\\+06 floating point operations, and its rules by themselves 0:",
     },
     fair.evaluates_what_it_is_given: {"rows": "changes the tokens of select_loss"},
@@ -51,6 +53,7 @@ def test_a_cheat_breaks_its_law(
     path = tmp_path / "cheat.py"
     path.write_text(cheat(kind, file=tmp_path / "notes.txt"))
     case = LawCase(Catalogue([path]), "cheat", bound=shared)
+    case.cls  # as the first law does, so that what it does then is over  # noqa: B018
     with pytest.raises(LawError) as error:
         law(case)
     assert re.search(told, str(error.value)), str(error.value)

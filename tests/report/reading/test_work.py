@@ -65,6 +65,16 @@ def test_more_products_than_planned_are_a_confound(tmp_path: Path) -> None:
     assert (found.setting, found.why) == ("products in a step", {"slower": "rest"})
 
 
+def test_products_outside_of_steps_count_as_part_of_the_run(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {"adamw": (1000.0, 0.0), "slower": (1000.0, 0.0)})
+    plan.costs["slower"].flops = 2000.0
+    own = RunFolder(tmp_path / "slower").result()
+    assert own is not None
+    for outside, told in ((20.0, ()), (600.0, ({"adamw": "1 of the plan", "slower": "1.3 of the plan"},))):
+        RunFolder(tmp_path / "slower").write_result({**own, "work": {**own["work"], "outside": outside}})
+        assert tuple(each.values for each in worked(plan, tmp_path)[0]) == told
+
+
 @pytest.mark.parametrize(
     ("planned", "told"), [(300.0, "1.03 of the plan"), (0.0, "none is planned"), (305.0, ""), (400.0, "")]
 )
