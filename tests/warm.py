@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import fcntl
 import functools
+import gc
 import json
 import os
 import runpy
@@ -125,8 +126,13 @@ def _warm() -> _Warm:
 
 
 def serve(line: socket.socket) -> None:
+    from coregpt.lab.study.identity import parse_ahead
+
     for name in AHEAD:
         __import__(name)
+    parse_ahead()
+    gc.collect()
+    gc.freeze()
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)

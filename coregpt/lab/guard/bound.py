@@ -14,8 +14,16 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import is_
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MethodDescriptorType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 import numpy
@@ -147,12 +155,19 @@ def _code(value: Any) -> CodeType | None:
 
 def _inside(value: Any) -> tuple[Any, ...]:
     """Code of a function and its defaults; empty for what is not written in Python."""
-    code, function = _code(value), _function(value)
-    return () if code is None else (code, function.__defaults__, *(function.__kwdefaults__ or {}).values())
+    kind = type(value)
+    if kind is BuiltinFunctionType or kind is WrapperDescriptorType or kind is MethodDescriptorType:
+        return ()
+    function = value if kind is FunctionType else _function(value)
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return ()
+    named = function.__kwdefaults__
+    return (code, function.__defaults__, *named.values()) if named else (code, function.__defaults__)
 
 
 def _apart(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
-    return len(now) != len(before) or any(one is not other for one, other in zip(now, before, strict=True))
+    return len(now) != len(before) or not all(map(is_, now, before))
 
 
 def _constants(owner: Any) -> dict[str, Any]:
