@@ -1,9 +1,7 @@
 """One thread for every test, quick forking processes, and the catalogue; `build` and `batch` come with CoreGPT."""
 
 import os
-import subprocess
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -11,9 +9,8 @@ import pytest
 import torch
 
 from coregpt.lab.execute import pool
-from coregpt.lab.laws import foreign
 from coregpt.lab.study.registry import Catalogue
-from tests.warm import Program
+from tests import warm
 
 pytest_plugins = ("coregpt.testing",)
 
@@ -75,10 +72,8 @@ def _warm_pools() -> Iterator[None]:
     if not pool.CAN_FORK:
         yield
         return
-    with pytest.MonkeyPatch.context() as patch:
-        started = SimpleNamespace(Popen=Program, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired)
-        patch.setattr(pool, "subprocess", started)
-        patch.setattr(foreign, "subprocess", started)
+    with pytest.MonkeyPatch.context() as patched:
+        warm.patch(patched.setattr)
         yield
 
 
