@@ -1,5 +1,6 @@
 """One thread for every test, quick forking processes, and the catalogue; `build` and `batch` come with CoreGPT."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -59,6 +60,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     place = {config.rootpath / "tests" / name: number for number, name in enumerate(HEAVIEST)}
     items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported for all tests stays: no collection need look at it again, and no fork copies it for one."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
