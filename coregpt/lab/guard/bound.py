@@ -54,6 +54,8 @@ KERNELS = (
     *("add.Tensor", "mul.Tensor", "sub_.Tensor", "native_layer_norm", "rms_norm"),
 )
 """Operators whose kernels nobody may replace: products, losses, and what moves weights."""
+CALLED_ITSELF = frozenset({FunctionType, BuiltinFunctionType, WrapperDescriptorType, MethodDescriptorType})
+"""Kinds of callables that hand on to no other; most are of these, and every run goes through all of them four times."""
 PLAIN = (bool, int, float, str, bytes, tuple, frozenset)
 """Kinds of a module's constants that are compared."""
 TINY = 1e-39
@@ -144,6 +146,8 @@ def refuse_planted(sources: Iterable[Path]) -> None:
 
 def _function(value: Any) -> Any:
     """What is called: of a property when it is read, of a method, of a function with some arguments given."""
+    if type(value) in CALLED_ITSELF:
+        return value
     return getattr(value, "fget", None) or getattr(value, "__func__", None) or getattr(value, "func", value)
 
 
@@ -155,15 +159,11 @@ def _code(value: Any) -> CodeType | None:
 
 def _inside(value: Any) -> tuple[Any, ...]:
     """Code of a function and its defaults; empty for what is not written in Python."""
-    kind = type(value)
-    if kind is BuiltinFunctionType or kind is WrapperDescriptorType or kind is MethodDescriptorType:
-        return ()
-    function = value if kind is FunctionType else _function(value)
+    function = _function(value)
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
         return ()
-    named = function.__kwdefaults__
-    return (code, function.__defaults__, *named.values()) if named else (code, function.__defaults__)
+    return (code, function.__defaults__, *(function.__kwdefaults__ or {}).values())
 
 
 def _apart(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
