@@ -1,9 +1,8 @@
 """One thread for every test, quick forking processes, and the catalogue; `build` and `batch` come with CoreGPT."""
 
+import gc
 import os
-import subprocess
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -11,9 +10,8 @@ import pytest
 import torch
 
 from coregpt.lab.execute import pool
-from coregpt.lab.laws import foreign
 from coregpt.lab.study.registry import Catalogue
-from tests.warm import Program
+from tests import warm
 
 pytest_plugins = ("coregpt.testing",)
 
@@ -64,6 +62,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
+def pytest_collection_finish() -> None:
+    """What was imported for all tests stays: no collection need look at it again, and no fork copies it for one."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
@@ -75,10 +79,8 @@ def _warm_pools() -> Iterator[None]:
     if not pool.CAN_FORK:
         yield
         return
-    with pytest.MonkeyPatch.context() as patch:
-        started = SimpleNamespace(Popen=Program, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired)
-        patch.setattr(pool, "subprocess", started)
-        patch.setattr(foreign, "subprocess", started)
+    with pytest.MonkeyPatch.context() as patched:
+        warm.patch(patched.setattr)
         yield
 
 

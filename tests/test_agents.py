@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 
 from coregpt.cli import parser
 from coregpt.report.verdicts.exit_codes import table
+from tests import warm
 from tests.lab.conftest import STUDY, write_shards
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +30,7 @@ class Program:
     def call(self, command: str) -> tuple[int, Any]:
         """Exit code, and standard output as JSON."""
         words = [sys.executable, "-m", "coregpt.cli", *command.split()[1:]]
-        done = subprocess.run(words, cwd=self.folder, capture_output=True, text=True, check=False)
+        done = warm.run(words, cwd=self.folder)
         return done.returncode, json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
 
     def write(self, **changes: Any) -> None:

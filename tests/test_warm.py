@@ -80,3 +80,28 @@ def test_files_that_are_passed_keep_their_numbers(kind: Kind, tmp_path: Path) ->
     assert os.read(ours, 64) == b"through"
     assert os.read(ours, 64) == b""  # nobody holds the other end
     os.close(ours)
+
+
+LENDS = """
+import os, sys
+sys.path.append(sys.argv[1])
+from tests.warm import lend
+lent, (status, theirs) = lend(), os.pipe()
+request = {"words": ["told", "3"], "cwd": os.getcwd(), "environment": {}, "session": True, "fds": []}
+lent.fork(request, [theirs, 0, 1, 2])
+os.close(theirs)
+print(os.waitstatus_to_exitcode(int(os.read(status, 64))))
+lent.close()
+print(os.waitpid(lent.pid, 0)[0] == lent.pid)
+"""
+
+
+def test_what_a_program_is_lent_forks_others_and_ends_with_it(kind: Kind, tmp_path: Path) -> None:
+    (tmp_path / "lends.py").write_text(LENDS)
+    words, pipe = [sys.executable, "-m", "lends", str(Path(__file__).parent.parent)], subprocess.PIPE
+    with kind(words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
+        out, err = process.communicate(timeout=60)
+    told, open_files, code, ended = out.splitlines()
+    assert told.startswith("['3']|__main__"), err
+    assert open_files.startswith("['0', '1', '2', '3'] True")
+    assert (code, ended) == ("3", "True")

@@ -2,13 +2,15 @@
 
 `Program(words, ...)` is `subprocess.Popen` where the words are `[sys.executable, "-m", MODULE, ...]`: the same pipes,
 signals, exit code, environment and working directory, but modules that the warm process holds are not imported again.
-Anything else is started the ordinary way. What start-up itself does is tested with real processes.
+Anything else is started the ordinary way. What start-up itself does is tested with real processes. A program of the
+command line has a warm process of its own, forked before it has imported anything, for the pools of its launcher.
 """
 
 import atexit
 import contextlib
 import fcntl
 import functools
+import gc
 import json
 import os
 import runpy
@@ -18,7 +20,9 @@ import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 AHEAD = (
@@ -32,6 +36,7 @@ AHEAD = (
     "torch.utils.flop_counter",
 )
 
+COMMAND_LINE = "coregpt.cli"
 ABOVE = 1000
 """Descriptors from here on are used for a moment only."""
 
@@ -87,20 +92,47 @@ class Program(subprocess.Popen[Any]):
         return self.returncode
 
 
+def run(words: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """`subprocess.run` of such a program, with what it said as text."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    with Program(words, stdin=subprocess.DEVNULL, text=True, **pipes) as process:
+        out, err = process.communicate()
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def patch(set_attribute: Callable[[Any, str, Any], None]) -> None:
+    """Processes that launchers start here are forks from now on."""
+    from coregpt.lab.execute import pool
+    from coregpt.lab.laws import foreign
+
+    started = SimpleNamespace(Popen=Program, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired)
+    for module in (pool, foreign):
+        set_attribute(module, "subprocess", started)
+
+
+@dataclass
 class _Warm:
     """The process that is forked, as its user sees it. It ends with its user."""
 
-    def __init__(self) -> None:
-        self.line, theirs = socket.socketpair()
+    line: socket.socket
+    process: subprocess.Popen[bytes] | None = None
+    """None where it is a fork of its user, of whom nobody waits for it."""
+    pid: int = 0
+
+    @classmethod
+    def started(cls) -> "_Warm":
+        line, theirs = socket.socketpair()
         with theirs:
-            self.process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                 start_new_session=True,
             )
-        atexit.register(self.close)
+        made = cls(line, process)
+        atexit.register(made.close)
+        return made
 
     def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
         raw = json.dumps(request).encode()
@@ -113,20 +145,38 @@ class _Warm:
 
     def close(self) -> None:
         self.line.close()
-        self.process.wait()
+        if self.process is not None:
+            self.process.wait()
+
+
+_lent: list[_Warm] = []
+"""In a program of the command line, its own."""
+
+
+def _warm() -> _Warm:
+    return _lent[0] if _lent else _first()
 
 
 @functools.cache
-def _warm() -> _Warm:
-    return _Warm()
+def _first() -> _Warm:
+    return _Warm.started()
 
 
 # -- the warm process itself -----------------------------------------------------------------------------------
 
 
 def serve(line: socket.socket) -> None:
+    from coregpt.lab.study.identity import parse_ahead
+
     for name in AHEAD:
         __import__(name)
+    parse_ahead()
+    gc.collect()
+    gc.freeze()
+    serve_forks(line)
+
+
+def serve_forks(line: socket.socket) -> None:
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -180,17 +230,42 @@ def become(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
         os.chdir(request["cwd"])
         sys.path[0] = request["cwd"]
         module, *arguments = request["words"]
+        if module == COMMAND_LINE:
+            _lent.append(lend())
+            patch(setattr)
         sys.argv = [module, *arguments]
         if (held := sys.modules.get(module)) and not hasattr(held, "__path__"):
             del sys.modules[module]  # as in a process that has not imported what it runs
-        code = run(module)
+        code = executed(module)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
     finally:
         os._exit(code)
 
 
-def run(module: str) -> int:
+def lend() -> _Warm:
+    """A fork of this process as it is, to be forked in turn: it hears no signal of the program and holds no file."""
+    ours, theirs = socket.socketpair()
+    if pid := os.fork():
+        theirs.close()
+        return _Warm(ours, pid=pid)
+    try:
+        os.setsid()
+        line = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD, ABOVE)
+        for end in (ours, theirs):
+            end.detach()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in range(3):
+            os.dup2(nowhere, number)
+        os.closerange(3, ABOVE)
+        os.dup2(line, 3)  # low, where what it forks closes it
+        os.close(line)
+        serve_forks(socket.socket(fileno=3))
+    finally:
+        os._exit(0)
+
+
+def executed(module: str) -> int:
     """The exit code of `python -m module`."""
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)

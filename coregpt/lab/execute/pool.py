@@ -6,6 +6,7 @@ is started the ordinary way (`spawn`).
 """
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -167,7 +168,11 @@ def _lives(pid: int) -> bool:
 def serve(line: socket.socket) -> None:
     """Fork a worker for each request, and tell how each ended, until the launcher hangs up."""
     import coregpt.lab.execute.worker  # noqa: F401  what makes forks quick
+    from coregpt.lab.study.identity import parse_ahead
 
+    parse_ahead()
+    gc.collect()
+    gc.freeze()  # or the first collection in a fork would write into every object, and copy the memory of all of them
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(woken, False)

@@ -19,8 +19,17 @@ import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import is_
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 import numpy
@@ -55,6 +64,8 @@ KERNELS = (
     *("add.Tensor", "mul.Tensor", "sub_.Tensor", "native_layer_norm", "rms_norm"),
 )
 """Operators whose kernels nobody may replace: products, losses, and what moves weights."""
+CALLED_ITSELF = frozenset({FunctionType, BuiltinFunctionType, WrapperDescriptorType, MethodDescriptorType})
+"""Kinds of callables that hand on to no other; most are of these, and every run goes through all of them four times."""
 PLAIN = (bool, int, float, str, bytes, tuple, frozenset)
 """Kinds of a module's constants that are compared."""
 WRITTEN = (FunctionType, MethodType, partial)
@@ -157,6 +168,8 @@ def _of_others(files: Container[str]) -> Iterator[tuple[str, Any]]:
 
 def _function(value: Any) -> Any:
     """What is called: of a property when it is read, of a method, of a function with some arguments given."""
+    if type(value) in CALLED_ITSELF:
+        return value
     return getattr(value, "fget", None) or getattr(value, "__func__", None) or getattr(value, "func", value)
 
 
@@ -168,12 +181,15 @@ def _code(value: Any) -> CodeType | None:
 
 def _inside(value: Any) -> tuple[Any, ...]:
     """Code of a function and its defaults; empty for what is not written in Python."""
-    code, function = _code(value), _function(value)
-    return () if code is None else (code, function.__defaults__, *(function.__kwdefaults__ or {}).values())
+    function = _function(value)
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return ()
+    return (code, function.__defaults__, *(function.__kwdefaults__ or {}).values())
 
 
 def _apart(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
-    return len(now) != len(before) or any(one is not other for one, other in zip(now, before, strict=True))
+    return len(now) != len(before) or not all(map(is_, now, before))
 
 
 def _constants(owner: Any) -> dict[str, Any]:

@@ -32,6 +32,7 @@ MIXED = (*MASKS, "random")
 """All that leaves sums as they are: results are compared as closely as without."""
 BF16 = ("bf16",)
 EVERYTHING = AROUND
+Asked = dict[str, dict[str, InputSource]]
 
 
 @cache
@@ -85,7 +86,7 @@ class LawCase:
     """Two processes that train it already, if somebody has started them."""
     bound: Bound | None = None
     """What all techniques share, as it was before this one was imported."""
-    asked: dict[str, dict[str, InputSource]] = field(default_factory=dict)
+    asked: Asked = field(default_factory=dict)
     """What plugins, by their names and options, have been found to ask for."""
 
     heard: list[str] = field(default_factory=list)

@@ -18,7 +18,7 @@ from coregpt.contract.errors import in_one_line
 from coregpt.engine.build import Run
 from coregpt.engine.training.trainer import train
 from coregpt.engine.training.world import join, leave
-from coregpt.lab.laws.law_case import MIXED, LawCase, LawError
+from coregpt.lab.laws.law_case import MIXED, Asked, LawCase, LawError
 from coregpt.lab.laws.loop import finish, trained, weights
 from coregpt.lab.laws.tools import Rows, tiny_source
 from coregpt.lab.study.code.blame import told
@@ -38,8 +38,9 @@ SLACK = 3.0
 BOUND = 0.25
 """The most that ranks may lie apart then, as a share of what training moves a parameter."""
 Weights = dict[str, Tensor]
-Subject = tuple[str, dict[str, Any], dict[str, dict[str, Any]], frozenset[str], dict[str, Any]]
-"""Name, options, plugins beside, what is around, and changes of the configuration: plain data for another process."""
+Subject = tuple[str, dict[str, Any], dict[str, dict[str, Any]], frozenset[str], Asked, dict[str, Any]]
+"""Name, options, plugins beside, what is around, inputs, and changes of the configuration: plain data for another
+process."""
 
 
 @dataclass
@@ -77,7 +78,7 @@ def begin(cases: Sequence[LawCase], size: int = 2, **changes: Any) -> Ranks:
     for case in cases:
         case.config()  # makes what it needs as an input, which forks then find
     folder = tempfile.TemporaryDirectory()
-    subjects = [(case.name, case.options, case.beside, case.around, changes) for case in cases]
+    subjects = [(case.name, case.options, case.beside, case.around, case.asked, changes) for case in cases]
     files = tuple(dict.fromkeys(path for case in cases for path in case.files))
     arguments = (size, folder.name, subjects, files)
     context = start_processes(_rank, arguments, nprocs=size, join=False, start_method="fork" if forks else "spawn")
@@ -103,8 +104,8 @@ def _train_all(rank: int, size: int, folder: str, subjects: list[Subject], files
     meeting = f"file://{folder}/rendezvous"
     torch.distributed.init_process_group("gloo", meeting, timedelta(seconds=PATIENCE), rank=rank, world_size=size)
     world, catalogue, source = join("cpu"), Catalogue(files), tiny_source()
-    for i, (name, options, beside, around, changes) in enumerate(subjects):
-        case = LawCase(catalogue, name, options, beside, around)
+    for i, (name, options, beside, around, asked, changes) in enumerate(subjects):
+        case = LawCase(catalogue, name, options, beside, around, asked=asked)
         run = case.run(case.config(**changes), world)
         train(run, source, Rows(), Path(folder) / f"checkpoint-{i}.pt")
         if rank == 0:

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,20 @@ from coregpt.engine.data import TokenSource, TokenStream
 
 
 def tiny_source(vocab: int = 61) -> TokenSource:
-    """A few thousand tokens with some order in them (each follows from the one before, or jumps)."""
+    """A few thousand tokens with some order in them, in memory that no other source shares."""
+    array = np.array(_tokens(vocab), dtype=np.uint16)
+    train, select, held_out = (TokenStream([part]) for part in (array[:5000], array[5000:5500], array[5500:]))
+    return TokenSource("tiny", "token", vocab, train, select, held_out, separator=0, digest="tiny")
+
+
+@cache
+def _tokens(vocab: int) -> tuple[int, ...]:
+    """Each follows from the one before, or jumps."""
     random = np.random.default_rng(0)
     tokens = [1]
     for jump in random.random(6000):
         tokens.append((tokens[-1] * 5 + 3) % vocab if jump < 0.8 else int(random.integers(vocab)))
-    array = np.array(tokens, dtype=np.uint16)
-    train, select, held_out = (TokenStream([part]) for part in (array[:5000], array[5000:5500], array[5500:]))
-    return TokenSource("tiny", "token", vocab, train, select, held_out, separator=0, digest="tiny")
+    return tuple(tokens)
 
 
 class Rows:

@@ -20,6 +20,8 @@ WATCHING = frozenset({"evals", "held_out_curve"})
 """Settings of a run that say when it is evaluated. Neither its weights nor its final losses depend on them: a law."""
 READ_OR_ROUNDED = frozenset({"eval_tokens", "eval_bytes", "micro_rows", "compile"})
 """Settings that name another run, and yet train the same one but for rounding, or read it on more or fewer tokens."""
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where statements lie inside of others."""
 IMPORTS = "imports"
 """Folder, beside the frozen plugin files of a run, of the sources that plugins import."""
 
@@ -42,10 +44,12 @@ def settled(data: Any) -> Any:
 def source_digest(text: str) -> str:
     """sha256 of what Python code does: comments, formatting and docstrings do not count."""
     tree = ast.parse(text)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [line for line in body if not _is_text(line)] or [ast.Pass()]  # type: ignore[attr-defined]
+    todo: list[Any] = [tree]
+    while todo:  # statements alone: going through their expressions too would take as long as all the rest
+        node = todo.pop()
+        todo += [inner for block in BLOCKS for inner in getattr(node, block, ())]
+        if hasattr(node, "body"):
+            node.body = [line for line in node.body if not _is_text(line)] or [ast.Pass()]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
@@ -55,6 +59,12 @@ def engine_digest() -> str:
     root = Path(coregpt.__file__).parent
     files = [root / "api.py", *sorted((root / "contract").rglob("*.py")), *sorted((root / "engine").rglob("*.py"))]
     return _digest([file.relative_to(root).as_posix() + source_digest(file.read_text("utf-8")) for file in files])
+
+
+def parse_ahead() -> None:
+    """Parse contract and engine once for all forks of this process: each reads the files anew, and has to parse only
+    what was edited since."""
+    engine_digest.__wrapped__()
 
 
 def engine_of(config: RunConfig) -> str:

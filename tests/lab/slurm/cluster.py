@@ -16,6 +16,7 @@ from coregpt.lab.records.store import Row, RunFolder
 from coregpt.lab.slurm.job_states import parse_states
 from tests.lab.conftest import Lab
 from tests.lab.execute.test_launcher import planned
+from tests.warm import Program
 
 MINUTE = 60.0
 CHECKPOINT_SECONDS = 10.0
@@ -58,7 +59,7 @@ def without_two(lab: Lab, folder: Path) -> Lab:
 
 def sent(lab: Lab, on_slurm: tuple[str, ...]) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "coregpt.cli", *lab.command(*on_slurm)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Program(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def events(lab: Lab) -> Counter[str]:
