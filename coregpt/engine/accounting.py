@@ -93,7 +93,7 @@ def kinds(run: Run) -> list[list[list[int]]]:
 
 def _stages(run: Run, parts: list[list[int]]) -> list[StageCost]:
     """One kind of steps. Where the first, the last and the middle part cost the same, so do the others."""
-    ends = {place: _stage(run, parts[place]) for place in (0, len(parts) // 2, len(parts) - 1)}
+    ends = {place: _stage(run, parts[place]) for place in {0, len(parts) // 2, len(parts) - 1}}
     costs = {stage.flops_per_token for stage in ends.values()}
     if len(costs) == 1:
         return [_summed(run, steps, ends[0].flops_per_token) for steps in parts]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from coregpt.api import Clock, Companion, Context, Plugin, RunView, Schedule, Site, Stages, hookimpl
 from coregpt.contract.config import ModelShape, RunConfig
+from coregpt.engine import accounting
 from coregpt.engine.accounting import count, kinds
 from coregpt.engine.build import build
 
@@ -80,6 +81,22 @@ class Deeper(Plugin):
     @hookimpl(wrapper=True)
     def make_block(self, at: Site):  # type: ignore[no-untyped-def]
         return Twice((yield))
+
+
+def test_steps_that_compute_alike_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A count is a pass of the whole model: most of the time of a plan goes there."""
+    counted: list[list[int]] = []
+
+    def stage(run: object, steps: list[int]) -> object:
+        counted.append(steps)
+        return once(run, steps)
+
+    once = accounting._stage
+    monkeypatch.setattr(accounting, "_stage", stage)
+    count(
+        RunConfig(model=ModelShape(vocab=97, dim=64, depth=1, heads=4, context=40), batch_tokens=80, eval_tokens=40), []
+    )
+    assert len(counted) == 1
 
 
 def test_a_staged_dial_is_counted_at_each_of_its_values() -> None:
