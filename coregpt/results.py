@@ -23,7 +23,7 @@ from coregpt.lab.atomic import read_text
 from coregpt.lab.study.registry import nearest
 from coregpt.report.drawing.units import told_in
 from coregpt.report.facts.model import Comparison, Report
-from coregpt.report.facts.serialise import from_json
+from coregpt.report.facts.serialise import broken_seal, from_json
 from coregpt.report.places import PUBLISHED, own
 
 if TYPE_CHECKING:
@@ -73,13 +73,16 @@ def load(study: str | Path, reports: str | Path | None = None) -> "Results":
 
     Without `reports` a name is looked for among reports on own runs (`runs/reports`), then among published ones
     (`reports`). A name that is there is that report, whatever else has this name. Raises ConfigError for a file that is
-    not the whole report of a study, or if there is none, naming the nearest valid name.
+    not the whole report of a study or was edited, or if there is none, naming the nearest valid name.
     """
     source = _found(Path(study), (own(), PUBLISHED) if reports is None else (Path(reports),))
     text = read_text(source)
     if source.name == "trend.json":
         raise ConfigError(f"{source}: a trend over sizes has no runs of its own{_sizes(text)}")
-    return Results(from_json(text, str(source)), source)
+    report = from_json(text, str(source))
+    if broken := broken_seal(text):
+        raise ConfigError(f"{source}: {broken}; what its runs were is in the folder of runs")
+    return Results(report, source)
 
 
 def _found(given: Path, places: Sequence[Path]) -> Path:

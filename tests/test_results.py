@@ -227,3 +227,12 @@ def test_only_results_bring_pandas_and_they_bring_no_torch() -> None:
     code = "import coregpt.results, sys; print('torch' in sys.modules, 'mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_tables_of_an_edited_report_are_refused(tmp_path: Path) -> None:
+    text = (ROOT / "reports" / "optimizers" / "report.json").read_text()
+    data = json.loads(text)
+    data["runs"][0]["value"] -= 0.1
+    (tmp_path / "report.json").write_text(json.dumps(data))
+    with pytest.raises(ConfigError, match="not those that were written"):
+        load(tmp_path / "report.json")
