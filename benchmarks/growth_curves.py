@@ -28,7 +28,7 @@ from torch.multiprocessing.spawn import spawn as spawn_ranks
 from benchmarks.growth import exponent
 from benchmarks.measure import timed
 from benchmarks.pages import publish, table
-from benchmarks.prices import peak
+from benchmarks.prices import resident
 from benchmarks.steps import Stepper
 from benchmarks.study_growth import log_microseconds, start_seconds, study_costs
 from coregpt.api import Plugin, RunView, Schedule, hookimpl
@@ -106,7 +106,7 @@ def memory(axis: str, size: int, steps: int) -> None:
         step = Stepper(config(BASE.model_copy(update={axis: size})))
         for _ in range(steps):
             step()
-    print(peak())
+    print(resident("VmHWM"))
 
 
 class Idle(Plugin):

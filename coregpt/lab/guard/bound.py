@@ -14,6 +14,7 @@ import os
 import random
 import socket
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -70,6 +71,8 @@ PLAIN = (bool, int, float, str, bytes, tuple, frozenset)
 """Kinds of a module's constants that are compared."""
 WRITTEN = (FunctionType, MethodType, partial)
 """Types of what is called and was written in Python."""
+INSTALLED = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+"""Where Python's own modules lie, and those of distributions."""
 TINY = 1e-39
 """A number that is zero where denormals are flushed."""
 
@@ -157,13 +160,20 @@ def refuse_planted(sources: Iterable[Path]) -> None:
 
 
 def _of_others(files: Container[str]) -> Iterator[tuple[str, Any]]:
-    """Functions of all modules of this process but those in `files`: not only core's own read results. By their type,
-    as whatever else lies in modules may warn of being looked at."""
-    for place, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType) and vars(module).get("__file__") not in files:
+    """Functions of Python's own and of installed modules, but of no package that one of `files` is in: not only core's
+    read results, and what imports a technique to use it (another one, a test, a notebook) has its functions rightly.
+    By their type, as whatever else lies in modules may warn of being looked at."""
+    modules = {name: module for name, module in list(sys.modules.items()) if isinstance(module, ModuleType)}
+    its = {name.partition(".")[0] for name, module in modules.items() if vars(module).get("__file__") in files}
+    for place, module in modules.items():
+        if place.partition(".")[0] not in {"__main__", *its} and _is_installed(vars(module).get("__file__")):
             for name, value in list(vars(module).items()):
                 if type(value) in WRITTEN:
                     yield f"{place}.{name}", value
+
+
+def _is_installed(file: str | None) -> bool:
+    return file is None or file.startswith(INSTALLED)
 
 
 def _function(value: Any) -> Any:
