@@ -14,6 +14,7 @@ import os
 import random
 import socket
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -70,6 +71,11 @@ PLAIN = (bool, int, float, str, bytes, tuple, frozenset)
 """Kinds of a module's constants that are compared."""
 WRITTEN = (FunctionType, MethodType, partial)
 """Types of what is called and was written in Python."""
+LIBRARIES = (
+    *(os.path.join(sysconfig.get_path(kind), "") for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+    os.path.join(os.path.dirname(os.path.dirname(torch.__file__)), ""),
+)
+"""Folders of Python and of what is installed."""
 TINY = 1e-39
 """A number that is zero where denormals are flushed."""
 
@@ -142,7 +148,7 @@ class Bound:
 
 
 def refuse_planted(sources: Iterable[Path]) -> None:
-    """Raises PluginError where a function of torch or core is one that is written in one of `sources`.
+    """Raises PluginError where a function of core, of Python or of what is installed is written in one of `sources`.
 
     For a process that has planned a study, and imported its techniques for that, before it reads their results.
     """
@@ -157,13 +163,25 @@ def refuse_planted(sources: Iterable[Path]) -> None:
 
 
 def _of_others(files: Container[str]) -> Iterator[tuple[str, Any]]:
-    """Functions of all modules of this process but those in `files`: not only core's own read results. By their type,
-    as whatever else lies in modules may warn of being looked at."""
-    for place, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType) and vars(module).get("__file__") not in files:
+    """Functions of Python's modules and of installed ones: not only core's own read results. By their type, as whatever
+    else lies in modules may warn of being looked at.
+
+    Not of packages with one of `files` in them, nor of what somebody wrote beside: another technique, or a notebook,
+    may import the helpers of this one.
+    """
+    modules = [(place, each) for place, each in list(sys.modules.items()) if isinstance(each, ModuleType)]
+    own = {_top(place) for place, module in modules if vars(module).get("__file__") in files}
+    for place, module in modules:
+        if module is sys.modules["__main__"] or _top(place) in own:
+            continue
+        if (vars(module).get("__file__") or LIBRARIES[0]).startswith(LIBRARIES):
             for name, value in list(vars(module).items()):
                 if type(value) in WRITTEN:
                     yield f"{place}.{name}", value
+
+
+def _top(place: str) -> str:
+    return place.partition(".")[0]
 
 
 def _function(value: Any) -> Any:
