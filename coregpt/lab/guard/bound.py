@@ -71,8 +71,11 @@ PLAIN = (bool, int, float, str, bytes, tuple, frozenset)
 """Kinds of a module's constants that are compared."""
 WRITTEN = (FunctionType, MethodType, partial)
 """Types of what is called and was written in Python."""
-INSTALLED = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-"""Where Python's own modules lie, and those of distributions."""
+LIBRARIES = (
+    *(os.path.join(sysconfig.get_path(kind), "") for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+    os.path.join(os.path.dirname(os.path.dirname(torch.__file__)), ""),
+)
+"""Folders of Python and of what is installed."""
 TINY = 1e-39
 """A number that is zero where denormals are flushed."""
 
@@ -145,7 +148,7 @@ class Bound:
 
 
 def refuse_planted(sources: Iterable[Path]) -> None:
-    """Raises PluginError where a function of torch or core is one that is written in one of `sources`.
+    """Raises PluginError where a function of core, of Python or of what is installed is written in one of `sources`.
 
     For a process that has planned a study, and imported its techniques for that, before it reads their results.
     """
@@ -160,20 +163,25 @@ def refuse_planted(sources: Iterable[Path]) -> None:
 
 
 def _of_others(files: Container[str]) -> Iterator[tuple[str, Any]]:
-    """Functions of Python's own and of installed modules, but of no package that one of `files` is in: not only core's
-    read results, and what imports a technique to use it (another one, a test, a notebook) has its functions rightly.
-    By their type, as whatever else lies in modules may warn of being looked at."""
-    modules = {name: module for name, module in list(sys.modules.items()) if isinstance(module, ModuleType)}
-    its = {name.partition(".")[0] for name, module in modules.items() if vars(module).get("__file__") in files}
-    for place, module in modules.items():
-        if place.partition(".")[0] not in {"__main__", *its} and _is_installed(vars(module).get("__file__")):
+    """Functions of Python's modules and of installed ones: not only core's own read results. By their type, as whatever
+    else lies in modules may warn of being looked at.
+
+    Not of packages with one of `files` in them, nor of what somebody wrote beside: another technique, or a notebook,
+    may import the helpers of this one.
+    """
+    modules = [(place, each) for place, each in list(sys.modules.items()) if isinstance(each, ModuleType)]
+    own = {_top(place) for place, module in modules if vars(module).get("__file__") in files}
+    for place, module in modules:
+        if module is sys.modules["__main__"] or _top(place) in own:
+            continue
+        if (vars(module).get("__file__") or LIBRARIES[0]).startswith(LIBRARIES):
             for name, value in list(vars(module).items()):
                 if type(value) in WRITTEN:
                     yield f"{place}.{name}", value
 
 
-def _is_installed(file: str | None) -> bool:
-    return file is None or file.startswith(INSTALLED)
+def _top(place: str) -> str:
+    return place.partition(".")[0]
 
 
 def _function(value: Any) -> Any:

@@ -5,6 +5,7 @@ Runs watch the same while they train (`lab/guard`, `lab/judging/judge.py`); here
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -24,9 +25,8 @@ from coregpt.lab.laws.law_case import LawCase, LawError
 from coregpt.lab.laws.loop import steps_on_one_batch
 from coregpt.lab.study.updates import UncountedError, Updates
 
-CODE = (".py", ".pyc", ".so", ".pyd", ".dll")
-"""Files of these kinds are imported, which a plugin's digest follows."""
-CACHED = f"{os.sep}__pycache__{os.sep}"
+CODE = re.compile(r"\.(py|pyc(\.\d+)?|so|pyd|dll)$")
+"""Files of these kinds are imported, which a plugin's digest follows; one with a number is a cache being written."""
 SYSTEM = ("/proc/", "/sys/", "/dev/")
 STEPS = 3
 MORE = 1.02
@@ -61,7 +61,7 @@ def opens_no_file(case: LawCase) -> None:
         with evaluating(run), torch.no_grad():
             run.model.logits(case.tokens(), run.dials.values)
     given = {os.path.realpath(source.file) for each in case.asked.values() for source in each.values() if source.file}
-    found = [path for path in (*case.heard, *heard) if not (CACHED in path or path.endswith(CODE))]
+    found = [path for path in (*case.heard, *heard) if not CODE.search(path)]
     found = [path for path in found if not path.startswith(SYSTEM)]
     found = [path for path in found if os.path.realpath(path) not in given and not _of_installed(path)]
     if found:

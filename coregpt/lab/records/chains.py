@@ -79,7 +79,10 @@ class Chains:
                 continue
             key = (each.machine, each["study"], each["chain"])
             if each.event == "chained":
-                latest[key] = _kept(latest.get(key), _registration(each))
+                before, now = latest.get(key), _registration(each)
+                if before is not None and before.place is None and now.place is not None:
+                    del latest[key]  # a screen or pilot before: it stands where it became a confirmation
+                latest[key] = _kept(before, now)
             else:
                 self._outcomes[key] = Outcome(each["arms"])
         self.registrations = list(latest.values())

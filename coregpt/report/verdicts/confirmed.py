@@ -30,4 +30,4 @@ def speaks(study: StudyFacts) -> ChainFacts | None:
     chain = study.chain
     if chain is None or chain.k is None:
         return None
-    return chain if chain.source or chain.earlier or chain.confirmations > 1 else None
+    return chain if chain.source or chain.k > 1 or chain.confirmations > 1 else None

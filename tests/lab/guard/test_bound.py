@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from coregpt.contract.errors import PluginError
 from coregpt.lab.guard.bound import Bound, refuse_planted
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.registry import Catalogue
 
 COMPILED = """
 import torch
@@ -95,3 +96,19 @@ def test_a_techniques_function_in_the_place_of_cores_is_found_before_results_are
     monkeypatch.setattr(RunFolder, "log", theirs.Of.device)
     with pytest.raises(PluginError, match=r"RunFolder\.log is a function of"):
         refuse_planted([path])
+
+
+def test_a_helper_that_another_technique_or_a_notebook_imports_is_not_planted(
+    theirs: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Both are in one process where two studies are: techniques share helpers (`plugins/_shared`)."""
+    other = ModuleType("coregpt_another_technique")
+    other.__file__ = str(tmp_path / "another.py")
+    vars(other)["result"] = theirs.result
+    monkeypatch.setitem(sys.modules, other.__name__, other)
+    monkeypatch.setattr(sys.modules["__main__"], "result", theirs.result, raising=False)
+    refuse_planted([Path(str(theirs.__file__))])
+    catalogue = Catalogue()
+    for name in ("fine_moe", "moe"):
+        catalogue.cls(name)
+    refuse_planted([catalogue.source("moe"), *catalogue.imports("moe").files.values()])

@@ -65,3 +65,11 @@ def test_what_a_technique_left_behind_is_put_back(shared: Bound, tmp_path: Path)
     with pytest.raises(LawError):
         fair.leaves_what_all_share_alone(LawCase(Catalogue([path]), "cheat", bound=shared))
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_folder_of_caches_hides_no_other_file() -> None:
+    """Weights could lie in one; what Python itself writes there ends in a number until it is whole."""
+    folder = Path("plugins", "__pycache__")
+    assert fair.CODE.search(str(folder / "rope.cpython-313.pyc"))
+    assert fair.CODE.search(str(folder / "rope.cpython-313.pyc.139872"))
+    assert not fair.CODE.search(str(folder / "weights.npy"))

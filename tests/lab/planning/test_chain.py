@@ -230,6 +230,21 @@ def test_what_was_tried_before_may_be_told_later_and_not_taken_back(
     assert Chains(ledger.read()).of("one").place.k == 2  # type: ignore[union-attr]
 
 
+def test_a_pilot_that_becomes_a_confirmation_moves_no_other_and_hides_no_claims(
+    study: Callable[..., Study], ledger: Ledger
+) -> None:
+    enter(study("pilot", seeds=2), ledger)
+    second, third = study("two", SWIGLU), study("three", {"optim": {"lr": 0.1}})
+    for made in (second, third, study("pilot"), second, third):
+        enter(made, ledger)
+    chains = Chains(ledger.read())
+    assert {name: chains.of(name).place.k for name in ("two", "three", "pilot")} == {"two": 1, "three": 2, "pilot": 3}  # type: ignore[union-attr]
+    assert chains.unseen(chains.ids()[0]) == 0
+    after = chain.place_of(study("four", {"optim": {"lr": 0.2}}), DATA, chains)
+    assert after is not None
+    assert after.k == 4
+
+
 def test_only_a_study_that_claims_has_earlier_claims(study: Callable[..., Study]) -> None:
     scales = {"small": {}, "large": {"tokens": 4096}}
     told = {"claims": 1, "why": "x", "scale": "large"}

@@ -37,8 +37,8 @@ def place(chain: ChainFacts) -> str:
 
 
 def claims(chain: ChainFacts) -> int:
-    """That were ever made in the chain, on record or only told by the study."""
-    return chain.confirmations + (chain.earlier.claims if chain.earlier else 0)
+    """That were ever made in the chain, on record or only told: by this study, or by another one before it."""
+    return max(chain.k or 0, chain.confirmations + (chain.earlier.claims if chain.earlier else 0))
 
 
 def ordinal(k: int) -> str:

@@ -122,3 +122,14 @@ def test_claims_that_no_ledger_has_make_a_study_one_of_several() -> None:
     assert "3 of them are in no ledger, and the study file says why: Two sizes and a bracket" in page
     assert from_json(to_json(made)) == made
     assert '"earlier"' not in to_json(report(BETTER, chain=chain())), "old reports stay as they are"
+
+
+def test_claims_that_another_study_told_are_counted_as_well() -> None:
+    """The second on record, behind three that the first one told, is the fifth of five."""
+    page = render(report(BETTER, chain=chain(5, 0.0001, confirmations=2)))["report.md"]
+    assert "the 5th confirmation on this baseline" in page
+    assert "5 studies of this baseline could call an arm better." in page
+    withdrawn = report(BETTER, chain=chain(4, 0.0001, confirmations=1))
+    assert (
+        "the 4th confirmation on this baseline, tested at 0.0001: not confirmed." in withdrawn.comparisons[0].sentence
+    )
