@@ -16,7 +16,7 @@ EXAMPLE = {"plugins/attention/attention_gate.py", "tests/plugins/attention/test_
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_a_page_names_are_there(page: Path) -> None:
     """Five decisions and two pages named files that had moved."""
-    text = page.read_text()
+    text = page.read_text("utf-8")
     named = {path for path in re.findall(r"`([\w./-]+\.(?:py|md|yaml|json|csv))`", text) if path.startswith(WHOLE)}
     linked = {link for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text) if ":" not in link}
     assert [path for path in sorted(named - EXAMPLE) if not (ROOT / path).exists()] == []
