@@ -89,7 +89,11 @@ def test_a_trained_model_that_sees_what_it_must_not_fails_its_run(
     assert main([str(folder.path)]) == FAILED
     error = folder.error()
     assert error is not None
-    assert "the trained model sees what it must not" in error["message"]
+    # What answered for the first rows is gone: one that remembers is told by losses of text that it was asked before.
+    said = (
+        "select_loss of the final weights is" if sees == "earlier calls" else "the trained model sees what it must not"
+    )
+    assert said in error["message"]
     assert folder.result() is None
 
 

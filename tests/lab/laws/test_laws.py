@@ -215,7 +215,7 @@ def test_a_law_catches_its_breaker(law: laws.Law, plugin: Callable[..., laws.Law
 
 def test_check_reports_every_law_of_a_good_plugin_with_what_it_measured() -> None:
     lines: list[str] = []
-    assert laws.check("relu2", lines.append)
+    assert laws.check("relu2", lines.append), lines
     assert len(lines) == len(laws.LAWS)
     assert all(line.startswith("ok    ") for line in lines)
     for name in ("sees no future", "rows do not meet", "keeps to masks", "two ranks equal one", "counts agree"):
