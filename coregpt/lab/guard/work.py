@@ -102,6 +102,12 @@ class Work:
         if self.mode is not None:
             self.hold([MADE_BY_MODE], self.step == self.looked)
 
+    def let_go(self) -> None:
+        """Of a step that did not come to its end: a counter that stayed would trouble all that follows."""
+        if self.mode is not None:
+            mode, self.mode = self.mode, None
+            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
     def updating(self, optimizer: bool) -> None:
         if self.mode is not None:
             self.mode.where = OPTIMIZER if optimizer else STEP

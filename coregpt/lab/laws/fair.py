@@ -85,6 +85,8 @@ def trains_on_its_batch_alone(case: LawCase) -> str:
             trainer.train_step(step)
     except PluginError as error:
         raise LawError(str(error)) from None
+    finally:
+        work.let_go()
     facts = work.facts() or {}
     if facts["tokens"] > MORE * facts["declared"]:
         raise LawError(

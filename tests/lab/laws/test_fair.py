@@ -57,6 +57,7 @@ def test_a_cheat_breaks_its_law(
     with pytest.raises(LawError) as error:
         law(case)
     assert re.search(told, str(error.value)), str(error.value)
+    assert torch.utils._python_dispatch._get_current_dispatch_mode() is None, "a counter of products stayed"
 
 
 def test_what_a_technique_left_behind_is_put_back(shared: Bound, tmp_path: Path) -> None:
