@@ -53,8 +53,9 @@ def leaves_what_all_share_alone(case: LawCase) -> None:
 
 def opens_no_file(case: LawCase) -> None:
     """Import, building, training and evaluating open no file but code that is imported."""
+    config = case.config()  # writes what the laws give a technique as an input
     with listening() as heard:
-        run = case.run(case.config())
+        run = case.run(config)
         trainer = steps_on_one_batch(run, case)
         for step in range(2):
             trainer.train_step(step)
