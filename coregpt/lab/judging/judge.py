@@ -3,8 +3,8 @@
 It is there before the training process imports its techniques, holds the tokens of the evaluation from then on, and has
 the final weights played by a process of their own (`player.py`), which is given tokens and never held a target. So a
 technique cannot reach the loss, its precision, or the tokens; what it decides is logits, and those must not hang on
-later tokens or on other rows. The first thing the player is shown are rows whose ends are not the true ones: a model
-that looks ahead, or remembers, answers otherwise when it sees the true ones.
+later tokens or on other rows. What is shown first are rows whose ends are not the true ones, to a process that ends
+with its answer: a model that looks ahead, or remembers, answers otherwise when it sees the true ones.
 """
 
 import math
@@ -88,8 +88,7 @@ class Judge:
 
     def decide(self, outcome: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         """Measure, write the run's last row and its result, and say what it is. Raises RunError for a refusal."""
-        with self.played() as model:
-            losses = self.examine(model)
+        losses = self.examine()
         compare(outcome, losses)
         if all(map(math.isfinite, losses.values())):
             ended = {**outcome, "value": losses[HELD_OUT], "select": losses[SELECT], "sealed": losses.get(SEALED)}
@@ -137,13 +136,20 @@ class Judge:
         words = (str(self.folder.path), str(file), *sizes, between, *map(str, self.closed))
         return board, started(player.__name__, *words)
 
-    def examine(self, model: "Played") -> dict[str, float]:
+    def examine(self) -> dict[str, float]:
         """Losses by stream. Raises RunError if logits hang on later tokens or other rows."""
         inputs, targets = self.streams[HELD_OUT]
-        first = look(model, inputs, targets, self.vocab, self.chance)
-        losses = {HELD_OUT: model.loss(inputs, targets, first)}
-        refuse_leaks(first)
-        return losses | {name: model.loss(*rows) for name, rows in self.streams.items() if name != HELD_OUT}
+        early = None if self.stage else self.look_of_another()
+        with self.played() as model:
+            first = early or look(model, inputs, targets, self.vocab, self.chance)
+            losses = {HELD_OUT: model.loss(inputs, targets, first)}
+            refuse_leaks(first)
+            return losses | {name: model.loss(*rows) for name, rows in self.streams.items() if name != HELD_OUT}
+
+    def look_of_another(self) -> "Look":
+        """What a program says that then ends. The one whose losses count, another, can't forget: it must never know."""
+        with self.played() as model:
+            return look(model, *self.streams[HELD_OUT], self.vocab, self.chance)
 
 
 @dataclass
@@ -222,8 +228,8 @@ def _furthest(now: Tensor, before: Tensor) -> float:
 def look(model: Played, inputs: Tensor, targets: Tensor, vocab: int, chance: random.Random) -> Look:
     """Show the model some rows before it has seen them whole.
 
-    What answers here is gone when it has answered: one that knew these rows again could keep to what it said of them,
-    and look ahead in all others.
+    What answers here must be gone when it has answered, a fork or a program of its own: one that knew these rows again
+    could keep to what it said of them, and look ahead in all others.
     """
     (count, length), rows = inputs.shape, min(model.board.rows, len(inputs))
     chosen = chance.sample(range(count), rows)

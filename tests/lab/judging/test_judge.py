@@ -17,8 +17,8 @@ from coregpt.contract.errors import ConfigError, RunError
 from coregpt.engine.data import eval_rows, open_source
 from coregpt.engine.training.evaluate import total_loss
 from coregpt.lab.execute.worker import COMPLETE, FAILED, main
-from coregpt.lab.judging import judge, player
-from coregpt.lab.judging.side_process import CAN_FORK
+from coregpt.lab.judging import judge, player, referee
+from coregpt.lab.judging.side_process import CAN_FORK, SideProcess, forked
 from coregpt.lab.records.store import RunFolder
 from tests.lab.conftest import STUDY
 from tests.lab.execute import test_worker
@@ -87,12 +87,22 @@ def test_a_cheat_fails_its_run_and_is_named(cheating: Callable[[str], RunFolder]
     assert folder.result() is None
 
 
+def as_on_a_gpu(module: str, *words: str) -> SideProcess:
+    """Instead of a program, which would have forks on a CPU and larger passes: what this test has set is set there."""
+    return forked(lambda line: sys.modules[module].main([str(line.end.fileno()), *words]))
+
+
 @pytest.mark.skipif(not CAN_FORK, reason="a cheat is let loose in a fork")
+@pytest.mark.parametrize("players", ["forks", "programs"])
 def test_a_model_cannot_know_which_rows_are_compared(
-    cheating: Callable[[str], RunFolder], monkeypatch: pytest.MonkeyPatch
+    cheating: Callable[[str], RunFolder], monkeypatch: pytest.MonkeyPatch, players: str
 ) -> None:
     """It looks ahead in those that it was not shown before, and they are most."""
     monkeypatch.setitem(judge.PASS_TOKENS, "cpu", 64)
+    if players == "programs":
+        monkeypatch.setattr(player, "forks", lambda device: False)
+        monkeypatch.setattr(referee, "started", as_on_a_gpu)
+        monkeypatch.setattr(judge, "started", as_on_a_gpu)
     folder = cheating("remembering")
     pid = os.fork()
     if not pid:
