@@ -9,11 +9,29 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 Vector = NDArray[np.float64]
 
 _TAIL = 1e-18  # probability left outside the range of integration over s
+
+
+def t_above(t: float, df: float) -> float:
+    """P(T > t) of Student's t: what `scipy.stats.t.sf` gives, which takes forty times as long for one number."""
+    return float(special.stdtr(df, -t))
+
+
+def t_level(p: float, df: float) -> float:
+    """The t above which Student's t is with probability `p`, likewise."""
+    return -float(special.stdtrit(df, p)) if p else np.inf
+
+
+def normal_above(z: float) -> float:
+    return float(special.ndtr(-z))
+
+
+def normal_level(p: float) -> float:
+    return -float(special.ndtri(p))
 
 
 @lru_cache(maxsize=4)
@@ -52,10 +70,10 @@ def dunnett_p(t: float, n_treatments: int, df: float) -> float:
 @lru_cache(maxsize=256)
 def dunnett_critical(alpha: float, n_treatments: int, df: float) -> float:
     """The |t| that the largest of `n_treatments` contrasts exceeds with probability alpha under no effect."""
-    low = float(stats.t.isf(alpha / 2, df))
+    low = t_level(alpha / 2, df)
     if n_treatments == 1:
         return low
-    high = float(stats.t.isf(alpha / (2 * n_treatments), df)) * 1.0001
+    high = t_level(alpha / (2 * n_treatments), df) * 1.0001
     root = optimize.brentq(lambda c: dunnett_p(c, n_treatments, df) - alpha, low, high, xtol=1e-10)
     return float(root)
 
@@ -77,7 +95,7 @@ def equivalence_power(margin_in_se: float, df: float, level: float, estimated: f
     `estimated` is as in `two_sided_power`.
     """
     s, w = _error_ratio(df, estimated)
-    room = margin_in_se - float(stats.t.isf(level, df)) * s
+    room = margin_in_se - t_level(level, df) * s
     return float(np.clip(w @ np.maximum(0.0, 2 * stats.norm.cdf(room) - 1), 0.0, 1.0))
 
 
