@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from coregpt.stats.distributions import t_above, t_level
+
 Vector = NDArray[np.float64]
 Interval = tuple[float, float]
 
@@ -56,7 +58,7 @@ def contrast(gain: float, sampling_se: float, df: float, allowance: float = 0.0)
         t = float(np.sign(gain) * np.inf) if gain else 0.0
         return Contrast(gain, sampling_se, df, t, 0.0 if gain else 1.0, allowance)
     t = gain / se
-    return Contrast(gain, sampling_se, df, t, float(2 * stats.t.sf(abs(t), df)), allowance)
+    return Contrast(gain, sampling_se, df, t, 2 * t_above(abs(t), df), allowance)
 
 
 def with_allowance(estimate: Contrast, variance: float) -> Contrast:
@@ -100,16 +102,16 @@ def interval(estimate: Contrast, critical: float) -> Interval:
 
 def t_interval(estimate: Contrast, confidence: float) -> Interval:
     """The usual two-sided t interval for one contrast."""
-    return interval(estimate, float(stats.t.isf((1 - confidence) / 2, estimate.df)))
+    return interval(estimate, t_level((1 - confidence) / 2, estimate.df))
 
 
 def tost_p(estimate: Contrast, margin: float) -> float:
     """Two one-sided tests: the p-value of 'the gain lies within +-margin'."""
     if estimate.se == 0:
         return 0.0 if abs(estimate.gain) < margin else 1.0
-    above = stats.t.sf((estimate.gain + margin) / estimate.se, estimate.df)
-    below = stats.t.cdf((estimate.gain - margin) / estimate.se, estimate.df)
-    return float(max(above, below))
+    above = t_above((estimate.gain + margin) / estimate.se, estimate.df)
+    below = t_above((margin - estimate.gain) / estimate.se, estimate.df)
+    return max(above, below)
 
 
 def sign_flip_p(d: Vector) -> float:

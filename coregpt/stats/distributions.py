@@ -9,11 +9,34 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 Vector = NDArray[np.float64]
 
 _TAIL = 1e-18  # probability left outside the range of integration over s
+
+
+def t_above(t: float, df: float) -> float:
+    """P(T > t) of Student's t: what `scipy.stats.t.sf` gives, which takes forty times as long for one number."""
+    return float(special.stdtr(df, -t))
+
+
+def t_level(p: float, df: float) -> float:
+    """The t above which Student's t is with probability `p`, likewise."""
+    return -float(special.stdtrit(df, p)) if p else np.inf
+
+
+def normal_above(z: float) -> float:
+    return float(special.ndtr(-z))
+
+
+def normal_level(p: float) -> float:
+    return -float(special.ndtri(p))
+
+
+def normal_density(z: Vector) -> Vector:
+    density: Vector = np.exp(-(z**2) / 2.0) / np.sqrt(2 * np.pi)
+    return density
 
 
 @lru_cache(maxsize=4)
@@ -41,9 +64,9 @@ def dunnett_p(t: float, n_treatments: int, df: float) -> float:
     s, w_s = noise_ratio_nodes(df)
     x, w = legendre(192)
     z = 9.0 * x
-    w_z = 9.0 * w * stats.norm.pdf(z)
+    w_z = 9.0 * w * normal_density(z)
     cut = np.sqrt(2.0) * abs(t) * s[:, None]
-    outside = stats.norm.sf(cut + z) + stats.norm.sf(cut - z)
+    outside = special.ndtr(-cut - z) + special.ndtr(z - cut)
     with np.errstate(divide="ignore"):
         any_outside = -np.expm1(n_treatments * np.log1p(-np.minimum(outside, 1.0)))
     return float(np.clip(w_s @ any_outside @ w_z, 0.0, 1.0))
@@ -52,10 +75,10 @@ def dunnett_p(t: float, n_treatments: int, df: float) -> float:
 @lru_cache(maxsize=256)
 def dunnett_critical(alpha: float, n_treatments: int, df: float) -> float:
     """The |t| that the largest of `n_treatments` contrasts exceeds with probability alpha under no effect."""
-    low = float(stats.t.isf(alpha / 2, df))
+    low = t_level(alpha / 2, df)
     if n_treatments == 1:
         return low
-    high = float(stats.t.isf(alpha / (2 * n_treatments), df)) * 1.0001
+    high = t_level(alpha / (2 * n_treatments), df) * 1.0001
     root = optimize.brentq(lambda c: dunnett_p(c, n_treatments, df) - alpha, low, high, xtol=1e-10)
     return float(root)
 
@@ -66,8 +89,8 @@ def two_sided_power(critical: float, df: float, noncentrality: float, estimated:
     `estimated` is the share of the variance of the estimate that the data measure; the rest is a known constant.
     """
     s, w = _error_ratio(df, estimated)
-    above = stats.norm.sf(critical * s - noncentrality)
-    below = stats.norm.cdf(-critical * s - noncentrality)
+    above = special.ndtr(noncentrality - critical * s)
+    below = special.ndtr(-critical * s - noncentrality)
     return float(np.clip(w @ (above + below), 0.0, 1.0))
 
 
@@ -77,8 +100,8 @@ def equivalence_power(margin_in_se: float, df: float, level: float, estimated: f
     `estimated` is as in `two_sided_power`.
     """
     s, w = _error_ratio(df, estimated)
-    room = margin_in_se - float(stats.t.isf(level, df)) * s
-    return float(np.clip(w @ np.maximum(0.0, 2 * stats.norm.cdf(room) - 1), 0.0, 1.0))
+    room = margin_in_se - t_level(level, df) * s
+    return float(np.clip(w @ np.maximum(0.0, 2 * special.ndtr(room) - 1), 0.0, 1.0))
 
 
 def _error_ratio(df: float, estimated: float) -> tuple[Vector, Vector]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from scipy import optimize, stats
 
 from coregpt.stats.design import Design, announced, fewest_seeds
-from coregpt.stats.distributions import dunnett_critical, equivalence_power, two_sided_power
+from coregpt.stats.distributions import dunnett_critical, equivalence_power, normal_level, t_level, two_sided_power
 
 EQUIVALENCE_LEVEL = 0.05
 """Level of each one-sided test of equivalence."""
@@ -27,7 +27,7 @@ def critical_value(design: Design, alpha: float) -> float:
     """The |t| a contrast must exceed; for Holm the first (Bonferroni) step, which is what any arm can rely on."""
     if design.method == "dunnett":
         return dunnett_critical(alpha, design.n_treatments, design.error_df)
-    return float(stats.t.isf(alpha / (2 * design.n_treatments), design.error_df))
+    return t_level(alpha / (2 * design.n_treatments), design.error_df)
 
 
 def power_to_detect(difference: float, sd: float, design: Design, alpha: float, allowance: float = 0.0) -> float:
@@ -138,7 +138,7 @@ def out_of_reach(
     if not allowance:
         return False
     noncentrality = margin / math.sqrt(allowance)
-    critical = float(stats.norm.isf(alpha / (2 * n_treatments)))
+    critical = normal_level(alpha / (2 * n_treatments))
     found = two_sided_power(critical, math.inf, noncentrality)
     return found < power or equivalence_power(noncentrality, math.inf, EQUIVALENCE_LEVEL) < power
 

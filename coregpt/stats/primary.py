@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from coregpt.stats.contrasts import (
     BlockedFit,
@@ -18,7 +17,7 @@ from coregpt.stats.contrasts import (
     worst_rank,
 )
 from coregpt.stats.design import MIN_ERROR_DF, Design, unpooled
-from coregpt.stats.distributions import dunnett_critical, dunnett_p
+from coregpt.stats.distributions import dunnett_critical, dunnett_p, t_level
 from coregpt.stats.moderated import VariancePrior, moderated_paired_t
 from coregpt.stats.screening import benjamini_hochberg
 
@@ -81,7 +80,7 @@ def run_primary(
     else:
         share = alpha / (2 * design.n_treatments)
         tested = {
-            name: Tested(design.name, c.gain, c.p, adjusted[name], c, float(stats.t.isf(share, c.df)))
+            name: Tested(design.name, c.gain, c.p, adjusted[name], c, t_level(share, c.df))
             for name, c in contrasts.items()
         }
     name_of_rank_test = (

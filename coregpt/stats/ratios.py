@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from coregpt.contract.errors import ConfigError
 from coregpt.stats.contrasts import paired_t, t_interval, welch
+from coregpt.stats.distributions import t_level
 
 Vector = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -38,7 +38,7 @@ def fieller(
 
     None if b is not clearly different from 0, in which case no finite interval exists.
     """
-    t = float(stats.t.isf((1 - confidence) / 2, df))
+    t = t_level((1 - confidence) / 2, df)
     if b == 0 or t * t * var_b >= b * b:
         return None
     # Roots of (a - r b)^2 = t^2 (var_a - 2 r cov + r^2 var_b).

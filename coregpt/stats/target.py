@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from coregpt.contract.errors import ConfigError
+from coregpt.stats.distributions import normal_above, t_above
 
 Vector = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def target_test_of(mean: float, sd: float, n: int, target: float) -> TargetTest:
         t = float(np.sign(mean - target) * np.inf) if mean != target else 0.0
     else:
         t = (mean - target) / sd * float(np.sqrt(n))
-    return TargetTest(n, mean, sd, t, float(stats.t.cdf(t, n - 1)))
+    return TargetTest(n, mean, sd, t, t_above(-t, n - 1))
 
 
 def earliest_step(steps: Sequence[int], values: NDArray[np.float64], target: float) -> int | None:
@@ -70,7 +70,7 @@ def earliest_step(steps: Sequence[int], values: NDArray[np.float64], target: flo
 
 def fixed_sigma_p(mean: float, n: int, target: float, sigma: float = SPEEDRUN_SIGMA) -> float:
     """One-sided p if the standard deviation really were `sigma`."""
-    return float(stats.norm.cdf((mean - target) * np.sqrt(n) / sigma))
+    return normal_above(float((target - mean) * np.sqrt(n) / sigma))
 
 
 def speedrun_score(mean: float, n: int, target: float) -> float:

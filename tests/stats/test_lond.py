@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from coregpt.contract.errors import ConfigError
 from coregpt.stats.lond import gamma, level
@@ -47,6 +47,19 @@ def test_impossible_counts_are_refused(k: int, confirmed: int):
 # -- whole chains, one run at a time: nothing of the package but the level ---------------------------------------------
 
 
+def paired(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """t and two-sided p of `scipy.stats.ttest_rel`, which takes 0.7 ms for each."""
+    d = one - other
+    t = d.mean() / (d.std(ddof=1) / math.sqrt(len(d)))
+    return t, 2 * special.stdtr(len(d) - 1, -abs(t))
+
+
+def test_the_paired_test_of_these_chains_is_scipys():
+    one, other = np.random.default_rng(3).normal(size=(2, 12))
+    wanted = stats.ttest_rel(one, other)
+    assert paired(one, other) == pytest.approx((wanted.statistic, wanted.pvalue))
+
+
 def slow_chain(rng: np.random.Generator, real: set[int], effect: float, ideas: int) -> Iterator[tuple[int, bool]]:
     """(idea, whether it is real) of every confirmed one: 6 seeds at 0.2, on a shared baseline, then 12 fresh ones."""
     share = 0.45
@@ -56,16 +69,16 @@ def slow_chain(rng: np.random.Generator, real: set[int], effect: float, ideas: i
     for idea in range(ideas):
         gain = effect if idea in real else 0.0
         arm = luck + rng.normal(size=6) * math.sqrt(1 - share) - gain
-        seen = stats.ttest_rel(baseline, arm)
-        if not (seen.pvalue < 0.2 and seen.statistic > 0):
+        t, p = paired(baseline, arm)
+        if not (p < 0.2 and t > 0):
             continue
         fresh = rng.normal(size=12) * math.sqrt(share)
-        again = stats.ttest_rel(
+        t, p = paired(
             fresh + rng.normal(size=12) * math.sqrt(1 - share),
             fresh + rng.normal(size=12) * math.sqrt(1 - share) - gain,
         )
         k += 1
-        if again.pvalue < level(0.05, k, confirmed) and again.statistic > 0:
+        if p < level(0.05, k, confirmed) and t > 0:
             confirmed += 1
             yield idea, idea in real
 

@@ -12,6 +12,7 @@ from coregpt.lab.study.registry import Catalogue
 from coregpt.trained.caching import Cached, cannot
 from coregpt.trained.opening import Trained, fill
 from coregpt.trained.sampling import Drawing, generate, whole_row
+from tests import sampled
 
 from .test_gpt2 import CPU, trained
 
@@ -100,10 +101,7 @@ def test_a_technique_that_looks_at_other_tokens_is_named(plugins, part):
     assert part in cannot(trained(plugins, tied=False))
 
 
-NAMES = sorted(Catalogue().names())
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sampled.each("caching", 3, Catalogue().names()))
 def test_no_technique_gives_other_tokens_with_what_was_kept(name):
     """Whichever is taken: on rows of its own, and not on the one that it was tried on."""
     case = LawCase(Catalogue(), name)

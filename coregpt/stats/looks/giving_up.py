@@ -25,6 +25,7 @@ from scipy import special, stats
 
 from coregpt.contract.errors import ConfigError
 from coregpt.stats.contrasts import worst_rank
+from coregpt.stats.distributions import t_level
 
 Vector = NDArray[np.float64]
 Step = Literal["go on", "futile", "candidate", "no sign"]
@@ -51,7 +52,7 @@ class Screening:
     @property
     def critical(self) -> float:
         """The t that makes a candidate after all seeds."""
-        return float(stats.t.isf(self.alpha / 2, self.seeds - 1))
+        return t_level(self.alpha / 2, self.seeds - 1)
 
     def limit(self, n: int) -> float:
         """The t after n gains below which the idea is given up; minus infinity where there is no scatter yet."""

@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+
+from coregpt.stats.distributions import t_above
 
 Vector = NDArray[np.float64]
 
@@ -32,7 +33,7 @@ def chance_of_significance(gains: Vector, paused: Vector, final: Vector, critica
     spread = math.sqrt(2 * float((final - paused).var(ddof=1)) / n)
     if spread == 0:
         return float(abs(mean) > needed)
-    return float(stats.t.sf((needed - mean) / spread, n - 1) + stats.t.cdf((-needed - mean) / spread, n - 1))
+    return t_above((needed - mean) / spread, n - 1) + t_above((needed + mean) / spread, n - 1)
 
 
 def chance_at_pause(paused: Vector, final: Vector, arm: Vector, critical: float) -> float | None:

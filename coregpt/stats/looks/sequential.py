@@ -5,19 +5,20 @@ on the normal scale are their limit for many seeds, and what published tables ho
 Sources: Pocock 1977; O'Brien & Fleming 1979; Lan & DeMets 1983; recursion of Armitage, McPherson & Rowe 1969.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from coregpt.contract.errors import ConfigError
 from coregpt.stats.design import Spending
-from coregpt.stats.distributions import legendre
+from coregpt.stats.distributions import legendre, normal_above, normal_density, normal_level, t_above
 from coregpt.stats.looks import student_looks
 
 Vector = NDArray[np.float64]
@@ -52,12 +53,12 @@ class Looks:
         """Information at each look relative to the last."""
         return tuple(size / self.sizes[-1] for size in self.sizes)
 
-    @property
+    @cached_property
     def boundaries(self) -> tuple[float, ...]:
         """The |t| that rejects at each look."""
         return student_looks.boundaries(self.sizes, self._shares(self.alpha / 2, self.spending))
 
-    @property
+    @cached_property
     def futility(self) -> tuple[float, ...] | None:
         """The t below `gain` that gives up at each look; O'Brien-Fleming-type beta spending."""
         if self.gain is None:
@@ -89,7 +90,7 @@ def spent(fraction: float, alpha: float, spending: Spending) -> float:
     """One-sided error spent when `fraction` (0 to 1) of the information is in; all of `alpha` at 1."""
     if spending == "pocock":
         return float(alpha * np.log1p((np.e - 1) * fraction))
-    return float(2 * stats.norm.sf(stats.norm.isf(alpha / 2) / np.sqrt(fraction)))
+    return 2 * normal_above(normal_level(alpha / 2) / math.sqrt(fraction))
 
 
 def spending_boundaries(
@@ -128,15 +129,15 @@ def look(d: Vector, plan: Looks) -> LookResult:
         raise ConfigError(f"a look at {n} seeds was not planned; looks are after {list(plan.sizes)} seeds")
     k = plan.sizes.index(n)
     t, mean, se, df = plan.boundaries[k], float(d.mean()), float(d.std(ddof=1) / np.sqrt(n)), n - 1
-    p = float(2 * stats.t.sf(abs(mean) / se, df)) if se > 0 else float(mean == 0)
+    p = 2 * t_above(abs(mean) / se, df) if se > 0 else float(mean == 0)
     half = t * se
-    level = float(2 * stats.t.sf(t, df))
+    level = 2 * t_above(t, df)
     decision: Decision = "continue" if k + 1 < len(plan.sizes) else "accept"
     if p < level:
         decision = "reject"
     elif plan.gain is not None and plan.futility is not None and decision == "continue":
-        below = float(stats.t.cdf((mean - plan.gain) / se, df)) if se > 0 else float(mean >= plan.gain)
-        decision = "futile" if below < stats.t.sf(plan.futility[k], df) else "continue"
+        below = t_above((plan.gain - mean) / se, df) if se > 0 else float(mean >= plan.gain)
+        decision = "futile" if below < t_above(plan.futility[k], df) else "continue"
     return LookResult(decision, n, mean, p, level, (mean - half, mean + half))
 
 
@@ -150,7 +151,7 @@ class _Walk:
     def crossing(self, z: float, fraction: float) -> float:
         """Probability of crossing the upper boundary z at this look for the first time."""
         spread = np.sqrt(fraction - self.time)
-        return float(self.mass @ stats.norm.sf((z * np.sqrt(fraction) - self.nodes) / spread))
+        return float(self.mass @ special.ndtr((self.nodes - z * np.sqrt(fraction)) / spread))
 
     def step(self, z: float, fraction: float) -> None:
         """Go on with the paths that stayed inside."""
@@ -159,7 +160,7 @@ class _Walk:
         low = -high if self.sides == 2 else -_REACH * root
         x, w = legendre(_ORDER)
         nodes = low + (high - low) * (x + 1) / 2
-        kernel = stats.norm.pdf((nodes[:, None] - self.nodes) / spread) / spread
+        kernel = normal_density((nodes[:, None] - self.nodes) / spread) / spread
         self.mass = (kernel @ self.mass) * w * (high - low) / 2
         self.nodes, self.time = nodes, fraction
 

@@ -13,10 +13,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize
 
 from coregpt.stats.contrasts import worst_rank
 from coregpt.stats.design import Design, Spending
+from coregpt.stats.distributions import t_level
 from coregpt.stats.looks import student_looks
 from coregpt.stats.looks.anytime import confidence_sequence, e_value, e_value_of_t
 from coregpt.stats.looks.sequential import Decision, LookResult, Looks, look, spent
@@ -123,7 +124,7 @@ def repeated_p(rule: Rule, d: Vector) -> float:
     k, n = rule.sizes.index(len(d)), len(d)
     if found.p in (0.0, 1.0):
         return found.p
-    t = float(stats.t.isf(found.p / 2, n - 1))
+    t = t_level(found.p / 2, n - 1)
 
     def gap(log_alpha: float) -> float:
         return float(np.log(_boundary(rule, k, float(np.exp(min(log_alpha, 0.0))))) - np.log(t))

@@ -17,9 +17,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
-from coregpt.stats.distributions import legendre
+from coregpt.stats.distributions import legendre, t_level
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def boundaries(sizes: tuple[int, ...], shares: tuple[float, ...], sides: Literal
     """
     gaps = [b - a for a, b in pairwise(sizes)]
     order = _ORDER if min(gaps, default=4) >= 4 else _FINE
-    first = min(_NEVER, float(stats.t.isf(shares[0], sizes[0] - 1)))
+    first = min(_NEVER, t_level(shares[0], sizes[0] - 1))
     found, walk = [first], _Walk(sizes[0], first, sides, order)
     for size, share in zip(sizes[1:], shares[1:], strict=True):
         found.append(_solve(walk, size, share))

@@ -16,6 +16,7 @@ from coregpt.engine.training.world import World
 from coregpt.lab.laws.law_case import LawCase
 from coregpt.lab.laws.tools import Rows, stop_after, tiny_source
 from coregpt.lab.study.registry import Catalogue
+from tests import sampled
 
 FP16 = {"precision": "fp16"}
 
@@ -188,7 +189,7 @@ def test_gradients_that_overflow_unscaled_end_the_run(build, tmp_path) -> None:
 CATALOGUE = Catalogue()
 
 
-@pytest.mark.parametrize("name", CATALOGUE.names())
+@pytest.mark.parametrize("name", sampled.each("fp16", 3, CATALOGUE.names()))
 def test_every_technique_trains_in_fp16(name: str, tmp_path) -> None:
     case = LawCase(CATALOGUE, name)
     run = case.run(case.config(steps=3, evals=1, **FP16))
