@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from math import comb
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from coregpt.contract.errors import ConfigError
-from coregpt.stats.distributions import legendre
+from coregpt.stats.distributions import legendre, normal_density
 
 
 def expected_best(values: Sequence[float], k: int) -> float:
@@ -39,7 +39,7 @@ def luck_of_best(k: int, sd: float = 1.0, n_seeds: int = 1) -> float:
         raise ConfigError(f"k: expected a number of trials from 1 on, got {k}")
     x, w = legendre(256)
     z = 9.0 * x
-    density = k * stats.norm.pdf(z) * np.exp((k - 1) * stats.norm.logcdf(z))
+    density = k * normal_density(z) * np.exp((k - 1) * special.log_ndtr(z))
     return float(9.0 * w @ (z * density) * sd / np.sqrt(n_seeds))
 
 

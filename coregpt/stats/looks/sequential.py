@@ -14,11 +14,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from coregpt.contract.errors import ConfigError
 from coregpt.stats.design import Spending
-from coregpt.stats.distributions import legendre, normal_above, normal_level, t_above
+from coregpt.stats.distributions import legendre, normal_above, normal_density, normal_level, t_above
 from coregpt.stats.looks import student_looks
 
 Vector = NDArray[np.float64]
@@ -151,7 +151,7 @@ class _Walk:
     def crossing(self, z: float, fraction: float) -> float:
         """Probability of crossing the upper boundary z at this look for the first time."""
         spread = np.sqrt(fraction - self.time)
-        return float(self.mass @ stats.norm.sf((z * np.sqrt(fraction) - self.nodes) / spread))
+        return float(self.mass @ special.ndtr((self.nodes - z * np.sqrt(fraction)) / spread))
 
     def step(self, z: float, fraction: float) -> None:
         """Go on with the paths that stayed inside."""
@@ -160,7 +160,7 @@ class _Walk:
         low = -high if self.sides == 2 else -_REACH * root
         x, w = legendre(_ORDER)
         nodes = low + (high - low) * (x + 1) / 2
-        kernel = stats.norm.pdf((nodes[:, None] - self.nodes) / spread) / spread
+        kernel = normal_density((nodes[:, None] - self.nodes) / spread) / spread
         self.mass = (kernel @ self.mass) * w * (high - low) / 2
         self.nodes, self.time = nodes, fraction
 
