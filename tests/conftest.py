@@ -44,6 +44,7 @@ HEAVIEST = (
     "lab/designs/test_pace.py",
     "lab/designs/test_match.py",
     "lab/planning/test_place.py",
+    "trained/test_caching.py",
     "trained/test_exporting.py",
     "lab/designs/test_tuned.py",
     "lab/designs/test_history.py",

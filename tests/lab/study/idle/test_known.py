@@ -15,6 +15,7 @@ from coregpt.lab.planning.load import load, load_family
 from coregpt.lab.study.idle.known import Known, known
 from coregpt.lab.study.idle.symbols import Shapes
 from coregpt.lab.study.registry import Catalogue
+from tests import sampled
 from tests.lab.study.idle.dead_pairs import FILES, write
 
 BASE: dict[str, Any] = {
@@ -156,8 +157,14 @@ def test_no_two_settings_that_matter_are_called_equal(look: Any) -> None:
     assert look(**{f"arm{i}": arm for i, arm in enumerate(MATTERS)}).equal == ()
 
 
-def test_no_technique_alone_with_its_defaults_is_called_idle(tmp_path: Path) -> None:
-    names = Catalogue().names()
+WAIT = {"end_early", "muon_gates", "no_bias_correction", "scalar_freeze"}
+"""Their cards say that they wait for what another one brings or changes."""
+EQUAL = ("end_early", "no_bias_correction", "plain", "scalar_freeze"), ("muon", "muon_gates")
+
+
+@sampled.halves("idle", 3)
+def test_no_technique_alone_with_its_defaults_is_called_idle(chosen: list[str], tmp_path: Path) -> None:
+    names = sorted({*chosen, *WAIT, "muon"})
     arms = {name: {"plugins": {**{need: {} for need in Catalogue().cls(name).requires}, name: {}}} for name in names}
     model = {"vocab": 61, "dim": 32, "depth": 4, "heads": 2, "context": 24}
     base = {**BASE, "model": model, "batch_tokens": 96, "tokens": 96 * 20, "eval_tokens": 48}
@@ -165,9 +172,8 @@ def test_no_technique_alone_with_its_defaults_is_called_idle(tmp_path: Path) -> 
     path = tmp_path / "all.yaml"
     path.write_text(yaml.safe_dump(study))
     found = known(load(path))
-    # Their cards say that they wait for what another one brings or changes.
-    assert set(found.idle) == {"end_early", "muon_gates", "no_bias_correction", "scalar_freeze"}
-    assert found.equal == (("end_early", "no_bias_correction", "plain", "scalar_freeze"), ("muon", "muon_gates"))
+    assert set(found.idle) == WAIT
+    assert found.equal == EQUAL
 
 
 def _stands(name: str) -> bool:
@@ -179,8 +185,9 @@ def _stands(name: str) -> bool:
     return True
 
 
-def test_every_neutral_setting_is_called_idle(tmp_path: Path) -> None:
-    classes = {name: Catalogue().cls(name) for name in Catalogue().names()}
+@sampled.halves("neutral", 3)
+def test_every_neutral_setting_is_called_idle(chosen: list[str], tmp_path: Path) -> None:
+    classes = {name: Catalogue().cls(name) for name in chosen}
     neutral = {name: cls.neutral for name, cls in classes.items() if cls.neutral is not None}
     # A file cannot say None, which removes a key, and a technique with an input is not there without one.
     sayable = {name: options for name, options in neutral.items() if None not in options.values() and _stands(name)}
