@@ -21,7 +21,8 @@ from coregpt.contract.rules import Clock
 from coregpt.engine.build import Run
 from coregpt.engine.data import TokenSource, row_order
 from coregpt.engine.training.step import TrainingStep
-from coregpt.lab.guard.bound import of_products, refuse
+from coregpt.lab.guard.bound import refuse
+from coregpt.lab.guard.switches import of_products
 
 STEP, OPTIMIZER, LOW = "passes", "optimizer", "low"
 OUTSIDE = "outside"
