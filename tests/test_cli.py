@@ -276,6 +276,7 @@ def test_check_takes_names_options_and_neighbours(run: Run, monkeypatch: pytest.
         (("softcap", "rope", "--options", "cap=7"), "--options are of one technique; name one instead of 2"),
         ((), "name a technique to check"),
         (("rope", "--all"), "--all is every technique; leave out the names"),
+        (("--all", "--part", "5000/9000"), "--part 5000/9000 has none of them"),
         (("rope", "--part", "1/2"), "--results is of --pairs, --part of --pairs and --all"),
         (("rope", "--with", "softcup"), "unknown plugin 'softcup'; did you mean 'softcap'?"),
         (("rope", "--results", "pairs.jsonl"), "--results is of --pairs, --part of --pairs and --all"),

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from coregpt.cli import main
 from coregpt.cli.studies.judged import CODES, Judgement, Seen
 from coregpt.lab.records.chains import Chains
 from coregpt.lab.records.ledger import Ledger
+from coregpt.stats.lond import level
 from tests.lab.conftest import Lab
 
 ARMS = {"slow": {"optim": {"lr": 1e-6}}, "gelu": {}, "slower": {"optim": {"lr": 1e-9}}, "again": {}}
@@ -70,6 +72,26 @@ def test_from_a_candidate_to_a_chain_that_goes_on(study: Lab, judge: Judge) -> N
     lines = [line.split("\t") for line in (study.folder / "log.tsv").read_text().splitlines()]
     assert {len(line) for line in lines} == {9}
     assert [line[1] for line in lines][-1] == "no sign"
+
+
+def test_what_was_tried_before_the_record_began_counts_and_is_told(study: Lab, judge: Judge) -> None:
+    code, said = judge("gelu")
+    assert (code, said["verdict"]) == (15, "candidate")
+    text = study.study.read_text()
+    study.study.write_text(f"{text}earlier: {{claims: 2, why: Two nights without a gate.}}\n")
+    code, said = judge("gelu", "--confirm")
+    assert said["duplicate"] is False, "its screen stays as it was, and its confirmation is another study"
+    assert (said["confirmation"]["place"], said["confirmation"]["level"]) == (3, pytest.approx(level(0.05, 3, 0), 1e-5))
+    fresh = study.runs / "reports" / said["confirmation"]["study"]
+    assert yaml.safe_load((fresh / f"{fresh.name}.yaml").read_text())["earlier"]["claims"] == 2
+    page = (fresh / "report.md").read_text()
+    assert "2 of them are in no ledger, and the study file says why: Two nights without a gate." in page
+    code, said = judge("slower")
+    screen = study.runs / "reports" / said["screen"]["study"] / "report.md"
+    assert "Two nights without a gate." in screen.read_text()
+    study.study.write_text(f"{text}earlier: {{claims: 2}}\n")
+    code, said = judge("slower")
+    assert (code, "earlier.why" in str(said)) == (2, True)
 
 
 @pytest.mark.parametrize(

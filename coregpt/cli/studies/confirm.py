@@ -16,6 +16,7 @@ from coregpt.lab.planning.confirmation import confirmation
 from coregpt.lab.records.chains import Chains, Registration
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.study.registry import nearest
+from coregpt.lab.study.sections.chain import EarlierFile
 from coregpt.report.facts.model import Report
 
 CANDIDATES = ("candidate", "screened", "better")
@@ -32,6 +33,8 @@ class Asked:
     anytime: bool = False
     name: str | None = None
     yaml: Path | None = None
+    earlier: EarlierFile | None = None
+    """What no ledger has, if more is known of it than the report's study says."""
 
 
 def confirm(source: Path, asked: Asked, use: Resources) -> int:
@@ -83,6 +86,14 @@ def study_text(
     """Twice the seeds of the report, at the chain's alpha, unless something else is asked for."""
     seeds = asked.seeds or max(FEWEST, 2 * len(report.study.seeds))
     study = replace(published_study(report, asked.yaml, source, use), seeds=tuple(range(seeds)))
+    if (told := asked.earlier or earlier_in(report)) is not None:
+        study = replace(study, designs={**study.designs, "earlier": told})
     first = chains.first(known.chain)
     alpha = asked.alpha or (first.alpha if first else ALPHA)
     return confirmation(known, study, asked.arm, alpha, path.parent, asked.anytime)
+
+
+def earlier_in(report: Report) -> EarlierFile | None:
+    """What the report's study says was tried where no ledger has it: a screen spends nothing, its confirmation does."""
+    said = (report.study.declaration or {}).get("earlier")
+    return EarlierFile(**said) if said else None

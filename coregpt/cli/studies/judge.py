@@ -26,6 +26,7 @@ from coregpt.lab.progress import duration
 from coregpt.lab.records.chains import Chains, Registration
 from coregpt.lab.records.ledger import Ledger
 from coregpt.lab.records.store import RunFolder
+from coregpt.lab.study.chaining import earlier as earlier_of
 from coregpt.report.facts.model import Comparison, Report
 from coregpt.report.verdicts.confirmed import confirmed
 from coregpt.report.verdicts.exit_codes import INTERRUPTED, UNDECIDED
@@ -125,8 +126,7 @@ def confirmation(
             return found.code, found
         if missing := unaffordable(report, chains.of(name), use):
             return found.code, replace(found, missing=missing)
-        how = Confirming(c.arm, alpha=_alpha(pair, chains), name=name, yaml=path)
-        code = confirm(path.with_name("report.json"), how, use)
+        code = run_confirmation(name, c.arm, path, pair, chains, use)
         if code == INTERRUPTED:
             return code, None
         if code == UNDECIDED:
@@ -147,6 +147,15 @@ def confirmation(
         report=str(at / "report.md"),
     )
     return last.code, last
+
+
+def run_confirmation(name: str, arm: str, path: Path, pair: Pair, chains: Chains, use: Resources) -> int:
+    """Declare and run it, or go on with it as it was declared."""
+    file = use.reports / name / f"{name}.yaml"
+    if chains.of(name) is not None and file.exists():
+        return ablate(file, None, use)
+    how = Confirming(arm, alpha=_alpha(pair, chains), name=name, yaml=path, earlier=earlier_of(pair.study))
+    return confirm(path.with_name("report.json"), how, use)
 
 
 def told(chains: Chains, name: str) -> str | None:

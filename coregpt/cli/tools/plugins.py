@@ -130,12 +130,15 @@ def check(arguments: Sequence[str], asked: Check) -> int:
     if asked.every:
         if names:
             raise ConfigError("--all is every technique; leave out the names")
-        names = catalogue.names()[asked.part[0] - 1 :: asked.part[1]]
+        every, (one, many) = catalogue.names(), asked.part
+        names = every[one - 1 :: many]
+        if not names:
+            raise ConfigError(f"there are {len(every)} techniques, and --part {one}/{many} has none of them")
     if not names:
         raise ConfigError("name a technique to check; without a name there are only --all and --pairs")
     broken = []
     for name in names:
-        if len(names) > 1:
+        if len(names) > 1 or asked.every:
             say(f"{name}")
         for line in beyond.told(catalogue, [name]):
             say(f"note  {line}")

@@ -1,5 +1,6 @@
 """Chains of studies: `stage: screen` looks for candidates, `confirms` tests one on fresh seeds, `chain` names a chain,
-`follows` stays in one whose find is the baseline now, `earlier` counts what was tried where no ledger at hand has it.
+`follows` stays in one whose find is the baseline now, `earlier` counts what was tried where no ledger at hand has it,
+behind which a screen's confirmations stand too.
 
 Whoever tries one idea after another is wrong more often than alpha. So studies of one baseline are a chain: screens
 spend nothing and call nothing better; whatever may say "better" is a confirmation, tested at a level that falls with
@@ -30,8 +31,6 @@ class Chain(Design):
     def file_problems(self, file: StudyFile) -> Iterator[Problem]:
         if file.follows is not None and file.chain is not None:
             yield ("follows",), "says which chain the study belongs to, and so does 'chain'; remove one of them"
-        if file.earlier is not None and file.stage == "screen":
-            yield ("earlier",), "a screen makes no claim, so how many were made before it does not matter; remove it"
         if file.earlier is not None and file.earlier.scale not in (None, *file.scales):
             yield ("earlier", "scale"), f"the study has no scale '{file.earlier.scale}'"
         if file.confirms is None:
@@ -42,8 +41,6 @@ class Chain(Design):
             yield ("chain",), "a confirmation belongs to the chain of the study that it confirms; remove it"
         if file.follows is not None:
             yield ("follows",), "a confirmation belongs to the chain of the study that it confirms; remove it"
-        if file.earlier is not None:
-            yield ("earlier",), "a confirmation goes on in the chain of the study that it confirms; remove it"
         if file.scales:
             yield ("scales",), "a confirmation has the scale of the study that it confirms; remove them"
 

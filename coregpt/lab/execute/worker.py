@@ -32,9 +32,10 @@ from coregpt.engine.inputs import Stored
 from coregpt.engine.training.trainer import train
 from coregpt.engine.training.world import World, join, leave
 from coregpt.lab.atomic import unwritable
-from coregpt.lab.guard.bound import SWITCHES, Bound
+from coregpt.lab.guard.bound import Bound
 from coregpt.lab.guard.landlock import close_to_reading
 from coregpt.lab.guard.opened import forbidden, refuse_opened
+from coregpt.lab.guard.switches import SWITCHES
 from coregpt.lab.guard.work import OUTSIDE, Work, built, taken_again
 from coregpt.lab.judging.explaining import explain, out_of_memory, whole_story
 from coregpt.lab.judging.player import STORES, standing_by

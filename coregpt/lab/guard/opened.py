@@ -17,6 +17,8 @@ try:
 except ImportError:  # Windows has none
     _posixsubprocess = None  # type: ignore[assignment]
 
+DESCRIPTORS = "/proc/self/fd", "/dev/fd"
+"""Folders in which a process finds its open files by their numbers, on Linux and on other systems."""
 NAMED = {"open": 1, "os.link": 2, "os.rename": 2, "os.symlink": 2, "shutil.copyfile": 2}
 """Events, and how many of their first arguments are paths."""
 FORK_EXEC = "_posixsubprocess.fork_exec"
@@ -107,18 +109,49 @@ def _hear(event: str, args: tuple[object, ...]) -> None:
     for given in args[: NAMED[event]]:
         if _Watch.heard is not None and isinstance(given, str | os.PathLike):
             _Watch.heard.append(os.fspath(given))
-        if isinstance(given, str | bytes | os.PathLike) and _is_forbidden(os.fspath(given)):
-            path = os.fsdecode(os.fspath(given))
+    for path in _paths(event, args):
+        if _is_forbidden(path):
             _Watch.tried.append(f"opened {path} while it was trained: that is the text it is judged on")
             raise PermissionError(f"{path}: a run must not read what it is judged on")
 
 
-def _is_forbidden(path: str | bytes) -> bool:
+def _paths(event: str, args: tuple[object, ...]) -> list[str]:
+    """What the event leads to; what a link says is meant from the folder in which it will lie."""
+    given = [each for each in args[: NAMED[event]] if isinstance(each, str | bytes | os.PathLike)]
+    paths = [os.fsdecode(each) for each in given]
+    if event == "os.symlink" and len(paths) == NAMED[event]:
+        paths[0] = os.path.join(os.path.dirname(paths[1]), paths[0])
+    return paths
+
+
+def _is_forbidden(path: str) -> bool:
+    """Whether it leads to a closed file: from the working directory, or from any open folder, as no event says from
+    which (`dir_fd`)."""
+    if not _Watch.forbidden:
+        return False
+    if os.path.isabs(path):
+        return _leads_there(path)
+    folders = _open_files()
+    if folders is None:
+        return _leads_there(path) or os.path.basename(path) in _Watch.names
+    return _leads_there(path) or any(_leads_there(path, each) for each in folders)
+
+
+def _leads_there(path: str, folder: int | None = None) -> bool:
     try:
-        return _identity(os.stat(path)) in _Watch.forbidden
-    except (OSError, ValueError):  # from another folder than the working directory, which no event names (`dir_fd`)
-        name = os.fsdecode(path)
-        return not os.path.isabs(name) and os.path.basename(name) in _Watch.names
+        return _identity(os.stat(path, dir_fd=folder)) in _Watch.forbidden
+    except (OSError, ValueError):  # nothing lies there, or the number is of no folder
+        return False
+
+
+def _open_files() -> list[int] | None:
+    """Numbers of all open files of this process, folders among them; None where the system does not tell them."""
+    if os.open not in os.supports_dir_fd:
+        return []
+    for place in DESCRIPTORS:
+        with contextlib.suppress(OSError):
+            return [int(name) for name in os.listdir(place)]
+    return None
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:

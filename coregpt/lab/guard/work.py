@@ -13,14 +13,16 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack as _modes
 
 from coregpt.contract.companion import Companion
 from coregpt.contract.rules import Clock
 from coregpt.engine.build import Run
 from coregpt.engine.data import TokenSource, row_order
 from coregpt.engine.training.step import TrainingStep
-from coregpt.lab.guard.bound import of_products, refuse
+from coregpt.lab.guard.bound import refuse
+from coregpt.lab.guard.switches import of_products
 
 STEP, OPTIMIZER, LOW = "passes", "optimizer", "low"
 OUTSIDE = "outside"
@@ -33,6 +35,7 @@ EAGER = 4
 """Times fewer rows of a pass without the compiler, which keeps more of a pass in memory."""
 MADE_BY_MODE = "operators in between"
 """The switch that counting itself moves."""
+OTHERS = "another mode stands between torch and its operators"
 
 
 class Work:
@@ -67,9 +70,7 @@ class Work:
     def __exit__(self, *error: object) -> None:
         """A step that failed does not leave the process counting."""
         self.clocks = _clocks()
-        if self.mode is not None:
-            mode, self.mode = self.mode, None
-            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        self.let_go()
 
     def _door(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         def door(tokens: Tensor, *rest: Any, **named: Any) -> Any:
@@ -87,8 +88,7 @@ class Work:
         self.end()  # of a step that fp16 skipped
         self.step = clock.step
         if clock.step in self.sampled:
-            self.mode = _Products()
-            self.mode.__enter__()  # type: ignore[no-untyped-call]
+            self.count()
 
     def sees(self, *batch: Tensor) -> None:
         """Before any companion is shown it."""
@@ -100,13 +100,8 @@ class Work:
         if not all(map(torch.equal, self.batch, batch)):  # nothing is compared where nothing was kept
             refuse(["the tokens of its batch are others"], "was shown a step's batch")
         if self.mode is not None:
+            refuse(self.mode.others(), "began a step")
             self.hold([MADE_BY_MODE], self.step == self.looked)
-
-    def let_go(self) -> None:
-        """Of a step that did not come to its end: a counter that stayed would trouble all that follows."""
-        if self.mode is not None:
-            mode, self.mode = self.mode, None
-            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def updating(self, optimizer: bool) -> None:
         if self.mode is not None:
@@ -114,9 +109,7 @@ class Work:
 
     def end(self) -> None:
         """After all that companions do in a step."""
-        if self.mode is not None:
-            mode, self.mode = self.mode, None
-            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        if (mode := self.counted_by("began a step")) is not None:
             refuse(list(mode.moved), "began a pass")
             tokens = self.batches[self.step] // self.run.world.size
             update = self.run.optimizer.steps
@@ -125,14 +118,30 @@ class Work:
     def leaves_steps(self) -> None:
         """Before companions are asked for what is beside steps."""
         self.end()
+        self.count()
+
+    def is_back(self) -> None:
+        if (mode := self.counted_by("was evaluated")) is not None:
+            self.outside += mode.flops[STEP]
+
+    # -- the counter ----------------------------------------------------------------------------------------------
+
+    def count(self) -> None:
         self.mode = _Products()
         self.mode.__enter__()  # type: ignore[no-untyped-call]
 
-    def is_back(self) -> None:
-        if self.mode is not None:
-            mode, self.mode = self.mode, None
-            mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
-            self.outside += mode.flops[STEP]
+    def counted_by(self, when: str) -> "_Products | None":
+        """What has counted until now, if anything did. Raises PluginError, `when`, where another one would be taken
+        away in its place."""
+        mode, others = self.mode, self.let_go()
+        refuse(others, when)
+        return mode
+
+    def let_go(self) -> list[str]:
+        """Count no more, after a step that did not come to its end too: a counter that stayed would trouble all that
+        follows. What was found in its place."""
+        mode, self.mode = self.mode, None
+        return mode.leave() if mode is not None else []
 
     def facts(self) -> dict[str, Any] | None:
         """What was counted, as a result says it; None where nothing could be."""
@@ -249,6 +258,23 @@ class _Products(TorchDispatchMode):
     def _should_skip_dynamo(cls) -> bool:
         """Asked by torch when the class is made: to skip the compiler it would import it, a second of every run."""
         return False
+
+    def others(self) -> list[str]:
+        """`another mode stands between torch and its operators`, where this one is not the innermost: leaving would
+        take the other one away, and what follows would be counted by nobody."""
+        innermost = _modes()[-1:]
+        return [] if innermost == [self] else [OTHERS]
+
+    def leave(self) -> list[str]:
+        """Be taken away, from below others too; see `others`."""
+        found, above = self.others(), []
+        if self in _modes():
+            while _modes()[-1] is not self:
+                above.append(_pop_mode())
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        for mode in reversed(above):
+            _push_mode(mode)
+        return found
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from coregpt.lab.logs.files import LoggedArm
+from coregpt.lab.logs.files import LoggedArm, counted_once
 from coregpt.lab.logs.parse import LoggedRun
 
 ENOUGH_POINTS = 3
@@ -18,12 +18,14 @@ def drop_duplicates(arms: Sequence[LoggedArm], metric: str) -> None:
     kept: list[tuple[LoggedArm, LoggedRun]] = []
     everything = [(arm, run) for arm in arms for run in arm.runs]
     for arm, run in sorted(everything, key=lambda pair: -len(pair[1].curve(metric))):  # stable: first file first
-        original = next((other for _, other in kept if _same(run, other, metric)), None)
-        if original is None:
+        found = next(((of, other) for of, other in kept if _same(run, other, metric)), None)
+        if found is None:
             kept.append((arm, run))
             continue
+        of, original = found
         arm.runs.remove(run)
-        arm.warnings.append(f"{run.name} has the same {metric} curve as {original.name}; counted once")
+        told = counted_once(of.name, arm.name)
+        arm.warnings.append(f"{run.name} has the same {metric} curve as {original.name}; {told}")
     _drop_quotations(kept, metric)
 
 

@@ -43,7 +43,7 @@ class Selection:
 def read_arms(folder: Path, selections: Sequence[Selection] = ()) -> list[LoggedArm]:
     """Every arm with its runs, byte copies left out. Raises ConfigError if there are not two arms with runs."""
     paths = _selected(folder, selections) if selections else _one_per_folder(folder)
-    seen: dict[str, str] = {}
+    seen: dict[str, tuple[str, str]] = {}
     arms = [_read_arm(folder, name, files, seen) for name, files in paths.items()]
     empty = [arm for arm in arms if not arm.runs]
     if selections and empty:
@@ -132,16 +132,17 @@ def _logs(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def _read_arm(folder: Path, name: str, files: Sequence[Path], seen: dict[str, str]) -> LoggedArm:
+def _read_arm(folder: Path, name: str, files: Sequence[Path], seen: dict[str, tuple[str, str]]) -> LoggedArm:
     arm = LoggedArm(name, [])
     for path in files:
         shown = path.relative_to(folder).as_posix()
         data = _bytes(path)
         digest = sha256(data).hexdigest()
         if digest in seen:
-            arm.warnings.append(f"{shown} is a byte copy of {seen[digest]}; counted once")
+            other, first = seen[digest]
+            arm.warnings.append(f"{shown} is a byte copy of {first}; {counted_once(other, name)}")
             continue
-        seen[digest] = shown
+        seen[digest] = (name, shown)
         runs = parse(_text(path, data), shown)
         if not any(run.readings for run in runs):
             arm.warnings.append(f"{shown} holds no metric line; not counted")
@@ -154,6 +155,12 @@ def _read_arm(folder: Path, name: str, files: Sequence[Path], seen: dict[str, st
                 arm.warnings.append(f"{run.name} ends at step 0; not counted")
     _presume_lengths(arm)
     return arm
+
+
+def counted_once(of: str, copied_to: str) -> str:
+    """What becomes of a run that is there twice, in two arms perhaps."""
+    doubt = "" if of == copied_to else f", for {of}, and which arm it is of is not known"
+    return f"counted once{doubt}"
 
 
 def _refuse_unread(path: Path, run: LoggedRun) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from coregpt.lab.records.chains import Registration
+from coregpt.lab.study.chaining import earlier
 from coregpt.lab.study.declaration import Arm, Study
 from coregpt.lab.study.kind import foreign
 from coregpt.lab.study.place import located
@@ -26,6 +27,7 @@ def confirmation(known: Registration, study: Study, arm: str, alpha: float, fold
     said: dict[str, Any] = {
         "question": f"Is {arm} better on fresh seeds, at the settings of {known.study}? ({study.question})",
         "confirms": {"study": known.study, "digest": known.digest, "arm": arm},
+        **told_before(study),
         **compared(study, arm, folder),
         "seeds": len(study.seeds),
         "test": {**tested(study, alpha), **({"anytime": True} if anytime else {})},
@@ -47,6 +49,12 @@ def compared(study: Study, arm: str, folder: Path) -> dict[str, Any]:
         "base": without_nothing(base),
         "arms": {pair[0].name: {"inert": True} if pair[0].inert else {}, arm: {**over(base, own), **inert}},
     }
+
+
+def told_before(study: Study) -> dict[str, Any]:
+    """What a file says of tries that no ledger has; they count wherever an arm may be called better."""
+    told = earlier(study)
+    return {"earlier": told.declared()} if told else {}
 
 
 def tested(study: Study, alpha: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from coregpt.contract.errors import ConfigError
 from coregpt.lab.designs.combinations import GIVE_UP
 from coregpt.lab.planning.chain import followed
-from coregpt.lab.planning.confirmation import compared, tested, written
+from coregpt.lab.planning.confirmation import compared, tested, told_before, written
 from coregpt.lab.planning.plans import outline, plan
 from coregpt.lab.records.chains import Chains
 from coregpt.lab.study.chaining import screens
@@ -28,7 +28,7 @@ from coregpt.stats.looks.giving_up import CHANCE
 
 LEVEL = 0.2
 """Of a screen whose file names none: loose, as it only looks for candidates."""
-TAKEN = ("stage", "chain", "match", "budget", "follows")
+TAKEN = ("stage", "chain", "match", "budget", "follows", "earlier")
 """What a file may declare beside its arms and their test."""
 DECIDES = ("target", "yardstick", "screen", "history", "looks", "spending", "futility", "anytime", "abort", "pilot")
 """Of a test: what asks for another study than a screen of one arm."""
@@ -111,6 +111,7 @@ def screen(pair: Pair, chains: Chains, folder: Path) -> str:
         "question": study.question,
         "stage": "screen",
         **({"follows": follows.declared()} if follows else {"chain": named} if named else {}),
+        **told_before(study),
         **compared(study, pair.candidate, folder),
         "seeds": len(seeds) if seeds == list(range(len(seeds))) else seeds,
         "test": {**tested(study, alpha), "give_up": CHANCE if test.give_up is None else test.give_up},

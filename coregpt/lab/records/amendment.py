@@ -15,6 +15,9 @@ HOW_MUCH = ("budget.hours", "budget.usd", "budget.usd_per_gpu_hour")
 WATCHED = "evaluate"
 """What is measured of finished runs beside the metric. No verdict sees it, so it is no amendment either."""
 
+REMEMBERED = "earlier"
+"""What was tried where no ledger has it: told late, it can only lower the level that the study has in its chain."""
+
 
 def amendments(
     before: Mapping[str, Any], after: Mapping[str, Any], same_data: bool, unsaid: tuple[Options, Options] = ({}, {})
@@ -27,7 +30,7 @@ def amendments(
     technique is its code, which is judged by what its runs come to (`History`).
     """
     old, new = flatten(_told_whole(before, after, unsaid[1])), flatten(_told_whole(after, before, unsaid[0]))
-    free = (*HOW_MUCH, *(key for key in {*old, *new} if key.partition(".")[0] == WATCHED))
+    free = (*HOW_MUCH, *(key for key in {*old, *new} if key.partition(".")[0] in (WATCHED, REMEMBERED)))
     keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and key not in free]
     arms = before.get("arms", {}).keys() & after.get("arms", {}).keys()
     return [key for key in keys if not _said_otherwise(key, _setting(key, arms), old, new, same_data)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from coregpt.contract.errors import PluginError
-from coregpt.lab.guard.bound import refuse_planted
+from coregpt.lab.guard.planted import refuse_planted
 from coregpt.lab.judging.judge import sealed_tokens
 from coregpt.lab.planning.credit import Difference, credited, departures
 from coregpt.lab.planning.enough import pass_tokens

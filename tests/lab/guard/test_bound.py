@@ -12,7 +12,8 @@ import scipy.stats
 import torch.nn.functional as F
 
 from coregpt.contract.errors import PluginError
-from coregpt.lab.guard.bound import Bound, refuse_planted
+from coregpt.lab.guard.bound import Bound
+from coregpt.lab.guard.planted import refuse_planted
 from coregpt.lab.records.store import RunFolder
 from coregpt.lab.study.registry import Catalogue
 

@@ -46,6 +46,46 @@ def test_a_file_is_refused_by_its_name_in_an_open_folder_too(text: Path, tmp_pat
     os.close(folder)
 
 
+@pytest.mark.skipif(os.open not in os.supports_dir_fd, reason="no path is relative to an open folder here")
+def test_what_a_relative_name_leads_to_decides_and_not_the_name(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine"
+    (mine / "inner").mkdir(parents=True)
+    (mine / "inner" / "val.bin").write_text("my own")
+    (tmp_path / "link").symlink_to(text)
+    monkeypatch.chdir(mine)
+    inner, data = os.open(mine / "inner", os.O_RDONLY), os.open(tmp_path / "train.bin", os.O_RDONLY)
+    with forbidden([text]):
+        os.close(os.open("val.bin", os.O_RDONLY, dir_fd=inner))
+        with pytest.raises(FileNotFoundError):
+            os.open("val.bin", os.O_RDONLY)
+        Path("val.bin").write_text("another one of mine")
+        assert Path("val.bin").read_text() == "another one of mine"
+        refuse_opened()
+    os.close(data)
+    data = os.open(tmp_path, os.O_RDONLY)
+    with forbidden([text]):
+        for name in ("val.bin", "link", "mine/../val.bin"):  # though the first is another file in this folder
+            with pytest.raises(PermissionError, match="must not read what it is judged on"):
+                os.open(name, os.O_RDONLY, dir_fd=data)
+    os.close(inner)
+    os.close(data)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere links need rights")
+def test_a_link_leads_from_where_it_lies(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    with forbidden([text]):
+        os.symlink("val.bin", "train.bin")
+        refuse_opened()
+        with pytest.raises(PermissionError, match="must not read what it is judged on"):
+            os.symlink("val.bin", tmp_path / "other")
+        with pytest.raises(PermissionError, match="must not read what it is judged on"):
+            os.symlink("../val.bin", "other")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere it is another function")
 def test_multiprocessing_begins_no_process_either(text: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=os.getpid)

@@ -16,6 +16,7 @@ import time
 import numpy
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import BaseTorchDispatchMode
 
 from coregpt.api import Companion, Plugin, hookimpl
 
@@ -129,6 +130,21 @@ BODIES = {
     def metrics(self):
         torch.ones(100, 50) @ torch.ones(50, 10)
         return {}
+""",
+    "mode around": """
+    @contextlib.contextmanager
+    def evaluating(self):
+        with BaseTorchDispatchMode():
+            yield
+        torch.ones(100, 50) @ torch.ones(50, 10)
+""",
+    "mode inside": """
+    def before_step(self, clock):
+        self.mode = BaseTorchDispatchMode()
+        self.mode.__enter__()
+
+    def after_update(self, clock):
+        self.mode.__exit__(None, None, None)
 """,
     "words": """
     def before_step(self, clock):

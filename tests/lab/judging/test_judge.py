@@ -64,6 +64,8 @@ def cheating(
         ("kernels", "kernels of products and losses is [0-9a-f]+, not"),
         ("defaults", "coregpt.engine.training.evaluate.total_loss executes other code"),
         ("another batch", "after a technique was shown a step's batch, the tokens of its batch are others"),
+        ("mode around", "after a technique was evaluated, another mode stands between torch and its operators"),
+        ("mode inside", "after a technique began a step, another mode stands between torch and its operators"),
         ("words", "json.dumps is another function"),
         ("constant", "coregpt.lab.guard.work.STEP is 'optimizer', not 'passes'"),
         ("hooks on all", "hooks on all modules is 1, not 0"),

@@ -93,6 +93,20 @@ def test_byte_copies_and_equal_curves_count_once(tmp_path: Path) -> None:
     ]
 
 
+def test_a_copy_in_another_arm_is_told_as_one(tmp_path: Path) -> None:
+    """Whose run it is nobody knows, and the arm that is read first has it."""
+    write_arms(tmp_path, {"base": [3.27, 3.28], "new": [3.25, 3.26]})
+    (tmp_path / "base" / "copy.txt").write_bytes((tmp_path / "new" / "0.txt").read_bytes())
+    (tmp_path / "base" / "again.txt").write_text(full_log(seconds_lines(curve(3.26, 3000), 3000), seed=5))
+    base, new = read_arms(tmp_path)
+    drop_duplicates([base, new], "val_loss")
+    doubt = "counted once, for base, and which arm it is of is not known"
+    assert new.warnings == [
+        f"new/0.txt is a byte copy of base/copy.txt; {doubt}",
+        f"new/1.txt has the same val_loss curve as base/again.txt; {doubt}",
+    ]
+
+
 def test_two_lost_runs_are_not_copies_of_each_other() -> None:
     values = {0: 10.8258, 100: 6.0} | dict.fromkeys(range(200, 900, 100), math.nan)
     arm = LoggedArm("a", [one(values, 800, "a.txt"), one(values, 800, "b.txt")])

@@ -230,6 +230,20 @@ def test_what_was_tried_before_may_be_told_later_and_not_taken_back(
     assert Chains(ledger.read()).of("one").place.k == 2  # type: ignore[union-attr]
 
 
+def test_a_confirmation_stands_behind_claims_that_its_screen_only_told(
+    study: Callable[..., Study], ledger: Ledger
+) -> None:
+    told = {"claims": 2, "why": "tried on another machine, whose record is lost"}
+    screen = study("screen", stage="screen", earlier=told)
+    enter(screen, ledger)
+    asked = {"study": "screen", "digest": screen.digest, "arm": "new"}
+    enter(chain.resolved(study("sure", confirms=asked, earlier=told), ledger.path.parent), ledger)
+    known = Chains(ledger.read()).of("sure")
+    assert known is not None
+    assert known.place is not None
+    assert (known.place.k, known.place.level) == (3, level(0.05, 3, 0))
+
+
 def test_a_pilot_that_becomes_a_confirmation_moves_no_other_and_hides_no_claims(
     study: Callable[..., Study], ledger: Ledger
 ) -> None:
@@ -245,12 +259,10 @@ def test_a_pilot_that_becomes_a_confirmation_moves_no_other_and_hides_no_claims(
     assert after.k == 4
 
 
-def test_only_a_study_that_claims_has_earlier_claims(study: Callable[..., Study]) -> None:
+def test_earlier_claims_are_those_of_one_scale(study: Callable[..., Study]) -> None:
     scales = {"small": {}, "large": {"tokens": 4096}}
     told = {"claims": 1, "why": "x", "scale": "large"}
     assert earlier(study(scales=scales, earlier=told)) is None
     assert earlier(study(scales=scales, earlier={**told, "scale": "small"})) is not None
     with pytest.raises(ConfigError, match="no scale 'huge'"):
         study(scales=scales, earlier={**told, "scale": "huge"})
-    with pytest.raises(ConfigError, match="a screen makes no claim"):
-        study(stage="screen", earlier={"claims": 1, "why": "x"})

@@ -82,6 +82,16 @@ def test_everything_declared_counts_as_an_amendment(
     assert words in said
 
 
+def test_whoever_remembers_later_what_was_tried_before_amends_nothing(lab: Callable[..., Lab], tmp_path: Path) -> None:
+    """It can only make the level lower, and who tells it should not be worse off than who does not."""
+    first = declared(lab)
+    register(first, tmp_path)
+    start(first, first.runs[0], tmp_path)
+    for claims in (3, 2):
+        assert register(declared(lab, earlier={"claims": claims, "why": "Remembered."}), tmp_path) == ""
+    assert register(first, tmp_path) == ""
+
+
 def test_registering_again_enters_nothing(lab: Callable[..., Lab], tmp_path: Path) -> None:
     made = declared(lab)
     register(made, tmp_path)

@@ -45,6 +45,14 @@ def test_a_gain_agrees_by_the_rule_of_verify_for_as_many_seeds() -> None:
         assert other == "Code, data and environment are the same as there, and the numbers are not."
 
 
+def test_what_cannot_be_judged_agrees_with_nothing() -> None:
+    """One run without an outcome, and the page said that its invalid comparison agrees, and that numbers differ."""
+    base, arm = (3 + NOISE[0]).tolist(), (2.9 + NOISE[1]).tolist()
+    lost = studies.summarise(studies.study(("gpt", "ngpt"), 6), studies.runs({"gpt": base, "ngpt": arm})[:-1])
+    assert lost.comparisons[0].verdict == "invalid"
+    assert words(lost, made(0.1)) == [f"ngpt: cannot be held against {PATH}, it has no valid comparison here."]
+
+
 def test_what_is_not_the_same_is_named() -> None:
     codes = [{"engine": each, "data": "d", "plugins": {"ngpt": each}} for each in "ab"]
     places = [EnvironmentFacts(values={"torch": "2.13", "device": each, "threads": each}) for each in ("cpu", "gpu")]

@@ -64,7 +64,7 @@ def notes(study: StudyFacts) -> list[str]:
     """What a careful reader must know of the chain."""
     chain, found = study.chain, []
     if study.stage == "screen":
-        found.append(SCREEN_NOTE.format(share=study.alpha / 2))
+        found.append(SCREEN_NOTE.format(share=study.alpha / 2) + _behind(chain))
     if chain is None:
         return found
     if speaks(study) and not chain.source:
@@ -72,6 +72,8 @@ def notes(study: StudyFacts) -> list[str]:
             f"{claims(chain)} studies of this baseline could call an arm better. The verdict above holds for "
             f"this study alone; the sentence on the chain counts all of them.{_unseen(chain)}"
         )
+    elif speaks(study) and chain.earlier:
+        found.append(f"{claims(chain)} studies of this baseline could call an arm better.{_unseen(chain)}")
     if chain.beside:
         others = [f"{name} ({plural(number, 'confirmation')})" for name, number in chain.beside.items()]
         found.append(
@@ -96,6 +98,15 @@ def _unseen(chain: ChainFacts) -> str:
         return ""
     are = "is" if chain.earlier.claims == 1 else "are"
     return f" {chain.earlier.claims} of them {are} in no ledger, and the study file says why: {chain.earlier.why}"
+
+
+def _behind(chain: ChainFacts | None) -> str:
+    """` That stands behind 2 claims ...`, of what confirms a screen's candidate."""
+    if chain is None or chain.earlier is None:
+        return ""
+    told, are = chain.earlier, "is" if chain.earlier.claims == 1 else "are"
+    behind = f"That stands behind {plural(told.claims, 'claim')} that {are} in no ledger"
+    return f" {behind}; the study file says why: {told.why}"
 
 
 def _other(other: OtherStudy) -> str:

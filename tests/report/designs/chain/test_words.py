@@ -124,6 +124,16 @@ def test_claims_that_no_ledger_has_make_a_study_one_of_several() -> None:
     assert '"earlier"' not in to_json(report(BETTER, chain=chain())), "old reports stay as they are"
 
 
+def test_a_confirmation_and_a_screen_say_what_no_ledger_has() -> None:
+    told = EarlierClaims(claims=2, why="Two nights without a gate.")
+    sure = chain(3, 0.01, confirmations=1, source="screen1", earlier=told)
+    page = render(report(BETTER, alpha=0.01, chain=sure))["report.md"]
+    assert "3 studies of this baseline could call an arm better. 2 of them are in no ledger" in page
+    screen = ChainFacts(chain="3f2a", stage="screen", alpha=0.05, earlier=told)
+    page = render(report(BETTER, alpha=0.2, stage="screen", chain=screen))["report.md"]
+    assert "stands behind 2 claims that are in no ledger; the study file says why: Two nights without a gate." in page
+
+
 def test_claims_that_another_study_told_are_counted_as_well() -> None:
     """The second on record, behind three that the first one told, is the fifth of five."""
     page = render(report(BETTER, chain=chain(5, 0.0001, confirmations=2)))["report.md"]
