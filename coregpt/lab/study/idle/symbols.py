@@ -48,7 +48,7 @@ class Symbols(TorchDispatchMode):
         if not t.is_meta:
             content = t.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
             # not by `repr`: tables of positions have millions of numbers
-            held = hashlib.blake2b(content.cpu().numpy(), digest_size=16)
+            held = hashlib.blake2b(content.cpu().numpy().data, digest_size=16)
             return digest(_kind(t), held.hexdigest())
         pieces, (start, end) = self._of(t), _span(t)
         if not t.is_contiguous():
