@@ -99,7 +99,7 @@ def find(technique: str | None, options: str, arm: str | None, store: Path, as_j
         for line in table([["study", "arm", "what differs", "code", "verdict", "declared"], *map(_row, found)]):
             say(line)
     else:
-        say("nothing like that is on record")
+        say("nothing like that is on record" + _no_such_options(technique, options))
     return FOUND if found else NOTHING
 
 
@@ -116,6 +116,19 @@ def query(technique: str | None, options: str, arm: str | None) -> Query:
     with suppress(PluginError):  # it may be gone, or be called otherwise now
         codes = plugin_digests(catalogue, [name])
     return Query(name, frozenset(codes.values()), settings(options), arm)
+
+
+def _no_such_options(technique: str | None, options: str) -> str:
+    """A misspelt option is on no record, which would read as if its idea had not been tried."""
+    if technique is None or technique.endswith(".py"):
+        return ""
+    try:
+        known = list(Catalogue().cls(technique).model_fields)
+    except PluginError:
+        return ""
+    wrong = [key for key in settings(options) if key not in known]
+    has = f"it has {', '.join(known)}" if known else "it has none"
+    return f"; {technique} has no option {', '.join(map(repr, wrong))}: {has}" if wrong else ""
 
 
 def _row(each: Tried) -> list[str]:

@@ -30,8 +30,9 @@ def conclude(made: Plan, store: Path, folder: Path, exploratory: str, found: Fou
     chain.conclude(made.study, outcomes(report.study, report.comparisons), store)
     if mlflow:
         came_to = Conclusion(tracked_metrics(report), tracked_tags(report), tracked_note(report))
-        warning = mirror(made, store, folder, came_to)
         say()
+        say("The report is complete; now its curves are copied to MLflow (--no-mlflow leaves that out).")
+        warning = mirror(made, store, folder, came_to)
         say(warning or f"MLflow:  mlflow ui --backend-store-uri {shlex.quote(database_uri(store))}")
     return [*without_outcome(report, store), *(line for design in DESIGNS for line in design.broken(report))]
 

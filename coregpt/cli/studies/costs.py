@@ -28,6 +28,8 @@ def time_lines(made: Plan, found: Forecast | None, price: float | None) -> list[
         return [f"All {len(made.runs)} runs are complete."]
     if not found.speed:
         return _program_lines(found, price)
+    if math.isnan(found.speed):
+        return [*table(_memory_rows(found)), "", f"Time: {found.origin}.", *memory_lines(found)]
     rows = [["arm", "missing runs", "time per run", "memory (estimate)"] + (["price"] if price else [])]
     for name, share in found.arms.items():
         each = [name, str(share.runs), duration(share.seconds / share.runs), size(share.memory.peak)]
@@ -42,6 +44,11 @@ def time_lines(made: Plan, found: Forecast | None, price: float | None) -> list[
         what = "GPU" if found.device == "cuda" else "core"
         lines.append(f"Price: about {found.total(price):.2f} at {price:g} per {what} and hour, only while runs train.")
     return [*lines, *memory_lines(found)]
+
+
+def _memory_rows(found: Forecast) -> list[list[str]]:
+    rows = [[name, str(share.runs), size(share.memory.peak)] for name, share in found.arms.items()]
+    return [["arm", "missing runs", "memory (estimate)"], *rows]
 
 
 def _program_lines(found: Forecast, price: float | None) -> list[str]:
@@ -60,7 +67,7 @@ def _program_lines(found: Forecast, price: float | None) -> list[str]:
 def on_average(trials: Plan, expected: Forecast | None) -> list[str]:
     """What all trials will take where their results decide how many there are."""
     runs = next((number for design in DESIGNS if (number := design.expected(trials)) is not None), None)
-    if runs is None or expected is None:
+    if runs is None or expected is None or math.isnan(expected.seconds):
         return []
     seconds = expected.seconds / expected.runs * runs
     return [f"That is what is needed first; {runs} runs, which is the average, take about {duration(seconds)}."]

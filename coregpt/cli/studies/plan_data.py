@@ -108,8 +108,8 @@ def _arm(name: str, made: Plan, expected: Forecast | None, price: float | None) 
         "stages": [asdict(stage) for stage in cost.stages],
         "matched": achieved(made.study, made.costs).get(name),
         "missing_runs": share.runs if share else 0,
-        "seconds": share.seconds if share else 0.0,
-        "price": expected.cost(name, price) if expected and share and price else None,
+        "seconds": _known(share.seconds) if share else 0.0,
+        "price": _known(expected.cost(name, price)) if expected and share and price else None,
         "memory_bytes": {**asdict(share.memory), "peak": share.memory.peak} if share else None,
     }
 
@@ -123,8 +123,13 @@ def _budget(found: Affordable) -> dict[str, Any] | None:
     """None without a budget. A study with trials is told in two stages, each with its own hours."""
     if found.allowance == Allowance():
         return None
-    hours = {"spent_hours": found.spent, "coming_hours": found.coming}
+    hours = {"spent_hours": found.spent, "coming_hours": _known(found.coming)}
     return {**asdict(found.allowance), **hours, "too_slow": found.too_slow, "fits": found.fits}
+
+
+def _known(value: float) -> float | None:
+    """What nobody can tell is null: JSON has no NaN."""
+    return None if math.isnan(value) else value
 
 
 def _missing(expected: Forecast | None, price: float | None) -> dict[str, Any] | None:
@@ -133,9 +138,9 @@ def _missing(expected: Forecast | None, price: float | None) -> dict[str, Any] |
     return {
         "runs": expected.runs,
         "at_once": expected.at_once,
-        "seconds": None if math.isnan(expected.seconds) else expected.seconds,
-        "price": expected.total(price) if price else None,
-        "tokens_per_second": expected.speed,
+        "seconds": _known(expected.seconds),
+        "price": _known(expected.total(price)) if price else None,
+        "tokens_per_second": _known(expected.speed),
         "speed_from": expected.origin,
         "device": expected.device,
         "memory_bytes": expected.needed,

@@ -1,5 +1,6 @@
 """Whether a study's budget is enough for what it is expected to take."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,9 @@ class Affordable:
         """For people; nothing without a budget."""
         most, price = self.allowance.hours, self.allowance.price
         lines = []
-        if most is not None:
+        if most is not None and math.isnan(self.coming):
+            lines.append(f"Budget: {self.spent:.3g} of {most:.3g} h are spent; what the rest takes is not known.")
+        elif most is not None:
             money = f", {(self.spent + self.coming) * price:.2f} of {most * price:.2f} USD" if price else ""
             lines.append(f"Budget: about {self.spent + self.coming:.3g} of {most:.3g} h{money}: {self._said(most)}.")
         for arm, seconds in self.too_slow.items():

@@ -104,9 +104,16 @@ def forecast(made: Plan, store: Path, jobs: int | None) -> Forecast | None:
         evaluated = run.config.eval_tokens * times * EVAL_COST
         seconds = (cost.tokens + evaluated) * made.share(run) / before.tokens_per_second + START_SECONDS
         arms[run.arm] = Share(before.runs + 1, before.seconds + seconds, before.tokens_per_second, before.memory)
+    arms = {name: arms[name] for name in sorted(arms, key=partial(_place, made))}
     total = math.fsum(share.seconds for share in arms.values())
     wall = max(total / at_once, total / len(todo))
     return Forecast(arms, len(todo), at_once, wall, ranks, speed, origin, device, room(device))
+
+
+def _place(made: Plan, arm: str) -> int:
+    """As arms stand in the study; runs are told in an order of their own, in which they are started."""
+    names = [each.name for each in made.study.arms]
+    return names.index(arm) if arm in names else -1
 
 
 def _of_programs(made: Plan, store: Path, todo: Sequence[PlannedRun], jobs: int | None) -> Forecast:
@@ -133,11 +140,15 @@ def _of_programs(made: Plan, store: Path, todo: Sequence[PlannedRun], jobs: int 
 
 
 def measure(made: Plan, store: Path) -> tuple[float, str]:
-    """Tokens per second of the baseline, from earlier runs or else from a probe that does not compile."""
+    """Tokens per second of the baseline, from earlier runs or else from a probe that does not compile; NaN where this
+    machine has no room for one run: a probe would take what others here need, and be ended by the system."""
     earlier = earlier_speed(made, store, made.baseline.name)
     if earlier:
         return earlier, "from earlier runs"
     config = next(run for run in made.runs if run.arm == made.baseline.name).config
+    here = room(config.device)
+    if here and _memory(made, config).peak > here:
+        return math.nan, "not known, since one run does not fit here"
     key = _key(made, config)
     if key not in _PROBED:
         _PROBED[key] = witnessed(partial(tokens_per_second, config, *_given(made, config)))

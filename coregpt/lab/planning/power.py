@@ -80,7 +80,7 @@ def noise(made: Plan, store: Path) -> tuple[float, str]:
     facts = recorded(made, store)
     if facts is not None:
         floor = floor_of(facts)
-        hopeful = f"as if unpaired; pairing can bring it to {floor.hopeful:.2g}"
+        hopeful = f"as if unpaired; pairing can bring it to {floor.hopeful:.2g} or lower"
         return floor.cautious, f"from {floor.runs} runs of `coregpt noise`, {hopeful}"
     if len(baseline) >= ENOUGH_RUNS:
         sd = statistics.stdev(baseline.values())

@@ -148,8 +148,9 @@ def paragraph(words: str) -> str:
 
 def table_html(table: Table) -> str:
     """A table in a box that scrolls on narrow screens; tables of words are captioned by their section."""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
-    rows = "".join(_row(row, index in table.bad) for index, row in enumerate(table.rows))
+    short = _short_columns(table) if table.words else frozenset()
+    head = "".join(f'<th scope="col"{_kind(i in short)}>{escape(cell)}</th>' for i, cell in enumerate(table.head))
+    rows = "".join(_row(row, index in table.bad, short) for index, row in enumerate(table.rows))
     kind = ' class="words"' if table.words else ""
     title = escape(table.title)
     caption = "" if table.words else f"<caption>{title}</caption>"
@@ -159,9 +160,23 @@ def table_html(table: Table) -> str:
     )
 
 
-def _row(cells: tuple[str, ...], bad: bool) -> str:
+_SHORT = re.compile(r"[^\W_]{0,16}|(?:to|[\d\s.,:()/%<+*×∞–−-])+")
+"""One word as short as a digest, or numbers with what stands between them."""
+
+
+def _short_columns(table: Table) -> frozenset[int]:
+    """Columns of a table of words that hold numbers or single words: they need no room, and a break spoils them."""
+    columns = range(1, len(table.head))
+    return frozenset(i for i in columns if all(_SHORT.fullmatch(row[i]) for row in table.rows))
+
+
+def _kind(short: bool) -> str:
+    return ' class="short"' if short else ""
+
+
+def _row(cells: tuple[str, ...], bad: bool, short: frozenset[int]) -> str:
     first = f'<th scope="row">{escape(cells[0])}</th>'
-    rest = "".join(f"<td>{escape(cell)}</td>" for cell in cells[1:])
+    rest = "".join(f"<td{_kind(i in short)}>{escape(cell)}</td>" for i, cell in enumerate(cells[1:], 1))
     return ('<tr class="bad">' if bad else "<tr>") + first + rest + "</tr>"
 
 

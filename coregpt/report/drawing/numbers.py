@@ -73,6 +73,8 @@ def relative(value: float | None, base: float | None) -> str:
     change = 100 * (value / base - 1)
     if value == base:
         return "same"
+    if abs(change) < 0.005:  # as of two more parameters
+        return f"{'+' if change > 0 else '−'}<0.01%"
     return signed(change, 1 if abs(change) >= 0.05 else 2) + "%"
 
 

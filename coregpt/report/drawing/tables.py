@@ -100,6 +100,8 @@ def results_note(report: Report) -> str:
         f"p adjusted decides (below {report.study.alpha:g}). Hedges g is the gain in seed standard deviations. "
         f"Detectable is the true difference this study would have found with {report.study.power:.0%} probability."
     )
+    if len(report.comparisons) > 1:
+        text += " Each interval is of one arm alone; p adjusted is corrected for all arms."
     if any(arm.conditional for arm in report.arms):
         text += " * over the runs that finished, so conditional on finishing."
     if any(c.allowance for c in report.comparisons):

@@ -94,7 +94,9 @@ th,td{border-bottom:1px solid var(--rule);white-space:nowrap}
 tbody th{font-weight:600}
 th:first-child,.words th,.words td{text-align:left}
 .words td,.words th{white-space:normal;overflow-wrap:anywhere;min-width:6rem}
-thead th{color:var(--soft);font-weight:600}
+.words td.short,.words th.short{overflow-wrap:normal;min-width:0}.words td.short{white-space:nowrap}
+thead th{color:var(--soft);font-weight:600;white-space:normal;vertical-align:bottom}
+caption{max-width:calc(100vw - 3.4rem)}
 tr.bad td,tr.bad th{color:var(--c2)}
 details{margin-top:.7rem}summary{cursor:pointer;color:var(--soft);width:fit-content}
 :focus-visible{outline:3px solid var(--c1);outline-offset:2px;border-radius:4px}

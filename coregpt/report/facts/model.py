@@ -206,6 +206,17 @@ class Report(Facts):
         return self.study.metric if self.tuning is None else self.tuning.metric(self.study.metric)
 
     @property
+    def timed_apart(self) -> tuple[str, ...]:
+        """Arms whose runs all began before the baseline's or after them, as where these are of an earlier study: what
+        else the machine did then is in their time per token."""
+        began: dict[str, list[str]] = {}
+        for run, timing in zip(self.runs, self.timing.runs, strict=True):
+            if run.status == "finished" and timing.first_started:
+                began.setdefault(run.arm, []).append(timing.first_started)
+        base = began.get(self.study.baseline, [])
+        return tuple(arm for arm, own in began.items() if base and (max(own) < min(base) or min(own) > max(base)))
+
+    @property
     def slower_than_flops(self) -> dict[str, float]:
         """Time per token over what FLOPs explain of it, both against the baseline, of arms that need far more."""
         flops = {arm.name: arm.flops_per_token for arm in self.study.arms}

@@ -73,5 +73,6 @@ def _cost(report: Report, arm: str) -> str:
     parts = [f"{name} {'unknown' if None in pair else relative(*pair)}" for name, pair in sizes.items()]
     ratio = next(t.time_ratio for t in report.timing.arms if t.arm == arm)
     if ratio is not None:
-        parts.append(f"time per token ×{ratio:.2f} (measured)")
+        when = ", but not beside the baseline" if arm in report.timed_apart else ""
+        parts.append(f"time per token ×{ratio:.2f} (measured{when})")
     return f"Cost against the baseline: {', '.join(parts)}." if parts else ""

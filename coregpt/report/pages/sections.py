@@ -1,6 +1,6 @@
 """The sections of a study's report, once for both media and in the order in which they are read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from coregpt.report.designs import DESIGNS
@@ -18,6 +18,7 @@ from coregpt.report.drawing.markup import (
     paragraph,
     table_html,
 )
+from coregpt.report.drawing.numbers import listing
 from coregpt.report.facts.model import Report
 from coregpt.report.pages.further import further_section
 from coregpt.report.pages.method import digest_label, method
@@ -67,9 +68,18 @@ def _published(report: Report) -> Iterator[Section]:
 
 def _costs(report: Report) -> Section:
     table = tables.costs(report)
+    if tables.PER_TOKEN not in table.head:
+        return Section("What it costs", (table,))
     words = "Time per token is relative to the baseline run of the same seed and holds for this machine only."
-    words = paragraph(words) if tables.PER_TOKEN in table.head else ""
-    return Section("What it costs", (table,), html=table_html(table) + words)
+    apart = (_apart(report.timed_apart),) if report.timed_apart else ()
+    return Section("What it costs", (table, *apart), html=table_html(table) + "".join(map(paragraph, (words, *apart))))
+
+
+def _apart(arms: Sequence[str]) -> str:
+    return (
+        f"The runs of {listing(list(arms))} were not trained while the baseline's were, so their time per token holds "
+        "what else the machine did at either time: it says nothing of how long a step takes."
+    )
 
 
 def _runs(report: Report) -> Section:

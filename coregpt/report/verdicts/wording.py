@@ -267,7 +267,20 @@ def _inconclusive(study: StudyFacts, c: Comparison) -> str:
     if c.gain is not None and c.gain_condition == "":
         seen = f" {c.arm} ended {_amount(study, c)} {'lower' if c.gain >= 0 else 'higher'}"
         seen += f" (95% gain interval {span(c.interval, digits)})." if c.interval else " on average."
+        seen += _of_one_arm(study, c)
     return f"No verdict on {c.arm}: {c.cause}.{seen}{next_step(study, c)}"
+
+
+def _of_one_arm(study: StudyFacts, c: Comparison) -> str:
+    """Why an interval that leaves out zero is no verdict: it is of one arm at 95%, and the test is stricter."""
+    if c.interval is None or c.p_adjusted is None or c.interval[0] <= 0 <= c.interval[1]:
+        return ""
+    several = len(study.treatments) > 1
+    whose, corrected = (" of this arm alone", " after correction for all arms") if several else ("", "")
+    return (
+        f" The interval{whose} leaves out zero, but what decides is {p_phrase(c.p_adjusted)}{corrected}, "
+        f"which is not below {study.alpha:.3g}."
+    )
 
 
 def _unstable(study: StudyFacts, c: Comparison) -> str:

@@ -98,6 +98,37 @@ def test_nothing_missing_costs_nothing(executed: Lab, capsys: pytest.CaptureFixt
     assert [arm["missing_runs"] for arm in data["arms"]] == [0, 0]
 
 
+def test_a_model_that_does_not_fit_is_not_built_to_time_it(
+    lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def probe(*given: Any) -> float:
+        raise AssertionError("a probe takes the memory that is not there")
+
+    monkeypatch.setattr(module, "tokens_per_second", probe)
+    monkeypatch.setattr(module, "room", lambda device: PROCESS_BYTES // 2)
+    here = lab(**DEEP, test=TEST, budget={"hours": 2})
+    command = ["plan", str(here.study), "--runs", str(here.runs)]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert "Time: not known, since one run does not fit here." in told
+    assert "Memory: about " in told
+    assert "Budget: 0 of 2 h are spent; what the rest takes is not known." in told
+    assert "nan" not in told
+    assert main([*command, "--json", "--price", "1"]) == 0
+    (data,) = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [data["missing"][key] for key in ("seconds", "tokens_per_second", "price")] == [None, None, None]
+    assert (data["arms"][0]["seconds"], data["budget"]["coming_hours"]) == (None, None)
+
+
+def test_arms_are_told_in_the_order_of_the_study(lab: Callable[..., Lab], probed: None) -> None:
+    names = [f"arm{i}" for i in range(6)]
+    arms = {name: {"model": {"depth": 1 + i}} for i, name in enumerate(names)}
+    here = lab(base=BASE, arms=arms, seeds=3, test={"baseline": "arm3", "margin": 0.02})
+    found = forecast(planned(here), here.runs, jobs=1)
+    assert found is not None
+    assert list(found.arms) == names
+
+
 @pytest.mark.parametrize("price", ["0", "-1", "dear", "inf"])
 def test_a_price_is_a_number_above_zero(lab: Callable[..., Lab], price: str) -> None:
     with pytest.raises(SystemExit):

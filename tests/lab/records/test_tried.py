@@ -74,3 +74,18 @@ def test_of_another_machine_what_its_report_said_counts(ledger: Ledger, tmp_path
         "tiny": "pilot",
         "waiting": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("{cap:15}", "; softcap has no option 'cap:15': it has shape, cap"),
+        ("{caps: 15}", "; softcap has no option 'caps': it has shape, cap"),
+        ("{cap: 15}", "\n"),
+    ],
+)
+def test_a_misspelt_option_does_not_read_as_an_idea_that_nobody_tried(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str], options: str, said: str
+) -> None:
+    assert find("softcap", options, None, ledger.path.parent, as_json=False) == 1
+    assert capsys.readouterr().out.startswith(f"nothing like that is on record{said}")

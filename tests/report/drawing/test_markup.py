@@ -1,8 +1,10 @@
 """Pieces of pages in both media."""
 
+import re
+
 import pytest
 
-from coregpt.report.drawing.markup import Code, Folded, Items, Labelled, Section, fenced, line_markdown
+from coregpt.report.drawing.markup import Code, Folded, Items, Labelled, Section, fenced, line_markdown, table_html
 from coregpt.report.drawing.tables import Table
 
 
@@ -47,3 +49,15 @@ def test_a_section_without_content_is_on_the_html_page_only() -> None:
     assert made.as_markdown() == []
     assert made.as_html() == "<section><h2>Chart</h2><svg/></section>"
     assert Section("Chart", html="<svg/>", markdown="![x](y)").as_markdown() == ["![x](y)"]
+
+
+def test_numbers_and_single_words_of_a_table_of_words_are_not_broken() -> None:
+    rows = [
+        ("a b", "+0.196 (+0.171 to +0.220)", "< 0.0001", "3/6", "d99a273f2779", "not shown", "softcap {}"),
+        ("c", "–", "", "6/6", "", "lowers the loss", "none"),
+    ]
+    html = table_html(Table("T", ("what", "gain", "p", "seeds", "run", "said", "plugins"), rows, words=True))
+    short = re.findall(r'<th scope="col" class="short">(\w+)</th>', html)
+    assert short == ["gain", "p", "seeds", "run"]
+    assert html.count('<td class="short">') == 8
+    assert 'class="short"' not in table_html(Table("T", ("what", "p"), [("a", "0.1")]))

@@ -45,6 +45,7 @@ def test_quantities_have_prefixes_and_changes_are_relative():
     assert [si(x) for x in (0.5, 999.0, 999_900.0, 1_234_567.0, 3e18)] == ["0.5", "999", "1 M", "1.23 M", "3 E"]
     assert si(1024.0, "B") == "1.02 kB"
     assert [relative(x, 100) for x in (100, 103.14, 97.0)] == ["same", "+3.1%", "\u22123.0%"]
+    assert [relative(x, 1e6) for x in (1e6 + 2, 1e6 - 2, 1e6 + 200)] == ["+<0.01%", "\u2212<0.01%", "+0.02%"]
 
 
 def test_time_and_counts_read_naturally():

@@ -254,3 +254,22 @@ def test_wrong_verdicts_stay_rare_from_end_to_end(gain: float):
 
 def comparisons_of(facts: list[RunFacts], arms: tuple[str, ...] = ("gpt", "new")) -> tuple[Comparison, ...]:
     return summarise(study(arms), facts).comparisons
+
+
+def test_an_undecided_arm_whose_own_interval_leaves_out_zero_says_what_decides():
+    rest = {f"other{i}": shifted(0.0, noise=3) for i in range(4)}
+    found = report({"gpt": base(), "new": shifted(0.0036, noise=2), **rest}).comparisons[0]
+    assert found.verdict == "inconclusive"
+    assert found.interval is not None
+    assert found.interval[0] > 0
+    assert found.p_adjusted is not None
+    assert "The interval of this arm alone leaves out zero, but what decides is p = " in found.sentence
+    assert "after correction for all arms, which is not below 0.05." in found.sentence
+    alone = compare({"gpt": base(), "new": shifted(0.006, noise=3)}, alpha=0.005, margin=0.008)
+    assert (alone.verdict, alone.interval[0] > 0) == ("inconclusive", True)
+    assert "The interval leaves out zero, but what decides is p = " in alone.sentence
+    assert "after correction" not in alone.sentence
+
+
+def test_an_undecided_arm_whose_interval_holds_zero_needs_no_such_words():
+    assert "leaves out zero" not in compare({"gpt": base(), "new": shifted(0.0002)}, margin=0.0008).sentence

@@ -55,3 +55,25 @@ def test_seconds_held_equal_are_checked_once_they_are_measured():
     assert "Nothing else was found to differ" in render(close)["report.md"]
     assert summarise(study(), timed(200.0)).timing.unequal_seconds == {}
     assert close.model_copy(update={"timing": apart.timing}) == apart
+
+
+def begun(hours: dict[str, int]) -> list:
+    """Runs that began one a minute, each arm's from an hour of its own."""
+    when = {arm: f"2026-12-01T{hour:02d}" for arm, hour in hours.items()}
+    return [
+        r.model_copy(
+            update={"timing": r.timing.model_copy(update={"first_started": f"{when[r.arm]}:{r.seed:02d}:00Z"})}
+        )
+        for r in facts(0.8)
+    ]
+
+
+def test_time_against_a_baseline_of_another_hour_is_told():
+    beside, apart = (summarise(study(), begun({"gpt": 9, "ngpt": hour})) for hour in (9, 10))
+    assert (beside.timed_apart, apart.timed_apart) == ((), ("ngpt",))
+    for page in ("report.md", "report.html"):
+        assert "The runs of ngpt were not trained while the baseline's were" in render(apart)[page]
+        assert "were not trained while" not in render(beside)[page]
+    assert "time per token \u00d70.80 (measured, but not beside the baseline)" in render(apart)["report.html"]
+    assert "time per token \u00d70.80 (measured)" in render(beside)["report.html"]
+    assert summarise(study(), facts(0.8)).timed_apart == ()

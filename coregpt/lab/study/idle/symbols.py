@@ -47,7 +47,9 @@ class Symbols(TorchDispatchMode):
         """Of what a tensor holds now, with its shape."""
         if not t.is_meta:
             content = t.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
-            return digest(_kind(t), content.cpu().numpy().tobytes())
+            # not by `repr`: tables of positions have millions of numbers
+            held = hashlib.blake2b(content.cpu().numpy().data, digest_size=16)
+            return digest(_kind(t), held.hexdigest())
         pieces, (start, end) = self._of(t), _span(t)
         if not t.is_contiguous():
             return digest(_kind(t), t.stride(), start, pieces)

@@ -47,7 +47,8 @@ def noise_lines(report: NoiseReport) -> list[str]:
     cautious, hopeful = report.unpaired, report.best_paired
     lines.append(
         f"A difference of two runs has a standard deviation of {cautious.sd:.2g} with independent seeds; pairing by "
-        f"seed can bring it down to {hopeful.sd:.2g} where a technique keeps the luck of weights and order."
+        f"seed brings it to {hopeful.sd:.2g} where a technique keeps the luck of weights and that of order, and lower "
+        "where it keeps the luck of the two together too."
     )
     if report.detectable_with(5) is not None:
         lines.append(
@@ -100,7 +101,7 @@ def _explanations(report: NoiseReport) -> list[str]:
         "Initial weights and data order are crossed; both are random. Components come from the expected mean "
         "squares of that table, intervals from Ting et al. (1990); few levels give wide intervals.",
         "The baseline alone cannot tell how much luck a technique shares with it: that is measured in every study "
-        "(seed correlation in its report) and lies between the two paired rows.",
+        "(seed correlation in its report) and may lie anywhere from the second row to the last.",
         f"Measured at {si(report.parameters)} parameters after {si(report.tokens)} tokens of {report.data} on "
         f"{report.device}; other sizes have other noise.",
     ]

@@ -55,6 +55,14 @@ def test_a_difference_of_independent_runs_has_twice_the_variance_and_pairing_can
     assert sds[5] == 0
 
 
+def test_what_pairing_can_buy_does_not_end_with_weights_and_order_each_for_itself() -> None:
+    """Both arms of a seed have the same weights and the same order, so what the two do together is shared as well."""
+    found = report()
+    (line,) = [line for line in noise_lines(found) if "pairing by seed" in line]
+    assert f"pairing by seed brings it to {found.best_paired.sd:.2g} where a technique keeps" in line
+    assert "and lower where it keeps the luck of the two together too" in line
+
+
 def test_three_seeds_of_one_pair_of_arms_are_no_test_and_more_seeds_find_less() -> None:
     row = report().unpaired.detectable
     assert row[0] is None
