@@ -27,7 +27,7 @@ class MimeticVoInit(Plugin):
     """Maps initial values."""
 
     after: ClassVar[tuple[str, ...]] = ("uniform_init",)
-    conflicts: ClassVar[tuple[str, ...]] = ("gqa", "mla", "mup", "ngpt", "sparse", "zero_init")
+    conflicts: ClassVar[tuple[str, ...]] = ("gqa", "mamba2", "mla", "mup", "ngpt", "sparse", "zero_init")
 
     beta: NonNegativeFloat = 0.05
     """W_o W_v starts as -beta I."""

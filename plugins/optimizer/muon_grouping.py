@@ -5,8 +5,9 @@ its own factor sqrt(max(1, rows / columns)). Everything else stays with Muon.
 
 Suggested settings: 2 heads of q and k (record 80: slices of 256 of 768 rows).
 When it hurts / conflicts: heads no longer share the budget of one update, so heads that hardly learn move as far as
-others. Which matrices stand in one stack is told by a label, so not with another plugin that labels the same ones. The
-other way to group, q, k and v in one matrix, is `merged_qkv`.
+others. Which matrices stand in one stack is told by a label, so not with another plugin that labels the same ones, nor
+with attentions whose heads have another width or whose keys have fewer. The other way to group, q, k and v in one
+matrix, is `merged_qkv`.
 Source: modded-nanogpt record 80.
 """
 
@@ -29,6 +30,7 @@ class MuonGrouping(Plugin):
 
     after: ClassVar[tuple[str, ...]] = ("aurora", "contra_muon", "muon", "schatten_norm", "soft_muon", "tempered_polar")
     requires: ClassVar[tuple[str, ...]] = ("muon",)
+    conflicts: ClassVar[tuple[str, ...]] = ("gqa", "mla_nsa_hybrid", "narrow_qk", "sparse")
 
     heads: PositiveInt = 2
     """Heads of one slice."""

@@ -75,7 +75,7 @@ def _weight(run: RunView, part: Watched, name: str) -> Tensor:
 
 
 class QkClip(Plugin):
-    conflicts = ("qk_norm", "ngpt", "mla")
+    conflicts = ("mla", "mla_nsa_hybrid", "ngpt", "qk_norm")
 
     tau: PositiveFloat = 100.0
     """Largest score that a head may keep."""

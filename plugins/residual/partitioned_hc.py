@@ -11,7 +11,7 @@ Suggested settings: first 7 of 11 layers (two thirds, the default), cross 1.5; w
 lanes.
 When it hurts / conflicts: twice the stream's memory in the later layers, and what adds an earlier layer's output to it
 must know of lanes (`unet_skips` does not). Other lanes (`hyper_connections`, `mhc`) and nGPT claim the same
-connections. Record 77 has `late_attn_single_source` in its place.
+connections. Record 77 has `late_attn_single_source` in its place, which reads a stream without lanes.
 Source: modded-nanogpt record 73.
 """
 
@@ -30,6 +30,7 @@ class PartitionedHc(Plugin):
 
     conflicts: ClassVar[tuple[str, ...]] = (
         "hyper_connections",
+        "late_attn_single_source",
         "layer_sharing",
         "looped",
         "mixture_of_depths",
