@@ -4,6 +4,8 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
+from coregpt.lab.logs.said import settings_in
+
 SEPARATOR = re.compile(r"={20,}\s*")
 """A whole line of equals signs ends the source code that public logs begin with."""
 _CODE = re.compile(r"(?:import \w|from [\w.]+ import |def \w+\(|class \w+|@\w|if __name__|\"\"\"|''')")
@@ -37,6 +39,8 @@ class Surroundings:
     facts: dict[str, str] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
     seed: int | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    """What its lines say of how it is configured, by name."""
 
     def read(self, line: str) -> None:
         """Take in one line that is neither code nor metrics."""
@@ -55,6 +59,8 @@ class Surroundings:
             self.devices[found[1]] = found[2]
         elif found := _SEED_LINE.search(line):
             self.seed = int(found[1])
+        if not line.startswith("|"):  # a table of GPUs
+            self.settings |= settings_in(line)
 
     def known(self) -> dict[str, str]:
         """All facts; devices of an nvidia-smi table count where the log does not name them itself."""

@@ -41,6 +41,8 @@ class LoggedRun:
     """What was read of it in one of two ways, or left out."""
     settings: dict[str, str] = field(default_factory=dict)
     """Plain values that its source code sets, by name."""
+    said: dict[str, str] = field(default_factory=dict)
+    """Those that lines before its first reading tell."""
     lacks_end: bool = False
     """Whether an evaluation is missing at its end, though the log goes on."""
 
@@ -153,7 +155,7 @@ class _Reader:
         self._tell(run)
 
     def _new_run(self) -> LoggedRun:
-        run = LoggedRun(self.file, number=len(self.runs) + 1)
+        run = LoggedRun(self.file, number=len(self.runs) + 1, said=dict(self.around.settings))
         self.runs.append(run)
         return run
 

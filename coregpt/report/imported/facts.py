@@ -233,26 +233,27 @@ def _pairing(arms: Sequence[LoggedArm], paired: bool) -> str:
 def _mixed(arms: Sequence[LoggedArm]) -> list[str]:
     found = []
     for arm in arms:
+        if told := _differing(arm):
+            found.append(f"The runs of {arm.name} differ in {told}: one arm, several configurations.")
         for setting in _SETTINGS:
             values = _values(arm, setting)
-            if len(values) > 1 and setting == "source code" and (told := _differing_settings(arm)):
-                found.append(f"The runs of {arm.name} differ in {told}: one arm, several configurations.")
-            elif len(values) > 1:
+            if len(values) > 1 and not (setting == "source code" and told):
                 found.append(
                     f"The runs of {arm.name} differ in {setting} ({' / '.join(values)}): one arm, several setups."
                 )
     return found
 
 
-def _differing_settings(arm: LoggedArm) -> str:
-    """By name and values, plain settings that the source code of an arm's runs does not have in common; at most five.
-
-    Empty if none is, or if a run has no source.
-    """
-    if any(not run.settings for run in arm.runs):
-        return ""
-    names = dict.fromkeys(name for run in arm.runs for name in run.settings)
-    each = {name: dict.fromkeys(run.settings.get(name, "not set") for run in arm.runs) for name in names}
+def _differing(arm: LoggedArm) -> str:
+    """By name and values, settings that an arm's runs do not have in common, in their source code or as their own lines
+    tell them; at most five. Of a kind that a run tells nothing of, nothing is compared."""
+    several = len(_values(arm, "source code")) > 1
+    kinds = ([run.settings for run in arm.runs] if several else [], [run.said for run in arm.runs])
+    each: dict[str, dict[str, None]] = {}
+    for runs in kinds:
+        if all(runs):
+            for name in dict.fromkeys(name for said in runs for name in said):
+                each.setdefault(name, {}).update(dict.fromkeys(said.get(name, "not set") for said in runs))
     told = [f"{name} ({' / '.join(values)})" for name, values in each.items() if len(values) > 1]
     more = [f"{len(told) - 5} more settings"] if len(told) > 5 else []
     return listing([*told[:5], *more])

@@ -275,6 +275,8 @@ def _of_one_arm(study: StudyFacts, c: Comparison) -> str:
     """Why an interval that leaves out zero is no verdict: it is of one arm at 95%, and the test is stricter."""
     if c.interval is None or c.p_adjusted is None or c.interval[0] <= 0 <= c.interval[1]:
         return ""
+    if c.p_adjusted < study.alpha:  # something else left it open, as `cause` says
+        return ""
     several = len(study.treatments) > 1
     whose, corrected = (" of this arm alone", " after correction for all arms") if several else ("", "")
     return (
