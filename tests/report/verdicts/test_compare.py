@@ -258,7 +258,7 @@ def comparisons_of(facts: list[RunFacts], arms: tuple[str, ...] = ("gpt", "new")
 
 def test_an_undecided_arm_whose_own_interval_leaves_out_zero_says_what_decides():
     rest = {f"other{i}": shifted(0.0, noise=3) for i in range(4)}
-    found = report({"gpt": base(), "new": shifted(0.0036, noise=2), **rest}).comparisons[0]
+    found = report({"gpt": base(), "new": shifted(0.003, noise=2), **rest}).comparisons[0]
     assert found.verdict == "inconclusive"
     assert found.interval is not None
     assert found.interval[0] > 0
@@ -269,6 +269,15 @@ def test_an_undecided_arm_whose_own_interval_leaves_out_zero_says_what_decides()
     assert (alone.verdict, alone.interval[0] > 0) == ("inconclusive", True)
     assert "The interval leaves out zero, but what decides is p = " in alone.sentence
     assert "after correction" not in alone.sentence
+
+
+def test_p_below_alpha_is_not_called_the_reason_of_an_open_verdict():
+    rest = {f"other{i}": shifted(0.0, noise=3) for i in range(4)}
+    found = report({"gpt": base(), "new": shifted(0.0036, noise=2), **rest}).comparisons[0]
+    assert found.verdict == "inconclusive"
+    assert found.p_adjusted is not None
+    assert found.p_adjusted < 0.05
+    assert "what decides is p" not in found.sentence
 
 
 def test_an_undecided_arm_whose_interval_holds_zero_needs_no_such_words():
