@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from html import escape
 
 from coregpt.report.catalogue.facts import Catalogued, Effect, Technique
-from coregpt.report.catalogue.names import ATLAS_PAGE, MATRIX, NAMES, OPTIMIZERS_PAGE, RULES, WARNING
+from coregpt.report.catalogue.names import ATLAS_PAGE, MATRIX, NAMES, OPTIMIZERS_PAGE, RULES
 from coregpt.report.catalogue.optimizers_page import optimizers_page
-from coregpt.report.catalogue.told import USUAL, told, worth_showing
+from coregpt.report.catalogue.told import USUAL, lead, told, worth_showing
 from coregpt.report.drawing.markup import Section, blocks_html
 from coregpt.report.drawing.page import Page
 
@@ -46,7 +46,7 @@ def index(found: Catalogued) -> Page:
         title="CoreGPT: techniques",
         eyebrow="CoreGPT",
         heading="Techniques",
-        lead=WARNING,
+        lead=lead(found),
         series=4,
         sections=[Section(count, html=box + blocks_html((HOW, *_priced(found))) + body)],
         chart_rules=NAMES + RULES,
@@ -59,7 +59,7 @@ def _priced(found: Catalogued) -> Sequence[str]:
 
 
 def _beside_others(found: Catalogued) -> str:
-    made = optimizers_page(found, WARNING)
+    made = optimizers_page(found, lead(found))
     return f'<a href="{OPTIMIZERS_PAGE}">{made.heading}</a> · ' if made else ""
 
 

@@ -3,10 +3,7 @@
 INDEX, MATRIX = "index.html", "together.html"
 ATLAS_PAGE, ATLAS_TEXT = "atlas.html", "atlas.md"
 OPTIMIZERS_PAGE, OPTIMIZERS_TEXT, OPTIMIZERS_PICTURE = "optimizers.html", "optimizers.md", "optimizers.svg"
-WARNING = (
-    "Effects were measured at laptop scale. They are no promise about a model of a billion parameters, and most "
-    "techniques have not been measured at all."
-)
+WARNING = "Effects were measured at laptop scale. They are no promise about a model of a billion parameters."
 NAMES = """
 .words tbody td,.words tbody th,.words thead th{overflow-wrap:break-word;min-width:3.5rem}
 """

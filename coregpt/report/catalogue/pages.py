@@ -20,7 +20,7 @@ from coregpt.report.catalogue.names import (
     WARNING,
 )
 from coregpt.report.catalogue.optimizers_page import optimizers_page
-from coregpt.report.catalogue.told import DIGITS, PILOT, confounds, fresh, rates, verdict
+from coregpt.report.catalogue.told import DIGITS, PILOT, confounds, fresh, lead, rates, verdict
 from coregpt.report.drawing.markup import Picture, Section, blocks_html
 from coregpt.report.drawing.numbers import p_value, si, signed, span
 from coregpt.report.drawing.page import Page, html, markdown
@@ -41,9 +41,9 @@ def pages(found: Catalogued) -> dict[str, str]:
 def _atlas(found: Catalogued) -> dict[str, str]:
     """The atlas, and our order of optimizers beside a published one."""
     nav = f'<nav><a href="{INDEX}">All techniques</a></nav>'
-    made = _both(atlas_page(found, WARNING, nav), ATLAS_PAGE, ATLAS_TEXT)
+    made = _both(atlas_page(found, lead(found), nav), ATLAS_PAGE, ATLAS_TEXT)
     nav = f'<nav><a href="{INDEX}">All techniques</a> · <a href="{ATLAS_PAGE}">The atlas</a></nav>'
-    beside = optimizers_page(found, WARNING, nav)
+    beside = optimizers_page(found, lead(found), nav)
     return made | (_both(beside, OPTIMIZERS_PAGE, OPTIMIZERS_TEXT) if beside else {})
 
 

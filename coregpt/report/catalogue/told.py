@@ -1,8 +1,9 @@
-"""One comparison in words, the same wherever the catalogue shows it: the verdict first, then the gain."""
+"""What the catalogue says of its effects, the same wherever it is shown: of one the verdict first, then the gain."""
 
 from collections.abc import Iterable
 
-from coregpt.report.catalogue.facts import Again, Effect
+from coregpt.report.catalogue.facts import Again, Catalogued, Effect
+from coregpt.report.catalogue.names import WARNING
 from coregpt.report.drawing.numbers import signed, span
 
 DIGITS = 3
@@ -10,6 +11,13 @@ PILOT = "pilot, no verdict"
 DECLARED = "at the declared learning rates"
 USUAL = "nats per byte"
 """A unit that is said once for the page and not beside every number."""
+
+
+def lead(found: Catalogued) -> str:
+    """The first sentence of pages about all of them: what an effect is no promise of, and how many have none."""
+    without = sum(all(effect.pilot for effect in each.effects) for each in found.techniques)
+    said = f"{without} of the {len(found.techniques)} techniques have not been measured at all."
+    return f"{WARNING} {said}" if without else WARNING
 
 
 def verdict(effect: Effect) -> str:

@@ -158,6 +158,7 @@ def test_pages_link_to_each_other_and_escape_what_they_are_told():
         for link in re.findall(r'href="([^"#]+\.html)"', text):
             assert link in made or link.startswith("../../reports/")
     assert "no promise" in made[INDEX]
+    assert "1 of the 2 techniques have not been measured at all" in made[INDEX]
     assert "one shared" in made["gentle.html"]
     assert "Not measured." in made["gentle.html"]
     assert "Needs gentle." in made["other.html"]
